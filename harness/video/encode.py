@@ -1,0 +1,100 @@
+"""Video and picture files, written so that the same frames give the same bytes (for the same library versions).
+
+One encoder thread, no wall-clock metadata and fixed options: bytes depend on the pixels alone.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.errors import HarnessError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+CODECS: dict[str, dict[str, str]] = {
+    # A key frame every 12 keeps seeking cheap. 'superfast' spends a third of the time of 'medium' at this size, and
+    # at this crf the quality is the same: only the file grows.
+    "h264": {"crf": "17", "preset": "superfast", "g": "12", "sc_threshold": "0"},
+    # Constant quantiser 3 (in lambda units of 118): MPEG-4 part 2 has no rate factor.
+    "mpeg4": {"flags": "+qscale", "global_quality": "354", "g": "12"},
+    # Exact RGB, for tests that compare pixels.
+    "ffv1": {},
+}
+"""Name -> encoder options."""
+
+_PIXELS = {"h264": "yuv420p", "mpeg4": "yuv420p", "ffv1": "bgr0"}
+JPEG_QUALITY = 95
+
+
+def write_video(path: Path, frames: np.ndarray, *, codec: str = "h264", fps: Fraction | int = 25) -> None:
+    """A video file of frames (T, H, W, 3) uint8 RGB, one after the other at a constant rate.
+
+    The container follows from the suffix (.mp4, .avi, .mkv). Codecs: 'h264', 'mpeg4' (both 4:2:0, BT.601, even sides
+    only) and 'ffv1' (lossless RGB). Raises HarnessError for frames of another shape or type, a codec of another name
+    and a file that cannot be written.
+    """
+    import av
+
+    _check(frames, codec)
+    try:
+        with av.open(str(path), "w", options={"fflags": "+bitexact"}) as container:
+            stream = container.add_stream(_encoder(codec), rate=fps, options=_options(codec))
+            stream.width, stream.height, stream.pix_fmt = frames.shape[2], frames.shape[1], _PIXELS[codec]
+            stream.codec_context.thread_count = 1
+            stream.codec_context.time_base = 1 / Fraction(fps)
+            for index, picture in enumerate(frames):
+                frame = _frame(picture, _PIXELS[codec])
+                frame.pts = index
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode())
+    except OSError as cause:  # av's errors are OSErrors too, where the system is to blame
+        raise HarnessError(
+            f"cannot write the video '{path}': {cause}. Free some disk space, or choose a folder that can be written."
+        ) from cause
+
+
+def write_still(path: Path, picture: np.ndarray) -> None:
+    """A picture file of (H, W, 3) uint8 RGB: lossless for '.png', JPEG of quality 95 for '.jpg' and '.jpeg'."""
+    import cv2
+
+    options = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY] if path.suffix in (".jpg", ".jpeg") else []
+    done, encoded = cv2.imencode(path.suffix, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), options)
+    if not done:
+        raise HarnessError(f"cannot encode a picture as '{path.suffix}' for '{path}'; use .png or .jpg.")
+    try:
+        path.write_bytes(encoded.tobytes())
+    except OSError as cause:
+        raise HarnessError(
+            f"cannot write the picture '{path}': {cause}. Free some disk space, or choose another folder."
+        ) from cause
+
+
+def _encoder(codec: str) -> str:
+    return {"h264": "libx264"}.get(codec, codec)
+
+
+def _options(codec: str) -> dict[str, str]:
+    chosen = CODECS[codec]
+    return {"threads": "1", **chosen, "flags": "+bitexact" + chosen.get("flags", "")}
+
+
+def _check(frames: np.ndarray, codec: str) -> None:
+    if codec not in CODECS:
+        raise HarnessError(f"no codec '{codec}' to encode with; have: {', '.join(CODECS)}.")
+    if frames.ndim != 4 or frames.shape[3] != 3 or not len(frames) or frames.dtype != "uint8":
+        raise HarnessError(f"a video is (T, H, W, 3) uint8 with T >= 1; got {frames.shape} {frames.dtype}.")
+    if _PIXELS[codec] == "yuv420p" and (frames.shape[1] % 2 or frames.shape[2] % 2):
+        raise HarnessError(f"{codec} needs even sides; got {frames.shape[2]}x{frames.shape[1]}.")
+
+
+def _frame(picture: np.ndarray, pixels: str):
+    """One av.VideoFrame. Converted by OpenCV: PyAV would build a new scaler for every frame."""
+    import av
+    import cv2
+
+    if pixels == "yuv420p":
+        return av.VideoFrame.from_ndarray(cv2.cvtColor(picture, cv2.COLOR_RGB2YUV_I420), format="yuv420p")
+    return av.VideoFrame.from_ndarray(cv2.cvtColor(picture, cv2.COLOR_RGB2BGRA), format="bgra").reformat(format="bgr0")
