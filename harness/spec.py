@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from collections.abc import Mapping
@@ -97,7 +98,9 @@ class Job:
     """Role -> job id: 'image', 'source', 'features'."""
     provisional: bool = False
     """The data is not there yet, so the id will change once it is; not part of the id."""
+    via: str = ""
+    """Baseline whose card builds the network; not part of the id, since baselines share their 2D network."""
 
-    @property
+    @functools.cached_property
     def id(self) -> str:
         return digest({"kind": self.kind, "spec": self.spec, "upstream": self.upstream})

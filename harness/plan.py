@@ -1,0 +1,298 @@
+"""Cells -> a DAG of jobs. Shared work appears once, whatever asks for it; what the ledger has is not done again."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from harness import discover, environment
+from harness.contract import Baseline, Clip, Dataset, Protocol, Scale, Schedule, streams_of
+from harness.errors import HarnessError
+from harness.places import Places
+from harness.record import Ledger
+from harness.resolve import PUBLISHED, apply_overrides, stage_of
+from harness.spec import Cell, Job, plain
+from harness.video import decode, flow, prepare
+
+CODE = 1
+"""Raised when the trainer or the scorer changes the numbers of every job."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What has to be done for some cells."""
+
+    jobs: tuple[Job, ...]
+    """Every job the cells need, each after those it needs."""
+    cells: Mapping[Cell, tuple[str, ...]]
+    """Cell -> ids of the jobs whose scores make it: one, or one a stream for late fusion."""
+    done: frozenset[str]
+    """Ids that the ledger already has."""
+
+    @property
+    def to_do(self) -> tuple[Job, ...]:
+        """Jobs still to run: those a cell needs that are not done, and what they need in turn."""
+        wanted = {job_id for ids in self.cells.values() for job_id in ids}
+        needed: set[str] = set()
+        for job in reversed(self.jobs):
+            if job.id in wanted and job.id not in self.done:
+                needed.add(job.id)
+                wanted.update(job.upstream.values())
+        return tuple(job for job in self.jobs if job.id in needed)
+
+
+def make_plan(cells: Iterable[Cell], where: Places) -> Plan:
+    """The graph for `cells`. Data sets that are not there give provisional ids."""
+    builder = _Builder(where)
+    by_cell = {cell: builder.jobs_of(cell) for cell in cells}
+    ledger = Ledger(where.runs)
+    done = frozenset(job_id for job_id in builder.jobs if ledger.has(job_id))
+    return Plan(jobs=tuple(builder.jobs.values()), cells=by_cell, done=done)
+
+
+def datasets_of(cells: Iterable[Cell]) -> list[Dataset]:
+    """Every data set the cells touch: the scored one, its source, and the stills."""
+    found: dict[str, Dataset] = {}
+    for cell in cells:
+        names = [cell.dataset] + ([cell.source] if cell.source and not cell.source.startswith(PUBLISHED) else [])
+        datasets = [discover.load("dataset", name) for name in names]
+        if cell.init == "imagenet":
+            datasets += [discover.load("dataset", d.image_source) for d in datasets if d.image_source]
+        found.update({dataset.name: dataset for dataset in datasets})
+    return list(found.values())
+
+
+@dataclass(frozen=True)
+class _Training:
+    """Everything a training is planned from: a cell of one network, or what a cell starts from."""
+
+    baseline: Baseline
+    streams: tuple[str, ...]
+    dataset: Dataset
+    split: int
+    subset: str
+    protocol: Protocol
+    init: str
+    source: str
+    scale: Scale
+    """With overrides applied."""
+    seed: int
+    backbone: str
+
+    @property
+    def stage(self) -> str:
+        return stage_of(self.protocol, self.dataset)
+
+    @property
+    def title(self) -> str:
+        words = [self.baseline.name, "+".join(self.streams), self.dataset.name]
+        words += [f"split {self.split}"] if len(self.dataset.splits) > 1 else []
+        words += [self.protocol.name] if self.dataset.source else ["pre-training"]
+        words += [self.init] + ([f"seed {self.seed}"] if self.seed else [])
+        return " · ".join(words)
+
+
+class _Builder:
+    """Collects jobs by id, so that equal work becomes one job."""
+
+    def __init__(self, where: Places) -> None:
+        self.where = where
+        self.jobs: dict[str, Job] = {}
+        self.device = environment.device()
+        self.fingerprints: dict[str, str | None] = {}
+
+    def add(self, job: Job) -> str:
+        self.jobs.setdefault(job.id, job)
+        return job.id
+
+    def jobs_of(self, cell: Cell) -> tuple[str, ...]:
+        """Ids of the scored jobs behind a cell."""
+        baseline: Baseline = discover.load("baseline", cell.baseline)
+        dataset, protocol = discover.load("dataset", cell.dataset), discover.load("protocol", cell.protocol)
+        streams = streams_of(cell.modality)
+        apart = baseline.combine == "late" and len(streams) > 1
+        scale = apply_overrides(discover.load("scale", cell.scale), stage_of(protocol, dataset), cell.overrides)
+        return tuple(
+            self.training(
+                _Training(
+                    baseline=baseline,
+                    streams=network_streams,
+                    dataset=dataset,
+                    split=cell.split,
+                    subset=cell.subset,
+                    protocol=protocol,
+                    init=cell.init,
+                    source=cell.source,
+                    scale=scale,
+                    seed=cell.seed,
+                    backbone=cell.backbone,
+                )
+            )
+            for network_streams in ([(stream,) for stream in streams] if apart else [streams])
+        )
+
+    def training(self, training: _Training) -> str:
+        if training.protocol.moves == "head":
+            return self.add(self.head(training, self.add(self.features(training))))
+        spec = self.common(training) | {
+            "split": training.split,
+            "subset": training.subset,
+            "init": training.init,
+            "protocol": _protocol_key(training.protocol),
+            "stage": training.stage,
+            "schedule": _schedule(training),
+            "seed": training.seed,
+        }
+        return self.add(
+            Job(
+                kind="train",
+                title=training.title,
+                spec=spec,
+                upstream=self.start(training),
+                provisional=self.provisional(training),
+                via=training.baseline.name,
+            )
+        )
+
+    def features(self, training: _Training) -> Job:
+        """Every view of every video of the data set, forwarded once: serves all splits, seeds and heads."""
+        spec = self.common(training) | {"train_views": training.protocol.train_views, "seed": 0}
+        words = [training.baseline.name, "+".join(training.streams), training.dataset.name, "features", training.init]
+        return Job(
+            kind="features",
+            title=" · ".join(words),
+            spec=spec,
+            upstream=self.start(training),
+            provisional=self.provisional(training),
+            via=training.baseline.name,
+        )
+
+    def head(self, training: _Training, features_id: str) -> Job:
+        spec = self.common(training) | {
+            "split": training.split,
+            "subset": training.subset,
+            "init": training.init,
+            "protocol": _protocol_key(training.protocol),
+            "stage": training.stage,
+            "schedule": _schedule(training),
+            "seed": training.seed,
+        }
+        return Job(
+            kind="head",
+            title=training.title,
+            spec=spec,
+            upstream={"features": features_id},
+            provisional=self.provisional(training),
+            via=training.baseline.name,
+        )
+
+    def start(self, training: _Training) -> dict[str, str]:
+        """Role -> id of the job whose weights the training starts from; {} from scratch."""
+        if training.protocol.weights_from == "source":
+            return {"source": self.training(_source_training(training))}
+        if training.init == "imagenet":
+            return {"image": self.add(self.stills(training))}
+        return {}
+
+    def stills(self, training: _Training) -> Job:
+        """The 2D network that `--init imagenet` inflates, shared by all baselines that start from it."""
+        if training.dataset.image_source is None:
+            raise HarnessError(
+                f"{training.title}: --init imagenet at paper scale starts from published ImageNet weights, which are not "
+                "imported here; `harness weights list` names them and `harness weights fetch NAME` brings them, or pass "
+                "--init scratch"
+            )
+        images: Dataset = discover.load("dataset", training.dataset.image_source)
+        spec = {
+            "network": training.baseline.image_name,
+            "backbone": training.backbone,
+            "scale": _scale_key(training.scale),
+            "schedule": plain(training.scale.stages["stills"]),
+            "clip": plain(_still_clip(training)),
+            "dataset": self.data_key(images),
+            "seed": 0,
+        } | self.machine()
+        return Job(
+            kind="stills",
+            title=f"{training.backbone or training.baseline.image_name} · {images.name}",
+            spec=spec,
+            provisional=self.fingerprint(images) is None,
+            via=training.baseline.name,
+        )
+
+    def common(self, training: _Training) -> dict[str, Any]:
+        """What every job of a baseline's network depends on."""
+        flow_key = flow.method_key(training.scale.flow) if "flow" in training.streams else None
+        return {
+            "baseline": {"name": training.baseline.name, "version": training.baseline.version},
+            "backbone": training.backbone,
+            "streams": list(training.streams),
+            "scale": _scale_key(training.scale),
+            "train_clip": plain(training.baseline.train_clip[training.scale.name]),
+            "test_clip": plain(training.baseline.test_clip[training.scale.name]),
+            "dataset": self.data_key(training.dataset),
+            "flow": flow_key,
+        } | self.machine()
+
+    def machine(self) -> dict[str, Any]:
+        """Resolved here, once, and set by every launcher."""
+        return {
+            "decoder": decode.decoder_key(),
+            "precision": environment.precision(self.device),
+            "threads": environment.cpu_threads() if self.device == "cpu" else 0,
+            "code": CODE,
+        }
+
+    def data_key(self, dataset: Dataset) -> dict[str, Any]:
+        return {"name": dataset.name, "version": dataset.version, "fingerprint": self.fingerprint(dataset) or ""}
+
+    def fingerprint(self, dataset: Dataset) -> str | None:
+        if dataset.name not in self.fingerprints:
+            self.fingerprints[dataset.name] = prepare.expected_fingerprint(dataset, self.where.data)
+        return self.fingerprints[dataset.name]
+
+    def provisional(self, training: _Training) -> bool:
+        return self.fingerprint(training.dataset) is None
+
+
+def _source_training(training: _Training) -> _Training:
+    """What a transfer starts from: the same network trained on the source, once, with seed 0, for every split and seed."""
+    if training.source.startswith(PUBLISHED):
+        name = training.source.removeprefix(PUBLISHED)
+        raise HarnessError(
+            f"published weights '{name}' are not imported here; `harness weights fetch {name}` brings them, and "
+            "`harness weights import` takes a file you have"
+        )
+    dataset: Dataset = discover.load("dataset", training.source)
+    return dataclasses.replace(
+        training,
+        dataset=dataset,
+        split=dataset.splits[0],
+        subset=dataset.subsets[0],
+        protocol=discover.load("protocol", "original"),
+        source="",
+        seed=0,
+    )
+
+
+def _still_clip(training: _Training) -> Clip:
+    return Clip(window=1, side_px=training.baseline.train_clip[training.scale.name].side_px)
+
+
+def _schedule(training: _Training) -> dict[str, Any]:
+    schedule: Schedule = training.scale.stages[training.stage]
+    factor = training.baseline.learning_rate.get(training.stage, 1.0)
+    return plain(dataclasses.replace(schedule, base_lr=schedule.base_lr * factor))
+
+
+def _protocol_key(protocol: Protocol) -> dict[str, Any]:
+    return {"name": protocol.name, "version": protocol.version}
+
+
+def _scale_key(scale: Scale) -> dict[str, Any]:
+    """The scale without its schedules, of which each job names its own, and without flow, which stands by its key."""
+    fields = plain(scale)
+    del fields["stages"], fields["flow"]
+    return fields

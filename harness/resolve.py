@@ -1,0 +1,162 @@
+"""Selection -> cells: unsaid axes take the card's value, and whatever cannot be run is refused before any work."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import itertools
+import typing
+from typing import Any
+
+from harness import discover
+from harness.contract import MODALITIES, Baseline, Dataset, Protocol, Scale, Schedule
+from harness.errors import HarnessError, unknown
+from harness.spec import Cell, Selection
+
+INITS = ("imagenet", "scratch")
+PUBLISHED = "published:"
+
+
+def cells(selection: Selection) -> list[Cell]:
+    """Every cell the selection asks for, in the order asked. Raises HarnessError on unknown or impossible ones."""
+    if not selection.datasets:
+        raise HarnessError(f"no data set named; pass --dataset with one of: {', '.join(discover.names('dataset'))}")
+    found = []
+    for name, dataset_name in itertools.product(selection.baselines or ("i3d",), selection.datasets):
+        baseline, dataset = discover.load("baseline", name), _video_dataset(dataset_name)
+        axes = itertools.product(
+            selection.modalities or baseline.modalities[:1],
+            selection.splits or dataset.splits,
+            _protocols(selection, dataset),
+            selection.inits or baseline.inits[:1],
+            selection.seeds,
+        )
+        found += [_cell(selection, baseline, dataset, *axis) for axis in axes]
+    return list(dict.fromkeys(found))
+
+
+def _video_dataset(name: str) -> Dataset:
+    dataset: Dataset = discover.load("dataset", name)
+    if dataset.kind != "video":
+        raise HarnessError(f"'{dataset.name}' holds stills: it only serves --init imagenet; name a data set of videos")
+    return dataset
+
+
+def _protocols(selection: Selection, dataset: Dataset) -> tuple[str, ...]:
+    if selection.protocols:
+        return selection.protocols
+    if dataset.source is None:
+        return ("original",)
+    raise HarnessError(f"no protocol named; pass --protocol with one of: {', '.join(discover.names('protocol'))}")
+
+
+def _cell(
+    selection: Selection, baseline: Baseline, dataset: Dataset, modality: str, split: int, protocol_name: str, init: str, seed: int
+) -> Cell:
+    protocol: Protocol = discover.load("protocol", protocol_name)
+    scale_name = selection.scale or ("micro" if dataset.micro else "paper")
+    scale: Scale = discover.load("scale", scale_name)
+    if modality not in MODALITIES:
+        raise unknown("modality", modality, MODALITIES)
+    if modality not in baseline.modalities:
+        raise HarnessError(
+            f"{baseline.name} has no modality '{modality}'; it runs {', '.join(baseline.modalities)} (Table 2 of the paper)"
+        )
+    if split not in dataset.splits:
+        raise HarnessError(f"{dataset.name} has no split {split}; have: {', '.join(map(str, dataset.splits))}, all")
+    if init not in INITS:
+        raise unknown("init", init, INITS)
+    if init not in baseline.inits:
+        raise HarnessError(f"{baseline.name} cannot start from '{init}'; pass --init {' or '.join(baseline.inits)}")
+    if protocol.weights_from == "source" and dataset.source is None and selection.source is None:
+        raise HarnessError(
+            f"{dataset.name} is what others transfer from; on it only --protocol original means something "
+            f"(or name where its weights come from with --source)"
+        )
+    subset = selection.subset or dataset.subsets[0]
+    if subset not in dataset.subsets:
+        raise HarnessError(f"{dataset.name} has no subset '{subset}' to score; have: {', '.join(dataset.subsets)}")
+    if scale.name not in baseline.train_clip:
+        raise HarnessError(f"{baseline.name} has no clip for scale '{scale.name}'; have: {', '.join(baseline.train_clip)}")
+    cell = Cell(
+        baseline=baseline.name,
+        modality=modality,
+        dataset=dataset.name,
+        split=split,
+        subset=subset,
+        protocol=protocol.name,
+        init=init,
+        source=_source(selection, baseline, dataset, protocol),
+        scale=scale.name,
+        seed=seed,
+        backbone=selection.backbone,
+        overrides=selection.overrides,
+    )
+    apply_overrides(scale, stage_of(protocol, dataset), cell.overrides)
+    return cell
+
+
+def _source(selection: Selection, baseline: Baseline, dataset: Dataset, protocol: Protocol) -> str:
+    if protocol.weights_from != "source":
+        if selection.source:
+            raise HarnessError(f"--source {selection.source} has no meaning under {protocol.title}, which starts from --init")
+        return ""
+    name = selection.source or dataset.source or baseline.source
+    if name.startswith(PUBLISHED):
+        published = name.removeprefix(PUBLISHED)
+        if published not in {weights.name for weights in baseline.weights}:
+            raise unknown(f"published weights of {baseline.name}", published, (w.name for w in baseline.weights))
+        return name
+    return _video_dataset(name).name
+
+
+def stage_of(protocol: Protocol, dataset: Dataset) -> str:
+    """Key of the schedule that trains this protocol on this data set."""
+    return "source" if dataset.source is None and protocol.weights_from == "init" else protocol.stage
+
+
+# ---------------------------------------------------------------------------------------------------- --set
+
+
+def apply_overrides(scale: Scale, stage: str, overrides: tuple[tuple[str, str], ...]) -> Scale:
+    """The scale with every `--set key=value` applied.
+
+    Keys: ``train.FIELD`` (the schedule of the cell's own training), ``STAGE.FIELD`` (any stage by name), ``scale.FIELD``.
+    Raises HarnessError naming unknown keys with the nearest guess, and values of the wrong type.
+    """
+    for key, text in overrides:
+        head, _, name = key.partition(".")
+        if head == "scale":
+            scale = _replace(scale, name, text, key)
+            continue
+        target = stage if head == "train" else head
+        if target not in scale.stages:
+            raise unknown("--set section", head, ("train", "scale", *scale.stages))
+        changed = _replace(scale.stages[target], name, text, key)
+        scale = dataclasses.replace(scale, stages={**scale.stages, target: changed})
+    return scale
+
+
+_Value = typing.TypeVar("_Value", Schedule, Scale)
+
+
+def _replace(value: _Value, name: str, text: str, key: str) -> _Value:
+    plain = {f.name: type(getattr(value, f.name)) for f in dataclasses.fields(value) if f.name not in ("name", "version")}
+    plain = {field: kind for field, kind in plain.items() if kind in (int, float, str, bool)}
+    if name not in plain:
+        close = difflib.get_close_matches(name, plain, n=1)
+        guess = f"; did you mean '{close[0]}'?" if close else ""
+        raise HarnessError(f"--set {key}={text}: no such setting; have: {', '.join(sorted(plain))}{guess}")
+    return dataclasses.replace(value, **{name: _parse(plain[name], text, key)})  # type: ignore[arg-type]
+
+
+def _parse(kind: type, text: str, key: str) -> Any:
+    try:
+        if kind is bool:
+            return {"true": True, "false": False}[text.lower()]
+        return kind(text)
+    except (ValueError, KeyError) as error:
+        raise HarnessError(f"--set {key}={text}: expected {kind.__name__}, such as {_EXAMPLES[kind]}") from error
+
+
+_EXAMPLES = {int: "500", float: "0.01", bool: "true", str: "sgd"}
