@@ -46,7 +46,7 @@ def _aligned(scores_a: Scores, scores_b: Scores) -> list[int]:
             what = "videos" if name == "ids" else "missing videos"
             raise HarnessError(
                 f"two streams can be fused only on the same videos; {len(odd)} {what} are in one of them alone: "
-                f"{', '.join(odd[:5])}{' ...' if len(odd) > 5 else ''}. Score both streams on the same data set and split."
+                f"{', '.join(odd[:5])}{' ...' if len(odd) > 5 else ''}. Score both streams on the same split."
             )
     if scores_a.logits.shape[1] != scores_b.logits.shape[1]:
         raise HarnessError(f"cannot fuse {scores_a.logits.shape[1]} classes with {scores_b.logits.shape[1]}")

@@ -1,4 +1,4 @@
-"""Per-video scores and the arithmetic on them: top-k, per-class accuracy, confusion. numpy only, no torch, no sklearn."""
+"""Per-video scores and the arithmetic on them: top-k, per-class accuracy, confusion. numpy only."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def topk_correct(scores: Scores, k: int = 1) -> Bools:
     """(n,) bool: the true class is among the k best.
 
     Ties never favour the model: every other class with the same logit ranks above the true one, so a network that says
-    the same for all classes is always wrong. Undecodable videos are always wrong. With k >= C all decodable ones are right.
+    the same for all classes is always wrong. Undecodable videos are always wrong. With k >= C all others are right.
     """
     if k < 1:
         raise HarnessError(f"top-k needs k >= 1, got {k}")
@@ -174,9 +174,9 @@ def softmax(logits: Floats) -> NDArray[np.float64]:
 def summary(scores: Scores) -> dict[str, Any]:
     """The metrics of a record.
 
-    ``top1_pct``, ``top5_pct``, ``n``, ``correct1``, ``correct5``; ``top1_low_pct`` and ``top1_high_pct``, the 95% Wilson
-    interval; ``mean_class_pct``, the mean over classes (not what the paper prints: UCF-101 is unbalanced); ``n_of`` with
-    ``top1_if_missing_wrong_pct`` and ``top1_if_missing_right_pct``; ``undecodable`` and ``missing`` as counts.
+    ``top1_pct``, ``top5_pct``, ``n``, ``correct1``, ``correct5``; ``top1_low_pct`` and ``top1_high_pct``, the 95%
+    Wilson interval; ``mean_class_pct``, the mean over classes (not what the paper prints: UCF-101 is unbalanced);
+    ``n_of`` with ``top1_if_missing_wrong_pct`` and ``top1_if_missing_right_pct``; ``undecodable``, ``missing``: counts.
     """
     right1, right5 = int(topk_correct(scores, 1).sum()), int(topk_correct(scores, 5).sum())
     low, high = wilson(right1, scores.n)
