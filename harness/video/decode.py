@@ -76,12 +76,13 @@ def iter_video(path: str | Path, *, fps: float = 25.0, short_side_px: int = 256)
     """The frames of `read_video` one by one, so that a long video never has to fit into memory."""
     with _Opened(path) as video:
         last: tuple[Any, np.ndarray] | None = None
-        k = -1
-        for k, frame in nearest(video.timed(), fps=fps, frame_s=video.frame_s):
+        given = 0
+        for _, frame in nearest(video.timed(), fps=fps, frame_s=video.frame_s):
             if last is None or last[0] is not frame:
                 last = frame, video.picture(frame, short_side_px)
+            given += 1
             yield last[1]
-        video.check_length(k + 1, fps)
+        video.check_length(given, fps)
 
 
 def read_window(
