@@ -1,0 +1,74 @@
+"""A 2D network's state into a video network: tensor by tensor, by name, strictly."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from harness.errors import HarnessError
+
+Bootstrap = Literal["repeat", "centre"]
+
+
+def inflate_kernel(weight: Tensor, time: int, *, how: Bootstrap = "repeat") -> Tensor:
+    """(out, in, kh, kw) -> (out, in, time, kh, kw): repeated and divided by `time` (paper section 2.4), or the kernel in the
+    middle slice and zeros around it. Either way a clip that repeats one picture gives that picture's response."""
+    if how == "repeat":
+        return (weight.unsqueeze(2) / time).expand(-1, -1, time, -1, -1).contiguous()
+    inflated = weight.new_zeros(*weight.shape[:2], time, *weight.shape[2:])
+    inflated[:, :, time // 2] = weight
+    return inflated
+
+
+def across_modalities(weight: Tensor, channels: int) -> Tensor:
+    """A first kernel over RGB for `channels` of flow: the mean over its three inputs, repeated (the field's cross-modality
+    initialisation; the paper does not say how)."""
+    return weight.mean(1, keepdim=True).expand(-1, channels, *weight.shape[2:]).contiguous()
+
+
+def inflate_state(
+    state_2d: Mapping[str, Tensor],
+    target: Mapping[str, Tensor],
+    *,
+    how: Bootstrap = "repeat",
+) -> dict[str, Tensor]:
+    """The 2D state in the shapes of `target`, a state with the same names (2D or 3D).
+
+    Kernels gain a time axis, a first kernel over RGB takes the target's number of channels, everything else is copied.
+    Raises HarnessError naming tensors that one side lacks, or whose shapes no rule explains.
+    """
+    missing, extra = sorted(target.keys() - state_2d.keys()), sorted(state_2d.keys() - target.keys())
+    if missing or extra:
+        raise HarnessError(
+            f"the image network does not fit: {len(missing)} tensors it lacks ({', '.join(missing[:4])}), "
+            f"{len(extra)} it has too many ({', '.join(extra[:4])}); bootstrap from the same backbone and width"
+        )
+    return {name: _fit(name, state_2d[name], tensor, how=how) for name, tensor in target.items()}
+
+
+def _fit(name: str, source: Tensor, target: Tensor, *, how: Bootstrap) -> Tensor:
+    fitted = source
+    if source.dim() == 4 and target.dim() >= 4:
+        if source.shape[1] == 3 and target.shape[1] != 3 and source.shape[0] == target.shape[0]:
+            fitted = across_modalities(fitted, target.shape[1])
+        if target.dim() == 5:
+            fitted = inflate_kernel(fitted, target.shape[2], how=how)
+    if fitted.shape != target.shape:
+        raise HarnessError(
+            f"cannot make {tuple(target.shape)} for '{name}' out of the image network's {tuple(source.shape)}; "
+            "bootstrap from the same backbone and width"
+        )
+    return fitted
+
+
+def bootstrap_trunk(trunk: nn.Module, image_state: Mapping[str, Tensor], *, how: Bootstrap = "repeat") -> None:
+    """Fill a trunk from the state of an `ImageNetwork`; the image head's weights are left behind.
+
+    Raises HarnessError as `inflate_state` does.
+    """
+    state = {name.removeprefix("trunk."): tensor for name, tensor in image_state.items() if name.startswith("trunk.")}
+    with torch.no_grad():
+        trunk.load_state_dict(inflate_state(state, trunk.state_dict(), how=how))

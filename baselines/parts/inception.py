@@ -1,0 +1,157 @@
+"""Inception-v1 with batch norm, flat and inflated (paper section 2.4; layer by layer as in google-deepmind/kinetics-i3d).
+
+The variant of TF-slim: the "5x5" branch has a 3x3 kernel. Flat and inflated networks name their parameters alike, so
+that inflating is a map from name to name. The endpoints carry the names of the released checkpoints' variables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from baselines.parts.same import SameConv, SameMaxPool, TimePadding, batch_norm
+from harness.contract import Scale
+
+MIXED = {
+    "3b": (64, 96, 128, 16, 32, 32),
+    "3c": (128, 128, 192, 32, 96, 64),
+    "4b": (192, 96, 208, 16, 48, 64),
+    "4c": (160, 112, 224, 24, 64, 64),
+    "4d": (128, 128, 256, 24, 64, 64),
+    "4e": (112, 144, 288, 32, 64, 64),
+    "4f": (256, 160, 320, 32, 128, 128),
+    "5b": (256, 160, 320, 32, 128, 128),
+    "5c": (384, 192, 384, 48, 128, 128),
+}
+"""Channels of an inception module: 1x1 | 1x1, 3x3 | 1x1, 3x3 | 1x1 after the pool."""
+
+POOLS = {"2a": (3, 1), "3a": (3, 1), "4a": (3, 2), "5a": (2, 2)}
+"""Max-pool -> (kernel in space, stride in time); strides in space are 2. A stride of 1 in time means a kernel of 1 there."""
+
+ENDPOINTS = ("conv1a", "pool2a", "conv2b", "conv2c", "pool3a", "mixed3b", "mixed3c", "pool4a", "mixed4b", "mixed4c")
+ENDPOINTS += ("mixed4d", "mixed4e", "mixed4f", "pool5a", "mixed5b", "mixed5c")
+
+
+@dataclass(frozen=True)
+class Style:
+    """What is the same in every layer of one network."""
+
+    dims: int
+    """2: pictures; 3: clips."""
+    width: float = 1.0
+    """Multiplier on channels; each is rounded to a multiple of 8, and is 8 at least."""
+    eps: float = 1e-3
+    momentum: float = 0.001
+    affine: bool = True
+    """Learn a scale in batch norm."""
+    symmetric: bool = False
+    """Pad the first convolution evenly in space, as torchvision's weights want it."""
+    time_padding: TimePadding = "zeros"
+
+    def channels(self, full: int) -> int:
+        return max(8, int(full * self.width / 8 + 0.5) * 8)
+
+    def cube(self, space: int, time: int | None = None) -> tuple[int, ...]:
+        """A kernel or stride: `space` in height and width, and `time` (unsaid: the same) before them in three dimensions."""
+        return (space,) * 2 if self.dims == 2 else (space if time is None else time, space, space)
+
+
+def style_of(scale: Scale, dims: int) -> Style:
+    """The style that a scale asks for."""
+    return Style(dims, width=scale.width, eps=scale.bn_eps, momentum=scale.bn_momentum, affine=scale.affine)
+
+
+class ConvBN(nn.Module):
+    """Convolution (SAME, no bias), batch norm, ReLU."""
+
+    def __init__(self, inputs: int, outputs: int, *, style: Style, kernel: int = 1, stride: int = 1, symmetric=False):
+        super().__init__()
+        self.conv = SameConv(
+            inputs,
+            outputs,
+            style.cube(kernel),
+            stride=style.cube(stride),
+            symmetric=symmetric,
+            time_padding=style.time_padding,
+        )
+        self.bn = batch_norm(outputs, dims=style.dims, eps=style.eps, momentum=style.momentum, affine=style.affine)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(self.bn(self.conv(x)), inplace=True)
+
+
+class Mixed(nn.Module):
+    """An inception module: four branches, concatenated."""
+
+    def __init__(self, inputs: int, channels: tuple[int, ...], *, style: Style):
+        super().__init__()
+        b0, b1a, b1b, b2a, b2b, b3b = (style.channels(c) for c in channels)
+        self.b0 = ConvBN(inputs, b0, style=style)
+        self.b1a = ConvBN(inputs, b1a, style=style)
+        self.b1b = ConvBN(b1a, b1b, style=style, kernel=3)
+        self.b2a = ConvBN(inputs, b2a, style=style)
+        self.b2b = ConvBN(b2a, b2b, style=style, kernel=3)
+        self.b3a = SameMaxPool(style.cube(3), stride=style.cube(1))
+        self.b3b = ConvBN(inputs, b3b, style=style)
+        self.out_channels = b0 + b1b + b2b + b3b
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([self.b0(x), self.b1b(self.b1a(x)), self.b2b(self.b2a(x)), self.b3b(self.b3a(x))], dim=1)
+
+
+class Inception(nn.Module):
+    """The trunk up to Mixed_5c.
+
+    dims 3: (N, C, T, H, W) -> (N, F, T/8, H/32, W/32), dims 2: (N, C, H, W) -> (N, F, H/32, W/32), all rounded up;
+    F is 1024 at full width (`out_channels`).
+    """
+
+    def __init__(self, in_channels: int, *, style: Style):
+        super().__init__()
+        self.style = style
+        channels = style.channels(64)
+        for name in ENDPOINTS:
+            layer, channels = _layer(name, in_channels if name == "conv1a" else channels, style)
+            self.add_module(name, layer)
+        self.out_channels = channels
+        initialise(self)
+
+    def walk(self, x: Tensor) -> Iterator[tuple[str, Tensor]]:
+        """The output of every endpoint, in order."""
+        for name in ENDPOINTS:
+            x = self.get_submodule(name)(x)
+            yield name, x
+
+    def forward(self, x: Tensor) -> Tensor:
+        for name in ENDPOINTS:
+            x = self.get_submodule(name)(x)
+        return x
+
+
+def _layer(name: str, inputs: int, style: Style) -> tuple[nn.Module, int]:
+    """One endpoint, and the channels that leave it."""
+    kind, place = name[:-2], name[-2:]
+    if kind == "mixed":
+        mixed = Mixed(inputs, MIXED[place], style=style)
+        return mixed, mixed.out_channels
+    if kind == "pool":
+        space, time = POOLS[place]
+        return SameMaxPool(style.cube(space, space if time > 1 else 1), stride=style.cube(2, time)), inputs
+    if place == "1a":
+        outputs = style.channels(64)
+        return ConvBN(inputs, outputs, style=style, kernel=7, stride=2, symmetric=style.symmetric), outputs
+    outputs = style.channels({"2b": 64, "2c": 192}[place])
+    return ConvBN(inputs, outputs, style=style, kernel=1 if place == "2b" else 3), outputs
+
+
+def initialise(module: nn.Module) -> None:
+    """He's normal, cut at two deviations, for every convolution; batch norm starts as the identity (PyTorch's default)."""
+    for layer in module.modules():
+        if isinstance(layer, nn.modules.conv._ConvNd):
+            fan_in = layer.weight[0].numel()
+            deviation = (2 / fan_in) ** 0.5
+            nn.init.trunc_normal_(layer.weight, std=deviation, a=-2 * deviation, b=2 * deviation)
