@@ -24,11 +24,13 @@ from pathlib import PurePosixPath
 
 from harness.errors import HarnessError, unknown
 
+AGAIN = "Fetch the official lists again."
 HMDB_FLAGS = {"0": "unused", "1": "train", "2": "test"}
+KINETICS_COLUMNS = "the columns label,youtube_id,time_start,time_end,split, times in seconds"
 HMDB_SUFFIX = re.compile(r"_test_split([123])\.txt$")
 
 _UCF_GROUP = re.compile(r"_(g\d+)_c\d+$")
-# What follows movie and class in an HMDB-51 name: visible part, camera motion, number of people, viewpoint, quality, number.
+# What follows movie and class in an HMDB-51 name: visible part, camera motion, people, viewpoint, quality, number.
 _HMDB_TAIL = re.compile(r"_[a-z]_(?:cm|nm)_np\d+_(?:ba|fr|le|ri)_(?:bad|med|goo)_\d+$")
 
 
@@ -73,10 +75,10 @@ def ucf_classes(text: str, *, name: str) -> tuple[str, ...]:
         if len(fields) != 2 or fields[0] != str(len(classes) + 1):
             raise _bad(name, number, line, f"'{len(classes) + 1} ClassName'")
         if fields[1] in classes:
-            raise HarnessError(f"{name}, line {number}: class '{fields[1]}' is listed twice. Fetch the official file again.")
+            raise HarnessError(f"{name}, line {number}: class '{fields[1]}' is listed twice. {AGAIN}")
         classes.append(fields[1])
     if not classes:
-        raise HarnessError(f"{name} names no class. Fetch the official file again.")
+        raise HarnessError(f"{name} names no class. {AGAIN}")
     return tuple(classes)
 
 
@@ -94,8 +96,8 @@ def ucf_list(text: str, classes: Sequence[str], *, subset: str, name: str) -> tu
             raise HarnessError(f"{name}, line {number}: {unknown('class', folder, classes)}.")
         if said and int(said) != label_of[folder] + 1:
             raise HarnessError(
-                f"{name}, line {number}: '{path}' has label {said.strip()}, but its folder is class {label_of[folder] + 1} "
-                f"of classInd.txt. Fetch the official lists again."
+                f"{name}, line {number}: '{path}' has label {said.strip()}, but its folder is class "
+                f"{label_of[folder] + 1} of classInd.txt. {AGAIN}"
             )
         listed.append(Line(path=path, label=label_of[folder], subset=subset))
     return _without_twins(listed, name)
@@ -133,8 +135,11 @@ def hmdb_flags(text: str, *, name: str) -> tuple[Line, ...]:
 
 
 def hmdb_group(cls: str, path: str) -> str:
-    """('kick', 'The_Matrix_3_kick_f_cm_np1_fr_med_5.avi') -> 'kick/The_Matrix_3': the movie that clips of a class were cut
-    from, which the official splits keep on one side. A movie gives clips to several classes, and those are not kept together."""
+    """('kick', 'The_Matrix_3_kick_f_cm_np1_fr_med_5.avi') -> 'kick/The_Matrix_3': the movie that the clip was cut from.
+
+    The official splits keep the clips of a movie on one side within a class; a movie also gives clips to other classes,
+    and those are not kept together.
+    """
     stem = PurePosixPath(path).stem
     return f"{cls}/{_HMDB_TAIL.sub('', stem).removesuffix(f'_{cls}')}"
 
@@ -157,7 +162,7 @@ def kinetics_csv(text: str, *, name: str) -> tuple[KineticsRow, ...]:
                 continue
         row = _kinetics_row(dict(zip(columns, fields, strict=False)), reader.line_num, name)
         if row.stem in seen:
-            raise HarnessError(f"{name}, line {reader.line_num}: '{row.stem}' stands on line {seen[row.stem]} already. Remove one.")
+            raise HarnessError(f"{name}, line {reader.line_num}: '{row.stem}' is on line {seen[row.stem]} already.")
         seen[row.stem] = reader.line_num
         rows.append(row)
     if not rows:
@@ -169,11 +174,11 @@ def _kinetics_columns(first: list[str], name: str) -> list[str]:
     if "youtube_id" in first:
         absent = {"time_start", "time_end"} - set(first)
         if absent:
-            raise HarnessError(f"{name} has no column {', '.join(sorted(absent))}; a Kinetics CSV has label,youtube_id,time_start,time_end,split.")
+            raise HarnessError(f"{name} has no column {sorted(absent)[0]}. {KINETICS_COLUMNS}")
         return [column.strip() for column in first]
     usual = ["label", "youtube_id", "time_start", "time_end", "split", "is_cc"]
     if len(first) < 4:
-        raise _bad(name, 1, ",".join(first), "'label,youtube_id,time_start,time_end,split'")
+        raise _bad(name, 1, ",".join(first), KINETICS_COLUMNS)
     return usual[1:] if len(first) == 4 else usual
 
 
@@ -182,7 +187,7 @@ def _kinetics_row(said: dict[str, str], number: int, name: str) -> KineticsRow:
         start_s, end_s = int(float(said["time_start"])), int(float(said["time_end"]))
         youtube_id = said["youtube_id"].strip()
     except (KeyError, ValueError, OverflowError) as cause:
-        raise _bad(name, number, ",".join(said.values()), "'label,youtube_id,time_start,time_end,split' with times in seconds") from cause
+        raise _bad(name, number, ",".join(said.values()), KINETICS_COLUMNS) from cause
     if not youtube_id or "/" in youtube_id or "\\" in youtube_id or not 0 <= start_s <= end_s:
         raise _bad(name, number, ",".join(said.values()), "a YouTube id and 0 <= time_start <= time_end")
     label = said.get("label", "").strip()
@@ -199,7 +204,7 @@ def inside(path: str, *, name: str, number: int) -> str:
     """The path itself, if it stays below the root. Raises HarnessError for '..', an absolute path or a NUL."""
     parts = path.replace("\\", "/").split("/")
     if not path or ".." in parts or parts[0] == "" or re.match(r"^[A-Za-z]:$", parts[0]) or "\0" in path:
-        raise HarnessError(f"{name}, line {number}: '{path}' leaves the data set's folder; refused. Fetch the official lists again.")
+        raise HarnessError(f"{name}, line {number}: '{path}' leaves the data set's folder; refused. {AGAIN}")
     return path
 
 
@@ -214,10 +219,10 @@ def _without_twins(listed: list[Line], name: str) -> tuple[Line, ...]:
     seen: set[str] = set()
     for line in listed:
         if line.path in seen:
-            raise HarnessError(f"{name}: '{line.path}' is listed twice. Fetch the official lists again.")
+            raise HarnessError(f"{name}: '{line.path}' is listed twice. {AGAIN}")
         seen.add(line.path)
     return tuple(listed)
 
 
 def _bad(name: str, number: int, line: str, expected: str) -> HarnessError:
-    return HarnessError(f"{name}, line {number}: expected {expected}, got '{line[:120]}'. Fetch the official file again.")
+    return HarnessError(f"{name}, line {number}: expected {expected}, got '{line[:120]}'. {AGAIN}")

@@ -1,0 +1,128 @@
+"""What the micro world consists of, as plain values: its actions, its three worlds and their names for the actions.
+
+==========  =============================================================  ====================================
+group       actions                                                        what tells the classes apart
+==========  =============================================================  ====================================
+reversal    open/close, approach/recede, pick-up/put-down                  the direction of time, nothing else
+motion      shake (sideways), bounce (up and down), circle, spin           how the object moves
+appearance  carry-1 ... carry-4                                            which object is carried about
+==========  =============================================================  ====================================
+
+The object of every other class is any of the four that the world's appearance classes carry, so that an object alone
+gives nothing away. Left and right are never told apart: every action is drawn on both sides and in both senses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+REVERSED = {"close": "open", "recede": "approach", "put-down": "pick-up"}
+"""Action -> the action that it is played backwards."""
+REVERSAL = ("open", "close", "approach", "recede", "pick-up", "put-down")
+MOTION = ("shake", "bounce", "circle", "spin")
+APPEARANCE = ("carry-1", "carry-2", "carry-3", "carry-4")
+ACTIONS = REVERSAL + MOTION + APPEARANCE
+
+
+@dataclass(frozen=True)
+class World:
+    """A look that one data set has and the others have not."""
+
+    name: str
+    scenery: str
+    """Kind of background: 'park', 'hall' or 'film'."""
+    body: str
+    """Kind of actor: 'round', 'square' or 'coat'."""
+    finish: str
+    """Kind of texture on objects: 'stripes', 'checks' or 'rings'."""
+    shapes: tuple[str, str, str, str]
+    """Objects of carry-1 to carry-4, and of everything else."""
+    hues: tuple[int, int, int, int]
+    """Typical hue of each object, in degrees."""
+    classes: Mapping[str, str]
+    """Action -> class name, in the manner of the data set."""
+
+    def groups(self) -> dict[str, tuple[str, ...]]:
+        """Class names by what tells them apart."""
+        kinds = {"reversal": REVERSAL, "motion": MOTION, "appearance": APPEARANCE}
+        return {kind: tuple(self.classes[action] for action in actions) for kind, actions in kinds.items()}
+
+
+PARK = World(
+    name="park",
+    scenery="park",
+    body="round",
+    finish="stripes",
+    shapes=("ball", "box", "stick", "star"),
+    hues=(15, 215, 275, 50),
+    classes={
+        "open": "opening gate",
+        "close": "closing gate",
+        "approach": "walking closer",
+        "recede": "walking away",
+        "pick-up": "picking up",
+        "put-down": "putting down",
+        "shake": "shaking sideways",
+        "bounce": "bouncing",
+        "circle": "stirring",
+        "spin": "spinning",
+        "carry-1": "carrying ball",
+        "carry-2": "carrying box",
+        "carry-3": "carrying stick",
+        "carry-4": "carrying star",
+    },
+)
+
+HALL = World(
+    name="hall",
+    scenery="hall",
+    body="square",
+    finish="checks",
+    shapes=("ring", "cross", "cone", "crescent"),
+    hues=(335, 100, 185, 35),
+    classes={
+        "open": "OpenScreen",
+        "close": "CloseScreen",
+        "approach": "StepForward",
+        "recede": "StepBack",
+        "pick-up": "LiftWeight",
+        "put-down": "LowerWeight",
+        "shake": "ShakeSideways",
+        "bounce": "BounceUpDown",
+        "circle": "SwingInCircles",
+        "spin": "SpinInHand",
+        "carry-1": "HoldRing",
+        "carry-2": "HoldCross",
+        "carry-3": "HoldCone",
+        "carry-4": "HoldCrescent",
+    },
+)
+
+FILM = World(
+    name="film",
+    scenery="film",
+    body="coat",
+    finish="rings",
+    shapes=("heart", "drop", "arrow", "bow"),
+    hues=(350, 205, 130, 55),
+    classes={
+        "open": "open_book",
+        "close": "close_book",
+        "approach": "come",
+        "recede": "go",
+        "pick-up": "pick",
+        "put-down": "put_down",
+        "shake": "shake",
+        "bounce": "bounce",
+        # 'turn' begins 'turn_around', as 'climb' does 'climb_stairs' in HMDB-51: a reader that matches prefixes fails.
+        "circle": "turn_around",
+        "spin": "turn",
+        "carry-1": "hold_heart",
+        "carry-2": "hold_drop",
+        "carry-3": "hold_arrow",
+        "carry-4": "hold_bow",
+    },
+)
+
+WORLDS = {world.name: world for world in (PARK, HALL, FILM)}
