@@ -49,6 +49,10 @@ MOST_METRICS, MOST_PARAMS, LONGEST_PARAM = 900, 90, 500
 """Of one log_batch; MLflow takes 1,000 metrics, 100 parameters, and 6,000 letters."""
 
 
+def _to_stderr(text: str) -> None:
+    sys.stderr.write(text + "\n")
+
+
 @dataclass
 class Mirror(Watch):
     """Streams jobs to MLflow. Use as a context; no method raises because of MLflow."""
@@ -60,7 +64,7 @@ class Mirror(Watch):
     title: str
     """Of the selection: the parent run's name."""
     enabled: bool = True
-    say: Callable[[str], None] = field(default=lambda text: print(text, file=sys.stderr))
+    say: Callable[[str], None] = _to_stderr
     """Takes the one sentence about MLflow being away."""
     missed: list[str] = field(default_factory=list)
     """Ids of jobs that finished and are not in MLflow."""
@@ -363,7 +367,7 @@ def _machine(step: int) -> list[Point]:
     """A sample of this machine under MLflow's own names; shown on the run's page of system metrics."""
     import psutil
 
-    memory, disk = psutil.virtual_memory(), psutil.disk_usage(os.getcwd())
+    memory, disk = psutil.virtual_memory(), psutil.disk_usage(str(Path.cwd()))
     return [
         (step, "system/cpu_utilization_percentage", psutil.cpu_percent()),
         (step, "system/system_memory_usage_megabytes", memory.used / 1e6),
