@@ -45,6 +45,6 @@ def clip_network(spec: BuildSpec) -> ClipNetwork:
 
 def bootstrap(network: Any, image_state: Mapping[str, Any], spec: BuildSpec) -> None:
     """Every trunk of the network from the image network's; flow by cross-modality averaging. Strict."""
-    trunks = network.trunks if hasattr(network, "trunks") else {"": network.trunk}
-    for trunk in trunks.values():
+    trunks = network.trunks.values() if hasattr(network, "trunks") else (network.trunk,)
+    for trunk in trunks:
         bootstrap_trunk(trunk, image_state)

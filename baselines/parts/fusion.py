@@ -1,0 +1,93 @@
+"""The two networks that may read both streams at once: Two-Stream and 3D-Fused (paper section 2.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from baselines.parts.inception import initialise
+from baselines.parts.network import Head, JointHead, WithHead
+from baselines.parts.same import batch_norm
+from harness.contract import CHANNELS, BuildSpec
+
+
+def snippets(clip: Tensor, frames: int) -> Tensor:
+    """(N, C, T, H, W) -> (N, T / frames, C * frames, H, W): consecutive frames stacked as channels, frame by frame."""
+    n, c, t, h, w = clip.shape
+    return clip.reshape(n, c, t // frames, frames, h, w).permute(0, 2, 3, 1, 4, 5).reshape(n, -1, frames * c, h, w)
+
+
+def stacked(stream: str, flow_frames: int) -> int:
+    """Frames that this stream's trunk reads at once: pictures one by one, flow in stacks."""
+    return flow_frames if stream == "flow" else 1
+
+
+def _heads(sizes: Mapping[str, int], dropout: float) -> partial[nn.Module]:
+    if len(sizes) > 1:
+        return partial(JointHead, dict(sizes), dropout=dropout)
+    return partial(Head, sum(sizes.values()), dropout=dropout)
+
+
+class TwoStream(WithHead):
+    """A 2D trunk a stream; one RGB frame and a stack of flow: clips -> features (N, 1, sum F), streams side by side.
+
+    The head gives the mean of the streams' logits, so that training is end to end through the averaging. With one
+    stream it is a plain 2D network.
+    """
+
+    def __init__(self, trunks: Mapping[str, nn.Module], *, flow_frames: int, spec: BuildSpec):
+        sizes = {stream: trunk.out_channels for stream, trunk in trunks.items()}
+        super().__init__(_heads(sizes, spec.scale.dropout), spec.num_classes)
+        self.trunks = nn.ModuleDict(trunks)
+        self.flow_frames = flow_frames
+
+    def features(self, clips: Mapping[str, Tensor]) -> Tensor:
+        parts = []
+        for stream, trunk in self.trunks.items():
+            stack = snippets(clips[stream], stacked(stream, self.flow_frames))
+            parts.append(trunk(stack.flatten(0, 1)).mean((-2, -1)).unflatten(0, stack.shape[:2]))
+        return torch.cat(parts, dim=-1)
+
+
+class Fused(WithHead):
+    """Pictures and the flow after each, through 2D trunks, fused in 3D: clips -> features (N, 1, 512).
+
+    The trunks' maps (5x7x7 at 224 px) are concatenated in channels; 3x3x3 convolution without padding, batch norm,
+    ReLU (3x5x5); 3x3x3 max-pool with stride 2 (1x2x2); mean. Maps smaller than 5x5 (micro) are padded by one in space for
+    the convolution, and the pool takes what is there.
+    """
+
+    def __init__(self, trunks: Mapping[str, nn.Module], *, fused: int, flow_frames: int, spec: BuildSpec):
+        super().__init__(_heads({"fused": fused}, spec.scale.dropout), spec.num_classes)
+        self.trunks = nn.ModuleDict(trunks)
+        self.flow_frames = flow_frames
+        self.fuse = nn.Conv3d(sum(trunk.out_channels for trunk in trunks.values()), fused, 3, bias=False)
+        scale = spec.scale
+        self.fuse_bn = batch_norm(fused, dims=3, eps=scale.bn_eps, momentum=scale.bn_momentum, affine=scale.affine)
+        initialise(self.fuse)
+
+    def features(self, clips: Mapping[str, Tensor]) -> Tensor:
+        maps = torch.cat([self._maps(stream, clips[stream]) for stream in self.trunks], dim=1)
+        space = 0 if min(maps.shape[-2:]) >= 5 else 1
+        fused = F.conv3d(maps, self.fuse.weight, padding=(0, space, space))
+        fused = F.relu(self.fuse_bn(fused), inplace=True)
+        pooled = F.max_pool3d(fused, [min(3, size) for size in fused.shape[2:]], 2)
+        return pooled.mean((2, 3, 4)).unsqueeze(1)
+
+    def _maps(self, stream: str, clip: Tensor) -> Tensor:
+        """The stream's maps before its final average: (N, F, positions, h, w)."""
+        stack = snippets(clip, stacked(stream, self.flow_frames))
+        return self.trunks[stream](stack.flatten(0, 1)).unflatten(0, stack.shape[:2]).transpose(1, 2)
+
+
+def stream_trunks(spec: BuildSpec, *, flow_frames: int) -> dict[str, nn.Module]:
+    """A 2D trunk a stream of the spec, flow reading `flow_frames` fields as channels."""
+    from baselines.parts.trunks import image_trunk
+
+    return {
+        stream: image_trunk(spec, channels=CHANNELS[stream] * stacked(stream, flow_frames)) for stream in spec.streams
+    }
