@@ -64,7 +64,7 @@ def all(kind: str) -> dict[str, Any]:
     return {name: load(kind, name) for name in names(kind)}
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _sources(kind: str, plugins: str) -> dict[str, tuple[str, str]]:
     """Name -> ('module' | 'entry' | 'file', where)."""
     spec = KINDS[kind]
@@ -95,7 +95,7 @@ def _holds(path: Path, type_: type) -> bool:
     return any(isinstance(value, type_) for value in vars(_load_file(path)).values())
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _load_file(path: Path) -> ModuleType:
     name = f"harness_plugin_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
@@ -107,7 +107,7 @@ def _load_file(path: Path) -> ModuleType:
     return module
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _value(kind: str, name: str, plugins: str) -> Any:
     how, where = _sources(kind, plugins)[name]
     if how == "entry":

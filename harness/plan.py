@@ -224,7 +224,8 @@ class _Builder:
 
     def common(self, training: _Training) -> dict[str, Any]:
         """What every job of a baseline's network depends on."""
-        flow_key = flow.method_key(training.scale.flow) if "flow" in training.streams else None
+        method = training.scale.flow
+        flow_key = {"method": plain(method), "by": flow.method_key(method)} if "flow" in training.streams else None
         return {
             "baseline": {"name": training.baseline.name, "version": training.baseline.version},
             "backbone": training.backbone,

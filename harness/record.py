@@ -109,7 +109,9 @@ def read_scores(path: Path) -> Scores:
     from harness.metrics import Scores
 
     with np.load(path, allow_pickle=False) as stored:
-        words = {name: tuple(str(word) for word in stored[name]) for name in ("ids", "groups", "undecodable", "missing")}
+        words = {
+            name: tuple(str(word) for word in stored[name]) for name in ("ids", "groups", "undecodable", "missing")
+        }
         return Scores(logits=stored["logits"], labels=stored["labels"], **words)
 
 
@@ -129,7 +131,9 @@ class Ledger:
         """Ids of all finished jobs, sorted."""
         if not self.runs.is_dir():
             return []
-        return sorted(path.parent.name for path in self.runs.glob(f"*/{RECORD}") if not path.parent.name.startswith("."))
+        return sorted(
+            path.parent.name for path in self.runs.glob(f"*/{RECORD}") if not path.parent.name.startswith(".")
+        )
 
     def read(self, job_id: str) -> Record:
         """The record of a finished job. Raises RecordError, naming the file and the remedy, for anything but a whole one."""
@@ -161,7 +165,7 @@ def _read(folder: Path, stamp: int) -> Record:
     try:
         stored = json.loads(path.read_text())
         schema = stored.pop("schema")
-    except (ValueError, KeyError, AttributeError) as error:
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
         raise RecordError(f"{path} is not a record ({type(error).__name__}: {error}); {remedy}") from error
     if schema > SCHEMA:
         raise RecordError(

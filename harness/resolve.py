@@ -51,7 +51,14 @@ def _protocols(selection: Selection, dataset: Dataset) -> tuple[str, ...]:
 
 
 def _cell(
-    selection: Selection, baseline: Baseline, dataset: Dataset, modality: str, split: int, protocol_name: str, init: str, seed: int
+    selection: Selection,
+    baseline: Baseline,
+    dataset: Dataset,
+    modality: str,
+    split: int,
+    protocol_name: str,
+    init: str,
+    seed: int,
 ) -> Cell:
     protocol: Protocol = discover.load("protocol", protocol_name)
     scale_name = selection.scale or ("micro" if dataset.micro else "paper")
@@ -77,7 +84,9 @@ def _cell(
     if subset not in dataset.subsets:
         raise HarnessError(f"{dataset.name} has no subset '{subset}' to score; have: {', '.join(dataset.subsets)}")
     if scale.name not in baseline.train_clip:
-        raise HarnessError(f"{baseline.name} has no clip for scale '{scale.name}'; have: {', '.join(baseline.train_clip)}")
+        raise HarnessError(
+            f"{baseline.name} has no clip for scale '{scale.name}'; have: {', '.join(baseline.train_clip)}"
+        )
     cell = Cell(
         baseline=baseline.name,
         modality=modality,
@@ -99,7 +108,9 @@ def _cell(
 def _source(selection: Selection, baseline: Baseline, dataset: Dataset, protocol: Protocol) -> str:
     if protocol.weights_from != "source":
         if selection.source:
-            raise HarnessError(f"--source {selection.source} has no meaning under {protocol.title}, which starts from --init")
+            raise HarnessError(
+                f"--source {selection.source} has no meaning under {protocol.title}, which starts from --init"
+            )
         return ""
     name = selection.source or dataset.source or baseline.source
     if name.startswith(PUBLISHED):
@@ -141,7 +152,9 @@ _Value = typing.TypeVar("_Value", Schedule, Scale)
 
 
 def _replace(value: _Value, name: str, text: str, key: str) -> _Value:
-    plain = {f.name: type(getattr(value, f.name)) for f in dataclasses.fields(value) if f.name not in ("name", "version")}
+    plain = {
+        f.name: type(getattr(value, f.name)) for f in dataclasses.fields(value) if f.name not in ("name", "version")
+    }
     plain = {field: kind for field, kind in plain.items() if kind in (int, float, str, bool)}
     if name not in plain:
         close = difflib.get_close_matches(name, plain, n=1)

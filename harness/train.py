@@ -231,7 +231,7 @@ def save_checkpoint(
         "module": module.state_dict(),
         "optimiser": optimiser.state_dict(),
         "plateau": {"best": plateau.best, "bad": plateau.bad},
-        "trained": {key: value for key, value in vars(trained).items()},
+        "trained": dict(vars(trained)),
         "rng": torch.get_rng_state(),
         "cuda_rng": torch.cuda.get_rng_state_all() if setting.device.startswith("cuda") else [],
     }

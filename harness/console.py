@@ -1,0 +1,171 @@
+"""What a person sees while jobs run: live bars on a terminal, plain lines elsewhere, JSON lines for machines."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any, TextIO
+
+from harness.record import Record
+from harness.spec import Job
+from harness.watch import Watch
+
+PLAIN_EVERY_S = 5.0
+
+
+def duration(seconds: float) -> str:
+    """'8 s', '3 min 05 s', '2 h 07 min'."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def headline(record: Record) -> str:
+    """What a finished job came to, in a few words."""
+    metrics = record.metrics
+    took = f"in {duration(record.cost['wall_s'])}"
+    if not metrics:
+        return took
+    return f"{took}: top-1 {metrics['top1_pct']:.1f}%, top-5 {metrics['top5_pct']:.1f}% of {metrics['n']}"
+
+
+class JsonWatch(Watch):
+    """One JSON object a line: job_started, stage, curve, note, job_finished."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+
+    def emit(self, event: str, **fields: Any) -> None:
+        print(json.dumps({"event": event, **fields}), file=self.stream, flush=True)
+
+    def job_started(self, job: Job) -> None:
+        self.emit("job_started", job=job.id, kind=job.kind, title=job.title)
+
+    def stage(self, name: str, total: int, unit: str) -> None:
+        self.emit("stage", name=name, total=total, unit=unit)
+
+    def curve(self, job_id: str, points: list[tuple[int, str, float]]) -> None:
+        self.emit("curve", job=job_id, points=points)
+
+    def note(self, text: str) -> None:
+        self.emit("note", text=text)
+
+    def job_finished(self, record: Record) -> None:
+        self.emit("job_finished", job=record.job_id, metrics=dict(record.metrics), cost=dict(record.cost))
+
+
+class PlainWatch(Watch):
+    """A line when something begins, every few seconds while it goes on, and when it ends. For logs."""
+
+    def __init__(self, stream: TextIO, jobs: int) -> None:
+        self.stream, self.jobs, self.number = stream, jobs, 0
+        self.name, self.total, self.unit, self.done = "", 0, "", 0
+        self.began = self.told = time.monotonic()
+
+    def say(self, text: str) -> None:
+        print(text, file=self.stream, flush=True)
+
+    def job_started(self, job: Job) -> None:
+        self.number += 1
+        self.say(f"[{self.number}/{self.jobs}] {job.title} (job {job.id})")
+
+    def stage(self, name: str, total: int, unit: str) -> None:
+        self.name, self.total, self.unit, self.done = name, total, unit, 0
+        self.began = self.told = time.monotonic()
+
+    def advance(self, count: int = 1, note: str = "") -> None:
+        self.progress(self.done + count, self.total, note)
+
+    def progress(self, done: int, total: int, note: str = "") -> None:
+        self.done, self.total = done, total
+        now = time.monotonic()
+        if now - self.told >= PLAIN_EVERY_S:
+            self.told = now
+            rate = done / (now - self.began)
+            left = duration((total - done) / rate) if rate else "?"
+            words = [f"  {self.name}: {done}/{total} {self.unit}", f"{rate:.1f}/s", f"{left} left", note]
+            self.say(", ".join(filter(None, words)))
+
+    def note(self, text: str) -> None:
+        self.say(f"  note: {text}")
+
+    def job_finished(self, record: Record) -> None:
+        self.say(f"  done {headline(record)}")
+
+
+class LiveWatch(Watch):
+    """One live line for the running stage, a line that stays for each finished job."""
+
+    def __init__(self, progress: Any, jobs: int) -> None:
+        self.bars, self.jobs, self.number, self.title = progress, jobs, 0, ""
+        self.task: Any = None
+
+    def job_started(self, job: Job) -> None:
+        self.number, self.title = self.number + 1, job.title
+
+    def stage(self, name: str, total: int, unit: str) -> None:
+        if self.task is not None:
+            self.bars.remove_task(self.task)
+        where = f"[{self.number}/{self.jobs}] {self.title} · " if self.title else ""
+        self.task = self.bars.add_task(f"{where}{name}", total=total, unit=unit, note="")
+
+    def advance(self, count: int = 1, note: str = "") -> None:
+        self.bars.update(self.task, advance=count, note=note)
+
+    def progress(self, done: int, total: int) -> None:
+        if self.task is not None:
+            self.bars.update(self.task, completed=done, total=total)
+
+    def note(self, text: str) -> None:
+        self.bars.console.print(f"  note: {text}", style="yellow", highlight=False)
+
+    def job_finished(self, record: Record) -> None:
+        if self.task is not None:
+            self.bars.remove_task(self.task)
+            self.task = None
+        mark = f"[green]✓[/green] [{self.number}/{self.jobs}]"
+        self.bars.console.print(mark, f"{record.title} {headline(record)}", highlight=False)
+
+
+@contextlib.contextmanager
+def screen(*, jobs: int, as_json: bool = False) -> Iterator[Watch]:
+    """The watcher that fits where output goes; progress goes to standard error, JSON to standard output."""
+    if as_json:
+        yield JsonWatch(sys.stdout)
+    elif not sys.stderr.isatty():
+        yield PlainWatch(sys.stderr, jobs)
+    else:
+        from rich.console import Console
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            ProgressColumn,
+            Task,
+            TextColumn,
+            TimeRemainingColumn,
+        )
+        from rich.text import Text
+
+        class Rate(ProgressColumn):
+            """Units a second."""
+
+            def render(self, task: Task) -> Text:
+                return Text(f"{task.finished_speed or task.speed or 0:.0f} {task.fields['unit']}/s")
+
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=20),
+            MofNCompleteColumn(),
+            Rate(),
+            TextColumn("{task.fields[note]}"),
+            TimeRemainingColumn(),
+        )
+        with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+            yield LiveWatch(progress, jobs)

@@ -1,0 +1,41 @@
+"""Cell -> the numbers the ledger has for it: scores of its jobs, fused where its streams were scored apart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from harness.errors import HarnessError
+from harness.fuse import late_fusion
+from harness.metrics import CellResult
+from harness.places import Places
+from harness.plan import make_plan
+from harness.record import Ledger
+from harness.spec import Cell
+
+Lookup = Callable[[Cell], CellResult | None]
+
+
+def result_of(job_ids: tuple[str, ...], ledger: Ledger) -> CellResult | None:
+    """What the jobs of one cell came to; None while one of them is not done."""
+    if not all(ledger.has(job_id) for job_id in job_ids):
+        return None
+    records = tuple(ledger.read(job_id) for job_id in job_ids)
+    scores = records[0].scores()
+    for record in records[1:]:
+        scores = late_fusion(scores, record.scores())
+    return CellResult(scores=scores, job_ids=job_ids, records=records)
+
+
+def lookup_in(where: Places) -> Lookup:
+    """A function from a cell to what the ledger has for it; None for cells that are not run or cannot be."""
+    ledger = Ledger(where.runs)
+
+    def lookup(cell: Cell) -> CellResult | None:
+        try:
+            plan = make_plan([cell], where)
+        except HarnessError:
+            # A table asks for every cell of the paper; one that cannot even be planned here has no result.
+            return None
+        return result_of(plan.cells[cell], ledger)
+
+    return lookup

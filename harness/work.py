@@ -1,0 +1,196 @@
+"""A job under way: its spec read back into values, and its data opened."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from harness import discover, environment
+from harness.contract import Baseline, BuildSpec, Clip, FlowMethod, Listing, Scale, Schedule, Video
+from harness.errors import HarnessError
+from harness.places import Places
+from harness.record import Ledger, Record
+from harness.spec import Job
+from harness.train import Setting, Step
+from harness.video import loader, prepare
+from harness.watch import Watch
+
+SCORE_BATCH = 16
+
+
+@dataclass(frozen=True)
+class House:
+    """What a job needs to know about where it runs; nothing here changes a number."""
+
+    places: Places
+    workers: int = 0
+    """Processes that decode; 0: in the training process, from memory where the data set fits."""
+    on_bad_video: str = "stop"
+    """'stop', or 'quarantine': leave broken training videos out, naming them."""
+
+    @property
+    def ledger(self) -> Ledger:
+        return Ledger(self.places.runs)
+
+
+@dataclass(frozen=True)
+class Work:
+    """A job under way: its spec read back into values."""
+
+    job: Job
+    house: House
+    watch: Watch
+
+    @property
+    def spec(self) -> Mapping[str, Any]:
+        return self.job.spec
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.house.places.jobs / self.job.id
+
+    @property
+    def baseline(self) -> Baseline:
+        return discover.load("baseline", self.job.via)
+
+    @property
+    def streams(self) -> tuple[str, ...]:
+        return tuple(self.spec.get("streams", ("rgb",)))
+
+    @property
+    def scale(self) -> Scale:
+        flow = self.spec.get("flow") or {"method": {"name": "none", "bound_px": 1.0, "short_side_px": 0}}
+        return Scale(**self.spec["scale"], stages={}, flow=FlowMethod(**flow["method"]))
+
+    @property
+    def schedule(self) -> Schedule:
+        fields = dict(self.spec["schedule"])
+        return Schedule(**fields | {"milestones": tuple(fields["milestones"])})
+
+    @property
+    def device(self) -> str:
+        return environment.device()
+
+    @property
+    def precision(self) -> str:
+        return str(self.spec["precision"])
+
+    def clip(self, which: str) -> Clip:
+        return Clip(**self.spec[which])
+
+    def build_spec(self, num_classes: int) -> BuildSpec:
+        return BuildSpec(
+            streams=self.streams, num_classes=num_classes, scale=self.scale, backbone=self.spec.get("backbone", "")
+        )
+
+    def upstream(self, role: str) -> Record:
+        return self.house.ledger.read(self.job.upstream[role])
+
+    def setting(self, schedule: Schedule, loss: Callable[[Tensor, Tensor], Tensor]) -> Setting:
+        return Setting(
+            schedule=schedule,
+            device=self.device,
+            precision=self.precision,
+            job_id=self.job.id,
+            checkpoints=self.checkpoints,
+            loss=loss,
+        )
+
+
+def configure(work: Work) -> None:
+    """Threads and seed, as the plan resolved them."""
+    if work.spec["threads"]:
+        torch.set_num_threads(int(work.spec["threads"]))
+    torch.backends.cudnn.benchmark = True
+    torch.manual_seed(int(work.spec.get("seed", 0)))
+
+
+@dataclass(frozen=True)
+class Data:
+    """The videos of a job and how their frames are had."""
+
+    prepared: prepare.Prepared
+    listing: Listing
+    reader: loader.VideoReader
+    method: FlowMethod
+    device: str
+    workers: int
+
+    def steps(
+        self, videos: Sequence[Video], clip: Clip, schedule: Schedule, *, seed: int, flip: bool
+    ) -> Callable[[int], Iterator[Step]]:
+        """What `train` takes: the training steps from the k-th on."""
+
+        def steps_from(first: int) -> Iterator[Step]:
+            batches = loader.train_batches(
+                self.reader,
+                videos,
+                clip=clip,
+                batch=schedule.batch,
+                seed=seed,
+                start_step=first,
+                steps=schedule.steps,
+                flip=flip,
+                workers=self.workers,
+            )
+            for batch in batches:
+                yield Step(self.inputs(batch), torch.as_tensor(batch.labels, device=self.device), batch.ids)
+
+        return steps_from
+
+    def views(self, videos: Sequence[Video], clip: Clip, broken: list[str]) -> Iterator[tuple[Any, Sequence[str]]]:
+        """Every view of every video once; ids of those that cannot be decoded are added to `broken`."""
+        for batch in loader.test_batches(self.reader, videos, clip=clip, batch=SCORE_BATCH, broken=broken):
+            yield self.inputs(batch), batch.ids
+
+    def inputs(self, batch: loader.Batch) -> dict[str, Tensor]:
+        return loader.to_network(batch, self.device, self.method)
+
+
+def open_data(work: Work, *, split: int | None, videos: Callable[[Listing], Sequence[Video]]) -> Data:
+    """The job's data set, indexed, with the flow of `videos(listing)` computed where a stream reads it."""
+    dataset = discover.load("dataset", work.spec["dataset"]["name"])
+    prepared = prepare.open_prepared(dataset, work.house.places.data, progress=work.watch.progress)
+    if prepared.fingerprint != work.spec["dataset"]["fingerprint"]:
+        raise HarnessError(
+            f"{dataset.name} under {prepared.root} changed since this job was planned "
+            f"(fingerprint {prepared.fingerprint}, planned {work.spec['dataset']['fingerprint']}); run the command again"
+        )
+    listing = prepared.listing(dataset.splits[0] if split is None else split)
+    scale, store = work.scale, None
+    if "flow" in work.streams:
+        wanted = list(videos(listing))
+        work.watch.stage(f"flow of {dataset.name}", len(wanted), "videos")
+        store = prepare.flow_store(
+            prepared,
+            scale.flow,
+            videos=wanted,
+            fps=scale.fps,
+            workers=environment.cpu_threads(),
+            progress=work.watch.progress,
+        )
+    reader = loader.VideoReader(prepared, streams=work.streams, scale=scale, flow_store=store)
+    return Data(prepared, listing, reader, scale.flow, work.device, work.house.workers)
+
+
+def place(network: nn.Module, device: str) -> nn.Module:
+    """On the device, in the memory format that 3D convolutions run fastest in."""
+    return network.to(device=device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload, no-any-return]
+
+
+def everything(work: Work) -> list[Video]:
+    """Every video of the data set in any split, once, in the order of ids."""
+    dataset = discover.load("dataset", work.spec["dataset"]["name"])
+    prepared = prepare.open_prepared(dataset, work.house.places.data)
+    found = {
+        video.id: video
+        for split in dataset.splits
+        for subset in prepared.listing(split).subsets.values()
+        for video in subset
+    }
+    return [found[video_id] for video_id in sorted(found)]

@@ -1,0 +1,175 @@
+"""The loop: it learns, it resumes bit for bit, it stops on nonsense, and its rates are the ones declared."""
+
+import itertools
+
+import pytest
+import torch
+from torch import nn
+
+from harness.contract import Schedule
+from harness.errors import HarnessError
+from harness.evaluate import clip_loss, reduce_positions
+from harness.train import (
+    Plateau,
+    Setting,
+    Step,
+    Trained,
+    checkpoints_of,
+    learning_rate,
+    reestimate_batch_norm,
+    save_checkpoint,
+    train,
+)
+from harness.watch import Watch
+
+SCHEDULE = Schedule(steps=30, batch=8, base_lr=0.05, policy="one-cycle", checkpoint_every=10)
+
+
+class Killed(Exception):
+    pass
+
+
+class Kill(Watch):
+    """Raises after so many steps, as a kill would."""
+
+    def __init__(self, after):
+        self.left = after
+
+    def advance(self, count=1, note=""):
+        self.left -= count
+        if self.left < 0:
+            raise Killed
+
+
+def network():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(6, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Dropout(0.3), nn.Linear(16, 3))
+
+
+class OnePosition(nn.Module):
+    def __init__(self, body):
+        super().__init__()
+        self.body = body
+
+    def forward(self, x):
+        return self.body(x)[:, None]
+
+
+def steps_from(first):
+    for number in itertools.count(first):
+        x = torch.randn(8, 6, generator=torch.Generator().manual_seed(number))
+        yield Step(x, x[:, :3].argmax(1), [f"v{number}-{i}" for i in range(8)])
+
+
+def setting(tmp_path, schedule=SCHEDULE):
+    return Setting(schedule, "cpu", "float32", "job", tmp_path / "job", clip_loss("reduced", "mean"))
+
+
+def trained(tmp_path, schedule=SCHEDULE, watch=None, **more):
+    module = OnePosition(network())
+    torch.manual_seed(7)
+    module.train()
+    told = train(module, steps_from, setting(tmp_path, schedule), watch=watch or Watch(), **more)
+    return module, told
+
+
+def test_it_learns(tmp_path):
+    module, told = trained(tmp_path, Schedule(steps=300, batch=8, base_lr=0.1, policy="one-cycle"))
+    losses = [value for _, name, value in told.curves if name == "train/loss"]
+    assert sum(losses[-5:]) / 5 < 0.7 * losses[0]
+    module.eval()
+    tests = list(itertools.islice(steps_from(10_000), 20))
+    right = [(module(step.inputs)[:, 0].argmax(1) == step.labels).float().mean() for step in tests]
+    assert sum(right) / len(right) > 0.8
+
+
+@pytest.mark.parametrize("killed_after", [3, 10, 14, 29])
+def test_a_killed_training_ends_bit_for_bit_like_an_unbroken_one(tmp_path, killed_after):
+    whole, told = trained(tmp_path / "whole")
+    with pytest.raises(Killed):
+        trained(tmp_path / "broken", watch=Kill(killed_after))
+    resumed, told_again = trained(tmp_path / "broken")
+    for name, tensor in whole.state_dict().items():
+        assert torch.equal(tensor, resumed.state_dict()[name]), name
+    assert told.curves == told_again.curves and told.steps == told_again.steps == 30
+
+
+def test_a_torn_checkpoint_is_set_aside_for_the_one_before(tmp_path):
+    with pytest.raises(Killed):
+        trained(tmp_path, watch=Kill(25))
+    newest = checkpoints_of(tmp_path / "job")[-1]
+    assert newest.name == "00000020.ckpt"
+    newest.write_bytes(newest.read_bytes()[:1000])
+    notes = []
+    watch = Watch()
+    watch.note = notes.append
+    resumed, _ = trained(tmp_path, watch=watch)
+    whole, _ = trained(tmp_path / "whole")
+    assert "cannot be read" in notes[0]
+    assert all(torch.equal(t, resumed.state_dict()[n]) for n, t in whole.state_dict().items())
+
+
+def test_at_most_two_checkpoints_are_kept(tmp_path):
+    trained(tmp_path)
+    assert [path.name for path in checkpoints_of(tmp_path / "job")] == ["00000020.ckpt", "00000030.ckpt"]
+
+
+def test_a_loss_that_is_not_finite_stops_and_names_the_videos(tmp_path):
+    def poisoned(first):
+        for step in steps_from(first):
+            yield step._replace(inputs=step.inputs * float("nan"))
+
+    with pytest.raises(HarnessError, match="v0-0.*train.base_lr"):
+        train(OnePosition(network()), poisoned, setting(tmp_path), watch=Watch())
+
+
+def test_rates():
+    plateau = Schedule(steps=100, batch=1, base_lr=0.1)
+    assert [learning_rate(plateau, 50, drops=d) for d in (0, 1, 2)] == pytest.approx([0.1, 0.01, 0.001])
+    steps = Schedule(steps=100, batch=1, base_lr=0.1, policy="steps", milestones=(10, 20))
+    assert [learning_rate(steps, s) for s in (9, 10, 20)] == pytest.approx([0.1, 0.01, 0.001])
+    cycle = Schedule(steps=100, batch=1, base_lr=0.1, policy="one-cycle")
+    rates = [learning_rate(cycle, s) for s in range(100)]
+    assert rates.index(max(rates)) == 14 and max(rates) == pytest.approx(0.1) and rates[-1] < 1e-4
+
+
+def test_plateau_drops_after_patience_looks_and_training_ends_after_the_last_drop(tmp_path):
+    rule = Plateau(patience=2)
+    assert [rule.saturated(v) for v in (1.0, 0.9, 0.95, 0.93, 0.94, 0.96)] == [False, False, False, True, False, True]
+    schedule = Schedule(steps=1000, batch=8, base_lr=0.1, policy="plateau", eval_every=5, patience=1)
+    _, told = trained(tmp_path, schedule, held_out_loss=lambda: 1.0)
+    assert told.drops == [10, 15, 20] and told.steps == 20
+
+
+def test_loss_at_every_position_differs_from_the_reduced_one():
+    logits = torch.tensor([[[4.0, 0.0], [0.0, 4.0]]])
+    labels = torch.tensor([0])
+    assert clip_loss("reduced", "mean")(logits, labels) == pytest.approx(torch.log(torch.tensor(2.0)).item())
+    every = clip_loss("every", "last")(logits, labels)
+    assert every == pytest.approx(nn.functional.cross_entropy(logits[0], torch.tensor([0, 0])).item())
+    assert reduce_positions(logits, "last").tolist() == [[0.0, 4.0]]
+    assert reduce_positions(logits, "mean").tolist() == [[2.0, 2.0]]
+
+
+def test_short_trainings_need_their_batch_norm_reestimated():
+    """The trap of field lore: at the released decay, a short training scores at chance in eval mode."""
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.BatchNorm1d(4, momentum=0.001), nn.Linear(4, 2))
+    data = [torch.randn(64, 4) * 3 + 10 for _ in range(20)]
+    module.train()
+    for batch in data:
+        module(batch)
+    stale = module[0].running_mean.clone()
+    reestimate_batch_norm(module, data, device="cpu", precision="float32")
+    assert stale.abs().max() < 1, "the moving mean is still near its start"
+    assert (module[0].running_mean - 10).abs().max() < 0.5
+    assert module[0].momentum == 0.001 and module.training
+
+
+def test_checkpoint_holds_only_plain_values(tmp_path):
+    """torch.load(weights_only=True) must be able to read it: no pickled code."""
+    module = OnePosition(network())
+    optimiser = torch.optim.AdamW(module.parameters())
+    save_checkpoint(setting(tmp_path), module, optimiser, Plateau(1), Trained(steps=4, curves=[(1, "a", 2.0)]))
+    state = torch.load(tmp_path / "job" / "00000004.ckpt", weights_only=True)
+    assert state["trained"]["curves"] == [(1, "a", 2.0)]
