@@ -356,7 +356,7 @@ def _cause(error: BaseException) -> str:
 def _resized(picture: np.ndarray, short_side_px: int) -> np.ndarray:
     import cv2
 
-    height, width = short_side_size(*picture.shape[:2], short_side_px)
+    height, width = short_side_size(picture.shape[0], picture.shape[1], short_side_px)
     if picture.shape[:2] == (height, width):
         return picture
     return cv2.resize(picture, (width, height), interpolation=cv2.INTER_LINEAR)

@@ -112,7 +112,7 @@ def _dis(method: FlowMethod) -> FlowFunction:
     preset = int(method.params.get("preset", cv2.DISOPTICAL_FLOW_PRESET_FAST))
     if preset not in (0, 1, 2):
         raise HarnessError(f"preset {preset} of flow method 'dis' does not exist; 0 ultrafast, 1 fast, 2 medium")
-    solver = cv2.DISOpticalFlow_create(preset)
+    solver = cv2.DISOpticalFlow.create(preset)
     return lambda grey, after: solver.calc(grey, after, None)
 
 

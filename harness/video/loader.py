@@ -1,0 +1,298 @@
+"""Batches of clips: which video, which frames, which square, mirrored or not; the same for any number of workers.
+
+Everything random about a video in an epoch follows from (seed, epoch, video id), and step k of a training is a function of
+k, so that a resumed training sees exactly what an unbroken one would have seen. Pixels stay uint8 until they are on the
+device.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from harness.contract import Clip, FlowMethod, Video
+from harness.errors import BrokenVideo
+from harness.video import flow
+from harness.video.reader import VideoReader
+from harness.video.views import centre_crop, rng_for, test_positions, train_crop, train_positions
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["Batch", "VideoReader", "test_batches", "to_network", "train_batches"]
+
+WHOLE_VIEWS_BYTES = 512 * 2**20
+"""Views of one test video that are held in memory together; longer videos are decoded twice instead."""
+
+ORDER = "\0order"
+"""Stands for a video id where the order of an epoch is drawn; no file name can hold it."""
+
+Spec = TypeVar("Spec")
+Made = TypeVar("Made")
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Clips of N views of videos, before they are numbers."""
+
+    clips: Mapping[str, Any]
+    """stream -> uint8 (N, T, H, W, C): RGB pictures, or flow codes. NumPy arrays, or torch tensors from workers."""
+    flips: np.ndarray
+    """bool (N,): mirror this one left to right, in every stream."""
+    labels: np.ndarray
+    """int64 (N,)."""
+    ids: tuple[str, ...]
+    """Of the videos."""
+    views: np.ndarray
+    """int64 (N,): which view of its video, counted from 0."""
+    broken: tuple[str, ...] = ()
+    """Ids of videos that should have been here and cannot be decoded (training with a quarantine)."""
+
+    def pin_memory(self) -> Batch:
+        """A copy whose clips lie in page-locked memory; called by torch's loader."""
+        return replace(self, clips={stream: clip.pin_memory() for stream, clip in self.clips.items()})
+
+
+@dataclass(frozen=True)
+class _View:
+    """One clip of one video."""
+
+    video: Video
+    number: int
+    flip: bool
+    clips: Mapping[str, np.ndarray]
+
+
+def _batch(views: Sequence[_View], broken: Iterable[str] = ()) -> Batch:
+    return Batch(
+        clips={stream: np.stack([view.clips[stream] for view in views]) for stream in views[0].clips},
+        flips=np.array([view.flip for view in views], bool),
+        labels=np.array([view.video.label for view in views], np.int64),
+        ids=tuple(view.video.id for view in views),
+        views=np.array([view.number for view in views], np.int64),
+        broken=tuple(broken),
+    )
+
+
+# ---------------------------------------------------------------------------------------------------- training
+
+
+def train_batches(
+    reader: VideoReader,
+    videos: Sequence[Video],
+    *,
+    clip: Clip,
+    batch: int,
+    seed: int,
+    start_step: int = 0,
+    steps: int | None = None,
+    flip: bool = False,
+    workers: int = 0,
+    quarantine: set[str] | None = None,
+) -> Iterator[Batch]:
+    """The batches of steps `start_step` .. `steps` - 1 (None: without end) of a training.
+
+    Epochs follow one another without a seam, each a fresh permutation of all videos; a batch may hold the end of one and
+    the beginning of the next. Positions, crops and flips are drawn anew for each epoch. A video that cannot be decoded
+    raises BrokenVideo; with a `quarantine` its id is put there, and the next video of the epoch that can be decoded
+    stands in for it. `workers` processes work ahead; they change nothing but the time.
+    """
+    if not videos:
+        raise ValueError("no videos to train on")
+    numbers = itertools.count(start_step) if steps is None else range(start_step, steps)
+    step = _TrainStep(reader, tuple(videos), clip, batch, seed, flip, tolerant=quarantine is not None)
+    for made in _in_order(step, numbers, workers):
+        if quarantine is not None:
+            quarantine.update(made.broken)
+        yield made
+
+
+@dataclass(frozen=True)
+class _TrainStep:
+    """step number -> Batch, a pure function of its fields."""
+
+    reader: VideoReader
+    videos: tuple[Video, ...]
+    clip: Clip
+    batch: int
+    seed: int
+    flip: bool
+    tolerant: bool
+
+    def __call__(self, step: int) -> Batch:
+        broken: list[str] = []
+        orders: dict[int, np.ndarray] = {}
+        views = []
+        for place in range(step * self.batch, (step + 1) * self.batch):
+            epoch, position = divmod(place, len(self.videos))
+            if epoch not in orders:
+                orders[epoch] = rng_for(self.seed, epoch, ORDER).permutation(len(self.videos))
+            views.append(self._view(np.roll(orders[epoch], -position), epoch, broken))
+        return _batch(views, broken)
+
+    def _view(self, order: np.ndarray, epoch: int, broken: list[str]) -> _View:
+        for number in order:
+            video = self.videos[int(number)]
+            try:
+                return self._cut(video, epoch)
+            except BrokenVideo:
+                if not self.tolerant:
+                    raise
+                broken.append(video.id)
+        raise BrokenVideo(f"none of the {len(self.videos)} training videos can be decoded; {broken[0]} is the first")
+
+    def _cut(self, video: Video, epoch: int) -> _View:
+        rng = rng_for(self.seed, epoch, video.id)
+        frames = train_positions(self.reader.num_frames(video), self.clip, rng)
+        # Drawn whether it is used or not, so that switching flips off changes nothing else.
+        mirror = bool(rng.integers(2))
+        side = self.clip.side_px
+        (clips,) = self.reader.clips(video, [frames], side, lambda height, width: train_crop(height, width, side, rng))
+        return _View(video, 0, self.flip and mirror, clips)
+
+
+# ---------------------------------------------------------------------------------------------------- testing
+
+
+def test_batches(
+    reader: VideoReader,
+    videos: Sequence[Video],
+    *,
+    clip: Clip,
+    batch: int,
+    broken: list[str] | None = None,  # noqa: PT028 (not a test)
+    workers: int = 0,  # noqa: PT028
+) -> Iterator[Batch]:
+    """Every view of every video exactly once, in order, centre crop, no flip; the last batch may be smaller.
+
+    A video is given whole or not at all: one that cannot be decoded to its end has its id appended to `broken`, for the
+    scorer to count as wrong; without a list it raises BrokenVideo.
+    """
+    waiting: list[_View] = []
+    for found in _in_order(_TestVideo(reader, clip, tolerant=broken is not None), videos, workers):
+        if isinstance(found, str):
+            assert broken is not None
+            broken.append(found)
+            continue
+        for view in found:
+            waiting.append(view)
+            if len(waiting) == batch:
+                yield _batch(waiting)
+                waiting = []
+    if waiting:
+        yield _batch(waiting)
+
+
+test_batches.__test__ = False  # type: ignore[attr-defined]  # not a test, whatever pytest makes of its name
+
+
+@dataclass(frozen=True)
+class _TestVideo:
+    """video -> its views, or its id if it cannot be decoded."""
+
+    reader: VideoReader
+    clip: Clip
+    tolerant: bool
+
+    def __call__(self, video: Video) -> Iterable[_View] | str:
+        try:
+            cuts = test_positions(self.reader.num_frames(video), self.clip)
+            if self._bytes(len(cuts)) <= WHOLE_VIEWS_BYTES:
+                return list(self._views(video, cuts))
+            self.reader.check(video)
+            return self._views(video, cuts)
+        except BrokenVideo:
+            if not self.tolerant:
+                raise
+            return video.id
+
+    def _bytes(self, views: int) -> int:
+        return views * self.clip.window * self.clip.side_px**2 * 3
+
+    def _views(self, video: Video, cuts: Sequence[Mapping[str, np.ndarray]]) -> Iterator[_View]:
+        side = self.clip.side_px
+        together = max(1, WHOLE_VIEWS_BYTES // self._bytes(1))
+        for start in range(0, len(cuts), together):
+            part = cuts[start : start + together]
+            clips = self.reader.clips(video, part, side, lambda height, width: centre_crop(height, width, side))
+            for number, one in enumerate(clips, start):
+                yield _View(video, number, False, one)
+
+
+# ---------------------------------------------------------------------------------------------------- workers
+
+
+def _in_order(make: Callable[[Spec], Made], specs: Iterable[Spec], workers: int) -> Iterator[Made]:
+    """make(spec) for each spec, in order; computed ahead by `workers` processes if there are any."""
+    if workers == 0:
+        yield from map(make, specs)
+        return
+    from torch.utils.data import DataLoader
+
+    loading = DataLoader(
+        _Made(make),  # type: ignore[arg-type]
+        sampler=specs,  # type: ignore[arg-type]
+        batch_size=None,
+        num_workers=workers,
+        collate_fn=_as_tensors,
+        multiprocessing_context="spawn",
+    )
+    yield from loading
+
+
+@dataclass(frozen=True)
+class _Made:
+    """A data set, in torch's sense, whose items are made."""
+
+    make: Callable[[Any], Any]
+
+    def __getitem__(self, spec: Any) -> Any:
+        made = self.make(spec)
+        return made if isinstance(made, (Batch, str)) else list(made)
+
+
+def _as_tensors(made: Any) -> Any:
+    """Clips as torch tensors, which travel between processes through shared memory instead of a pipe."""
+    import torch
+
+    if isinstance(made, Batch):
+        return replace(made, clips={stream: torch.from_numpy(clip) for stream, clip in made.clips.items()})
+    return made
+
+
+# ---------------------------------------------------------------------------------------------------- to the network
+
+
+def to_network(batch: Batch, device: Any, method: FlowMethod) -> dict[str, Tensor]:
+    """stream -> float32 (N, C, T, H, W) in [-1, 1] on `device`, in channels_last_3d memory, flips applied.
+
+    It travels as uint8, a quarter of the bytes. A mirrored flow has its x component negated.
+    """
+    return {stream: _floats(stream, clip, batch.flips, device, method) for stream, clip in batch.clips.items()}
+
+
+def _floats(stream: str, clip: Any, flips: np.ndarray, device: Any, method: FlowMethod) -> Tensor:
+    import torch
+
+    codes = torch.as_tensor(clip).to(device, non_blocking=True)
+    # (N, T, H, W, C) in memory is what channels_last_3d means: the permutation moves nothing.
+    values = _decoded_flow(codes, method) if stream == "flow" else codes.float().mul_(1 / 127.5).sub_(1)
+    values = values.permute(0, 4, 1, 2, 3)
+    if flips.any():
+        mirrored = torch.as_tensor(np.flatnonzero(flips), device=values.device)
+        turned = values[mirrored].flip(-1)
+        if stream == "flow":
+            turned[:, 0].neg_()
+        values[mirrored] = turned
+    return values
+
+
+def _decoded_flow(codes: Tensor, method: FlowMethod) -> Tensor:
+    import torch
+
+    table = torch.from_numpy(flow.decode_table(method.code).copy()).to(codes.device)
+    return table[codes.int()]

@@ -1,0 +1,138 @@
+"""Clips out of the videos of a prepared data set: decoded once and kept while memory lasts, else read by window."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from harness.contract import Scale, Video
+from harness.errors import HarnessError
+from harness.video import decode, flow
+from harness.video.views import short_side_size
+
+if TYPE_CHECKING:
+    from harness.video.flowstore import FlowStore
+    from harness.video.prepare import Prepared
+
+CACHE_BYTES = 640 * 2**20
+"""Decoded videos kept in memory, unless told otherwise: the embedded data sets fit, and a job stays below 2 GiB."""
+
+Positions = Mapping[str, np.ndarray]
+"""stream -> frame numbers."""
+Place = Callable[[int, int], tuple[int, int]]
+"""(height, width) of the picture -> (top, left) of the square."""
+
+
+class VideoReader:
+    """Clips of a data set's videos, at a scale's frame rate and short side, as uint8.
+
+    Decoded videos are kept while `cache_bytes` last; what does not fit is read by window, seeking. Both give the same
+    pixels. A still is a video of one frame. Flow comes from its store, as codes.
+    """
+
+    def __init__(
+        self,
+        prepared: Prepared,
+        *,
+        streams: Sequence[str],
+        scale: Scale,
+        flow_store: FlowStore | None = None,
+        cache_bytes: int = CACHE_BYTES,
+    ) -> None:
+        if "flow" in streams and flow_store is None:
+            raise HarnessError(f"reading the flow of {prepared.dataset.name} needs its flow store; prepare it first")
+        self.prepared = prepared
+        self.streams = tuple(streams)
+        self.scale = scale
+        self.flow_store = flow_store
+        self.cache_bytes = cache_bytes
+        self._kept: dict[str, np.ndarray] = {}
+        self._kept_bytes = 0
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For another process: without what is kept, and without the card's functions, which may come from a loose file."""
+        card = replace(self.prepared.dataset, read=None, render=None)  # type: ignore[arg-type]
+        return {**self.__dict__, "prepared": replace(self.prepared, dataset=card), "_kept": {}, "_kept_bytes": 0}
+
+    def num_frames(self, video: Video) -> int:
+        """Frames on the scale's timeline, as the header has it. Raises BrokenVideo where that cannot be read."""
+        return self.prepared.num_frames(video, self.scale.fps)
+
+    def clips(self, video: Video, cuts: Sequence[Positions], side_px: int, place: Place) -> list[dict[str, np.ndarray]]:
+        """For each cut: stream -> uint8 (T, side, side, C), the same square for all cuts and streams.
+
+        Frame numbers past the end of a stream (a header may promise a frame too many) give its last frame. Raises
+        BrokenVideo, and HarnessError where the streams differ in size.
+        """
+        clips: list[dict[str, np.ndarray]] = [{} for _ in cuts]
+        corner, size = (0, 0), None
+        for stream in self.streams:
+            frames, numbers = self._source(video, stream, [cut[stream] for cut in cuts])
+            if size is None:
+                size = frames.shape[1:3]
+                corner = place(*size)
+            elif frames.shape[1:3] != size:
+                raise HarnessError(
+                    f"{video.id}: {self.streams[0]} is {size[1]}x{size[0]} px and {stream} is "
+                    f"{frames.shape[2]}x{frames.shape[1]}; the flow store does not belong to these videos, delete it"
+                )
+            top, left = corner
+            square = frames[:, top : top + side_px, left : left + side_px]
+            for clip, wanted in zip(clips, numbers, strict=True):
+                clip[stream] = square[wanted]
+        return clips
+
+    def check(self, video: Video) -> None:
+        """Decodes the video to its end and keeps nothing. Raises BrokenVideo."""
+        if "flow" in self.streams and self.flow_store is not None:
+            self.flow_store.read(video)
+        if "rgb" in self.streams and self.prepared.dataset.kind == "video":
+            path, scale = self.prepared.path(video), self.scale
+            for _ in decode.iter_video(path, fps=scale.fps, short_side_px=scale.short_side_px):
+                pass
+
+    def _source(
+        self, video: Video, stream: str, wanted: Sequence[np.ndarray]
+    ) -> tuple[np.ndarray, Sequence[np.ndarray]]:
+        """(frames (T', H, W, C), for each of `wanted` the numbers in those)."""
+        if stream == "flow":
+            return self._flow(video, wanted)
+        kept = self._kept.get(video.id)
+        if kept is None and (self.prepared.dataset.kind == "stills" or self._fits(video)):
+            kept = self._decode(video)
+        if kept is not None:
+            return kept, [np.minimum(numbers, len(kept) - 1) for numbers in wanted]
+        union, scale = np.unique(np.concatenate(wanted)), self.scale
+        path = self.prepared.path(video)
+        window = decode.read_window(path, union, fps=scale.fps, short_side_px=scale.short_side_px)
+        return window, [np.searchsorted(union, numbers) for numbers in wanted]
+
+    def _fits(self, video: Video) -> bool:
+        row = self.prepared.info(video)
+        height, width = short_side_size(row.height, row.width, self.scale.short_side_px)
+        return self._kept_bytes + 3 * height * width * self.num_frames(video) <= self.cache_bytes
+
+    def _decode(self, video: Video) -> np.ndarray:
+        path, scale = self.prepared.path(video), self.scale
+        if self.prepared.dataset.kind == "stills":
+            whole = decode.read_image(path, short_side_px=scale.short_side_px)[None]
+        else:
+            whole = decode.read_video(path, fps=scale.fps, short_side_px=scale.short_side_px)
+        if self._kept_bytes + whole.nbytes <= self.cache_bytes:
+            self._kept[video.id] = whole
+            self._kept_bytes += whole.nbytes
+        return whole
+
+    def _flow(self, video: Video, wanted: Sequence[np.ndarray]) -> tuple[np.ndarray, Sequence[np.ndarray]]:
+        assert self.flow_store is not None
+        codes, method = self.flow_store.read(video), self.scale.flow
+        numbers = [np.minimum(one, len(codes) - 1) for one in wanted]
+        if method.short_side_px == self.scale.short_side_px:
+            return codes, numbers
+        union = np.unique(np.concatenate(numbers))
+        height, width = short_side_size(codes.shape[1], codes.shape[2], self.scale.short_side_px)
+        resized = flow.resize_flow(flow.decode(codes[union], method) * method.bound_px, height, width)
+        return flow.encode(resized, method), [np.searchsorted(union, one) for one in numbers]
