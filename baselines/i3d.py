@@ -50,8 +50,7 @@ BASELINE = Baseline(
     bootstrap=bootstrap,
     choices={
         "flow from ImageNet": "the first kernel averaged over RGB and repeated for x and y, then inflated",
-        "videos shorter than the test window": "their own length, convolutionally, if it reaches the training length; "
-        "looped to that length otherwise",
+        "videos shorter than the test window": "looped up to it, as in training",
         "averaging": "logits over time, and logits of the two streams, as the released code does",
         "dropout and weight decay": "the released models': 0.5 before the logits, 1e-7",
         "batch norm": "eps 1e-3 and decay 0.999 as released; a learned scale, which the released models lack, unless "
