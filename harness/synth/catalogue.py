@@ -126,3 +126,24 @@ FILM = World(
 )
 
 WORLDS = {world.name: world for world in (PARK, HALL, FILM)}
+
+
+@dataclass(frozen=True)
+class ClipSpec:
+    """Names of a clip, of which its frames are a function. Clips of one group share actor, background and camera style."""
+
+    world: str
+    action: str
+    group: str
+    """Names the looks. The two directions of a reversal pair have the same groups, with the same looks."""
+    clip: str
+    """Names everything else: number of frames, object, place, speed, side, light."""
+
+
+@dataclass(frozen=True)
+class StillSpec:
+    """Names of a still, of which its pixels are a function."""
+
+    what: str
+    """An object, a kind of actor or a kind of scenery, of any world."""
+    number: int

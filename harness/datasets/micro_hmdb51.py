@@ -1,0 +1,35 @@
+"""micro-hmdb51: the smaller target of the micro world, in HMDB-51's layout.
+
+14 classes of 9 movies with 4 clips each. A split tests 5 movies a class (280 videos), trains on 10 clips of the other 4
+(140) and leaves 6 unused; the three test sets overlap, as HMDB-51's do. The actions are those of micro-kinetics, with
+other actors, objects and places.
+"""
+
+from functools import partial
+
+from harness.contract import Dataset
+from harness.layouts import read_hmdb
+from harness.synth import render
+from harness.synth.catalogue import FILM
+from harness.synth.sets import HMDB_CLIPS, HMDB_TESTED, HMDB_TRAINED, SPLITS, VERSION
+
+_PER_CLASS = {"train": sum(HMDB_TRAINED), "test": HMDB_TESTED * HMDB_CLIPS}
+
+DATASET = Dataset(
+    name="micro-hmdb51",
+    title="micro-HMDB-51",
+    kind="video",
+    num_classes=len(FILM.classes),
+    splits=SPLITS,
+    subsets=("test",),
+    counts={(split, subset): n * len(FILM.classes) for split in SPLITS for subset, n in _PER_CLASS.items()},
+    read=read_hmdb,
+    layout="<class>/<name>.avi\ntestTrainMulti_7030_splits/<class>_test_splitN.txt",
+    where="rendered on the spot; nothing to download",
+    licence="as this program",
+    version=VERSION,
+    render=partial(render, "micro-hmdb51"),
+    source="micro-kinetics",
+    image_source="micro-imagenet",
+    class_groups=FILM.groups(),
+)

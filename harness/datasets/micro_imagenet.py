@@ -1,0 +1,27 @@
+"""micro-imagenet: still pictures of the micro world's objects, actors and places, in ImageNet's layout.
+
+18 classes of 60 training and 20 validation pictures of 80 px. At micro scale `--init imagenet` trains a 2D network on these.
+"""
+
+from functools import partial
+
+from harness.contract import Dataset
+from harness.layouts import read_stills
+from harness.synth import render
+from harness.synth.sets import STILLS_SIZES, VERSION, still_classes
+
+DATASET = Dataset(
+    name="micro-imagenet",
+    title="micro-ImageNet",
+    kind="stills",
+    num_classes=len(still_classes()),
+    splits=(1,),
+    subsets=("val",),
+    counts={(1, subset): size * len(still_classes()) for subset, size in STILLS_SIZES.items()},
+    read=read_stills,
+    layout="train/<class>/*.jpg\nval/<class>/*.png",
+    where="rendered on the spot; nothing to download",
+    licence="as this program",
+    version=VERSION,
+    render=partial(render, "micro-imagenet"),
+)
