@@ -232,7 +232,8 @@ class _Opened:
             return self._stream.frames * self.frame_s
         # Matroska tells the length of the whole file only; where there is sound as well, that may be the longer one.
         alone = len(self._container.streams) == 1
-        return (self._container.duration or 0) / 1e6 if alone else 0.0
+        late = max(0, self._container.start_time or 0)
+        return max(0, (self._container.duration or 0) - late) / 1e6 if alone else 0.0
 
     def _count_packets(self) -> tuple[int, float]:
         try:

@@ -138,9 +138,9 @@ def decode_table(code: str) -> np.ndarray:
     """float32 (256,): what each code means, in bounds. 'zero-exact' never writes 0; read, it is -1."""
     codes = np.arange(256, dtype=np.float32)
     if code == "zero-exact":
-        table = np.maximum((codes - 128) * np.float32(1 / 127), np.float32(-1))
+        table = np.maximum((codes - 128) / 127, np.float32(-1))
     elif code == "released-256":
-        table = codes * np.float32(1 / 127.5) - 1
+        table = (2 * codes - 255) / 255
     else:
         raise unknown("flow code", code, ("zero-exact", "released-256"))
     table.setflags(write=False)

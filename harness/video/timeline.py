@@ -12,8 +12,8 @@ from harness.video.views import timeline_frames
 
 Item = TypeVar("Item")
 
-TIE_S = 1e-6
-"""A tie between two frames goes to the earlier one, also when float rounding or a coarse time base blurs it."""
+TIE_S = 0.6e-3
+"""A tie between two frames goes to the earlier one, also where the container rounds times to milliseconds (Matroska)."""
 
 
 def nearest(
