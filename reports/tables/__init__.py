@@ -1,0 +1,70 @@
+"""The paper's tables with our numbers: values first, then text in six formats. torch only for Table 1's parameters."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from harness.errors import HarnessError
+from harness.paper import KINETICS
+from harness.spec import Cell
+from reports.tables.layout import Layout, Question
+from reports.tables.measure import Lookup, fill
+from reports.tables.model import Table, TableCell
+
+NUMBERS = (1, 2, 3, 4, 5)
+__all__ = ["NUMBERS", "Lookup", "Question", "Table", "TableCell", "build", "render", "wanted"]
+
+
+def build(number: int, lookup: Lookup, *, scale: str, version: str = KINETICS, seeds: tuple[int, ...] = (0,)) -> Table:
+    """Table `number` at this scale; `lookup` gives what the ledger has for a cell, or None.
+
+    Numbers are compared with those of one version of the paper. Several seeds give their mean, and their deviation.
+    """
+    module, question = _module(number), Question(scale=scale, version=version, seeds=seeds)
+    if number == 1:
+        return module.build(question)
+    layout: Layout = module.layout(question)
+    printed = layout.printed()
+    cells = {
+        (slot.row, slot.column): fill(slot, lookup, question=question, printed=printed.get((slot.row, slot.column)))
+        for slot in layout.slots
+    }
+    for key, number_ in printed.items():
+        cells.setdefault(key, TableCell(paper=number_.value, verdict="blank", why=number_.note))
+    table = Table(
+        number=number,
+        title=layout.title,
+        scale=scale,
+        version=version,
+        groups=layout.groups,
+        columns=layout.columns,
+        rows=layout.rows,
+        cells=cells,
+        joiner=layout.joiner,
+        notes=layout.notes,
+        ours_name="ours" if scale == "paper" else scale,
+    )
+    if hasattr(module, "derive"):
+        cells.update(module.derive(table))
+    return table
+
+
+def wanted(number: int, *, scale: str, version: str = KINETICS, seeds: tuple[int, ...] = (0,)) -> list[Cell]:
+    """The cells that fill the table: those the paper prints a number for, and all of other baselines."""
+    if number == 1:
+        return []
+    return _module(number).layout(Question(scale=scale, version=version, seeds=seeds)).wanted()
+
+
+def render(table: Table, how: str = "terminal") -> str:
+    """The table as text: terminal, markdown, latex, csv, json or html."""
+    from reports.tables import text
+
+    return text.render(table, how)
+
+
+def _module(number: int) -> Any:
+    if number not in NUMBERS:
+        raise HarnessError(f"the paper has no Table {number} of results; have: 1, 2, 3, 4, 5")
+    return importlib.import_module(f"reports.tables.table_{number}")

@@ -1,0 +1,152 @@
+"""What a table wants: rows, columns, and for every number the cells of the experiment behind it."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from harness import discover, paper, resolve
+from harness.discover import dashed
+from harness.errors import HarnessError, unknown
+from harness.spec import Cell, Selection
+from reports.tables.model import Column, Group, Row
+
+DATASETS: Mapping[str, Mapping[str, str]] = {
+    "paper": {name: name for name in ("ucf101", "hmdb51", "kinetics400", "minikinetics-213")},
+    "micro": {
+        "ucf101": "micro-ucf101",
+        "hmdb51": "micro-hmdb51",
+        "kinetics400": "micro-kinetics",
+        "minikinetics-213": "micro-kinetics",
+    },
+}
+"""Scale -> data set of the paper -> the one that stands for it."""
+TITLES = {"ucf101": "UCF-101", "hmdb51": "HMDB-51", "kinetics400": "Kinetics", "minikinetics-213": "miniKinetics"}
+SOURCES = {paper.KINETICS: "kinetics400", paper.MINIKINETICS: "minikinetics-213"}
+"""Version of the paper -> what its source of transfer is, and its largest evaluation."""
+MODALITY_TITLES = {"rgb": "RGB", "flow": "Flow", "rgb+flow": "RGB+Flow"}
+INIT_TITLES = {"imagenet": "ImageNet", "scratch": "scratch"}
+PROTOCOL_TITLES = {"original": "Original", "fixed": "Fixed", "full-ft": "Full-FT"}
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked of the ledger for every table alike."""
+
+    scale: str
+    version: str = paper.KINETICS
+    seeds: tuple[int, ...] = (0,)
+
+
+@dataclass(frozen=True)
+class Slot:
+    """One number: where it stands and which cells make it."""
+
+    row: str
+    column: str
+    choices: tuple[tuple[Cell, ...], ...]
+    """Sets of cells, over splits and seeds, any of which makes the number; the first that is done counts."""
+    top_k: int = 1
+    optional: bool = False
+    """The paper leaves it blank: shown when the ledger has it, not missed otherwise."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A table before the ledger is asked."""
+
+    number: int
+    title: str
+    question: Question
+    groups: tuple[Group, ...]
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+    slots: tuple[Slot, ...]
+    joiner: str = "slash"
+    notes: tuple[str, ...] = ()
+
+    def printed(self) -> Mapping[tuple[str, str], paper.PaperNumber]:
+        return paper.table(self.number, self.question.version)
+
+    def wanted(self) -> list[Cell]:
+        """Every cell that fills the table, each once."""
+        cells = itertools.chain.from_iterable(slot.choices[0] for slot in self.slots if not slot.optional)
+        return list(dict.fromkeys(cells))
+
+
+def dataset_of(name: str, scale: str) -> str:
+    """The data set that stands for the paper's at this scale."""
+    if scale not in DATASETS:
+        raise unknown("scale with tables", scale, DATASETS)
+    return DATASETS[scale][name]
+
+
+def group_of(name: str, scale: str, *, suffix: str = "") -> Group:
+    """The heading of a data set's columns."""
+    stand_in = dataset_of(name, scale)
+    ours = TITLES[name] if stand_in == name else stand_in
+    return Group(name, TITLES[name] + suffix, ours + suffix)
+
+
+def baselines(number: int) -> list[Any]:
+    """Cards of every baseline found: those of the paper's table in its order, then the others by name."""
+    cards = {dashed(card.name): card for card in discover.all("baseline").values()}
+    printed = dict.fromkeys(row.split("/")[0] for version in paper.VERSIONS for row, _ in paper.table(number, version))
+    first = [cards[name] for name in printed if name in cards]
+    return first + [card for name, card in sorted(cards.items()) if name not in printed]
+
+
+def row_of(card: Any) -> Row:
+    return Row(dashed(card.name), card.title)
+
+
+def slot(
+    question: Question,
+    row: str,
+    column: str,
+    *,
+    number: int,
+    ask: Mapping[str, str],
+    splits: tuple[int, ...] = (1,),
+    top_k: int = 1,
+) -> Slot | None:
+    """The slot for `ask` (baseline, modality, dataset, protocol, init); None where the combination cannot be.
+
+    The paper scores test videos. Where a data set's test labels are withheld, its validation videos do, and the verdict
+    says so.
+    """
+    choices = [cells for subset in _subsets(ask["dataset"]) if (cells := _cells(question, ask, splits, subset))]
+    if not choices:
+        return None
+    printed = paper.table(number, question.version)
+    optional = (row, column) not in printed and any(row == known for known, _ in printed)
+    return Slot(row, column, tuple(choices), top_k=top_k, optional=optional)
+
+
+def _subsets(dataset: str) -> Iterable[str | None]:
+    try:
+        found: tuple[str, ...] = discover.load("dataset", dataset).subsets
+    except HarnessError:
+        return ()
+    return sorted(found, key=lambda subset: subset != "test")
+
+
+def _cells(question: Question, ask: Mapping[str, str], splits: tuple[int, ...], subset: str | None) -> tuple[Cell, ...]:
+    selection = Selection(
+        baselines=(ask["baseline"],),
+        modalities=(ask["modality"],),
+        datasets=(ask["dataset"],),
+        splits=splits,
+        subset=subset,
+        protocols=(ask["protocol"],),
+        inits=(ask["init"],),
+        scale=question.scale,
+        seeds=question.seeds,
+    )
+    try:
+        return tuple(resolve.cells(selection))
+    except HarnessError:
+        # The paper has blanks for the same reason: no such combination (3D-ConvNet from ImageNet).
+        return ()

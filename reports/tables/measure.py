@@ -1,0 +1,143 @@
+"""Cells of the experiment -> one number with its interval and verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from harness import discover, stats
+from harness.discover import dashed
+from harness.metrics import CellResult, Scores, topk_correct
+from harness.paper import PaperNumber
+from harness.spec import Cell
+from reports.tables.layout import SOURCES, Question, Slot
+from reports.tables.model import TableCell
+from reports.tables.verdict import judge
+
+Lookup = Callable[[Cell], CellResult | None]
+
+
+def fill(slot: Slot, lookup: Lookup, *, question: Question, printed: PaperNumber | None) -> TableCell:
+    """The table's cell for a slot. Raises HarnessError when scores of one cell do not belong together."""
+    paper = printed.value if printed else None
+    for cells in slot.choices:
+        results = [lookup(cell) for cell in cells]
+        done = [result for result in results if result is not None]
+        if len(done) == len(cells):
+            return _measured(cells, done, slot=slot, question=question, printed=printed)
+    command = command_of(slot.choices[0])
+    if slot.optional:
+        return TableCell(paper=paper, verdict="blank", why="the paper leaves this blank", command=command)
+    finished = f"; {len(done)} of {len(cells)} parts are" if done else ""
+    return TableCell(paper=paper, verdict="not run", why=f"not in the ledger{finished}", command=command)
+
+
+def _measured(
+    cells: Sequence[Cell], results: Sequence[CellResult], *, slot: Slot, question: Question, printed: PaperNumber | None
+) -> TableCell:
+    by_split: dict[int, list[Scores]] = {}
+    for cell, result in zip(cells, results, strict=True):
+        by_split.setdefault(cell.split, []).append(result.scores)
+    estimate = _estimate(list(by_split.values()), slot.top_k)
+    first = [scores[0] for scores in by_split.values()]
+    verdict, why = judge(
+        printed.value if printed else None,
+        100 * estimate.interval.low,
+        100 * estimate.interval.high,
+        seed_deviation=estimate.seed_deviation,
+        obstacles=_obstacles(cells, question, printed),
+    )
+    return TableCell(
+        paper=printed.value if printed else None,
+        ours=100 * estimate.interval.value,
+        low=100 * estimate.interval.low,
+        high=100 * estimate.interval.high,
+        seed_deviation=estimate.seed_deviation,
+        split_deviation=estimate.split_deviation,
+        n=sum(scores.n for scores in first),
+        n_of=sum(scores.n_of for scores in first),
+        undecodable=sum(len(scores.undecodable) for scores in first),
+        job_ids=tuple(dict.fromkeys(job for result in results for job in result.job_ids)),
+        verdict=verdict,
+        why=why,
+        command=command_of(cells),
+    )
+
+
+@dataclass(frozen=True)
+class _Estimate:
+    """A mean over splits and seeds; deviations in points."""
+
+    interval: stats.Interval
+    seed_deviation: float | None
+    split_deviation: float | None
+
+
+def _estimate(splits: Sequence[Sequence[Scores]], top_k: int) -> _Estimate:
+    """One list of Scores a split, one Scores a seed in it. A video's answer is its mean over seeds."""
+    answers = np.array([[topk_correct(scores, top_k).mean() for scores in seeds] for seeds in splits])
+    parts = []
+    for seeds in splits:
+        right = np.mean([_in_order(scores, seeds[0].ids, top_k) for scores in seeds], axis=0)
+        parts.append((right, stats.clusters_of(seeds[0].ids, seeds[0].groups)))
+    return _Estimate(
+        interval=stats.split_mean(parts),
+        seed_deviation=_deviation(answers.mean(axis=0)),
+        split_deviation=_deviation(answers.mean(axis=1)),
+    )
+
+
+def _in_order(scores: Scores, ids: tuple[str, ...], top_k: int) -> np.ndarray:
+    """Right answers in the order of `ids`, which every seed was scored on."""
+    right = topk_correct(scores, top_k)
+    if scores.ids == ids:
+        return right
+    row = {video: k for k, video in enumerate(scores.ids)}
+    return right[[row[video] for video in ids]]
+
+
+def _deviation(values: np.ndarray) -> float | None:
+    return 100 * stats.spread(list(values)).deviation if len(values) > 1 else None
+
+
+def _obstacles(cells: Sequence[Cell], question: Question, printed: PaperNumber | None) -> list[str]:
+    """Everything that forbids holding the number against the paper's."""
+    cell, found = cells[0], []
+    if question.scale != "paper":
+        found.append(f"{question.scale} scale, on {cell.dataset}")
+    if cell.subset != "test":
+        found.append(f"scored on {cell.subset}, the paper on test")
+    published = cell.source.startswith("published:")
+    if question.scale == "paper" and cell.source and not published and cell.source != SOURCES[question.version]:
+        found.append(f"transferred from {cell.source}")
+    if printed and printed.note.startswith("unverified"):
+        found.append("the printed value is unverified")
+    return found
+
+
+def provenance(cell: Cell) -> str:
+    """'' , or what is not known about published weights that the cell starts from."""
+    name = cell.source.removeprefix("published:")
+    if name == cell.source:
+        return ""
+    found = [weights for weights in discover.load("baseline", cell.baseline).weights if weights.name == name]
+    return found[0].provenance if found else "unknown"
+
+
+def command_of(cells: Sequence[Cell]) -> str:
+    """The command that runs, or looks up, these cells."""
+    cell = cells[0]
+    splits, seeds = dict.fromkeys(c.split for c in cells), dict.fromkeys(c.seed for c in cells)
+    words = [
+        "harness run",
+        f"--baseline {dashed(cell.baseline)}",
+        f"--modality {cell.modality}",
+        f"--dataset {cell.dataset}",
+    ]
+    words += [f"--protocol {cell.protocol}", f"--init {cell.init}"]
+    words += [f"--split {split}" for split in splits] if list(splits) != [1] else []
+    words += [f"--seed {seed}" for seed in seeds] if list(seeds) != [0] else []
+    words += [f"--subset {cell.subset}"] if cell.subset != "test" else []
+    return " ".join(words)

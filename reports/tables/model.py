@@ -1,0 +1,119 @@
+"""A rendered table as values: cells that know their number, its interval, the paper's number and the jobs behind them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+Verdict = Literal["reproduced", "below", "above", "not comparable", "not run", "nothing to compare", "blank"]
+MARKS: Mapping[str, str] = {"reproduced": "=", "below": "<", "above": ">"}
+
+
+@dataclass(frozen=True)
+class TableCell:
+    """One number of a table beside the paper's. Accuracies in percent."""
+
+    paper: float | None = None
+    """As printed; None where the paper leaves it blank."""
+    ours: float | None = None
+    low: float | None = None
+    """95% interval, drawn by group of videos where groups are known."""
+    high: float | None = None
+    seed_deviation: float | None = None
+    """Sample deviation (ddof 1) over seeds; None for one seed."""
+    split_deviation: float | None = None
+    """Sample deviation (ddof 1) over splits; None for one split."""
+    n: int | None = None
+    """Videos scored, summed over splits."""
+    n_of: int | None = None
+    """Videos that the lists name; more than n where some are missing from disk."""
+    undecodable: int = 0
+    """Of the n, counted as wrong."""
+    job_ids: tuple[str, ...] = ()
+    verdict: Verdict = "blank"
+    why: str = ""
+    """What the verdict rests on, in a few words."""
+    command: str = ""
+    """Runs, or looks up, exactly this number."""
+
+    @property
+    def difference(self) -> float | None:
+        """Ours minus the paper's, in points; None where a comparison would mean nothing."""
+        if self.paper is None or self.ours is None or self.verdict == "not comparable":
+            return None
+        return self.ours - self.paper
+
+
+@dataclass(frozen=True)
+class Column:
+    """One number of every row."""
+
+    key: str
+    """As in results/paper."""
+    group: str
+    """Key of the `Group` it stands under."""
+    title: str
+    part: str = ""
+    """Columns of equal group and title are printed as one cell, 'with / without ImageNet' or 'top-1 (top-5)'."""
+    derived: bool = False
+    """Computed from other columns."""
+    decimals: int = 1
+    unit: str = ""
+    """Other than percent; the paper's numbers are then printed as they are."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """Columns that share a data set."""
+
+    key: str
+    paper: str
+    """The data set the paper's numbers are of."""
+    ours: str
+    """The data set ours are of. At micro scale the two differ, and so do the headings."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One architecture or method."""
+
+    key: str
+    title: str
+    note: str = ""
+    """Source of a quoted result."""
+    quoted: bool = False
+    """The paper quotes it: there is nothing to run."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table of the paper with our numbers."""
+
+    number: int
+    title: str
+    scale: str
+    version: str
+    """Of the paper, see harness.paper."""
+    groups: tuple[Group, ...]
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+    cells: Mapping[tuple[str, str], TableCell]
+    """(row key, column key) -> cell; a missing one is blank."""
+    joiner: Literal["slash", "bracket"] = "slash"
+    """How parts are joined: 'a / b', or 'a (b)'."""
+    notes: tuple[str, ...] = ()
+    ours_name: str = "ours"
+    """Heads our columns: 'ours', or the scale's name, so that a micro number cannot be read as one of the paper's."""
+    extra: Mapping[str, str] = field(default_factory=dict)
+
+    def cell(self, row: Row, column: Column) -> TableCell:
+        return self.cells.get((row.key, column.key), TableCell())
+
+    def stacks(self, *, derived: bool = False) -> dict[tuple[str, str], list[Column]]:
+        """(group, title) -> its columns, one a part, in printing order."""
+        found: dict[tuple[str, str], list[Column]] = {}
+        for column in self.columns:
+            if column.derived == derived:
+                found.setdefault((column.group, column.title), []).append(column)
+        return found

@@ -1,0 +1,53 @@
+"""Table 3: the five architectures on Kinetics, from scratch and from ImageNet, by modality; top-5 in brackets.
+
+harness table 3 --scale micro --run
+"""
+
+from __future__ import annotations
+
+from reports.tables import layout as lay
+from reports.tables.model import Column, Group
+
+NUMBER = 3
+
+
+def layout(question: lay.Question) -> lay.Layout:
+    """Rows: architectures. Columns: init by modality, with two parts, top-1 and top-5."""
+    source = lay.SOURCES[question.version]
+    data = lay.group_of(source, question.scale)
+    groups = (
+        Group("scratch", data.paper, data.ours),
+        Group("imagenet", f"ImageNet then {data.paper}", f"ImageNet then {data.ours}"),
+    )
+    columns = tuple(
+        Column(f"{group.key}/{modality}/top{k}", group.key, title, part=f"top-{k}")
+        for group in groups
+        for modality, title in lay.MODALITY_TITLES.items()
+        for k in (1, 5)
+    )
+    slots = []
+    for card in lay.baselines(NUMBER):
+        for column in columns:
+            init, modality, top = column.key.split("/")
+            ask = {
+                "baseline": card.name,
+                "modality": modality,
+                "dataset": lay.dataset_of(source, question.scale),
+                "protocol": "original",
+                "init": init,
+            }
+            row = lay.row_of(card).key
+            slots.append(
+                lay.slot(question, row, column.key, number=NUMBER, ask=ask, top_k=int(top.removeprefix("top")))
+            )
+    return lay.Layout(
+        number=NUMBER,
+        title="Training from scratch and from ImageNet; top-1 (top-5) accuracy, %",
+        question=question,
+        groups=groups,
+        columns=columns,
+        rows=tuple(lay.row_of(card) for card in lay.baselines(NUMBER)),
+        slots=tuple(slot for slot in slots if slot),
+        joiner="bracket",
+        notes=("The paper prints top-5 for Two-Stream I3D only.",),
+    )
