@@ -1,0 +1,283 @@
+"""What is installed, what works here, and what to do about what does not. Looks only: writes nothing it leaves behind.
+
+A library is asked for its version through its metadata; torch and torchvision are imported in another process, because
+a pair from two indexes dies on import, and the doctor must live to say so.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import platform
+import re
+import shutil
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from harness import __version__, discover, environment
+from harness.contract import Dataset, FlowMethod
+from harness.errors import HarnessError
+from harness.places import Places
+
+DISTRIBUTION = "quovadis-harness"
+MIN_PYTHON = (3, 11)
+LOW_DISK_GB, LOWEST_DISK_GB = 5.0, 0.5
+"""The micro experiment of Table 4 stays under 2 GB; a full disk stops it."""
+LOW_MEMORY_GB = 2.0
+"""What a micro job may take."""
+SERVER_TIMEOUT_S = 5.0
+IMPORT_TIMEOUT_S = 180.0
+
+IMPORT_TORCH = """
+import json, torch, torchvision
+gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+print(json.dumps({"torch": torch.__version__, "torchvision": torchvision.__version__, "gpus": gpus}))
+"""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing looked at."""
+
+    name: str
+    """What it is, in a word or two."""
+    state: Literal["ok", "warn", "fail"]
+    """'warn': something is missing that not everybody needs; 'fail': the main job cannot run."""
+    detail: str
+    """What was seen."""
+    remedy: str = ""
+    """What to do about it; '' where there is nothing to do."""
+
+
+def report(where: Places, *, import_torch: bool = True) -> list[Finding]:
+    """Every finding, in the order of a first reading. `import_torch=False` leaves out the seconds that torch takes."""
+    return [
+        _python(),
+        *_libraries(),
+        *(_torch() if import_torch else ()),
+        _memory(),
+        _decoder(),
+        *(_flow(FlowMethod(name=name, bound_px=20.0, short_side_px=64)) for name in ("tvl1", "dis")),
+        *_datasets(where.data),
+        _mlflow(where.results),
+        *_disk(where),
+    ]
+
+
+# ------------------------------------------------------------------------------------------------ software
+
+
+def _python() -> Finding:
+    seen = f"Python {platform.python_version()}, harness {__version__}, {platform.platform()}"
+    if sys.version_info < MIN_PYTHON:
+        return Finding("python", "fail", seen, "install in an environment of Python 3.11 or newer")
+    return Finding("python", "ok", seen)
+
+
+def _libraries() -> Iterator[Finding]:
+    """What the installed distribution says it needs, against what is there."""
+    try:
+        needed = _required(importlib.metadata.requires(DISTRIBUTION) or [])
+    except importlib.metadata.PackageNotFoundError:
+        yield Finding(
+            "libraries",
+            "warn",
+            f"{DISTRIBUTION} runs from a folder without being installed, so what it needs is not known",
+            "run 'pip install -e .' in the checkout",
+        )
+        return
+    versions = {name: environment.package_version(name) for name in needed}
+    missing = [name for name, version in versions.items() if not version]
+    seen = ", ".join(f"{name} {version}" for name, version in versions.items() if version)
+    yield Finding("libraries", "ok", seen)
+    if missing:
+        yield Finding("libraries", "fail", f"not installed: {', '.join(missing)}", f"pip install {' '.join(missing)}")
+    builds = [name for name in _OPENCV_BUILDS if environment.package_version(name)]
+    if len(builds) > 1:
+        yield Finding(
+            "opencv",
+            "warn",
+            f"{' and '.join(builds)} are installed over each other; whichever came last is 'cv2'",
+            f"pip uninstall -y {' '.join(builds)}; pip install opencv-contrib-python-headless",
+        )
+
+
+_OPENCV_BUILDS = ("opencv-python", "opencv-python-headless", "opencv-contrib-python", "opencv-contrib-python-headless")
+
+
+def _required(requirements: list[str]) -> list[str]:
+    """'ray[tune]>=2.50' -> 'ray'; those of extras left out."""
+    return [re.split(r"[\[<>=!~; (]", line)[0] for line in requirements if "extra ==" not in line]
+
+
+def _torch() -> Iterator[Finding]:
+    """torch and torchvision, really imported, elsewhere; and the devices torch sees."""
+    try:
+        run = subprocess.run(
+            [sys.executable, "-c", IMPORT_TORCH], capture_output=True, text=True, timeout=IMPORT_TIMEOUT_S
+        )
+    except subprocess.TimeoutExpired:
+        yield Finding("torch", "fail", f"not imported within {IMPORT_TIMEOUT_S:.0f} s", "see whether the disk is slow")
+        return
+    if run.returncode:
+        versions = f"torch {_version('torch')} and torchvision {_version('torchvision')}"
+        why = run.stderr.strip().splitlines()[-1] if run.stderr.strip() else f"exit code {run.returncode}"
+        yield Finding(
+            "torch",
+            "fail",
+            f"{versions} cannot be imported together: {why}",
+            "they must come from one index: pip uninstall -y torch torchvision; pip install torch torchvision",
+        )
+        return
+    seen = json.loads(run.stdout.strip().splitlines()[-1])
+    yield Finding("torch", "ok", f"torch {seen['torch']} and torchvision {seen['torchvision']} go together")
+    yield _devices(seen["gpus"])
+
+
+def _version(name: str) -> str:
+    return environment.package_version(name) or "(not installed)"
+
+
+def _devices(gpus: list[str]) -> Finding:
+    chosen = environment.device()
+    cpu = f"{environment.cpu_threads()} CPU threads"
+    if gpus:
+        return Finding("devices", "ok", f"{', '.join(gpus)}; {cpu}; runs use {chosen}")
+    if chosen != "cpu":
+        return Finding(
+            "devices",
+            "fail",
+            f"runs would use {chosen}, but torch sees no GPU",
+            "install a torch built for this driver, or set HARNESS_DEVICE=cpu",
+        )
+    return Finding("devices", "ok", f"{cpu}, no GPU: enough for the micro scale; the paper scale wants one")
+
+
+# ------------------------------------------------------------------------------------------------ video
+
+
+def _decoder() -> Finding:
+    """A clip written and read back."""
+    import numpy as np
+
+    frames = np.full((8, 64, 64, 3), 128, np.uint8)
+    codecs = ("h264", "mpeg4")
+    try:
+        from harness.video import decode, encode
+
+        with tempfile.TemporaryDirectory() as folder:
+            for codec in codecs:
+                path = Path(folder) / f"{codec}.mp4"
+                encode.write_video(path, frames, codec=codec)
+                count = len(decode.read_video(path, fps=25.0, short_side_px=64))
+                if count != len(frames):
+                    return _broken("decoder", f"{codec}: {count} of {len(frames)} frames came back", "av")
+    except (ImportError, HarnessError) as error:
+        return _broken("decoder", str(error), "av opencv-contrib-python-headless")
+    return Finding("decoder", "ok", f"PyAV {_version('av')} writes and reads {' and '.join(codecs)}")
+
+
+def _flow(method: FlowMethod) -> Finding:
+    """Two frames, one flow."""
+    import numpy as np
+
+    name = f"flow {method.name}"
+    frames = np.random.default_rng(0).integers(0, 255, (2, 32, 32, 3), np.uint8)
+    try:
+        from harness.video import flow
+
+        flow.compute(frames, method)
+    except (ImportError, HarnessError) as error:
+        return _broken(name, str(error), "opencv-contrib-python-headless")
+    return Finding(name, "ok", f"OpenCV {_version('opencv-contrib-python-headless')} computes it")
+
+
+def _broken(name: str, what: str, packages: str) -> Finding:
+    return Finding(name, "fail", what, f"pip install --force-reinstall {packages}")
+
+
+# ------------------------------------------------------------------------------------------------ data
+
+
+def _datasets(data: Path) -> Iterator[Finding]:
+    """One finding a data set: there and indexed, there, rendered when needed, or not there."""
+    for name, dataset in discover.all("dataset").items():
+        yield _dataset(name, dataset, data)
+
+
+def _dataset(name: str, dataset: Dataset, data: Path) -> Finding:
+    from harness.video import prepare
+
+    root = data / dataset.name
+    if prepare.expected_fingerprint(dataset, data):
+        return Finding(name, "ok", f"at {root}, indexed")
+    if dataset.micro:
+        return Finding(name, "ok", "embedded; rendered when it is first needed")
+    if root.is_dir():
+        return Finding(name, "warn", f"at {root}, not indexed", f"harness data prepare {name}")
+    return Finding(name, "warn", f"not at {root}", dataset.where)
+
+
+# ------------------------------------------------------------------------------------------------ places
+
+
+def _mlflow(results: Path) -> Finding:
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{results / 'mlflow.db'}"
+    if uri.startswith(("http://", "https://")):
+        return _server(uri)
+    if not uri.startswith("sqlite:///"):
+        return Finding("mlflow", "ok", f"{uri}: not looked into")
+    path = Path(uri.removeprefix("sqlite:///"))
+    if not path.exists():
+        return Finding("mlflow", "ok", f"{path} is made by the first run")
+    try:
+        with sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=SERVER_TIMEOUT_S) as database:
+            runs = database.execute("select count(*) from runs").fetchone()[0]
+    except sqlite3.Error as error:
+        remedy = f"move {path} away; 'harness mirror push' fills a new one from the ledger"
+        return Finding("mlflow", "warn", f"{path} cannot be read: {error}", remedy)
+    return Finding("mlflow", "ok", f"{path}: {runs} runs; 'mlflow ui --backend-store-uri sqlite:///{path}' shows them")
+
+
+def _server(uri: str) -> Finding:
+    """Does a tracking server answer? Runs do not depend on it: what it misses is pushed later."""
+    remedy = "start it, or mend MLFLOW_TRACKING_URI; runs go on without it and 'harness mirror push' brings them later"
+    try:
+        with urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=SERVER_TIMEOUT_S) as answer:
+            return Finding("mlflow", "ok", f"{uri} answers ({answer.status})")
+    except (urllib.error.URLError, OSError, ValueError) as error:
+        return Finding("mlflow", "warn", f"{uri} does not answer: {getattr(error, 'reason', error)}", remedy)
+
+
+def _memory() -> Finding:
+    import psutil
+
+    memory = psutil.virtual_memory()
+    seen = f"{memory.available / 1e9:.1f} GB of {memory.total / 1e9:.1f} GB are free"
+    if memory.available / 1e9 < LOW_MEMORY_GB:
+        return Finding("memory", "warn", seen, f"a micro job may take {LOW_MEMORY_GB:.0f} GB: close something")
+    return Finding("memory", "ok", seen)
+
+
+def _disk(where: Places) -> Iterator[Finding]:
+    """Space, and whether files may be made, where the data sets and the ledger go."""
+    for what, folder, flag in (("data", where.data, "--data"), ("results", where.results, "--results")):
+        there = next(parent for parent in (folder, *folder.parents) if parent.exists())
+        free_gb = shutil.disk_usage(there).free / 1e9
+        seen = f"{folder}: {free_gb:.1f} GB free"
+        if not os.access(there, os.W_OK | os.X_OK):
+            yield Finding(what, "fail", f"{there} cannot be written", f"choose another folder with {flag}")
+        elif free_gb < LOW_DISK_GB:
+            state: Literal["warn", "fail"] = "fail" if free_gb < LOWEST_DISK_GB else "warn"
+            yield Finding(what, state, seen, f"free some space, or choose another folder with {flag}")
+        else:
+            yield Finding(what, "ok", seen)

@@ -1,0 +1,50 @@
+"""What all tests share. Nothing of the user's surroundings reaches a test, and nothing a test writes outlives it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+# Before anything imports torch: threads are counted then, and a test that runs beside another must not take its core.
+for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "HARNESS_THREADS"):
+    os.environ[_name] = "1"
+os.environ["HARNESS_DEVICE"] = "cpu"
+os.environ.setdefault("MPLBACKEND", "Agg")
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+# A tracking server, data folder, ledger or plug-in of the person who runs the tests is no business of theirs.
+for _name in ("MLFLOW_TRACKING_URI", "HARNESS_DATA", "HARNESS_RESULTS", "HARNESS_PLUGINS", "HARNESS_OUT"):
+    os.environ.pop(_name, None)
+
+TEST_DATA_ENV = "HARNESS_TEST_DATA"
+
+
+@pytest.fixture(scope="session")
+def test_data() -> Path:
+    """Folder of real clips, official split lists and checkpoint indexes; tests that need it are skipped without it."""
+    folder = os.environ.get(TEST_DATA_ENV)
+    if not folder:
+        pytest.skip(f"needs real clips and official lists; point {TEST_DATA_ENV} at the folder that holds them")
+    if not Path(folder).is_dir():
+        raise pytest.UsageError(f"{TEST_DATA_ENV}={folder} is not a folder")
+    return Path(folder)
+
+
+@pytest.fixture
+def data_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder that the harness takes for its data sets during the test."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    monkeypatch.setenv("HARNESS_DATA", str(folder))
+    return folder
+
+
+@pytest.fixture
+def results_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder that the harness takes for its ledger during the test."""
+    folder = tmp_path / "results"
+    folder.mkdir()
+    monkeypatch.setenv("HARNESS_RESULTS", str(folder))
+    return folder

@@ -1,0 +1,99 @@
+"""The doctor sees what is broken, says what to do, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import http.server
+import importlib.metadata
+import shutil
+import threading
+from types import SimpleNamespace
+
+import pytest
+
+from harness import discover, doctor
+from harness.places import Places
+
+
+@pytest.fixture
+def where(tmp_path):
+    return Places(data=tmp_path / "data", results=tmp_path / "results")
+
+
+def states(findings):
+    return {finding.name: finding.state for finding in findings}
+
+
+def test_a_sound_machine_has_nothing_that_fails(where, tmp_path):
+    findings = doctor.report(where, import_torch=False)
+    assert {"python", "decoder", "flow tvl1", "flow dis", "mlflow", "data", "results"} <= set(states(findings))
+    assert [finding for finding in findings if finding.state == "fail"] == []
+    assert list(tmp_path.iterdir()) == [], "looking made a file"
+
+
+def test_every_data_set_is_named_and_absent_ones_come_with_a_remedy(where):
+    findings = {finding.name: finding for finding in doctor.report(where, import_torch=False)}
+    assert set(discover.names("dataset")) <= set(findings)
+    assert findings["micro-hmdb51"].state == "ok"
+    assert findings["hmdb51"].state == "warn"
+    assert str(where.data / "hmdb51") in findings["hmdb51"].detail
+    assert findings["hmdb51"].remedy
+
+
+def test_torch_and_torchvision_of_two_indexes_are_told_without_dying(monkeypatch):
+    broken = "raise RuntimeError('operator torchvision::nms does not exist')"
+    monkeypatch.setattr(doctor, "IMPORT_TORCH", broken)
+    (finding,) = doctor._torch()
+    assert finding.state == "fail"
+    assert "torchvision::nms" in finding.detail
+    assert "one index" in finding.remedy
+
+
+def test_a_pair_that_goes_together_names_its_devices(monkeypatch):
+    answer = """print('{"torch": "2.15.0", "torchvision": "0.29.2", "gpus": ["H200"]}')"""
+    monkeypatch.setattr(doctor, "IMPORT_TORCH", answer)
+    pair, devices = doctor._torch()
+    assert (pair.state, devices.state) == ("ok", "ok")
+    assert "H200" in devices.detail
+
+
+def test_a_library_that_is_not_there_is_named(monkeypatch):
+    monkeypatch.setattr(
+        importlib.metadata, "requires", lambda _: ["numpy>=2", "leftpad[x]>=1", 'nvidia-ml-py; extra == "gpu"']
+    )
+    missing = [finding for finding in doctor._libraries() if finding.state == "fail"]
+    assert [finding.detail for finding in missing] == ["not installed: leftpad"]
+    assert missing[0].remedy == "pip install leftpad"
+
+
+def test_a_tracking_server_is_asked(monkeypatch):
+    class Healthy(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200 if self.path == "/health" else 404)
+            self.end_headers()
+
+        def log_message(self, *args):
+            return
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Healthy)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    uri = f"http://127.0.0.1:{server.server_port}"
+    assert doctor._server(uri).state == "ok"
+    server.shutdown()
+    server.server_close()
+    gone = doctor._server(uri)
+    assert gone.state == "warn"
+    assert "mirror push" in gone.remedy
+
+
+def test_a_torn_mlflow_database_is_told(where, monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    assert doctor._mlflow(where.results).state == "ok"
+    where.results.mkdir()
+    (where.results / "mlflow.db").write_bytes(b"not a database, by any stretch of the imagination" * 40)
+    assert doctor._mlflow(where.results).state == "warn"
+
+
+@pytest.mark.parametrize(("free_gb", "state"), [(100, "ok"), (3, "warn"), (0.1, "fail")])
+def test_a_disk_that_fills_up_is_told(where, monkeypatch, free_gb, state):
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=free_gb * 1e9))
+    assert states(doctor._disk(where)) == {"data": state, "results": state}

@@ -1,0 +1,211 @@
+"""The house itself: what is declared is what is used, what is promised stands somewhere, and nothing names a machine."""
+
+from __future__ import annotations
+
+import ast
+import configparser
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import harness
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGES = ("harness", "baselines", "reports")
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+
+DISTRIBUTION = {
+    "cv2": "opencv-contrib-python-headless",
+    "sklearn": "scikit-learn",
+    "PIL": "pillow",
+    "yaml": "pyyaml",
+    "pynvml": "nvidia-ml-py",
+    "statsmodels": "statsmodels",
+}
+"""Import name -> distribution, where they differ."""
+
+UNSEEN = {
+    "torchvision": "timm needs it, and it must come from the index torch comes from",
+    "psutil": "MLflow's system metrics",
+    "pyarrow": "pandas' engine for parquet",
+    "jinja2": "the report page's templates",
+}
+"""Declared though nothing imports them by name, and why."""
+
+
+def normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def declared(requirements: list[str]) -> set[str]:
+    """'ray[tune]>=2.50' -> 'ray'."""
+    return {normal(re.split(r"[\[<>=!~; ]", requirement)[0]) for requirement in requirements}
+
+
+def third_party(root: Path) -> dict[str, str]:
+    """Distribution -> the first line that imports it, over everything that the wheel holds."""
+    found: dict[str, str] = {}
+    for package in PACKAGES:
+        for path in sorted((root / package).rglob("*.py")):
+            for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+                for name in imported(node):
+                    if name not in sys.stdlib_module_names and name not in (*PACKAGES, "benchmarks", "__future__"):
+                        where = f"{path.relative_to(root)}:{getattr(node, 'lineno', 0)}"
+                        found.setdefault(normal(DISTRIBUTION.get(name, name)), where)
+    return found
+
+
+def imported(node: ast.AST) -> list[str]:
+    if isinstance(node, ast.Import):
+        return [alias.name.split(".")[0] for alias in node.names]
+    if isinstance(node, ast.ImportFrom) and not node.level and node.module:
+        return [node.module.split(".")[0]]
+    return []
+
+
+# ------------------------------------------------------------------------------------------------ dependencies
+
+
+def undeclared(root: Path) -> list[str]:
+    extras = PROJECT["project"]["optional-dependencies"]
+    allowed = declared(PROJECT["project"]["dependencies"]) | declared(
+        [*extras["gpu"], *extras["torchcodec"], *extras["tf"]]
+    )
+    return [f"{where} imports {name}" for name, where in third_party(root).items() if name not in allowed]
+
+
+def test_what_the_code_imports_is_declared():
+    assert len(third_party(ROOT)) > 5, "the packages were not found"
+    assert undeclared(ROOT) == []
+
+
+def test_an_undeclared_import_is_named(tmp_path):
+    (tmp_path / "harness").mkdir()
+    (tmp_path / "harness" / "x.py").write_text("def f():\n    import leftpad.core\n")
+    assert undeclared(tmp_path) == ["harness/x.py:2 imports leftpad"]
+
+
+def test_what_is_declared_is_used():
+    unused = declared(PROJECT["project"]["dependencies"]) - set(third_party(ROOT)) - set(UNSEEN)
+    assert unused == set(), f"declared but imported nowhere: {unused}"
+
+
+def test_the_types_environment_installs_what_the_types_extra_names():
+    tox = configparser.ConfigParser(interpolation=None)
+    tox.read(ROOT / "tox.ini")
+    assert declared(tox["testenv:types"]["deps"].split()) == declared(
+        PROJECT["project"]["optional-dependencies"]["types"]
+    )
+
+
+# ------------------------------------------------------------------------------------------------ words
+
+SELF = Path(__file__).relative_to(ROOT)
+FORBIDDEN = {
+    # Folders of one machine. A path in a docstring's example is written relative, or below /tmp or /data.
+    r"(?<![\w./-])/(?:work|opt|root|home|Users|mnt|srv)/\w": "a path of one machine",
+    # Package indexes by host: whatever pip is configured with is used.
+    r"\bpypi\.(?:org|python)|pythonhosted\.org|download\.pytorch\.org/whl|deb\.debian\.org|registry\.npmjs": "an index host",
+    r"\.\./shared\b": "a path outside the checkout",
+}
+EXEMPT = {Path(".ci/run"): r"\.\./shared\b"}
+"""The one place that looks beside the checkout, and may."""
+
+
+def text_files(root: Path) -> list[Path]:
+    """Everything git tracks or would track, that is text."""
+    listing = ["git", "-C", str(root), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    names = subprocess.run(listing, capture_output=True, text=True, check=True).stdout.split("\0")
+    files = [root / name for name in names if name and (root / name).is_file()]
+    return [path for path in files if b"\0" not in path.read_bytes()[:4096]]
+
+
+def slips(root: Path) -> list[str]:
+    found = []
+    for path in text_files(root):
+        name = path.relative_to(root)
+        if name == SELF:
+            continue
+        for number, line in enumerate(path.read_text("utf-8", errors="replace").splitlines(), 1):
+            for pattern, what in FORBIDDEN.items():
+                if re.search(pattern, line) and EXEMPT.get(name) != pattern:
+                    found.append(f"{name}:{number} names {what}: {line.strip()[:100]}")
+    return found
+
+
+def test_nothing_names_a_machine_or_an_index():
+    if not (ROOT / ".git").exists():
+        pytest.skip("not a git checkout, so which files belong to it is not known")
+    assert len(text_files(ROOT)) > 40
+    assert slips(ROOT) == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["data = '/home/ann/ucf101'", "pip install -i https://pypi.org/simple x", "cd ../shared/data", "see /opt/data"],
+)
+def test_a_slip_is_found(line, tmp_path):
+    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
+    (tmp_path / "notes.md").write_text(f"fine\n{line}\n")
+    assert len(slips(tmp_path)) == 1
+    assert slips(tmp_path)[0].startswith("notes.md:2 ")
+
+
+# ------------------------------------------------------------------------------------------------ promises
+
+
+def tox_environments() -> set[str]:
+    tox = configparser.ConfigParser(interpolation=None)
+    tox.read(ROOT / "tox.ini")
+    names = set(re.split(r"[,\s]+", tox["tox"]["env_list"].strip()))
+    for section in tox.sections():
+        if section.startswith("testenv:") and "{" not in section:
+            names.add(section.removeprefix("testenv:"))
+    return names
+
+
+def test_every_tox_environment_is_explained():
+    text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    missing = {name for name in tox_environments() if f"`tox -e {name}`" not in text}
+    assert len(tox_environments()) > 8
+    assert missing == set()
+
+
+def test_every_marker_that_is_left_out_by_default_has_an_environment():
+    markers = {marker.split(":")[0] for marker in PROJECT["tool"]["pytest"]["ini_options"]["markers"]}
+    assert markers - {"slow"} <= tox_environments()
+
+
+def test_the_readme_runs_what_make_runs():
+    """Every line of the recipes stands in the README as a plain command, so that nobody needs make."""
+    readme = (ROOT / "README.md").read_text("utf-8")
+    for target in ("demo", "test"):
+        dry = subprocess.run(
+            ["make", "--dry-run", "--always-make", "--no-print-directory", target],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+        )
+        assert dry.returncode == 0, dry.stderr
+        commands = [line for line in dry.stdout.splitlines() if line.startswith((".venv/", "python3 -m venv"))]
+        assert len(commands) >= 3
+        assert [command for command in commands if command not in readme] == []
+
+
+def test_the_changelog_tells_of_this_version():
+    assert f"## [{harness.__version__}]" in (ROOT / "CHANGELOG.md").read_text("utf-8")
+
+
+def links(path: Path) -> list[str]:
+    return re.findall(r"\]\((?!https?:|#|mailto:)([^)#\s]+)", path.read_text("utf-8"))
+
+
+def test_links_between_documents_lead_somewhere():
+    documents = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
+    targets = [(path, link) for path in documents for link in links(path)]
+    assert targets
+    assert [f"{path.name}: {link}" for path, link in targets if not (path.parent / link).exists()] == []
