@@ -112,7 +112,7 @@ def _source(selection: Selection, baseline: Baseline, dataset: Dataset, protocol
                 f"--source {selection.source} has no meaning under {protocol.title}, which starts from --init"
             )
         return ""
-    name = selection.source or dataset.source or baseline.source
+    name = selection.source or (dataset.source if dataset.micro else baseline.source) or ""
     if name.startswith(PUBLISHED):
         published = name.removeprefix(PUBLISHED)
         if published not in {weights.name for weights in baseline.weights}:

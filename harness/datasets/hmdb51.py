@@ -19,6 +19,7 @@ DATASET = Dataset(
     name="hmdb51",
     title="HMDB-51",
     kind="video",
+    source="kinetics400",
     num_classes=51,
     splits=(1, 2, 3),
     subsets=("test",),

@@ -20,6 +20,7 @@ DATASET = Dataset(
     name="ucf101",
     title="UCF-101",
     kind="video",
+    source="kinetics400",
     num_classes=101,
     splits=(1, 2, 3),
     subsets=("test",),
