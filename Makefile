@@ -1,5 +1,5 @@
-# From a machine with Python >= 3.11, make and a package index: `make demo` or `make test`. Nothing is written
-# outside this folder but uv's download cache, which both share by hard links.
+# From a machine with Python >= 3.11, make and a package index: `make demo` or `make test`. Written outside this folder:
+# uv's download cache, which both share by hard links, and the embedded data sets (HARNESS_DATA says where).
 # The README has the same as plain commands.
 
 PYTHON ?= python3
