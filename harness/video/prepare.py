@@ -170,6 +170,8 @@ def _read(dataset: Dataset, root: Path, split: int) -> Listing:
     try:
         return dataset.read(root, split)
     except DataMissing as missing:
+        if dataset.where in str(missing):
+            raise
         raise _missing(dataset, root, str(missing)) from missing
 
 

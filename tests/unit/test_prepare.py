@@ -1,0 +1,332 @@
+"""A data set on disk, ready: rendered, indexed, fingerprinted, its flow stored; and what survives a kill."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from harness.contract import Dataset, FlowMethod, Listing, Video
+from harness.errors import BrokenVideo, DataMissing, HarnessError
+from harness.video import decode, flow, flowstore, index, prepare
+from tests import videos
+
+METHOD = FlowMethod("dis", 20.0, 24, params={"preset": 0})
+LENGTHS = (3, 5, 8, 4)
+
+
+def read(root: Path, split: int) -> Listing:
+    try:
+        lines = (root / "list.txt").read_text().splitlines()
+    except FileNotFoundError:
+        raise DataMissing(f"no {root / 'list.txt'}") from None
+    found = [Video(path.rsplit(".", 1)[0], path, int(label)) for path, label in map(str.split, lines)]
+    there = tuple(video for video in found if (root / video.path).is_file())
+    missing = tuple(video.id for video in found if video not in there)
+    return Listing(("a", "b"), {"train": there[:2], "test": there[2:]}, missing)
+
+
+def render(root: Path, progress=None) -> None:
+    for number, length in enumerate(LENGTHS):
+        videos.write(root / f"class{number % 2}/v{number}.avi", videos.numbered(length), codec="mpeg4")
+        if progress:
+            progress(number + 1, len(LENGTHS))
+    (root / "list.txt").write_text("".join(f"class{n % 2}/v{n}.avi {n % 2}\n" for n in range(len(LENGTHS))))
+
+
+CARD = Dataset(
+    name="toy",
+    title="Toy",
+    kind="video",
+    num_classes=2,
+    splits=(1, 2),
+    subsets=("test",),
+    counts={},
+    read=read,
+    layout="list.txt\nCLASS/NAME.avi",
+    where="From nowhere.",
+    licence="none",
+    render=render,
+)
+DOWNLOADED = replace(CARD, render=None)
+
+
+@pytest.fixture
+def toy(tmp_path) -> prepare.Prepared:
+    return prepare.open_prepared(CARD, tmp_path)
+
+
+def everything(toy: prepare.Prepared) -> list[Video]:
+    listing = toy.listing(1)
+    return [*listing.subsets["train"], *listing.subsets["test"]]
+
+
+# ---------------------------------------------------------------------------------------------------- opening
+
+
+def test_an_embedded_set_is_rendered_indexed_and_known_at_once_the_second_time(tmp_path, monkeypatch):
+    told = []
+    assert prepare.expected_fingerprint(CARD, tmp_path) is None
+    first = prepare.open_prepared(CARD, tmp_path, progress=lambda done, total: told.append((done, total)))
+    assert (4, 4) in told
+    assert [first.num_frames(video) for video in everything(first)] == list(LENGTHS)
+    assert first.num_frames(everything(first)[2], fps=50.0) == 16
+    assert first.info(everything(first)[0]).codec == "mpeg4"
+    monkeypatch.setattr(index, "build", None)
+    second = prepare.open_prepared(CARD, tmp_path)
+    assert first.fingerprint == second.fingerprint == prepare.expected_fingerprint(CARD, tmp_path)
+    assert not list(tmp_path.glob(".*.half")) and not list(first.store.glob("*.jsonl"))
+
+
+def test_reopening_imports_nothing_heavy(toy, tmp_path):
+    code = (
+        "import sys; from pathlib import Path; from tests.unit import test_prepare as t; from harness.video import prepare\n"
+        "for name in ('av', 'cv2', 'pandas', 'pyarrow', 'torch'): sys.modules.pop(name, None)\n"
+        f"print(prepare.open_prepared(t.CARD, Path({str(tmp_path)!r})).fingerprint)\n"
+        "print([n for n in ('av', 'cv2', 'pandas', 'pyarrow', 'torch') if n in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split("\n")[:2] == [toy.fingerprint, "[]"]
+
+
+def test_the_fingerprint_follows_content_and_nothing_else(toy, tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    shutil.copytree(toy.root, elsewhere / "toy")
+    assert prepare.open_prepared(DOWNLOADED, elsewhere).fingerprint == toy.fingerprint
+    changes = {
+        "label": lambda root: (root / "list.txt").write_text(
+            (root / "list.txt").read_text().replace("v1.avi 1", "v1.avi 0")
+        ),
+        "missing": lambda root: (root / "class0/v2.avi").unlink(),
+        "content": lambda root: videos.write(root / "class1/v3.avi", videos.numbered(6), codec="mpeg4").touch(),
+    }
+    prints = {toy.fingerprint, prepare.open_prepared(replace(DOWNLOADED, version=2), elsewhere).fingerprint}
+    for name, change in changes.items():
+        place = tmp_path / name
+        shutil.copytree(toy.root, place / "toy")
+        before = prepare.open_prepared(DOWNLOADED, place)
+        assert before.fingerprint == toy.fingerprint
+        change(before.root)
+        if name == "content":  # a file replaced in place is seen once its folder is touched, or by `data verify`
+            os.utime(before.root / "class1")
+        assert prepare.expected_fingerprint(DOWNLOADED, place) is None, f"{name}: the old index still counts as fresh"
+        prints.add(prepare.open_prepared(DOWNLOADED, place).fingerprint)
+    assert len(prints) == 5
+
+
+def test_what_is_not_there_is_told_with_the_remedy(tmp_path):
+    with pytest.raises(DataMissing, match=r"(?s)toy is not at .*toy.*list\.txt.*From nowhere.*--data.*micro-") as caught:
+        prepare.open_prepared(DOWNLOADED, tmp_path)
+    assert str(tmp_path) in str(caught.value)
+    (tmp_path / "toy").mkdir()
+    with pytest.raises(DataMissing, match=r"(?s)no .*list\.txt.*From nowhere"):
+        prepare.open_prepared(DOWNLOADED, tmp_path)
+    assert not (tmp_path / ".prepared/toy/fingerprint.json").exists()
+
+
+def test_a_rendering_that_dies_leaves_nothing_and_the_next_one_starts_afresh(tmp_path):
+    def dies(root: Path, progress=None) -> None:
+        (root / "class0").mkdir(parents=True)
+        (root / "list.txt").write_text("class0/v0.avi 0\n")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        prepare.open_prepared(replace(CARD, render=dies), tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    left = tmp_path / ".toy.999999999.half"
+    left.mkdir()
+    assert len(everything(prepare.open_prepared(CARD, tmp_path))) == 4
+    assert not left.exists()
+
+
+def test_a_new_version_is_rendered_again_but_a_folder_of_the_user_is_never_touched(toy, tmp_path):
+    (toy.root / "class0/v0.avi").unlink()
+    again = prepare.open_prepared(replace(CARD, version=2), tmp_path)
+    assert len(everything(again)) == 4
+    (again.root / prepare.RENDERED).unlink()
+    (again.root / "class0/v0.avi").unlink()
+    assert prepare.open_prepared(replace(CARD, version=3), tmp_path).listing(1).missing == ("class0/v0",)
+
+
+def test_unreadable_videos_are_kept_with_their_error(toy, tmp_path):
+    (toy.root / "class0/v0.avi").write_bytes(b"not a video")
+    os.utime(toy.root / "class0")
+    again = prepare.open_prepared(CARD, tmp_path)
+    broken = everything(again)[0]
+    assert "cannot be opened" in again.rows[broken.id].error
+    with pytest.raises(BrokenVideo, match=r"v0\.avi: cannot be opened"):
+        again.num_frames(broken)
+
+
+def test_only_new_and_changed_files_are_probed_again(toy, tmp_path, monkeypatch):
+    probed = []
+    really = decode.probe
+    monkeypatch.setattr(decode, "probe", lambda path: probed.append(path.name) or really(path))
+    videos.write(toy.root / "class1/v1.avi", videos.numbered(9), codec="mpeg4")
+    os.utime(toy.root / "class1")
+    assert prepare.open_prepared(CARD, tmp_path).num_frames(everything(toy)[1]) == 9
+    assert probed == ["v1.avi"]
+
+
+def test_a_killed_indexing_goes_on_from_its_journal(tmp_path, monkeypatch):
+    render(tmp_path / "toy")
+    really, probed = decode.probe, []
+
+    def third_dies(path: Path) -> decode.VideoInfo:
+        probed.append(path.name)
+        if len(probed) == 3:
+            raise KeyboardInterrupt
+        return really(path)
+
+    monkeypatch.setattr(index, "CHUNK", 1)
+    monkeypatch.setattr(decode, "probe", third_dies)
+    with pytest.raises(KeyboardInterrupt):
+        prepare.open_prepared(DOWNLOADED, tmp_path)
+    journal = tmp_path / ".prepared/toy" / index.JOURNAL
+    journal.write_text(journal.read_text() + '{"id": "torn')
+    assert prepare.expected_fingerprint(DOWNLOADED, tmp_path) is None
+    assert len(prepare.open_prepared(DOWNLOADED, tmp_path).rows) == 4
+    assert len(probed) == 5, "two of four were in the journal"
+
+
+def test_a_path_that_leaves_the_folder_is_refused(tmp_path):
+    render(tmp_path / "toy")
+    (tmp_path / "toy/list.txt").write_text("../toy/class0/v0.avi 0\n")
+    with pytest.raises(DataMissing, match="leaves the data set's folder"):
+        prepare.open_prepared(DOWNLOADED, tmp_path)
+
+
+def test_a_place_that_cannot_be_written_is_told(tmp_path):
+    render(tmp_path / "toy")
+    (tmp_path / ".prepared").write_text("in the way")
+    with pytest.raises(HarnessError, match=r"cannot prepare toy under .*--data"):
+        prepare.open_prepared(DOWNLOADED, tmp_path)
+
+
+def test_stills_are_one_frame_each(tmp_path):
+    import cv2
+
+    (tmp_path / "toy/class0").mkdir(parents=True)
+    cv2.imwrite(str(tmp_path / "toy/class0/one.png"), videos.numbered(1)[0])
+    (tmp_path / "toy/class0/two.png").write_bytes(b"no picture")
+    (tmp_path / "toy/list.txt").write_text("class0/one.png 0\nclass0/two.png 0\n")
+    ready = prepare.open_prepared(replace(DOWNLOADED, kind="stills"), tmp_path)
+    one, two = ready.listing(1).subsets["train"]
+    assert ready.num_frames(one) == ready.num_frames(one, fps=25.0) == 1
+    assert (ready.info(one).width, ready.info(one).height) == (64, 48)
+    with pytest.raises(BrokenVideo, match=r"two\.png: not a picture"):
+        ready.num_frames(two)
+
+
+# ---------------------------------------------------------------------------------------------------- flow
+
+
+def store_of(toy: prepare.Prepared, method: FlowMethod = METHOD, **how) -> prepare.FlowStore:
+    return prepare.flow_store(toy, method, videos=everything(toy), fps=25.0, **how)
+
+
+def test_stored_flow_is_the_computed_flow_of_every_frame(toy):
+    told = []
+    store = store_of(toy, progress=lambda done, total: told.append((done, total)))
+    assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    for video, length in zip(everything(toy), LENGTHS):
+        frames = decode.read_video(toy.path(video), short_side_px=24)
+        codes = store.read(video)
+        assert codes.shape == (length, 24, 32, 2) and codes.dtype == np.uint8
+        assert (codes == flow.encode(flow.compute(frames, METHOD), METHOD)).all()
+        assert not codes.flags.writeable
+
+
+def test_processes_store_the_same_bytes_and_a_second_call_computes_nothing(toy, tmp_path, monkeypatch):
+    alone = store_of(toy)
+    other = prepare.open_prepared(CARD, tmp_path / "other")
+    shared = store_of(other, workers=2)
+    assert contents(alone.folder) == contents(shared.folder)
+    monkeypatch.setattr(flowstore, "_compute", None)
+    assert store_of(toy).folder == alone.folder
+
+
+def test_two_methods_never_mix(toy):
+    folders = {store_of(toy).folder, store_of(toy, replace(METHOD, bound_px=6.0)).folder}
+    folders.add(prepare.flow_store(toy, METHOD, videos=everything(toy), fps=12.5).folder)
+    assert len(folders) == 3
+
+
+def test_a_replaced_video_gets_new_flow(toy, tmp_path):
+    store_of(toy)
+    first = everything(toy)[0]
+    videos.write(toy.path(first), videos.numbered(12), codec="mpeg4")
+    os.utime(toy.root / "class0")
+    again = prepare.open_prepared(CARD, tmp_path)
+    assert store_of(again).read(first).shape[0] == 12
+
+
+def test_broken_videos_are_named_and_the_rest_is_computed(toy):
+    whole = toy.path(everything(toy)[2]).read_bytes()
+    toy.path(everything(toy)[2]).write_bytes(b"\0" * len(whole))
+    store = store_of(toy)
+    assert list(store.broken) == [everything(toy)[2].id]
+    assert len(store.read(everything(toy)[3])) == 4
+    with pytest.raises(BrokenVideo, match=r"v2\.avi"):
+        store.read(everything(toy)[2])
+
+
+def test_too_little_space_is_told_before_anything_is_computed(toy, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: type("Usage", (), {"free": 1000})())
+    with pytest.raises(HarnessError, match=r"GB free.*--data"):
+        store_of(toy)
+    assert not list(toy.store.glob("flow-*"))
+
+
+def test_a_disk_that_fills_leaves_nothing_half_written(toy, monkeypatch):
+    def full(path, codes):
+        path.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    really = flowstore._write
+    monkeypatch.setattr(flowstore, "_write", full)
+    with pytest.raises(HarnessError, match=r"No space left on device.*goes on where it stopped"):
+        store_of(toy)
+    monkeypatch.setattr(flowstore, "_write", really)
+    store = store_of(toy)
+    assert len(contents(store.folder)) == 5, "four videos and the key"
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+@pytest.mark.faults
+def test_killed_at_random_moments_the_store_ends_the_same(tmp_path):
+    """20 kills between start-up and the end; the last run finishes. Bit for bit as an undisturbed store."""
+    here = prepare.open_prepared(CARD, tmp_path / "whole")
+    whole = contents(store_of(here, SLOW).folder)
+    command = [sys.executable, "-c", PREPARE, str(tmp_path / "killed")]
+    began = time.monotonic()
+    subprocess.run([sys.executable, "-c", PREPARE, str(tmp_path / "timed")], check=True)
+    whole_s = time.monotonic() - began
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        process = subprocess.Popen(command, start_new_session=True)
+        time.sleep(rng.uniform(0.3, 1.0) * whole_s)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    subprocess.run(command, check=True)
+    ready = prepare.open_prepared(CARD, tmp_path / "killed")
+    assert ready.fingerprint == here.fingerprint
+    assert contents(store_of(ready, SLOW).folder) == whole
+
+
+SLOW = FlowMethod("tvl1", 20.0, 48)
+PREPARE = (
+    "import sys; from pathlib import Path; from tests.unit import test_prepare as t; from harness.video import prepare\n"
+    "toy = prepare.open_prepared(t.CARD, Path(sys.argv[1])); t.store_of(toy, t.SLOW)"
+)
