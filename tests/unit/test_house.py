@@ -32,9 +32,13 @@ UNSEEN = {
     "torchvision": "timm needs it, and it must come from the index torch comes from",
     "psutil": "MLflow's system metrics",
     "pyarrow": "pandas' engine for parquet",
-    "jinja2": "the report page's templates",
+    "jinja2": "pandas' LaTeX and HTML",
+    "ray": "plug-ins may count on it",
+    "scikit-learn": "plug-ins may count on it",
+    "timm": "plug-ins may count on it",
+    "huggingface-hub": "timm's weights come through it",
 }
-"""Declared though nothing imports them by name, and why."""
+"""Declared though perhaps nothing imports them by name, and why."""
 
 
 def normal(name: str) -> str:

@@ -1,0 +1,150 @@
+"""The wheel holds all it needs, and works in an environment that has never seen the checkout.
+
+The quick tests lend the new environment the libraries of this one. `tox -e wheel` downloads them all and runs the demo.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import harness
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGES = ("harness", "baselines", "reports")
+
+# Building and installing take longer than the tests: one worker does it for all of them.
+pytestmark = pytest.mark.xdist_group("wheel")
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel, built from this checkout."""
+    if not (ROOT / "pyproject.toml").exists():
+        pytest.skip("there is no checkout to build from")
+    out = tmp_path_factory.mktemp("dist")
+    run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(out), str(ROOT), cwd=out)
+    (built,) = out.glob("*.whl")
+    return built
+
+
+@pytest.fixture(scope="session")
+def bin_dir(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Programs of a new environment: the wheel installed, the libraries lent by this one, the checkout nowhere."""
+    prefix = tmp_path_factory.mktemp("elsewhere") / "venv"
+    programs = new_environment(prefix)
+    run(str(programs / "python"), "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", str(wheel), cwd=prefix)
+    (site,) = (prefix / "lib").glob("python*/site-packages")
+    # A path in a .pth file is put on sys.path, but .pth files in it are not read: the editable install stays unseen.
+    (site / "lent.pth").write_text(f"{sysconfig.get_path('purelib')}\n{sysconfig.get_path('platlib')}\n")
+    return programs
+
+
+def new_environment(prefix: Path) -> Path:
+    """An empty environment with pip; gives the folder of its programs."""
+    run(sys.executable, "-m", "venv", str(prefix), cwd=prefix.parent)
+    return prefix / "bin"
+
+
+def run(*command: str, cwd: Path, env: dict[str, str] | None = None, timeout_s: float = 300) -> str:
+    """Standard output of a command that must end well; nothing of the caller's Python reaches it."""
+    clean = {
+        name: value
+        for name, value in (env or dict(os.environ)).items()
+        if not name.startswith(("PYTHON", "VIRTUAL_ENV"))
+    }
+    done = subprocess.run(command, cwd=cwd, env=clean, capture_output=True, text=True, timeout=timeout_s, check=False)
+    assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
+    return done.stdout
+
+
+# ------------------------------------------------------------------------------------------------ contents
+
+
+def test_it_holds_every_module_the_numbers_and_the_type_marks(wheel):
+    names = set(zipfile.ZipFile(wheel).namelist())
+    modules = {str(path.relative_to(ROOT)) for package in PACKAGES for path in (ROOT / package).rglob("*.py")}
+    assert len(modules) > 40
+    assert modules - names == set()
+    assert {f"{package}/py.typed" for package in PACKAGES} <= names
+    for kind in ("paper", "expected"):
+        kept = {path.name for path in (ROOT / "results" / kind).iterdir() if path.is_file()}
+        assert kept
+        assert {f"harness/_data/results/{kind}/{name}" for name in kept} <= names
+
+
+def test_it_holds_nothing_else(wheel):
+    strays = [
+        name
+        for name in zipfile.ZipFile(wheel).namelist()
+        if not name.startswith(
+            (*(f"{package}/" for package in PACKAGES), f"quovadis_harness-{harness.__version__}.dist-info/")
+        )
+        or name.startswith("reports/out/")
+        or "__pycache__" in name
+    ]
+    assert strays == []
+
+
+# ------------------------------------------------------------------------------------------------ elsewhere
+
+
+def test_the_code_that_runs_is_the_installed_one(bin_dir, tmp_path):
+    where = "import harness, baselines, reports; print(*(m.__file__ for m in (harness, baselines, reports)), sep='\\n')"
+    files = run(str(bin_dir / "python"), "-c", where, cwd=tmp_path).split()
+    assert len(files) == len(PACKAGES)
+    assert all(Path(file).is_relative_to(bin_dir.parent) for file in files)
+
+
+def test_both_ways_to_start_it_answer(bin_dir, tmp_path):
+    by_name = run(str(bin_dir / "harness"), "--help", cwd=tmp_path)
+    by_module = run(str(bin_dir / "python"), "-m", "harness", "--help", cwd=tmp_path)
+    assert "doctor" in by_name
+    assert "doctor" in by_module
+    assert harness.__version__ in run(str(bin_dir / "harness"), "--version", cwd=tmp_path)
+
+
+def test_it_finds_its_plug_ins_and_the_papers_numbers(bin_dir, tmp_path):
+    places = {**os.environ, "HARNESS_DATA": str(tmp_path / "data"), "HARNESS_RESULTS": str(tmp_path / "results")}
+    assert "i3d" in run(str(bin_dir / "harness"), "ls", "baselines", cwd=tmp_path, env=places)
+    assert "micro-hmdb51" in run(str(bin_dir / "harness"), "ls", "datasets", cwd=tmp_path, env=places)
+    # 80.7: I3D, RGB+Flow, Full-FT on HMDB-51 as transferred from ImageNet and Kinetics.
+    numbers = "from harness import paper; print(*sorted({n.value for n in paper.numbers()}))"
+    assert "80.7" in run(str(bin_dir / "python"), "-c", numbers, cwd=tmp_path, env=places).split()
+
+
+@pytest.mark.wheel
+def test_the_demo_runs_from_an_empty_environment(wheel, tmp_path):
+    """Everything the metadata asks for, downloaded into an environment of its own; then the demo, word for word."""
+    uv = shutil.which("uv")
+    programs = new_environment(tmp_path / "venv")
+    install = [uv, "pip", "install", "--python"] if uv else [str(programs / "python"), "-m", "pip", "install"]
+    target = [str(programs / "python"), str(wheel)] if uv else [str(wheel)]
+    run(*install, *target, cwd=tmp_path, timeout_s=3600)
+    home = tmp_path / "home"
+    home.mkdir()
+    env = {**os.environ, "HOME": str(home), "HARNESS_DATA": str(tmp_path / "data")}
+    command = [
+        str(programs / "harness"),
+        "run",
+        "--baseline",
+        "i3d",
+        "--protocol",
+        "full-ft",
+        "--dataset",
+        "micro-hmdb51",
+    ]
+    first = run(*command, cwd=tmp_path, env=env, timeout_s=3600)
+    assert "top-1" in first
+    assert (tmp_path / "results" / "runs").is_dir()
+    again = run(*command, cwd=tmp_path, env=env)
+    assert "Nothing to do" in again
+    table = run(str(programs / "harness"), "table", "4", "--scale", "micro", cwd=tmp_path, env=env)
+    assert "I3D" in table
