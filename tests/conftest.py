@@ -21,6 +21,16 @@ for _name in ("MLFLOW_TRACKING_URI", "HARNESS_DATA", "HARNESS_RESULTS", "HARNESS
 TEST_DATA_ENV = "HARNESS_TEST_DATA"
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--plugins", metavar="DIR", help="folder of plug-in files that the contract suite runs on as well")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # Before collection: the contract suite is parametrised by what is found.
+    if folder := config.getoption("--plugins"):
+        os.environ["HARNESS_PLUGINS"] = str(Path(folder).resolve())
+
+
 @pytest.fixture(scope="session")
 def test_data() -> Path:
     """Folder of real clips, official split lists and checkpoint indexes; tests that need it are skipped without it."""
