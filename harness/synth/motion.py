@@ -15,7 +15,7 @@ from harness.synth.catalogue import APPEARANCE
 from harness.synth.chance import sign
 
 FPS = 25
-SHORTEST, LONGEST = 20, 28
+SHORTEST, LONGEST = 20, 24
 """Frames of a clip. With 16 seen at least, more than half of a one-shot action is always in view."""
 
 

@@ -191,21 +191,20 @@ def _arm(picture: np.ndarray, looks: _Looks, feet, scale: float, bend: float, si
 def _put(picture: np.ndarray, sprite: np.ndarray, anchor, point, scale: tuple[float, float], angle_rad: float) -> None:
     """The sprite onto the picture, its anchor at the point, turned clockwise; a negative scale in x mirrors it."""
     cos, sin = math.cos(angle_rad), math.sin(angle_rad)
-    matrix = np.float64([[cos * scale[0], -sin * scale[1], 0], [sin * scale[0], cos * scale[1], 0]])
-    matrix[:, 2] = np.float64(point) - matrix[:, :2] @ np.float64(anchor)
+    a, b, c, d = cos * scale[0], -sin * scale[1], sin * scale[0], cos * scale[1]
+    x, y = point[0] - a * anchor[0] - b * anchor[1], point[1] - c * anchor[0] - d * anchor[1]
     height, width = sprite.shape[:2]
-    corners = np.float64([[0, 0, 1], [width, 0, 1], [0, height, 1], [width, height, 1]]) @ matrix.T
-    left, top = np.maximum(np.floor(corners.min(0)).astype(int) - 1, 0)
-    right, bottom = np.minimum(np.ceil(corners.max(0)).astype(int) + 2, [picture.shape[1], picture.shape[0]])
-    if left >= right or top >= bottom:
+    # Only the window that the sprite can touch is warped and blended.
+    left, right = x + min(a * width, 0) + min(b * height, 0), x + max(a * width, 0) + max(b * height, 0)
+    top, bottom = y + min(c * width, 0) + min(d * height, 0), y + max(c * width, 0) + max(d * height, 0)
+    x0, x1 = max(math.floor(left) - 1, 0), min(math.ceil(right) + 2, picture.shape[1])
+    y0, y1 = max(math.floor(top) - 1, 0), min(math.ceil(bottom) + 2, picture.shape[0])
+    if x0 >= x1 or y0 >= y1:
         return
-    matrix[:, 2] -= [left, top]
-    warped = cv2.warpAffine(sprite, _rounded(matrix), (int(right - left), int(bottom - top)))
-    window = picture[top:bottom, left:right]
-    opacity = warped[..., 3]
-    clear = cv2.cvtColor(cv2.bitwise_not(opacity), cv2.COLOR_GRAY2RGB)
-    cv2.add(cv2.multiply(window, clear, scale=1 / 255), warped[..., :3], dst=window)
-    picture[top:bottom, left:right] = window
+    warped = cv2.warpAffine(sprite, _rounded(np.float64([[a, b, x - x0], [c, d, y - y0]])), (x1 - x0, y1 - y0))
+    window = picture[y0:y1, x0:x1]
+    clear = cv2.cvtColor(cv2.bitwise_not(warped[..., 3]), cv2.COLOR_GRAY2RGB)
+    picture[y0:y1, x0:x1] = cv2.add(cv2.multiply(window, clear, scale=1 / 255), warped[..., :3])
 
 
 def _matrix(scale: float, angle_rad: float, x: float, y: float) -> np.ndarray:

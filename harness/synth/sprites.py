@@ -1,7 +1,7 @@
 """The things of the micro world, as cut-outs: objects, the two wings of a gate, and the bodies of actors.
 
 A sprite is (H, W, 4) uint8, colours multiplied by their opacity, so that warping and blending need no division.
-Drawn four times too large and averaged down: smooth edges at any position.
+Drawn three times too large and averaged down: smooth edges at any position.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 
 from harness.synth.texture import colour, fabric
 
-OVERSAMPLING = 4
+OVERSAMPLING = 3
 OBJECT_PX = 44
 """Side of an object's sprite; the object fills about 34 px of it."""
 WING_PX = (48, 28)

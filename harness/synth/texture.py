@@ -10,7 +10,7 @@ import numpy as np
 
 FABRIC_PX = 72
 """Side at which textures of objects are computed, before they are enlarged for drawing."""
-CANVAS_PX = (144, 184)
+CANVAS_PX = (104, 144)
 """(height, width) of a background: what the camera can see of it before it reaches an edge, and more."""
 
 
@@ -46,7 +46,7 @@ def blend(first: np.ndarray, second: np.ndarray, share: np.ndarray) -> np.ndarra
 
 
 def background(scenery: str, rng: np.random.Generator) -> np.ndarray:
-    """(144, 184, 3) uint8 RGB of a scenery: 'park', 'hall' or 'film'."""
+    """(104, 144, 3) uint8 RGB of a scenery: 'park', 'hall' or 'film'."""
     picture = SCENERIES[scenery](rng)
     return np.clip(picture, 0, 255).astype(np.uint8)
 
