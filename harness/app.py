@@ -12,6 +12,7 @@ import click
 from harness import console, plan as planning, resolve
 from harness.errors import HarnessError
 from harness.metrics import CellResult, summary
+from harness.mirror import open_mirror
 from harness.places import Places, writable
 from harness.record import Ledger
 from harness.results import result_of
@@ -21,14 +22,9 @@ from harness.watch import Watch, Watchers
 
 def run(selection: Selection, where: Places, *, as_json: bool, workers: int, on_bad_video: str, mlflow: bool) -> None:
     """Everything the selection needs and the ledger lacks; then its numbers and where they are."""
-    cells = resolve.cells(selection)
-    writable(where.results, what="results", flag="--results")
-    with console.screen(jobs=0, as_json=as_json) as watch:
-        ready_data(cells, where, watch)
-    plan = planning.make_plan(cells, where)
-    if plan.to_do:
-        _announce(plan, as_json)
-        _launch(plan, where, as_json=as_json, workers=workers, on_bad_video=on_bad_video, mlflow=mlflow)
+    plan = run_cells(
+        resolve.cells(selection), where, as_json=as_json, workers=workers, on_bad_video=on_bad_video, mlflow=mlflow
+    )
     results = {cell: result_of(job_ids, Ledger(where.runs)) for cell, job_ids in plan.cells.items()}
     if as_json:
         click.echo(json.dumps({"event": "results", "cells": [_as_dict(cell, result) for cell, result in results.items()]}))
@@ -37,6 +33,20 @@ def run(selection: Selection, where: Places, *, as_json: bool, workers: int, on_
         click.echo(f"Nothing to do: all {len(plan.jobs)} jobs of this selection are in {where.runs}.\n")
     click.echo(cells_table(results))
     click.echo(_whereabouts(where, plan, selection))
+
+
+def run_cells(
+    cells: Sequence[Cell], where: Places, *, as_json: bool, workers: int, on_bad_video: str, mlflow: bool
+) -> planning.Plan:
+    """Run whatever the cells need and the ledger lacks; returns the plan as it was before."""
+    writable(where.results, what="results", flag="--results")
+    with console.screen(jobs=0, as_json=as_json) as watch:
+        ready_data(cells, where, watch)
+    plan = planning.make_plan(cells, where)
+    if plan.to_do:
+        _announce(plan, as_json)
+        _launch(plan, where, as_json=as_json, workers=workers, on_bad_video=on_bad_video, mlflow=mlflow)
+    return plan
 
 
 def ready_data(cells: Sequence[Cell], where: Places, watch: Watch) -> None:
@@ -61,7 +71,6 @@ def _launch(
     plan: planning.Plan, where: Places, *, as_json: bool, workers: int, on_bad_video: str, mlflow: bool
 ) -> None:
     from harness.launch import local
-    from harness.mirror import open_mirror
     from harness.run import House
 
     house = House(places=where, workers=workers, on_bad_video=on_bad_video)
@@ -114,16 +123,10 @@ def _whereabouts(where: Places, plan: planning.Plan, selection: Selection) -> st
     lines = [
         "",
         f"records  {_short(where.runs)}/<job>",
-        f"MLflow   mlflow ui --backend-store-uri {_mlflow_uri(where)}",
+        f"MLflow   {open_mirror(None, where.results, '').how_to_open}",
         f"table    harness table 4{' --scale micro' if scales == {'micro'} else ''}",
     ]
     return "\n".join(lines)
-
-
-def _mlflow_uri(where: Places) -> str:
-    import os
-
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{where.results / 'mlflow.db'}"
 
 
 def _short(path: Path) -> str:
@@ -224,3 +227,35 @@ def compare(first: str, second: str, where: Places) -> None:
         f"only A right: {test.only_a}, only B right: {test.only_b}; McNemar p = {test.p_value:.2g}, "
         f"by group p = {test.p_value_groups:.2g}"
     )
+
+
+def show_table(number: int, where: Places, *, scale: str, how: str, run_missing: bool) -> None:
+    """`harness table`: from the ledger; with `run_missing`, after running the cells that it lacks."""
+    from harness.results import lookup_in
+    from reports import tables
+
+    if run_missing:
+        cells = tables.wanted(number, scale=scale)
+        run_cells(cells, where, as_json=False, workers=0, on_bad_video="stop", mlflow=True)
+    click.echo(tables.render(tables.build(number, lookup_in(where), scale=scale), how))
+
+
+def push(where: Places) -> None:
+    """`harness mirror push`: every record that the tracking server lacks."""
+    from harness import mirror
+
+    tracker = mirror.open_mirror(None, where.results, "pushed by hand")
+    pushed = mirror.push(Ledger(where.runs), tracker)
+    click.echo(f"{len(pushed.sent)} record(s) sent, {len(pushed.there)} already there. Open with: {tracker.how_to_open}")
+
+
+def show_health(where: Places) -> None:
+    """`harness doctor`."""
+    from harness import doctor
+
+    findings = doctor.report(where)
+    for finding in findings:
+        mark = {"ok": "ok  ", "warn": "warn", "fail": "FAIL"}[finding.state]
+        click.echo(f"{mark}  {finding.name}: {finding.detail}" + (f"\n      {finding.remedy}" if finding.remedy else ""))
+    if any(finding.state == "fail" for finding in findings):
+        raise HarnessError("some of these need mending before numbers can be trusted")

@@ -45,7 +45,7 @@ class Plan:
 
 def make_plan(cells: Iterable[Cell], where: Places) -> Plan:
     """The graph for `cells`. Data sets that are not there give provisional ids."""
-    builder = _Builder(where)
+    builder = Planner(where)
     by_cell = {cell: builder.jobs_of(cell) for cell in cells}
     ledger = Ledger(where.runs)
     done = frozenset(job_id for job_id in builder.jobs if ledger.has(job_id))
@@ -94,7 +94,7 @@ class _Training:
         return " · ".join(words)
 
 
-class _Builder:
+class Planner:
     """Collects jobs by id, so that equal work becomes one job."""
 
     def __init__(self, where: Places) -> None:

@@ -8,7 +8,7 @@ from harness.errors import HarnessError
 from harness.fuse import late_fusion
 from harness.metrics import CellResult
 from harness.places import Places
-from harness.plan import make_plan
+from harness.plan import Planner
 from harness.record import Ledger
 from harness.spec import Cell
 
@@ -28,14 +28,14 @@ def result_of(job_ids: tuple[str, ...], ledger: Ledger) -> CellResult | None:
 
 def lookup_in(where: Places) -> Lookup:
     """A function from a cell to what the ledger has for it; None for cells that are not run or cannot be."""
-    ledger = Ledger(where.runs)
+    ledger, planner = Ledger(where.runs), Planner(where)
 
     def lookup(cell: Cell) -> CellResult | None:
         try:
-            plan = make_plan([cell], where)
+            job_ids = planner.jobs_of(cell)
         except HarnessError:
             # A table asks for every cell of the paper; one that cannot even be planned here has no result.
             return None
-        return result_of(plan.cells[cell], ledger)
+        return result_of(job_ids, ledger)
 
     return lookup

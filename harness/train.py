@@ -183,7 +183,7 @@ def make_optimiser(module: nn.Module, schedule: Schedule) -> torch.optim.Optimiz
         {"params": [p for p in moving if p.ndim <= 1], "weight_decay": 0.0},
     ]
     if schedule.optimiser == "adamw":
-        return torch.optim.AdamW(groups, lr=schedule.base_lr)
+        return torch.optim.AdamW(groups, lr=schedule.base_lr, fused=True)
     return torch.optim.SGD(groups, lr=schedule.base_lr, momentum=schedule.momentum)
 
 

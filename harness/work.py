@@ -179,8 +179,13 @@ def open_data(work: Work, *, split: int | None, videos: Callable[[Listing], Sequ
 
 
 def place(network: nn.Module, device: str) -> nn.Module:
-    """On the device, in the memory format that 3D convolutions run fastest in."""
-    return network.to(device=device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload, no-any-return]
+    """On the device, its kernels in the memory format that convolutions run fastest in: channels last."""
+    network.to(device)
+    formats = {4: torch.channels_last, 5: torch.channels_last_3d}
+    for parameter in network.parameters():
+        if parameter.ndim in formats:
+            parameter.data = parameter.data.contiguous(memory_format=formats[parameter.ndim])
+    return network
 
 
 def everything(work: Work) -> list[Video]:

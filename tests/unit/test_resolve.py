@@ -1,0 +1,94 @@
+"""Selection -> cells: defaults from the cards, did-you-mean for the rest, before any work."""
+
+import pytest
+
+from harness.discover import load
+from harness.errors import HarnessError, UnknownName
+from harness.resolve import apply_overrides, cells
+from harness.spec import Selection
+
+
+def one(**said):
+    (cell,) = cells(Selection(**said))
+    return cell
+
+
+def test_unsaid_axes_take_the_cards_values():
+    cell = one(datasets=("micro-hmdb51",), protocols=("full-ft",))
+    assert (cell.baseline, cell.modality, cell.init, cell.scale) == ("i3d", "rgb+flow", "imagenet", "micro")
+    assert (cell.split, cell.seed, cell.source, cell.subset) == (1, 0, "micro-kinetics", "test")
+
+
+def test_real_data_sets_mean_the_papers_scale_and_kinetics():
+    cell = one(datasets=("hmdb51",), protocols=("full-ft",))
+    assert (cell.scale, cell.source) == ("paper", "kinetics400")
+
+
+def test_original_has_no_source():
+    assert one(datasets=("micro-ucf101",), protocols=("original",)).source == ""
+
+
+def test_underscores_and_capitals_are_taken_as_well():
+    assert one(datasets=("micro_hmdb51",), protocols=("full_ft",)).protocol == "full-ft"
+
+
+def test_every_combination_once():
+    found = cells(
+        Selection(
+            datasets=("micro-hmdb51",),
+            protocols=("original", "fixed", "original"),
+            modalities=("rgb", "flow"),
+            splits=(),
+        )
+    )
+    assert len(found) == 3 * 2 * 2 == len(set(found))
+
+
+@pytest.mark.parametrize(
+    ("said", "error", "words"),
+    [
+        ({"datasets": ("micro-hmdb52",)}, UnknownName, "did you mean 'micro-hmdb51'"),
+        ({"baselines": ("i3dd",), "datasets": ("micro-hmdb51",)}, UnknownName, "did you mean 'i3d'"),
+        ({"datasets": ("micro-hmdb51",), "protocols": ("full",)}, UnknownName, "protocol 'full'"),
+        ({"datasets": ("micro-hmdb51",)}, HarnessError, "--protocol"),
+        ({}, HarnessError, "--dataset"),
+        ({"datasets": ("micro-hmdb51",), "protocols": ("fixed",), "splits": (4,)}, HarnessError, "no split 4; have: 1, 2, 3"),
+        ({"datasets": ("micro-hmdb51",), "protocols": ("fixed",), "modalities": ("RGB",)}, UnknownName, "modality 'RGB'"),
+        ({"baselines": ("c3d",), "datasets": ("micro-hmdb51",), "protocols": ("fixed",), "modalities": ("flow",)}, HarnessError, "c3d has no modality"),
+        ({"baselines": ("c3d",), "datasets": ("micro-hmdb51",), "protocols": ("fixed",), "inits": ("imagenet",)}, HarnessError, "--init scratch"),
+        ({"datasets": ("micro-hmdb51",), "protocols": ("fixed",), "inits": ("imagenett",)}, UnknownName, "did you mean 'imagenet'"),
+        ({"datasets": ("micro-kinetics",), "protocols": ("full-ft",)}, HarnessError, "transfer from"),
+        ({"datasets": ("micro-imagenet",)}, HarnessError, "stills"),
+        ({"datasets": ("micro-hmdb51",), "protocols": ("original",), "source": "micro-kinetics"}, HarnessError, "no meaning"),
+        ({"datasets": ("micro-hmdb51",), "protocols": ("fixed",), "scale": "mikro"}, UnknownName, "did you mean 'micro'"),
+        ({"datasets": ("micro-hmdb51",), "protocols": ("fixed",), "subset": "dev"}, HarnessError, "no subset 'dev'"),
+        ({"datasets": ("hmdb51",), "protocols": ("fixed",), "source": "published:nothing"}, HarnessError, "published weights"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_run_is_refused_with_the_remedy(said, error, words):
+    with pytest.raises(error, match=words):
+        cells(Selection(**said))
+
+
+def test_overrides_reach_the_schedule_of_the_cells_own_training():
+    scale = load("scale", "micro")
+    changed = apply_overrides(
+        scale, "full-ft", (("train.base_lr", "0.5"), ("scale.width", "0.125"), ("source.steps", "7"))
+    )
+    assert (changed.stages["full-ft"].base_lr, changed.width, changed.stages["source"].steps) == (0.5, 0.125, 7)
+    assert changed.stages["original"] == scale.stages["original"]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("train.base_lrr", "1", "did you mean 'base_lr'"),
+        ("train.steps", "many", "expected int"),
+        ("trane.steps", "1", "did you mean 'train'"),
+        ("scale.flip", "maybe", "expected bool"),
+    ],
+)
+def test_wrong_overrides_are_refused(key, value, words):
+    said = Selection(datasets=("micro-hmdb51",), protocols=("fixed",), overrides=((key, value),))
+    with pytest.raises(HarnessError, match=words):
+        cells(said)
