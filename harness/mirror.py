@@ -244,12 +244,11 @@ def _configure() -> None:
 
 
 def _failures() -> tuple[type[Exception], ...]:
-    """What a tracking server or its database can raise."""
+    """What a tracking server or its database can raise: mlflow's own, the network's (OSError), the database's."""
     from mlflow.exceptions import MlflowException
-    from requests.exceptions import RequestException
-    from sqlalchemy.exc import SQLAlchemyError
+    from mlflow.store.db import utils
 
-    return (MlflowException, RequestException, SQLAlchemyError, OSError)
+    return (MlflowException, utils.sqlalchemy.exc.SQLAlchemyError, OSError)
 
 
 @contextlib.contextmanager

@@ -71,10 +71,10 @@ def _parse(name: str, text: str) -> list[PaperNumber]:
     parsed = []
     for line in reader:
         try:
-            fields = {**line, "table": int(line["table"]), "value": float(line["value"])}
+            table, value = int(line["table"]), float(line["value"])
         except (TypeError, ValueError) as error:
             raise HarnessError(f"results/paper/{name}, line {reader.line_num}: {error}") from error
-        parsed.append(PaperNumber(**fields))
+        parsed.append(PaperNumber(line["version"], table, line["row"], line["column"], value, line["note"] or ""))
     return parsed
 
 

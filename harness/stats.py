@@ -100,6 +100,8 @@ def split_mean(
 ) -> Interval:
     """Interval of the mean over splits of the share of right answers; one (correct, clusters) pair a split.
 
+    An answer is right (True), wrong (False), or the share of seeds that had it right.
+
     A group that is tested in several splits (HMDB-51's test sets overlap) is drawn once for all of them. The variance
     comes from a bootstrap over groups. It becomes an interval through Wilson's formula at the number of independent
     videos that would have the same variance, never more than there are, with Student's t of G - 1 degrees of freedom
@@ -111,7 +113,7 @@ def split_mean(
     groups = len(right)
     share = float((right.sum(axis=0) / total.sum(axis=0)).mean())
     if len(splits) == 1 and groups == total.sum():
-        return Interval(share, *wilson(int(right.sum()), int(total.sum()), level=level), method="videos")
+        return Interval(share, *_wilson(share, answers, NormalDist().inv_cdf(0.5 + level / 2)), method="videos")
     if groups < 2:
         return Interval(share, 0.0, 1.0, method="groups")
     if share in (0.0, 1.0):

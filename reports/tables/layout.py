@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from harness import discover, paper, resolve
 from harness.discover import dashed
@@ -64,7 +64,7 @@ class Layout:
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
     slots: tuple[Slot, ...]
-    joiner: str = "slash"
+    joiner: Literal["slash", "bracket"] = "slash"
     notes: tuple[str, ...] = ()
 
     def printed(self) -> Mapping[tuple[str, str], paper.PaperNumber]:

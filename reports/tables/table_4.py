@@ -9,7 +9,7 @@ is the reduction of misclassification from Original to the better of Fixed and F
 from __future__ import annotations
 
 from reports.tables import layout as lay
-from reports.tables.model import Column, Table, TableCell
+from reports.tables.model import Column, Table, TableCell, Verdict
 
 NUMBER = 4
 GAIN = "gain"
@@ -70,7 +70,7 @@ def derive(table: Table) -> dict[tuple[str, str], TableCell]:
             if paper is None and ours is None:
                 continue
             jobs = tuple(job for cell in three if cell for job in cell.job_ids) if ours is not None else ()
-            verdict = "nothing to compare" if ours is not None else "not run"
+            verdict: Verdict = "nothing to compare" if ours is not None else "not run"
             why = "computed from the accuracies in this row, without an interval"
             found[row.key, column.key] = TableCell(paper=paper, ours=ours, job_ids=jobs, verdict=verdict, why=why)
     return found
