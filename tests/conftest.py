@@ -22,12 +22,13 @@ TEST_DATA_ENV = "HARNESS_TEST_DATA"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--plugins", metavar="DIR", help="folder of plug-in files that the contract suite runs on as well")
+    about = "folder of plug-in files that the contract suite runs on as well"
+    parser.addoption("--plugins", dest="harness_plugins", metavar="DIR", help=about)
 
 
 def pytest_configure(config: pytest.Config) -> None:
     # Before collection: the contract suite is parametrised by what is found.
-    if folder := config.getoption("--plugins"):
+    if folder := config.getoption("harness_plugins"):
         os.environ["HARNESS_PLUGINS"] = str(Path(folder).resolve())
 
 
