@@ -193,7 +193,7 @@ class _Opened:
     def _prepare(self) -> None:
         if not self._container.streams.video:
             kinds = sorted({stream.type for stream in self._container.streams})
-            raise self._broken(f"holds no video stream, only {', '.join(kinds) or 'nothing'}")
+            raise self._broken(f"holds no video stream{', only ' if kinds else ''}{', '.join(kinds)}")
         self._stream = self._container.streams.video[0]
         context = self._stream.codec_context
         if context is None or context.width <= 0 or context.height <= 0:
