@@ -18,6 +18,7 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NoReturn
 
 FOR_UV = {
     "index-url": ("UV_DEFAULT_INDEX",),
@@ -78,8 +79,8 @@ def cache_folder(prefix: Path, current: Mapping[str, str]) -> Path | None:
     return None if can_link(default, prefix) else prefix / "uv-cache"
 
 
-def main(command: list[str]) -> int:
-    """Runs `command` with the programs of this interpreter's environment first in PATH; gives its exit status."""
+def main(command: list[str]) -> NoReturn:
+    """Becomes `command`, with the programs of this interpreter's environment first in PATH."""
     prefix = Path(sys.prefix)
     pip = [sys.executable, "-m", "pip", "config", "list"]
     listing = subprocess.run(pip, capture_output=True, text=True, check=True).stdout
@@ -88,10 +89,11 @@ def main(command: list[str]) -> int:
         env["UV_CACHE_DIR"] = str(cache)
     env["VIRTUAL_ENV"] = str(prefix)
     env["PATH"] = f"{prefix / 'bin'}{os.pathsep}{env.get('PATH', '')}"
-    return subprocess.run([str(prefix / "bin" / command[0]), *command[1:]], env=env).returncode
+    sys.stdout.flush()
+    os.execve(prefix / "bin" / command[0], command, env)
 
 
 if __name__ == "__main__":
     if len(sys.argv) < 2:
         sys.exit(__doc__)
-    sys.exit(main(sys.argv[1:]))
+    main(sys.argv[1:])
