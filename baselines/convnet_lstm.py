@@ -53,11 +53,11 @@ BASELINE = Baseline(
     inits=("imagenet", "scratch"),
     train_clip={
         "paper": Clip(window=125, side_px=224, strides={"rgb": 5}),
-        "micro": Clip(window=16, side_px=64, strides={"rgb": 2}),
+        "micro": Clip(window=16, side_px=48, strides={"rgb": 2}),
     },
     test_clip={
         "paper": Clip(window=250, side_px=224, strides={"rgb": 5}),
-        "micro": Clip(window=24, side_px=64, strides={"rgb": 2}),
+        "micro": Clip(window=24, side_px=48, strides={"rgb": 2}),
     },
     build=build,
     loss="every",

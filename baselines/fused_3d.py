@@ -45,11 +45,11 @@ BASELINE = Baseline(
     inits=("imagenet", "scratch"),
     train_clip={
         "paper": Clip(window=50, side_px=224, strides={"rgb": 10}),
-        "micro": Clip(window=20, side_px=64, strides={"rgb": 4}),
+        "micro": Clip(window=20, side_px=48, strides={"rgb": 4}),
     },
     test_clip={
         "paper": Clip(window=50, side_px=224, strides={"rgb": 10}, count=5),
-        "micro": Clip(window=20, side_px=64, strides={"rgb": 4}, count=2),
+        "micro": Clip(window=20, side_px=48, strides={"rgb": 4}, count=2),
     },
     build=build,
     loss="reduced",

@@ -41,11 +41,11 @@ BASELINE = Baseline(
     inits=("imagenet", "scratch"),
     train_clip={
         "paper": Clip(window=10, side_px=224, strides={"rgb": 10}),
-        "micro": Clip(window=5, side_px=64, strides={"rgb": 5}),
+        "micro": Clip(window=5, side_px=48, strides={"rgb": 5}),
     },
     test_clip={
         "paper": Clip(window=10, side_px=224, strides={"rgb": 10}, count=25),
-        "micro": Clip(window=5, side_px=64, strides={"rgb": 5}, count=5),
+        "micro": Clip(window=5, side_px=48, strides={"rgb": 5}, count=5),
     },
     build=build,
     loss="reduced",

@@ -27,7 +27,9 @@ def run(selection: Selection, where: Places, *, as_json: bool, workers: int, on_
     )
     results = {cell: result_of(job_ids, Ledger(where.runs)) for cell, job_ids in plan.cells.items()}
     if as_json:
-        click.echo(json.dumps({"event": "results", "cells": [_as_dict(cell, result) for cell, result in results.items()]}))
+        click.echo(
+            json.dumps({"event": "results", "cells": [_as_dict(cell, result) for cell, result in results.items()]})
+        )
         return
     if not plan.to_do:
         click.echo(f"Nothing to do: all {len(plan.jobs)} jobs of this selection are in {where.runs}.\n")
@@ -152,7 +154,9 @@ def show_plan(selection: Selection, where: Places, *, as_json: bool) -> None:
         for job in plan.jobs
     ]
     if as_json:
-        click.echo(json.dumps({"jobs": rows, "cells": [{"cell": vars(c), "jobs": ids} for c, ids in plan.cells.items()]}))
+        click.echo(
+            json.dumps({"jobs": rows, "cells": [{"cell": vars(c), "jobs": ids} for c, ids in plan.cells.items()]})
+        )
         return
     click.echo(tabulate(rows, headers="keys", tablefmt="simple"))
     click.echo(f"\n{len(plan.cells)} cell(s), {len(plan.jobs)} job(s), {len(plan.to_do)} to run.")
@@ -171,7 +175,9 @@ def list_kind(kind: str, name: str | None, where: Places) -> None:
     elif kind == "datasets":
         click.echo(listings.datasets(where))
     else:
-        click.echo({"baselines": listings.baselines, "protocols": listings.protocols, "scales": listings.scales}[kind]())
+        click.echo(
+            {"baselines": listings.baselines, "protocols": listings.protocols, "scales": listings.scales}[kind]()
+        )
 
 
 def _job(name: str, where: Places) -> dict[str, Any]:
@@ -246,7 +252,9 @@ def push(where: Places) -> None:
 
     tracker = mirror.open_mirror(None, where.results, "pushed by hand")
     pushed = mirror.push(Ledger(where.runs), tracker)
-    click.echo(f"{len(pushed.sent)} record(s) sent, {len(pushed.there)} already there. Open with: {tracker.how_to_open}")
+    click.echo(
+        f"{len(pushed.sent)} record(s) sent, {len(pushed.there)} already there. Open with: {tracker.how_to_open}"
+    )
 
 
 def show_health(where: Places) -> None:
@@ -256,6 +264,8 @@ def show_health(where: Places) -> None:
     findings = doctor.report(where)
     for finding in findings:
         mark = {"ok": "ok  ", "warn": "warn", "fail": "FAIL"}[finding.state]
-        click.echo(f"{mark}  {finding.name}: {finding.detail}" + (f"\n      {finding.remedy}" if finding.remedy else ""))
+        click.echo(
+            f"{mark}  {finding.name}: {finding.detail}" + (f"\n      {finding.remedy}" if finding.remedy else "")
+        )
     if any(finding.state == "fail" for finding in findings):
         raise HarnessError("some of these need mending before numbers can be trusted")

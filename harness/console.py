@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Any, TextIO
 
 from harness.record import Record
@@ -60,20 +62,31 @@ class JsonWatch(Watch):
         self.emit("job_finished", job=record.job_id, metrics=dict(record.metrics), cost=dict(record.cost))
 
 
+@dataclass
 class PlainWatch(Watch):
     """A line when something begins, every few seconds while it goes on, and when it ends. For logs."""
 
-    def __init__(self, stream: TextIO, jobs: int) -> None:
-        self.stream, self.jobs, self.number = stream, jobs, 0
-        self.name, self.total, self.unit, self.done = "", 0, "", 0
-        self.began = self.told = time.monotonic()
+    stream: TextIO
+    jobs: int
+    started: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+    """Shared by the watchers of all jobs."""
+    prefix: str = ""
+    name: str = ""
+    total: int = 0
+    unit: str = ""
+    done: int = 0
+    began: float = 0.0
+    told: float = 0.0
+
+    def for_job(self, job: Job) -> PlainWatch:
+        return PlainWatch(self.stream, self.jobs, self.started)
 
     def say(self, text: str) -> None:
-        print(text, file=self.stream, flush=True)
+        print(f"{self.prefix}{text}", file=self.stream, flush=True)
 
     def job_started(self, job: Job) -> None:
-        self.number += 1
-        self.say(f"[{self.number}/{self.jobs}] {job.title} (job {job.id})")
+        self.prefix = f"[{next(self.started)}/{self.jobs}] "
+        self.say(f"{job.title} (job {job.id})")
 
     def stage(self, name: str, total: int, unit: str) -> None:
         self.name, self.total, self.unit, self.done = name, total, unit, 0
@@ -88,9 +101,9 @@ class PlainWatch(Watch):
         if now - self.told >= PLAIN_EVERY_S:
             self.told = now
             rate = done / (now - self.began)
-            left = duration((total - done) / rate) if rate else "?"
-            words = [f"  {self.name}: {done}/{total} {self.unit}", f"{rate:.1f}/s", f"{left} left", note]
-            self.say(", ".join(filter(None, words)))
+            left = duration(max(0, total - done) / rate) if rate else "?"
+            words = [f"{self.name}: {done}/{total} {self.unit}", f"{rate:.1f}/s", f"{left} left", note]
+            self.say("  " + ", ".join(filter(None, words)))
 
     def note(self, text: str) -> None:
         self.say(f"  note: {text}")
@@ -99,21 +112,28 @@ class PlainWatch(Watch):
         self.say(f"  done {headline(record)}")
 
 
+@dataclass
 class LiveWatch(Watch):
-    """One live line for the running stage, a line that stays for each finished job."""
+    """One live line for each running stage, a line that stays for each finished job."""
 
-    def __init__(self, progress: Any, jobs: int) -> None:
-        self.bars, self.jobs, self.number, self.title = progress, jobs, 0, ""
-        self.task: Any = None
+    bars: Any
+    jobs: int
+    started: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+    title: str = ""
+    prefix: str = ""
+    task: Any = None
+
+    def for_job(self, job: Job) -> LiveWatch:
+        return LiveWatch(self.bars, self.jobs, self.started)
 
     def job_started(self, job: Job) -> None:
-        self.number, self.title = self.number + 1, job.title
+        self.title, self.prefix = job.title, f"[{next(self.started)}/{self.jobs}]"
 
     def stage(self, name: str, total: int, unit: str) -> None:
         if self.task is not None:
             self.bars.remove_task(self.task)
-        where = f"[{self.number}/{self.jobs}] {self.title} · " if self.title else ""
-        self.task = self.bars.add_task(f"{where}{name}", total=total, unit=unit, note="")
+        where = f"{self.prefix} {self.title} · " if self.title else ""
+        self.task = self.bars.add_task(f"{escape(where)}{name}", total=total, unit=unit, note="")
 
     def advance(self, count: int = 1, note: str = "") -> None:
         self.bars.update(self.task, advance=count, note=note)
@@ -123,14 +143,18 @@ class LiveWatch(Watch):
             self.bars.update(self.task, completed=done, total=total)
 
     def note(self, text: str) -> None:
-        self.bars.console.print(f"  note: {text}", style="yellow", highlight=False)
+        self.bars.console.print(f"  note: {text}", style="yellow", highlight=False, markup=False)
 
     def job_finished(self, record: Record) -> None:
         if self.task is not None:
             self.bars.remove_task(self.task)
             self.task = None
-        mark = f"[green]✓[/green] [{self.number}/{self.jobs}]"
-        self.bars.console.print(mark, f"{record.title} {headline(record)}", highlight=False)
+        self.bars.console.print(f"✓ {self.prefix} {record.title} {headline(record)}", highlight=False, markup=False)
+
+
+def escape(text: str) -> str:
+    """Square brackets that rich would take for markup."""
+    return text.replace("[", "\\[")
 
 
 @contextlib.contextmanager

@@ -201,6 +201,10 @@ class Scale:
     """Learn a scale (gamma) in batch norm. The released models have none."""
     flip: bool = True
     """Random left-right flip in training, one decision a video (paper section 2.5)."""
+    cpu_threads: int = 0
+    """Threads of one job on a CPU; 0: as many as the machine has. With 1, job ids and numbers are the same on any number of
+    cores, and the launcher runs as many jobs side by side as there are cores, which uses them better than sharing one
+    small network among them."""
     precise_bn_clips: int = 0
     """Training clips over which batch-norm statistics are re-estimated after the last step; 0: keep the moving ones.
     A short training at the released decay scores at chance in eval mode with a training loss of 0.1."""

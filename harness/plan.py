@@ -150,7 +150,7 @@ class Planner:
                 kind="train",
                 title=training.title,
                 spec=spec,
-                upstream=self.start(training),
+                upstream=self.needs(training, split=training.split),
                 provisional=self.provisional(training),
                 via=training.baseline.name,
             )
@@ -164,7 +164,7 @@ class Planner:
             kind="features",
             title=" · ".join(words),
             spec=spec,
-            upstream=self.start(training),
+            upstream=self.needs(training, split=None),
             provisional=self.provisional(training),
             via=training.baseline.name,
         )
@@ -188,13 +188,32 @@ class Planner:
             via=training.baseline.name,
         )
 
-    def start(self, training: _Training) -> dict[str, str]:
-        """Role -> id of the job whose weights the training starts from; {} from scratch."""
+    def needs(self, training: _Training, *, split: int | None) -> dict[str, str]:
+        """Role -> id of the job it waits for: the one whose weights it starts from, and the flow of its videos."""
+        found = {}
         if training.protocol.weights_from == "source":
-            return {"source": self.training(_source_training(training))}
-        if training.init == "imagenet":
-            return {"image": self.add(self.stills(training))}
-        return {}
+            found["source"] = self.training(_source_training(training))
+        elif training.init == "imagenet":
+            found["image"] = self.add(self.stills(training))
+        if "flow" in training.streams:
+            found["flow"] = self.add(self.flow(training, split=split))
+        return found
+
+    def flow(self, training: _Training, *, split: int | None) -> Job:
+        """Optical flow of a split's videos (of all, if None), shared by all networks that read it."""
+        spec = {
+            "dataset": self.data_key(training.dataset),
+            "split": split,
+            "subset": training.subset if split is not None else None,
+            "flow": _flow_key(training.scale),
+            "fps": training.scale.fps,
+            "decoder": decode.decoder_key(),
+            "code": CODE,
+        }
+        words = ["flow", training.dataset.name] + (
+            [f"split {split}"] if split and len(training.dataset.splits) > 1 else []
+        )
+        return Job(kind="flow", title=" · ".join(words), spec=spec, provisional=self.provisional(training))
 
     def stills(self, training: _Training) -> Job:
         """The 2D network that `--init imagenet` inflates, shared by all baselines that start from it."""
@@ -213,7 +232,7 @@ class Planner:
             "clip": plain(_still_clip(training)),
             "dataset": self.data_key(images),
             "seed": 0,
-        } | self.machine()
+        } | self.machine(training.scale)
         return Job(
             kind="stills",
             title=f"{training.backbone or training.baseline.image_name} · {images.name}",
@@ -224,8 +243,7 @@ class Planner:
 
     def common(self, training: _Training) -> dict[str, Any]:
         """What every job of a baseline's network depends on."""
-        method = training.scale.flow
-        flow_key = {"method": plain(method), "by": flow.method_key(method)} if "flow" in training.streams else None
+        flow_key = _flow_key(training.scale) if "flow" in training.streams else None
         return {
             "baseline": {"name": training.baseline.name, "version": training.baseline.version},
             "backbone": training.backbone,
@@ -235,14 +253,14 @@ class Planner:
             "test_clip": plain(training.baseline.test_clip[training.scale.name]),
             "dataset": self.data_key(training.dataset),
             "flow": flow_key,
-        } | self.machine()
+        } | self.machine(training.scale)
 
-    def machine(self) -> dict[str, Any]:
+    def machine(self, scale: Scale) -> dict[str, Any]:
         """Resolved here, once, and set by every launcher."""
         return {
             "decoder": decode.decoder_key(),
             "precision": environment.precision(self.device),
-            "threads": environment.cpu_threads() if self.device == "cpu" else 0,
+            "threads": (scale.cpu_threads or environment.cpu_threads()) if self.device == "cpu" else 0,
             "code": CODE,
         }
 
@@ -288,6 +306,10 @@ def _schedule(training: _Training) -> dict[str, Any]:
     return plain(dataclasses.replace(schedule, base_lr=schedule.base_lr * factor))
 
 
+def _flow_key(scale: Scale) -> dict[str, Any]:
+    return {"method": plain(scale.flow), "by": flow.method_key(scale.flow)}
+
+
 def _protocol_key(protocol: Protocol) -> dict[str, Any]:
     return {"name": protocol.name, "version": protocol.version}
 
@@ -295,5 +317,6 @@ def _protocol_key(protocol: Protocol) -> dict[str, Any]:
 def _scale_key(scale: Scale) -> dict[str, Any]:
     """The scale without its schedules, of which each job names its own, and without flow, which stands by its key."""
     fields = plain(scale)
-    del fields["stages"], fields["flow"]
+    for name in ("stages", "flow", "cpu_threads"):
+        del fields[name]
     return fields

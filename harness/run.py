@@ -27,7 +27,18 @@ from harness.record import FEATURES, SCORES, WEIGHTS, Record, write_record, writ
 from harness.spec import Job
 from harness.train import Trained, reestimate_batch_norm, train
 from harness.watch import Watch
-from harness.work import SCORE_BATCH, Data, House, Work, configure, everything, open_data, place
+from harness.work import (
+    SCORE_BATCH,
+    Data,
+    House,
+    Work,
+    configure,
+    everything,
+    open_data,
+    open_planned,
+    place,
+    stored_flow,
+)
 
 
 @dataclass
@@ -53,7 +64,7 @@ def execute(job: Job, house: House, watch: Watch) -> Record:
     started = time.perf_counter()
     work = Work(job=job, house=house, watch=watch)
     configure(work)
-    outcome = {"stills": run_stills, "train": run_train, "features": run_features, "head": run_head}[job.kind](work)
+    outcome = KINDS[job.kind](work)
     record = leave_record(work, outcome, wall_s=time.perf_counter() - started)
     shutil.rmtree(work.checkpoints, ignore_errors=True)
     watch.job_finished(record)
@@ -61,6 +72,18 @@ def execute(job: Job, house: House, watch: Watch) -> Record:
 
 
 # ---------------------------------------------------------------------------------------------------- the kinds of job
+
+
+def run_flow(work: Work) -> Outcome:
+    """Optical flow of a split's videos, or of all, into the store beside the data set."""
+    prepared, split = open_planned(work), work.spec["split"]
+    listing = prepared.listing(prepared.dataset.splits[0] if split is None else split)
+    if split is None:
+        videos = everything(work)
+    else:
+        videos = [*listing.subsets["train"], *listing.subsets[work.spec["subset"]]]
+    stored_flow(work, prepared, videos)
+    return Outcome(listing=listing, fingerprint=prepared.fingerprint)
 
 
 def run_stills(work: Work) -> Outcome:
@@ -126,7 +149,7 @@ def train_and_score(work: Work, data: Data, network: nn.Module, *, subset: str, 
         scores=scores,
         trained=trained,
         trained_on=seen,
-        chosen=choice(schedule, trained, held),
+        chosen=choice(schedule, trained, held) | {"quarantined": sorted(data.quarantined)},
         score_s=time.perf_counter() - began,
     )
 
@@ -212,6 +235,9 @@ def run_head(work: Work) -> Outcome:
         trained_on=seen,
         chosen=choice(schedule, trained, held),
     )
+
+
+KINDS = {"flow": run_flow, "stills": run_stills, "train": run_train, "features": run_features, "head": run_head}
 
 
 # ---------------------------------------------------------------------------------------------------- their steps

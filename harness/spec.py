@@ -89,13 +89,13 @@ class Job:
     """One piece of work that a cell needs. Its id is the hash of its spec, in which upstream jobs stand by their ids."""
 
     kind: str
-    """'stills' | 'train' | 'features' | 'head'."""
+    """'flow' | 'stills' | 'train' | 'features' | 'head'."""
     title: str
     """For people; not part of the id."""
     spec: Mapping[str, Any]
     """All that could change its numbers."""
     upstream: Mapping[str, str] = field(default_factory=dict)
-    """Role -> job id: 'image', 'source', 'features'."""
+    """Role -> job id: 'image', 'source', 'features', 'flow'."""
     provisional: bool = False
     """The data is not there yet, so the id will change once it is; not part of the id."""
     via: str = ""

@@ -15,6 +15,10 @@ Point = tuple[int, str, float]
 class Watch:
     """Every method does nothing; a watcher overrides what it cares for. Watchers never change a number."""
 
+    def for_job(self, job: Job) -> Watch:
+        """The watcher of one job among several that may run at once."""
+        return self
+
     def job_started(self, job: Job) -> None: ...
 
     def stage(self, name: str, total: int, unit: str) -> None:
@@ -40,6 +44,9 @@ class Watchers(Watch):
     """Tells each of several watchers."""
 
     watchers: Iterable[Watch] = field(default_factory=tuple)
+
+    def for_job(self, job: Job) -> Watch:
+        return Watchers(tuple(watcher.for_job(job) for watcher in self.watchers))
 
     def job_started(self, job: Job) -> None:
         for watcher in self.watchers:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +104,7 @@ class Work:
 
 def configure(work: Work) -> None:
     """Threads and seed, as the plan resolved them."""
-    if work.spec["threads"]:
+    if work.spec.get("threads"):
         torch.set_num_threads(int(work.spec["threads"]))
     torch.backends.cudnn.benchmark = True
     torch.manual_seed(int(work.spec.get("seed", 0)))
@@ -120,6 +120,9 @@ class Data:
     method: FlowMethod
     device: str
     workers: int
+    on_bad_video: str
+    quarantined: set[str] = field(default_factory=set)
+    """Broken training videos that were left out, as --on-bad-video quarantine allows."""
 
     def steps(
         self, videos: Sequence[Video], clip: Clip, schedule: Schedule, *, seed: int, flip: bool
@@ -137,6 +140,7 @@ class Data:
                 steps=schedule.steps,
                 flip=flip,
                 workers=self.workers,
+                quarantine=self.quarantined if self.on_bad_video == "quarantine" else None,
             )
             for batch in batches:
                 yield Step(self.inputs(batch), torch.as_tensor(batch.labels, device=self.device), batch.ids)
@@ -153,7 +157,19 @@ class Data:
 
 
 def open_data(work: Work, *, split: int | None, videos: Callable[[Listing], Sequence[Video]]) -> Data:
-    """The job's data set, indexed, with the flow of `videos(listing)` computed where a stream reads it."""
+    """The job's data set, indexed, with the flow of `videos(listing)` at hand where a stream reads it.
+
+    A flow job has usually computed it before; whatever has been deleted since is computed again.
+    """
+    prepared = open_planned(work)
+    listing = prepared.listing(prepared.dataset.splits[0] if split is None else split)
+    store = stored_flow(work, prepared, videos(listing)) if "flow" in work.streams else None
+    reader = loader.VideoReader(prepared, streams=work.streams, scale=work.scale, flow_store=store)
+    return Data(prepared, listing, reader, work.scale.flow, work.device, work.house.workers, work.house.on_bad_video)
+
+
+def open_planned(work: Work) -> prepare.Prepared:
+    """The job's data set. Raises HarnessError if it is not what the job was planned for."""
     dataset = discover.load("dataset", work.spec["dataset"]["name"])
     prepared = prepare.open_prepared(dataset, work.house.places.data, progress=work.watch.progress)
     if prepared.fingerprint != work.spec["dataset"]["fingerprint"]:
@@ -161,21 +177,20 @@ def open_data(work: Work, *, split: int | None, videos: Callable[[Listing], Sequ
             f"{dataset.name} under {prepared.root} changed since this job was planned "
             f"(fingerprint {prepared.fingerprint}, planned {work.spec['dataset']['fingerprint']}); run the command again"
         )
-    listing = prepared.listing(dataset.splits[0] if split is None else split)
-    scale, store = work.scale, None
-    if "flow" in work.streams:
-        wanted = list(videos(listing))
-        work.watch.stage(f"flow of {dataset.name}", len(wanted), "videos")
-        store = prepare.flow_store(
-            prepared,
-            scale.flow,
-            videos=wanted,
-            fps=scale.fps,
-            workers=environment.cpu_threads(),
-            progress=work.watch.progress,
-        )
-    reader = loader.VideoReader(prepared, streams=work.streams, scale=scale, flow_store=store)
-    return Data(prepared, listing, reader, scale.flow, work.device, work.house.workers)
+    return prepared
+
+
+def stored_flow(work: Work, prepared: prepare.Prepared, videos: Sequence[Video]) -> prepare.FlowStore:
+    """The flow of `videos`, computed where it is not stored yet, one process a core."""
+    work.watch.stage("flow", len(videos), "videos")
+    return prepare.flow_store(
+        prepared,
+        FlowMethod(**work.spec["flow"]["method"]),
+        videos=list(videos),
+        fps=work.spec.get("fps") or work.scale.fps,
+        workers=environment.cpu_threads(),
+        progress=work.watch.progress,
+    )
 
 
 def place(network: nn.Module, device: str) -> nn.Module:

@@ -1,4 +1,4 @@
-"""The same experiment, small enough for two CPU cores: a quarter of the channels, 16 frames of 64 px, about 9,000 clip
+"""The same experiment, small enough for two CPU cores: a quarter of the channels, 16 frames of 48 px, about 9,000 clip
 visits a stream.
 
 The released batch-norm decay of 0.999 would leave the moving statistics of so short a training near their start (chance
@@ -12,15 +12,16 @@ SCALE = Scale(
     version=1,
     width=0.25,
     fps=25.0,
-    short_side_px=72,
+    short_side_px=54,
     bn_momentum=0.1,
     dropout=0.2,
-    # A bound of 20 px would leave motions of 1-3 px a handful of the 256 levels.
+    cpu_threads=1,
+    # A bound of 20 px would leave motions of 0.2-2 px a handful of the 256 levels.
     flow=FlowMethod(
         name="tvl1",
-        bound_px=6.0,
-        short_side_px=72,
-        params={"scale_step": 0.5, "nscales": 3, "warps": 2, "inner": 20, "outer": 1},
+        bound_px=3.0,
+        short_side_px=54,
+        params={"scale_step": 0.5, "nscales": 3, "warps": 1, "inner": 10, "outer": 1},
     ),
     stages={
         "stills": Schedule(steps=250, batch=32, base_lr=3e-3, optimiser="adamw", weight_decay=0.01, policy="one-cycle"),
