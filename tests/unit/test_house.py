@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import configparser
+import functools
 import re
 import subprocess
 import sys
@@ -50,6 +51,7 @@ def declared(requirements: list[str]) -> set[str]:
     return {normal(re.split(r"[\[<>=!~; ]", requirement)[0]) for requirement in requirements}
 
 
+@functools.cache
 def third_party(root: Path) -> dict[str, str]:
     """Distribution -> the first line that imports it, over everything that the wheel holds."""
     found: dict[str, str] = {}

@@ -6,6 +6,7 @@ Reads the imports with `ast`, runs nothing. Every rule is also tried on a small 
 from __future__ import annotations
 
 import ast
+import functools
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -140,7 +141,12 @@ def read_tree(root: Path) -> dict[str, Path]:
 def read_imports(path: Path, module: str, known: dict[str, Path]) -> list[Import]:
     """Every import of a file, at module level and inside functions, `import_module("...")` included."""
     package = module if path.name == "__init__.py" else module.rpartition(".")[0]
-    return list(_walk(ast.parse(path.read_text("utf-8")), package, known, lazy=False))
+    return list(_walk(_parsed(path), package, known, lazy=False))
+
+
+@functools.cache
+def _parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text("utf-8"))
 
 
 def _walk(node: ast.AST, package: str, known: dict[str, Path], *, lazy: bool) -> Iterator[Import]:
