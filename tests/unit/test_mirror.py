@@ -1,0 +1,294 @@
+"""The mirror against a real MLflow database and against servers that fail: nothing is lost, nothing is said twice."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from harness.errors import HarnessError
+from harness.metrics import Scores, summary, topk_correct
+from harness.mirror import Mirror, open_mirror, pull, push
+from harness.mirror.content import allowed, flatten, reportable
+from harness.record import Ledger, Record, write_record, write_scores
+from harness.spec import Job
+
+CLASSES = ("opening (a box)", "person's wave", "sit")
+
+
+def job_of(seed: int) -> Job:
+    data = {"name": "micro-hmdb51", "version": 1, "fingerprint": "f1"}
+    spec = {"dataset": data, "split": 1, "subset": "test", "schedule": {"steps": 10}, "seed": seed}
+    return Job(kind="train", title=f"i3d · rgb · micro-hmdb51 · seed {seed}", spec=spec)
+
+
+def finished(seed: int, runs: Path) -> Record:
+    """A record on disk, as a job leaves it."""
+    rng = np.random.default_rng(seed)
+    labels = np.arange(30, dtype=np.int64) % 3
+    logits = rng.normal(size=(30, 3)).astype(np.float32)
+    logits[np.arange(30), labels] += 1.5
+    scores = Scores(tuple(f"v{k}" for k in range(30)), logits, labels, tuple(f"g{k // 5}" for k in range(30)))
+    job = job_of(seed)
+    record = Record(
+        job_id=job.id,
+        kind=job.kind,
+        title=job.title,
+        spec=job.spec,
+        upstream={},
+        environment={"python": "3"},
+        fingerprint="f1",
+        metrics=summary(scores),
+        cost={"wall_s": 2.5},
+        curves=tuple({"step": step, "name": "train/loss", "value": 3.0 / step} for step in (1, 2, 3)),
+        classes=CLASSES,
+    )
+    return write_record(runs, record, fill=lambda folder: write_scores(folder / "scores.npz", scores))
+
+
+def client_of(mirror: Mirror) -> Any:
+    from mlflow import MlflowClient
+
+    return MlflowClient(tracking_uri=mirror.server.uri)
+
+
+def runs_in(mirror: Mirror, query: str = "") -> list[Any]:
+    client = client_of(mirror)
+    experiment = client.get_experiment_by_name("quovadis-harness")
+    return list(client.search_runs([experiment.experiment_id], filter_string=query))
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Mirror, list[Record], str]:
+    """Two jobs and a cell mirrored as they ran: (results folder, mirror, records, what was said)."""
+    results = tmp_path_factory.mktemp("results")
+    said: list[str] = []
+    records = [finished(seed, results / "runs") for seed in (0, 1)]
+    with open_mirror(None, results, "i3d on micro-hmdb51", say=said.append) as mirror:
+        for seed, record in enumerate(records):
+            mirror.job_started(job_of(seed))
+            mirror.curve(record.job_id, [(1, "train/loss", 3.0), (2, "train/loss", 1.5)])
+            mirror.job_finished(record)
+        mirror.cell_finished("i3d · rgb+flow", records[0].metrics)
+    return results, mirror, records, "".join(said)
+
+
+def test_a_job_is_a_run_below_the_selections(filled: Any) -> None:
+    _, mirror, records, said = filled
+    assert said == "" and mirror.missed == []
+    (parent,) = runs_in(mirror, "tags.kind = 'selection'")
+    assert (parent.info.run_name, parent.info.status) == ("i3d on micro-hmdb51", "FINISHED")
+    jobs = runs_in(mirror, "tags.kind = 'train'")
+    assert {run.data.tags["job_hash"] for run in jobs} == {record.job_id for record in records}
+    assert {run.data.tags["mlflow.parentRunId"] for run in jobs} == {parent.info.run_id}
+    assert {(run.info.status, run.data.tags["reportable"]) for run in jobs} == {("FINISHED", "true")}
+    (cell,) = runs_in(mirror, "tags.kind = 'cell'")
+    assert cell.data.metrics["top1_pct"] == records[0].metrics["top1_pct"]
+
+
+def test_mlflow_shows_the_records_numbers(filled: Any) -> None:
+    _, mirror, records, _ = filled
+    (run,) = runs_in(mirror, f"tags.job_hash = '{records[1].job_id}'")
+    shown = run.data.metrics
+    for name in ("top1_pct", "top5_pct", "n", "correct1"):
+        assert shown[name] == records[1].metrics[name]
+    right, labels = topk_correct(records[1].scores()), records[1].scores().labels
+    assert shown["class/opening _a box_"] == pytest.approx(100 * right[labels == 0].mean())
+    assert shown["class/person_s wave"] == pytest.approx(100 * right[labels == 1].mean())
+    assert run.data.params["schedule.steps"] == "10" and run.data.params["dataset.name"] == "micro-hmdb51"
+    assert {"system/cpu_utilization_percentage", "cost/wall_s"} <= set(shown)
+    (data,) = run.inputs.dataset_inputs
+    assert (data.dataset.name, data.dataset.digest) == ("micro-hmdb51", "f1")
+
+
+def test_streamed_points_are_not_logged_again_at_the_end(filled: Any) -> None:
+    _, mirror, records, _ = filled
+    (run,) = runs_in(mirror, f"tags.job_hash = '{records[0].job_id}'")
+    history = client_of(mirror).get_metric_history(run.info.run_id, "train/loss")
+    assert [(point.step, point.value) for point in history] == [(1, 3.0), (2, 1.5), (3, 1.0)]
+
+
+def test_artifacts_lie_in_the_results_folder(filled: Any) -> None:
+    results, mirror, records, _ = filled
+    (run,) = runs_in(mirror, f"tags.job_hash = '{records[0].job_id}'")
+    assert run.info.artifact_uri.startswith((results / "mlartifacts").as_uri())
+    (folder,) = (results / "mlartifacts").glob(f"{run.info.run_id}/artifacts")
+    assert {path.name for path in folder.iterdir()} == {
+        "record.json",
+        "scores.npz",
+        "confusion.json",
+        "confusion.png",
+    }
+    told = json.loads((folder / "confusion.json").read_text())
+    assert told["classes"] == list(CLASSES)
+    assert sum(told["true_by_predicted"][k][k] for k in range(3)) == records[0].metrics["correct1"]
+    assert (folder / "confusion.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_pushing_sends_what_is_missing_and_nothing_twice(filled: Any) -> None:
+    results, mirror, records, _ = filled
+    again = push(Ledger(results / "runs"), open_mirror(None, results, "pushed"))
+    assert again.sent == () and set(again.there) == {record.job_id for record in records}
+    third = finished(2, results / "runs")
+    half = open_mirror(None, results, "killed half-way")
+    half.job_started(job_of(2))
+    assert push([third, *records], open_mirror(None, results, "pushed")).sent == (third.job_id,)
+    (run,) = runs_in(mirror, f"tags.job_hash = '{third.job_id}'")
+    assert run.data.metrics["top1_pct"] == third.metrics["top1_pct"]
+    assert run.data.metrics["train/loss"] == 1.0
+    assert push([third], open_mirror(None, results, "pushed")).there == (third.job_id,)
+
+
+def test_pulling_rebuilds_the_ledger(filled: Any, tmp_path: Path) -> None:
+    results, _, records, _ = filled
+    mirror = open_mirror(None, results, "pulled")
+    pulled = pull(tmp_path / "runs", mirror)
+    ledger = Ledger(tmp_path / "runs")
+    assert set(pulled.brought) == set(ledger.ids()) >= {record.job_id for record in records}
+    for record in records:
+        mine = ledger.read(record.job_id)
+        assert mine.metrics == record.metrics and mine.spec == record.spec and mine.curves == record.curves
+        assert np.array_equal(mine.scores().logits, record.scores().logits)
+        with pytest.raises(HarnessError, match=r"has no weights\.safetensors"):
+            mine.path("weights.safetensors")
+    assert pull(tmp_path / "runs", mirror).brought == ()
+    assert not [path for path in (tmp_path / "runs").iterdir() if path.name.startswith(".")]
+
+
+def test_a_job_that_fails_leaves_a_failed_run(filled: Any) -> None:
+    results, mirror, _, _ = filled
+
+    def work() -> None:
+        with open_mirror(None, results, "broken") as broken:
+            broken.job_started(job_of(9))
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        work()
+    (run,) = runs_in(mirror, f"tags.job_hash = '{job_of(9).id}'")
+    assert (run.info.status, run.data.tags["complete"]) == ("FAILED", "false")
+
+
+# ---------------------------------------------------------------------------------------------- servers that fail
+
+
+class _Broken(http.server.BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(500)
+        self.end_headers()
+        self.wfile.write(b"out of order")
+
+    do_POST = do_GET
+
+    def log_message(self, format: str, *args: Any) -> None: ...
+
+
+@pytest.fixture(params=["answers 500", "hangs", "is not there"])
+def bad_uri(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A tracking server that fails in one of three ways."""
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    if request.param == "answers 500":
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Broken)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+        server.server_close()
+        return
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        if request.param == "hangs":
+            listener.listen(10)
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+def test_a_failing_server_is_named_once_and_costs_no_job(bad_uri: str, tmp_path: Path) -> None:
+    said: list[str] = []
+    began = time.monotonic()
+    with open_mirror(bad_uri, tmp_path, "i3d", say=said.append) as mirror:
+        for seed in (0, 1):
+            record = finished(seed, tmp_path / "runs")
+            mirror.job_started(job_of(seed))
+            mirror.curve(record.job_id, [(1, "train/loss", 3.0)])
+            mirror.job_finished(record)
+        mirror.cell_finished("i3d · rgb", record.metrics)
+    assert time.monotonic() - began < 60
+    assert len(said) == 1 and bad_uri in said[0] and "harness mirror push" in said[0]
+    assert set(mirror.missed) == set(Ledger(tmp_path / "runs").ids())
+    with pytest.raises(HarnessError, match="failed after 0 records"):
+        push(Ledger(tmp_path / "runs"), open_mirror(bad_uri, tmp_path, "pushed"))
+    with pytest.raises(HarnessError, match="failed after 0 records"):
+        pull(tmp_path / "other", open_mirror(bad_uri, tmp_path, "pulled"))
+
+
+def test_a_server_that_goes_away_in_the_middle_is_caught_up_by_a_push(filled: Any, tmp_path: Path) -> None:
+    results, _, _, _ = filled
+    said: list[str] = []
+    record = finished(5, tmp_path / "runs")
+    mirror = open_mirror(f"sqlite:///{results / 'mlflow.db'}", tmp_path, "cut", say=said.append)
+    with mirror:
+        mirror.job_started(job_of(5))
+        mirror.server._client = client_of(open_mirror("http://127.0.0.1:9", tmp_path, ""))
+        mirror.job_finished(record)
+    assert mirror.missed == [record.job_id] and len(said) == 1
+    caught_up = open_mirror(f"sqlite:///{results / 'mlflow.db'}", tmp_path, "pushed")
+    assert push(Ledger(tmp_path / "runs"), caught_up).sent == (record.job_id,)
+    (run,) = runs_in(caught_up, f"tags.job_hash = '{record.job_id}'")
+    assert run.data.tags["complete"] == "true"
+
+
+# ---------------------------------------------------------------------------------------------- what costs nothing
+
+
+def test_nothing_to_log_imports_no_mlflow_and_makes_no_file(tmp_path: Path) -> None:
+    code = f"""
+import sys
+from pathlib import Path
+from harness.mirror import open_mirror
+with open_mirror(None, Path({str(tmp_path)!r}), "nothing") as mirror:
+    mirror.cell_finished("a cell that was there", {{"top1_pct": 50.0}})
+print(mirror.how_to_open)
+print([m for m in ("mlflow", "matplotlib", "psutil") if m in sys.modules])
+"""
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.splitlines() == [f"mlflow ui --backend-store-uri sqlite:///{tmp_path}/mlflow.db", "[]"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_switched_off_it_does_nothing(tmp_path: Path) -> None:
+    with open_mirror(None, tmp_path, "off", enabled=False) as mirror:
+        mirror.job_started(job_of(0))
+        mirror.job_finished(finished(0, tmp_path / "runs"))
+    assert mirror.missed == []
+    assert not (tmp_path / "mlflow.db").exists()
+
+
+def test_the_tracking_server_of_the_environment_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://mlflow.example:5000")
+    mirror = open_mirror(None, tmp_path, "team")
+    assert (mirror.server.uri, mirror.server.artifacts) == ("http://mlflow.example:5000", None)
+    assert open_mirror("sqlite:///x.db", tmp_path, "mine").server.uri == "sqlite:///x.db"
+
+
+def test_specs_are_flattened_within_mlflows_limits() -> None:
+    flat = flatten({"a": {"b": {"c": 1.5}}, "ids": ["x" * 90] * 20, "na(me)": "plain", "none": None})
+    assert flat["a.b.c"] == "1.5" and flat["na_me_"] == "plain" and flat["none"] == "null"
+    assert len(flat["ids"]) == 500 and flat["ids"].endswith("...")
+    assert allowed("massaging person's head") == "massaging person_s head"
+
+
+def test_a_number_on_fewer_videos_is_not_reportable(tmp_path: Path) -> None:
+    record = finished(0, tmp_path)
+    assert reportable(record)
+    assert not reportable(replace(record, metrics=record.metrics | {"missing": 3}))
