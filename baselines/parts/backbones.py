@@ -1,0 +1,70 @@
+"""timm networks as trunks: `--backbone timm/NAME` in place of Inception-v1."""
+
+from __future__ import annotations
+
+import copy
+import difflib
+
+import torch
+from torch import Tensor, nn
+
+from baselines.parts.inflate import inflate
+from harness.errors import HarnessError, UnknownName
+
+PREFIX = "timm/"
+SIDE_PX = 224
+"""Of the picture from which shapes are told."""
+
+
+class TimmTrunk(nn.Module):
+    """A timm network up to its last map: (N, C, H, W) -> (N, out_channels, h, w); inflated, with T after C and t after F.
+
+    What a network norms behind its final pool (ConvNeXt) is normed position by position here. Layers that only the
+    classifier would use are dropped, so that every parameter gets a gradient.
+    """
+
+    def __init__(self, model: nn.Module):
+        super().__init__()
+        self.model = model
+        norm = getattr(getattr(model, "head", None), "norm", None)
+        self.norm = norm if norm is not None and any(True for _ in norm.parameters()) else nn.Identity()
+        self.out_channels = self._drop_unused()
+
+    def _drop_unused(self) -> int:
+        """Replace children that no map passes through; returns the map's channels. Nothing is computed: shapes only."""
+        ghost = copy.deepcopy(self).to("meta").eval()
+        used: set[str] = set()
+        for name, child in ghost.model.named_children():
+            for module in child.modules():
+                module.register_forward_hook(lambda *_, name=name: used.add(name))
+        stem = next(m for m in ghost.modules() if isinstance(m, nn.Conv2d))
+        maps = ghost(torch.empty(1, stem.in_channels, SIDE_PX, SIDE_PX, device="meta", dtype=stem.weight.dtype))
+        for name in [name for name, _ in self.model.named_children() if name not in used]:
+            setattr(self.model, name, nn.Identity())
+        return maps.shape[1]
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norm(self.model.forward_features(x))
+
+
+def timm_trunk(backbone: str, *, channels: int) -> TimmTrunk:
+    """The 2D trunk `timm/NAME`, freshly initialised, reading `channels`.
+
+    Raises UnknownName for a name that timm does not have, HarnessError for one without a map (a transformer).
+    """
+    import timm
+
+    name = backbone.removeprefix(PREFIX)
+    if not backbone.startswith(PREFIX) or not timm.is_model(name):
+        close = difflib.get_close_matches(name, timm.list_models(), n=1)
+        guess = f"; did you mean '{PREFIX}{close[0]}'?" if close else ""
+        raise UnknownName(f"no backbone '{backbone}'; they are written timm/NAME, with a name that timm has{guess}")
+    model = timm.create_model(name, pretrained=False, in_chans=channels, num_classes=0)
+    if not all(hasattr(model, method) for method in ("forward_features", "forward_head")):
+        raise HarnessError(f"backbone '{backbone}' has no feature map to start from; take a convolutional network")
+    return TimmTrunk(model)
+
+
+def inflated_trunk(backbone: str, *, channels: int) -> nn.Module:
+    """`timm/NAME` inflated: (N, channels, T, H, W) -> (N, out_channels, T / 8, h, w). Raises as `inflate` does."""
+    return inflate(timm_trunk(backbone, channels=channels))

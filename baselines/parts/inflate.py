@@ -1,0 +1,315 @@
+"""Inflation: any 2D network of supported layers, with a time axis (paper section 2.4).
+
+    from baselines.parts.inflate import inflate
+    network_3d = inflate(timm.create_model("resnet50", pretrained=True))     # (N, 3, T, H, W) -> (N, 1000)
+
+A clip that repeats one picture gives, with replicate padding in time, what the 2D network gives for the picture: the
+tests prove it for every family of `FAMILIES`. Parameter names stay the same. Kernels N x N become N x N x N; time is
+strided where the inflated Inception strides it, at 1/2, 1/16 and 1/32 of the picture's size; pools that stride in space
+only look at one frame; layers whose kernel equals their stride (patches) take as many frames as they stride over; of a
+1x7 and 7x1 pair one sees time; squeeze-and-excite averages over space, frame by frame.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+import torch
+from torch import nn
+
+from baselines.parts import layers3d
+from baselines.parts.bootstrap import Bootstrap, inflate_state
+from baselines.parts.inception import Inception
+from baselines.parts.same import TimePadding
+from harness.errors import HarnessError
+
+FAMILIES: Mapping[str, str] = MappingProxyType(
+    {
+        "resnet": "resnet18",
+        "resnet-d": "resnet18d",
+        "resnext": "resnext50_32x4d",
+        "wide_resnet": "wide_resnet50_2",
+        "seresnet": "seresnet18",
+        "res2net": "res2net50_26w_4s",
+        "resnetv2 (batch norm)": "resnetv2_50",
+        "regnetx": "regnetx_002",
+        "regnety": "regnety_002",
+        "densenet": "densenet121",
+        "vgg": "vgg11_bn",
+        "mobilenetv2": "mobilenetv2_035",
+        "mobilenetv3": "mobilenetv3_small_050",
+        "mnasnet": "mnasnet_050",
+        "efficientnet": "efficientnet_b0",
+        "tf_efficientnet": "tf_efficientnet_b0",
+        "inception_v4": "inception_v4",
+        "inception_resnet_v2": "inception_resnet_v2",
+        "convnext": "convnext_atto",
+        "xception": "xception41",
+        "dla": "dla34",
+        "dpn": "dpn68",
+        "cspresnet": "cspresnet50",
+        "darknet": "darknet53",
+        "repvgg": "repvgg_a0",
+        "selecsls": "selecsls42b",
+        "vovnet": "ese_vovnet19b_dw",
+        "rexnet": "rexnet_100",
+    }
+)
+"""timm family -> its member that the tests inflate. Others may work; what does not raises, naming the layer."""
+
+TIME_STRIDES: Mapping[int, int] = MappingProxyType({2: 2, 4: 1, 8: 1, 16: 2, 32: 2})
+"""How far the picture has shrunk behind a strided layer -> the layer's stride in time: those of the inflated Inception."""
+
+
+def inflate(
+    network_2d: nn.Module,
+    *,
+    how: Bootstrap = "repeat",
+    time_padding: TimePadding = "zeros",
+    time_strides: Mapping[int, int] = TIME_STRIDES,
+    side_px: int = 224,
+) -> nn.Module:
+    """A 3D network with the weights of `network_2d`, which is left as it is.
+
+    `how`: 'repeat' the kernels and divide by their number, or put them in the 'centre' slice. `time_padding`: 'zeros' as
+    the paper's networks, or 'replicate'. `side_px`: size of the picture that the strides are told from.
+    Raises HarnessError naming a layer that it cannot inflate.
+    """
+    if isinstance(network_2d, Inception):
+        network_3d: nn.Module = _inflate_inception(network_2d, time_padding)
+    else:
+        plan = _Plan(time_strides, time_padding, _shrinkage(network_2d, side_px))
+        network_3d = _convert(copy.deepcopy(network_2d), "", plan)
+    network_3d.load_state_dict(inflate_state(network_2d.state_dict(), network_3d.state_dict(), how=how))
+    return network_3d.train(network_2d.training)
+
+
+def _inflate_inception(trunk: Inception, time_padding: TimePadding) -> Inception:
+    from dataclasses import replace
+
+    weight = trunk.conv1a.conv.weight
+    style = replace(trunk.style, dims=3, time_padding=time_padding)
+    return Inception(weight.shape[1], style=style).to(device=weight.device, dtype=weight.dtype)
+
+
+# ------------------------------------------------------------------------------------------------ strides
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What a layer's conversion depends on beside the layer."""
+
+    time_strides: Mapping[int, int]
+    time_padding: TimePadding
+    shrinkage: Mapping[str, tuple[int, int]]
+    """Path of a strided layer -> how far the picture has shrunk before and behind it."""
+
+    def time_stride(self, path: str, stride: int) -> int:
+        if stride == 1 or path not in self.shrinkage:
+            return 1
+        before, behind = self.shrinkage[path]
+        steps = range(round(math.log2(before)) + 1, round(math.log2(behind)) + 1)
+        return math.prod(self.time_strides.get(2**step, 1) for step in steps)
+
+
+def _shrinkage(network: nn.Module, side_px: int) -> dict[str, tuple[int, int]]:
+    """Sizes seen by every convolution and pool when one picture passes through, without computing anything."""
+    seen: dict[str, tuple[int, int]] = {}
+    ghost = copy.deepcopy(network).to("meta").eval()
+
+    def watch(path: str) -> Callable[..., None]:
+        def hook(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+            sizes = (inputs[0].shape[-1], output.shape[-1])
+            before, behind = (2 ** round(math.log2(side_px / max(size, 1))) for size in sizes)
+            seen[path] = (before, behind)
+
+        return hook
+
+    first = None
+    for path, module in ghost.named_modules():
+        if isinstance(module, (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d)):
+            first = first or module
+            module.register_forward_hook(watch(path))
+    channels = first.in_channels if isinstance(first, nn.Conv2d) else 3
+    dtype = next(ghost.parameters()).dtype
+    with torch.no_grad():
+        ghost(torch.empty(1, channels, side_px, side_px, device="meta", dtype=dtype))
+    return seen
+
+
+# ------------------------------------------------------------------------------------------------ conversion
+
+
+def _convert(module: nn.Module, path: str, plan: _Plan) -> nn.Module:
+    """The module in three dimensions; containers are changed in place. Raises HarnessError for one nobody has vouched for."""
+    kind = f"{type(module).__module__}.{type(module).__qualname__}"
+    converter = CONVERTERS.get(kind)
+    if converter is not None:
+        return converter(module, path, plan)
+    if kind.startswith("torch.nn.modules.activation.") or kind in AS_THEY_ARE:
+        return module
+    if kind not in CONTAINERS:
+        raise HarnessError(
+            f"cannot inflate layer '{path or 'the network itself'}' of type {kind}: nobody has said what it is in three "
+            f"dimensions; families that work: {', '.join(FAMILIES)}"
+        )
+    for name, child in _children(module, path, plan).items():
+        setattr(module, name, child) if not isinstance(module, nn.Sequential) else module.__setitem__(
+            list(module._modules).index(name), child
+        )
+    return module
+
+
+def _children(module: nn.Module, path: str, plan: _Plan) -> dict[str, nn.Module]:
+    prefix = f"{path}." if path else ""
+    return {name: _convert(child, prefix + name, plan) for name, child in module.named_children()}
+
+
+def _convolution(conv: Any, path: str, plan: _Plan) -> nn.Module:
+    if isinstance(conv.padding, str) or conv.padding_mode != "zeros":
+        raise HarnessError(f"cannot inflate convolution '{path}': padding '{conv.padding}', mode '{conv.padding_mode}'")
+    height, stride = conv.kernel_size[0], conv.stride[0]
+    time_stride = plan.time_stride(path, stride)
+    patch = height == stride and height > 1
+    return layers3d.Conv3dFrom2d(
+        conv,
+        time=time_stride if patch else height,
+        time_stride=time_stride,
+        time_padding=plan.time_padding,
+        same=type(conv).__name__ == "Conv2dSame",
+    )
+
+
+def _pool(pool: Any, path: str, plan: _Plan) -> nn.Module:
+    if getattr(pool, "divisor_override", None):
+        raise HarnessError(f"cannot inflate pool '{path}': it divides by a number of its own")
+    kernel, stride = (value if isinstance(value, int) else value[0] for value in (pool.kernel_size, pool.stride))
+    time_stride = plan.time_stride(path, stride)
+    sees_time = stride == 1 or time_stride > 1
+    return layers3d.Pool3d(pool, time=kernel if sees_time else 1, time_stride=time_stride)
+
+
+def _batch_norm(norm: Any, path: str, plan: _Plan) -> nn.Module:
+    inflated = nn.BatchNorm3d(norm.num_features, eps=norm.eps, momentum=norm.momentum, affine=norm.affine)
+    return inflated.to(_like(norm))
+
+
+def _batch_norm_act(norm: Any, path: str, plan: _Plan) -> nn.Module:
+    children = _children(norm, path, plan)
+    return layers3d.BatchNormAct3d(norm, children["drop"], children["act"]).to(_like(norm))
+
+
+def _layer_norm(norm: Any, path: str, plan: _Plan) -> nn.Module:
+    return layers3d.LayerNorm3d(norm.normalized_shape, eps=norm.eps).to(_like(norm))
+
+
+def _squeeze(order: tuple[str, ...]) -> Callable[..., nn.Module]:
+    def convert(module: Any, path: str, plan: _Plan) -> nn.Module:
+        if getattr(module, "add_maxpool", False):
+            raise HarnessError(f"cannot inflate '{path}': squeeze-and-excite with an added max-pool")
+        return layers3d.Squeeze3d(_children(module, path, plan), order, "gate")
+
+    return convert
+
+
+def _convnext_block(block: Any, path: str, plan: _Plan) -> nn.Module:
+    return layers3d.ConvNeXtBlock3d(_children(block, path, plan), block.gamma, conv_mlp=block.use_conv_mlp)
+
+
+def _conv_mlp(mlp: Any, path: str, plan: _Plan) -> nn.Module:
+    children = {name: child for name, child in mlp.named_children() if name not in ("fc1", "fc2")}
+    for name in ("fc1", "fc2"):
+        children[name] = layers3d.Conv3dFrom2d(
+            mlp.get_submodule(name), time=1, time_stride=1, time_padding=plan.time_padding
+        )
+    return layers3d.ConvMlp3d(children)
+
+
+def _global_pool(pool: Any, path: str, plan: _Plan) -> nn.Module:
+    if pool.pool_type == "":
+        return nn.Identity()
+    if pool.pool_type not in ("avg", "fast", "fastavg"):
+        raise HarnessError(f"cannot inflate '{path}': global pooling of type '{pool.pool_type}'")
+    flattens = getattr(pool.pool, "flatten", False) is True or isinstance(pool.flatten, nn.Flatten)
+    return layers3d.MeanPool3d(flattens)
+
+
+def _like(module: nn.Module) -> torch.Tensor:
+    return next(module.parameters())
+
+
+CONVERTERS: Mapping[str, Callable[[Any, str, _Plan], nn.Module]] = {
+    "torch.nn.modules.conv.Conv2d": _convolution,
+    "timm.layers.conv2d_same.Conv2dSame": _convolution,
+    "torch.nn.modules.pooling.MaxPool2d": _pool,
+    "torch.nn.modules.pooling.AvgPool2d": _pool,
+    "torch.nn.modules.batchnorm.BatchNorm2d": _batch_norm,
+    "timm.layers.norm_act.BatchNormAct2d": _batch_norm_act,
+    "timm.layers.norm.LayerNorm2d": _layer_norm,
+    "timm.layers.squeeze_excite.SEModule": _squeeze(("fc1", "bn", "act", "fc2")),
+    "timm.layers.squeeze_excite.EffectiveSEModule": _squeeze(("fc",)),
+    "timm.models._efficientnet_blocks.SqueezeExcite": _squeeze(("conv_reduce", "act1", "conv_expand")),
+    "timm.models.convnext.ConvNeXtBlock": _convnext_block,
+    "timm.models.vgg.ConvMlp": _conv_mlp,
+    "timm.layers.adaptive_avgmax_pool.SelectAdaptivePool2d": _global_pool,
+}
+"""Class -> (layer, path, plan) -> its counterpart, with parameters yet to be filled."""
+
+AS_THEY_ARE = frozenset(
+    {
+        "torch.nn.modules.linear.Identity",
+        "torch.nn.modules.linear.Linear",
+        "torch.nn.modules.dropout.Dropout",
+        "torch.nn.modules.flatten.Flatten",
+        "torch.nn.modules.normalization.LayerNorm",
+        "timm.layers.norm.LayerNorm",
+        "timm.layers.drop.DropPath",
+        *(
+            f"timm.layers.activations.{name}"
+            for name in ("GELU", "Sigmoid", "Swish", "Mish", "HardSwish", "HardSigmoid")
+        ),
+    }
+)
+"""Layers that do not ask how many dimensions there are."""
+
+CONTAINERS = frozenset(
+    {
+        "torch.nn.modules.container.Sequential",
+        "torch.nn.modules.container.ModuleList",
+        *(f"timm.layers.{name}" for name in ("conv_bn_act.ConvNormAct", "mlp.Mlp", "classifier.ClassifierHead")),
+        *(
+            f"timm.layers.{name}"
+            for name in ("classifier.NormMlpClassifierHead", "separable_conv.SeparableConvNormAct")
+        ),
+        *(f"timm.models.resnet.{name}" for name in ("ResNet", "BasicBlock", "Bottleneck")),
+        "timm.models.res2net.Bottle2neck",
+        *(f"timm.models.resnetv2.{name}" for name in ("ResNetV2", "ResNetStage", "PreActBottleneck", "DownsampleConv")),
+        *(f"timm.models.regnet.{name}" for name in ("RegNet", "RegStage", "Bottleneck")),
+        *(f"timm.models.densenet.{name}" for name in ("DenseNet", "DenseBlock", "DenseLayer", "DenseTransition")),
+        "baselines.parts.backbones.TimmTrunk",
+        "timm.models.vgg.VGG",
+        "timm.models.efficientnet.EfficientNet",
+        "timm.models.mobilenetv3.MobileNetV3",
+        *(f"timm.models._efficientnet_blocks.{n}" for n in ("DepthwiseSeparableConv", "InvertedResidual", "ConvBnAct")),
+        *(f"timm.models.inception_v4.{name}" for name in ("InceptionV4", "Mixed3a", "Mixed4a", "Mixed5a")),
+        *(f"timm.models.inception_v4.{name}" for name in ("InceptionA", "ReductionA", "InceptionB", "ReductionB")),
+        "timm.models.inception_v4.InceptionC",
+        *(f"timm.models.inception_resnet_v2.{name}" for name in ("InceptionResnetV2", "Mixed_5b", "Mixed_6a")),
+        *(f"timm.models.inception_resnet_v2.{name}" for name in ("Mixed_7a", "Block35", "Block17", "Block8")),
+        *(f"timm.models.convnext.{name}" for name in ("ConvNeXt", "ConvNeXtStage")),
+        *(f"timm.models.xception_aligned.{n}" for n in ("XceptionAligned", "XceptionModule", "SeparableConv2d")),
+        *(f"timm.models.dla.{name}" for name in ("DLA", "DlaTree", "DlaBasic", "DlaRoot")),
+        *(f"timm.models.dpn.{name}" for name in ("DPN", "DualPathBlock", "BnActConv2d", "BnAct")),
+        *(f"timm.models.cspnet.{n}" for n in ("CspNet", "CrossStage", "BottleneckBlock", "DarkStage", "DarkBlock")),
+        *(f"timm.models.byobnet.{name}" for name in ("ByobNet", "RepVggBlock")),
+        *(f"timm.models.selecsls.{name}" for name in ("SelecSls", "SelectSeq", "SequentialList", "SelecSlsBlock")),
+        *(f"timm.models.vovnet.{name}" for name in ("VovNet", "OsaStage", "OsaBlock", "SequentialAppendList")),
+        *(f"timm.models.rexnet.{name}" for name in ("RexNet", "LinearBottleneck")),
+    }
+)
+"""Modules whose forward was read and found to hold for any number of dimensions, and which the tests run in three."""

@@ -1,0 +1,169 @@
+"""What a 2D layer of timm becomes in three dimensions: same parameter names, one axis more."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from baselines.parts.same import TimePadding, same_pads
+
+
+def time_pads(frames: int, kernel: int, stride: int, *, same: bool) -> tuple[int, int]:
+    """(before, after) in time: even as these networks pad in space, or TF's SAME where they do that."""
+    return same_pads(frames, kernel, stride) if same else ((kernel - 1) // 2, kernel // 2)
+
+
+class Conv3dFrom2d(nn.Conv3d):
+    """A 2D convolution with a time axis: spatial padding as it was, ceil(T / stride) frames out of T.
+
+    `same` pads by TF's rule for timm's Conv2dSame. Kernels no wider than their stride need no padding in time, but a last
+    incomplete window is completed.
+    """
+
+    def __init__(self, conv: nn.Conv2d, *, time: int, time_stride: int, time_padding: TimePadding, same: bool = False):
+        super().__init__(
+            conv.in_channels,
+            conv.out_channels,
+            (time, *conv.kernel_size),
+            stride=(time_stride, *conv.stride),
+            padding=(0, *conv.padding),
+            dilation=(1, *conv.dilation),
+            groups=conv.groups,
+            bias=conv.bias is not None,
+            device=conv.weight.device,
+            dtype=conv.weight.dtype,
+        )
+        self.same = same
+        self.time_padding = time_padding
+
+    def forward(self, x: Tensor) -> Tensor:
+        kernel, stride = self.kernel_size[0], self.stride[0]
+        if kernel <= stride:
+            pads = (0, -x.shape[2] % stride if kernel > 1 else 0)
+        else:
+            pads = time_pads(x.shape[2], kernel, stride, same=self.same)
+        before, after = pads
+        padding = (0, *self.padding[1:])
+        if before == after and self.time_padding == "zeros":
+            padding = (before, *self.padding[1:])
+        elif before or after:
+            mode = "replicate" if self.time_padding == "replicate" else "constant"
+            x = F.pad(x, (0, 0, 0, 0, before, after), mode=mode)
+        if self.same:
+            effective = [(k - 1) * d + 1 for k, d in zip(self.kernel_size[1:], self.dilation[1:], strict=True)]
+            high, wide = (same_pads(n, k, s) for n, k, s in zip(x.shape[3:], effective, self.stride[1:], strict=True))
+            x = F.pad(x, (*wide, *high))
+        return F.conv3d(x, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
+
+
+class Pool3d(nn.Module):
+    """A 2D max or average pool, then the same in time; what lies outside the clip takes no part."""
+
+    def __init__(self, pool: nn.Module, *, time: int, time_stride: int):
+        super().__init__()
+        self.time, self.time_stride = time, time_stride
+        self.maximum = isinstance(pool, nn.MaxPool2d)
+        self.in_space = copy.deepcopy(pool)
+
+    def forward(self, x: Tensor) -> Tensor:
+        # Frame by frame with the 2D pool itself: avg_pool3d refuses maps smaller than its kernel, padded or not.
+        x = self.in_space(x.transpose(1, 2).flatten(0, 1)).unflatten(0, (x.shape[0], x.shape[2])).transpose(1, 2)
+        if self.time == 1 and self.time_stride == 1:
+            return x
+        # An odd kernel is centred, a pair takes frames two by two; either way ceil(T / stride) frames leave.
+        pad = self.time // 2 if self.time % 2 else 0
+        kernel, stride, ceil = (self.time, 1, 1), (self.time_stride, 1, 1), self.time % 2 == 0
+        if self.maximum:
+            return F.max_pool3d(x, kernel, stride, (pad, 0, 0), ceil_mode=ceil)
+        pads = (0, 0, 0, 0, pad, pad if self.time % 2 else -x.shape[2] % self.time_stride)
+        inside = F.pad(x.new_ones(1, 1, x.shape[2], 1, 1), pads)
+        return F.avg_pool3d(F.pad(x, pads), kernel, stride) / F.avg_pool3d(inside, kernel, stride)
+
+
+class BatchNormAct3d(nn.BatchNorm3d):
+    """timm's batch norm with dropout and activation behind it."""
+
+    def __init__(self, norm: Any, drop: nn.Module, act: nn.Module):
+        super().__init__(norm.num_features, eps=norm.eps, momentum=norm.momentum, affine=norm.affine)
+        self.drop, self.act = drop, act
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.act(self.drop(super().forward(x)))
+
+
+class LayerNorm3d(nn.LayerNorm):
+    """Layer norm over the channels of (N, C, T, H, W)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.movedim(1, -1)).movedim(-1, 1)
+
+
+class Squeeze3d(nn.Module):
+    """Squeeze and excite, frame by frame: the mean is over space only, so that the network stays convolutional in time.
+
+    Children keep the names of the 2D module; `order` says in which they are applied to the mean, `gate` names the one that makes the factor.
+    """
+
+    def __init__(self, children: dict[str, nn.Module], order: tuple[str, ...], gate: str):
+        super().__init__()
+        for name, child in children.items():
+            self.add_module(name, child)
+        self.order, self.last = order, gate
+
+    def forward(self, x: Tensor) -> Tensor:
+        mean = x.mean((3, 4), keepdim=True)
+        for name in self.order:
+            mean = self.get_submodule(name)(mean)
+        return x * self.get_submodule(self.last)(mean)
+
+
+class ConvNeXtBlock3d(nn.Module):
+    """Depthwise convolution, norm and MLP with channels last (or as 1x1x1 convolutions), scaled, around a shortcut."""
+
+    def __init__(self, children: dict[str, nn.Module], gamma: nn.Parameter | None, *, conv_mlp: bool):
+        super().__init__()
+        for name, child in children.items():
+            self.add_module(name, child)
+        self.gamma = gamma
+        self.conv_mlp = conv_mlp
+
+    def forward(self, x: Tensor) -> Tensor:
+        shortcut = self.get_submodule("shortcut")(x)
+        x = self.get_submodule("conv_dw")(x)
+        if self.conv_mlp:
+            x = self.get_submodule("mlp")(self.get_submodule("norm")(x))
+        else:
+            x = self.get_submodule("mlp")(self.get_submodule("norm")(x.movedim(1, -1))).movedim(-1, 1)
+        if self.gamma is not None:
+            x = x * self.gamma.view(1, -1, 1, 1, 1)
+        return self.get_submodule("drop_path")(x) + shortcut
+
+
+class ConvMlp3d(nn.Module):
+    """The fully connected layers of a VGG, as convolutions over the whole 7x7 map of each frame."""
+
+    def __init__(self, children: dict[str, nn.Module]):
+        super().__init__()
+        for name, child in children.items():
+            self.add_module(name, child)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for name in ("fc1", "act1", "drop", "fc2", "act2"):
+            x = self.get_submodule(name)(x)
+        return x
+
+
+class MeanPool3d(nn.Module):
+    """The mean over time and space: (N, C, T, H, W) -> (N, C), or (N, C, 1, 1, 1) where the 2D pool kept its axes."""
+
+    def __init__(self, flatten: bool):
+        super().__init__()
+        self.flatten = flatten
+
+    def forward(self, x: Tensor) -> Tensor:
+        pooled = x.mean((2, 3, 4), keepdim=True)
+        return torch.flatten(pooled, 1) if self.flatten else pooled
