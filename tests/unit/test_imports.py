@@ -79,7 +79,7 @@ FLOORS: tuple[tuple[str, tuple[str, ...]], ...] = (
 longer name says otherwise, for everything in it; a module that no line covers fails the test, so a new room is placed
 on purpose. `harness` stands for itself alone."""
 
-HEAVY = frozenset({"torch", "torchvision", "timm", "ray", "mlflow", "sklearn", "matplotlib", "cv2", "av"})
+HEAVY = frozenset({"torch", "torchvision", "timm", "ray", "mlflow", "sklearn", "matplotlib", "cv2", "av", "numba"})
 """0.9 s to 12 s each to import: a card, a plan, a table or `--help` must not pay that."""
 
 FAST_ROOTS = (
