@@ -68,21 +68,11 @@ class VideoReader:
         BrokenVideo, and HarnessError where the streams differ in size.
         """
         clips: list[dict[str, np.ndarray]] = [{} for _ in cuts]
-        corner, size = (0, 0), None
+        square = _Square(video, side_px, place)
         for stream in self.streams:
-            frames, numbers = self._source(video, stream, [cut[stream] for cut in cuts])
-            if size is None:
-                size = frames.shape[1:3]
-                corner = place(*size)
-            elif frames.shape[1:3] != size:
-                raise HarnessError(
-                    f"{video.id}: {self.streams[0]} is {size[1]}x{size[0]} px and {stream} is "
-                    f"{frames.shape[2]}x{frames.shape[1]}; the flow store does not belong to these videos, delete it"
-                )
-            top, left = corner
-            square = frames[:, top : top + side_px, left : left + side_px]
+            frames, numbers = self._source(video, stream, [cut[stream] for cut in cuts], square)
             for clip, wanted in zip(clips, numbers, strict=True):
-                clip[stream] = square[wanted]
+                clip[stream] = frames[wanted]
         return clips
 
     def check(self, video: Video) -> None:
@@ -95,19 +85,21 @@ class VideoReader:
                 pass
 
     def _source(
-        self, video: Video, stream: str, wanted: Sequence[np.ndarray]
+        self, video: Video, stream: str, wanted: Sequence[np.ndarray], square: _Square
     ) -> tuple[np.ndarray, Sequence[np.ndarray]]:
-        """(frames (T', H, W, C), for each of `wanted` the numbers in those)."""
+        """(squares (T', side, side, C), for each of `wanted` the numbers in those)."""
         if stream == "flow":
-            return self._flow(video, wanted)
+            codes, numbers = self._flow(video, wanted)
+            return square.cut(codes), numbers
         kept = self._kept.get(video.id)
         if kept is None and (self.prepared.dataset.kind == "stills" or self._fits(video)):
             kept = self._decode(video)
         if kept is not None:
-            return kept, [np.minimum(numbers, len(kept) - 1) for numbers in wanted]
+            return square.cut(kept), [np.minimum(numbers, len(kept) - 1) for numbers in wanted]
         union, scale = np.unique(np.concatenate(wanted)), self.scale
-        path = self.prepared.path(video)
-        window = decode.read_window(path, union, fps=scale.fps, short_side_px=scale.short_side_px)
+        window = decode.read_window(
+            self.prepared.path(video), union, fps=scale.fps, short_side_px=scale.short_side_px, crop=square
+        )
         return window, [np.searchsorted(union, numbers) for numbers in wanted]
 
     def _fits(self, video: Video) -> bool:
@@ -136,3 +128,29 @@ class VideoReader:
         height, width = short_side_size(codes.shape[1], codes.shape[2], self.scale.short_side_px)
         resized = flow.resize_flow(flow.decode(codes[union], method) * method.bound_px, height, width)
         return flow.encode(resized, method), [np.searchsorted(union, one) for one in numbers]
+
+
+class _Square:
+    """The one square of all clips and streams of a video, placed as soon as the size of its pictures is known."""
+
+    def __init__(self, video: Video, side_px: int, place: Place) -> None:
+        self._video = video
+        self._side_px = side_px
+        self._place = place
+        self._size: tuple[int, int] | None = None
+        self._corner = (0, 0)
+
+    def __call__(self, height: int, width: int) -> tuple[int, int, int]:
+        """(height, width) -> (top, left, side). Raises HarnessError where a stream's pictures have another size."""
+        if self._size is None:
+            self._size, self._corner = (height, width), self._place(height, width)
+        elif self._size != (height, width):
+            raise HarnessError(
+                f"{self._video.id}: one stream is {self._size[1]}x{self._size[0]} px and another {width}x{height}; the "
+                "flow store does not belong to these videos, delete it"
+            )
+        return *self._corner, self._side_px
+
+    def cut(self, frames: np.ndarray) -> np.ndarray:
+        top, left, side = self(frames.shape[1], frames.shape[2])
+        return frames[:, top : top + side, left : left + side]
