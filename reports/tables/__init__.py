@@ -13,7 +13,7 @@ from reports.tables.measure import Lookup, fill
 from reports.tables.model import Table, TableCell
 
 NUMBERS = (1, 2, 3, 4, 5)
-__all__ = ["NUMBERS", "Lookup", "Question", "Table", "TableCell", "build", "render", "wanted"]
+__all__ = ["NUMBERS", "Lookup", "Question", "Table", "TableCell", "build", "render", "significance", "wanted"]
 
 
 def build(number: int, lookup: Lookup, *, scale: str, version: str = KINETICS, seeds: tuple[int, ...] = (0,)) -> Table:
@@ -62,6 +62,18 @@ def render(table: Table, how: str = "terminal") -> str:
     from reports.tables import text
 
     return text.render(table, how)
+
+
+def significance(
+    number: int, lookup: Lookup, *, scale: str, version: str = KINETICS, seeds: tuple[int, ...] = (0,)
+) -> str:
+    """Text that says which differences between the rows of a table are more than luck."""
+    from reports.tables import pairs
+
+    if number == 1:
+        raise HarnessError("Table 1 has sizes, not accuracies; there is nothing to test in it")
+    layout = _module(number).layout(Question(scale=scale, version=version, seeds=seeds))
+    return pairs.text(layout, pairs.compare(layout, lookup))
 
 
 def _module(number: int) -> Any:

@@ -1,0 +1,89 @@
+"""Differences within a table: paired by video, corrected over the table, refused on different videos."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from harness import stats
+from harness.errors import HarnessError
+from harness.metrics import CellResult, Scores
+from harness.spec import Cell
+from reports import tables
+from reports.tables import pairs, table_2
+from reports.tables.layout import Question
+
+N = 280
+SHARES = {"i3d": 0.9, "fused_3d": 0.87, "two_stream": 0.6, "c3d": 0.5, "convnet_lstm": 0.5}
+
+
+def lookup(cell: Cell) -> CellResult:
+    """Independent answers, with the same videos for every baseline in an order of its own."""
+    rng = np.random.default_rng(sum(map(ord, cell.baseline + cell.modality + cell.dataset)))
+    order = rng.permutation(N)
+    labels = order.astype(np.int64) % 2
+    right = rng.random(N) < SHARES[cell.baseline]
+    logits = np.zeros((N, 2), np.float32)
+    logits[np.arange(N), np.where(right, labels, 1 - labels)] = 1
+    names = tuple(f"v{k}" for k in order)
+    return CellResult(Scores(names, logits, labels, tuple(f"g{k // 5}" for k in order)), ("job",))
+
+
+@pytest.fixture
+def found() -> tuple[pairs.Comparison, ...]:
+    return pairs.compare(table_2.layout(Question(scale="micro")), lookup)
+
+
+def test_every_row_is_held_against_the_best_of_its_column(found: tuple[pairs.Comparison, ...]) -> None:
+    rgb = [c for c in found if c.column == "hmdb51/rgb"]
+    assert {c.other for c in rgb} | {rgb[0].best} == {"i3d", "fused-3d", "two-stream", "c3d", "convnet-lstm"}
+    assert all(c.difference >= 0 for c in found)
+    assert len(found) == 3 * (4 + 2 + 2)
+
+
+def test_large_differences_are_found_and_small_ones_are_not(found: tuple[pairs.Comparison, ...]) -> None:
+    clear = [c for c in found if {c.best, c.other} <= {"i3d", "c3d"}]
+    close = [c for c in found if {c.best, c.other} == {"i3d", "fused-3d"}]
+    assert clear and all(c.found and c.low > 0 for c in clear)
+    assert close and not all(c.found for c in close)
+    assert all(c.difference > c.smallest for c in clear)
+
+
+def test_p_is_corrected_over_the_whole_table(found: tuple[pairs.Comparison, ...]) -> None:
+    assert [c.adjusted for c in found] == pytest.approx(stats.holm([c.p_value for c in found]))
+    assert any(c.adjusted > c.p_value for c in found)
+
+
+def test_pairing_follows_the_videos_not_their_order(found: tuple[pairs.Comparison, ...]) -> None:
+    scores = {
+        name: lookup(Cell(name, "rgb", "micro-hmdb51", 1, "test", "original", "scratch", "", "micro", 0))
+        for name in ("i3d", "c3d")
+    }
+    right = {n: dict(zip(r.scores.ids, r.scores.logits.argmax(1) == r.scores.labels)) for n, r in scores.items()}
+    only_i3d = sum(right["i3d"][v] and not right["c3d"][v] for v in right["i3d"])
+    only_c3d = sum(right["c3d"][v] and not right["i3d"][v] for v in right["i3d"])
+    told = next(c for c in found if c.column == "hmdb51/rgb" and c.best == "i3d" and c.other == "c3d")
+    assert told.difference == pytest.approx(100 * (only_i3d - only_c3d) / N)
+
+
+def test_the_text_marks_what_is_more_than_luck() -> None:
+    text = tables.significance(2, lookup, scale="micro")
+    assert "micro-hmdb51 RGB" in text and " * " in text and "comparisons" in text
+    grid = text.split("\n\n")[0]
+    assert max(map(len, grid.splitlines())) <= 140
+    assert tables.significance(2, lambda cell: None, scale="micro").startswith("No column")
+    with pytest.raises(HarnessError, match="sizes, not accuracies"):
+        tables.significance(1, lookup, scale="micro")
+
+
+def test_different_videos_are_refused() -> None:
+    def other(cell: Cell) -> CellResult:
+        result = lookup(cell)
+        if cell.baseline != "c3d":
+            return result
+        renamed = tuple(f"x{video}" for video in result.scores.ids)
+        scores = result.scores
+        return CellResult(Scores(renamed, scores.logits, scores.labels, scores.groups))
+
+    with pytest.raises(HarnessError, match="different videos"):
+        pairs.compare(table_2.layout(Question(scale="micro")), other)
