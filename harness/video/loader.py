@@ -69,7 +69,7 @@ class _View:
 
 def _batch(views: Sequence[_View], broken: Iterable[str] = ()) -> Batch:
     return Batch(
-        clips={stream: np.stack([view.clips[stream] for view in views]) for stream in views[0].clips},
+        clips={stream: np.stack([np.asarray(view.clips[stream]) for view in views]) for stream in views[0].clips},
         flips=np.array([view.flip for view in views], bool),
         labels=np.array([view.video.label for view in views], np.int64),
         ids=tuple(view.video.id for view in views),
@@ -259,9 +259,11 @@ def _as_tensors(made: Any) -> Any:
     """Clips as torch tensors, which travel between processes through shared memory instead of a pipe."""
     import torch
 
-    if isinstance(made, Batch):
-        return replace(made, clips={stream: torch.from_numpy(clip) for stream, clip in made.clips.items()})
-    return made
+    if isinstance(made, list):
+        return [_as_tensors(one) for one in made]
+    if isinstance(made, str):
+        return made
+    return replace(made, clips={stream: torch.from_numpy(clip) for stream, clip in made.clips.items()})
 
 
 # ---------------------------------------------------------------------------------------------------- to the network

@@ -190,6 +190,15 @@ def test_every_view_of_every_video_exactly_once_in_order(reader, toy, clip):
     assert not any(batch.flips.any() for batch in batches)
 
 
+def test_processes_give_the_same_views(reader, toy):
+    clip = replace(CLIP, count=2)
+    alone, helped = (
+        list(loader.test_batches(reader, everything(toy), clip=clip, batch=3, broken=[], workers=workers))
+        for workers in (0, 1)
+    )
+    assert_same(alone, helped)
+
+
 def test_test_views_are_the_centre_of_the_right_frames(reader, toy, store):
     clip = replace(CLIP, dense=True)
     batches = list(loader.test_batches(reader, everything(toy), clip=clip, batch=3, broken=[]))
