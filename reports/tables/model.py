@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 Verdict = Literal["reproduced", "below", "above", "not comparable", "not run", "nothing to compare", "blank"]
@@ -105,7 +105,6 @@ class Table:
     notes: tuple[str, ...] = ()
     ours_name: str = "ours"
     """Heads our columns: 'ours', or the scale's name, so that a micro number cannot be read as one of the paper's."""
-    extra: Mapping[str, str] = field(default_factory=dict)
 
     def cell(self, row: Row, column: Column) -> TableCell:
         return self.cells.get((row.key, column.key), TableCell())
