@@ -1,0 +1,163 @@
+"""Our own TV-L1 optical flow, fast on a CPU: the definition of OpenCV's Dual TV-L1, computed in another order.
+
+Zach, Pock and Bischof, "A Duality Based Approach for Realtime TV-L1 Optical Flow" (2007), with the changes OpenCV made:
+grey levels 0..255, a bilinear pyramid, several warps a level, cubic warping, a median filter of the flow, and an end of
+the iterations when the flow changes by less than `epsilon` px. Its results are held against OpenCV's in the tests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from importlib import metadata
+from typing import Any
+
+import numpy as np
+
+from harness.errors import HarnessError
+
+VERSION = 1
+"""Raised when this file or its kernels change their numbers."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Parameters, named as OpenCV's where they mean the same."""
+
+    tau: float = 0.25
+    """Step of the dual variables, times theta."""
+    lambda_: float = 0.15
+    """Weight of the data term: smaller is smoother. Called 'lambda' outside."""
+    theta: float = 0.3
+    """How tightly the smooth flow follows the one that explains the picture."""
+    nscales: int = 5
+    """Levels of the pyramid; there are fewer where a side would fall below 16 px."""
+    scale_step: float = 0.8
+    """Size of a level relative to the one before."""
+    warps: int = 5
+    """Linearisations of the second picture at each level."""
+    epsilon: float = 0.01
+    """Iterations end when the flow changed by less, in px, root of the mean square."""
+    inner: int = 30
+    """Iterations between two median filters, at most."""
+    outer: int = 1
+    """Median filters a warp, at most. OpenCV's default is 10."""
+    median: int = 5
+    """Side of the median filter: 3 or 5; 1 for none."""
+    check_every: int = 10
+    """Iterations between two looks at `epsilon`. OpenCV looks at each."""
+
+
+NAMES = frozenset(one.name.rstrip("_") for one in fields(Settings))
+"""What `FlowMethod.params` may name."""
+
+
+def library() -> str:
+    """All of this method that could change its numbers, versions included."""
+    from harness.video.decode import opencv_version
+
+    try:
+        numba = metadata.version("numba")
+    except metadata.PackageNotFoundError:
+        numba = "missing"
+    return f"own {VERSION}, numba {numba}, opencv {opencv_version()}"
+
+
+def function(params: Mapping[str, float]) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+    """Parameters -> (grey, next grey), uint8 (H, W) each -> float32 (H, W, 2) px, x then y.
+
+    Raises HarnessError where Numba is not installed, and for values that make no sense.
+    """
+    settings = _settings(params)
+    _kernels()
+    return lambda grey, after: flow_between(grey, after, settings)
+
+
+def flow_between(grey: np.ndarray, after: np.ndarray, settings: Settings) -> np.ndarray:
+    """uint8 (H, W) twice -> float32 (H, W, 2) px, x then y: where each pixel of the first went. One thread."""
+    import cv2
+
+    flow = None
+    for here, there in reversed(_pyramid(grey, after, settings)):
+        size = here.shape[::-1]
+        if flow is None:
+            flow = np.zeros((2, *here.shape), np.float32)
+        else:
+            flow = np.stack([cv2.resize(one, size, interpolation=cv2.INTER_LINEAR) for one in flow])
+            flow *= np.float32(1 / settings.scale_step)
+        flow = _solve_level(here, there, flow, settings)
+    assert flow is not None
+    return np.ascontiguousarray(flow.transpose(1, 2, 0))
+
+
+def _pyramid(grey: np.ndarray, after: np.ndarray, settings: Settings) -> list[tuple[np.ndarray, np.ndarray]]:
+    import cv2
+
+    levels = [(grey.astype(np.float32), after.astype(np.float32))]
+    for _ in range(settings.nscales - 1):
+        height, width = levels[-1][0].shape
+        size = round(width * settings.scale_step), round(height * settings.scale_step)
+        if min(size) < 16:
+            break
+        here, there = (cv2.resize(one, size, interpolation=cv2.INTER_LINEAR) for one in levels[-1])
+        levels.append((here, there))
+    return levels
+
+
+def _solve_level(here: np.ndarray, there: np.ndarray, start: np.ndarray, settings: Settings) -> np.ndarray:
+    """float32 (H, W) twice and a flow (2, H, W) to start from -> the flow (2, H, W) at this level."""
+    import cv2
+
+    kernels = _kernels()
+    height, width = here.shape
+    warped_from = np.zeros((height + 2 * kernels.RIM, width + 2 * kernels.RIM, 4), np.float32)
+    kernels.with_gradients(there, warped_from)
+    # Flow (2), data term (4), dual variables (4), each with a row above, a row below and the seam at the right.
+    flow, data, dual = (np.zeros((n, (height + 2) * (width + 1)), np.float32) for n in (2, 4, 4))
+    inside = flow.reshape(2, height + 2, width + 1)[:, 1:-1, :-1]
+    inside[:] = start
+    limit = np.float32(settings.lambda_ * settings.theta)
+    theta, step = np.float32(settings.theta), np.float32(settings.tau / settings.theta)
+    enough = settings.epsilon**2 * here.size
+    for _ in range(settings.warps):
+        kernels.linearise(here, warped_from, flow, data)
+        change = np.inf
+        for _ in range(settings.outer):
+            if change <= enough:
+                break
+            if settings.median > 1:
+                for one in inside:
+                    one[:] = cv2.medianBlur(one, settings.median)
+            left = settings.inner
+            while left > 0 and change > enough:
+                count = min(left, settings.check_every)
+                change = kernels.iterate(data, flow, dual, height, width, count, limit, theta, step)
+                left -= count
+    return inside
+
+
+def _settings(params: Mapping[str, float]) -> Settings:
+    kinds: dict[str, Any] = {one.name.rstrip("_"): type(one.default) for one in fields(Settings)}
+    given = {"lambda_" if name == "lambda" else name: kinds[name](value) for name, value in params.items()}
+    settings = Settings(**given)
+    for name, low in (("nscales", 1), ("warps", 1), ("inner", 1), ("outer", 1), ("check_every", 1)):
+        if getattr(settings, name) < low:
+            raise HarnessError(
+                f"{name} {getattr(settings, name)} of flow method 'tvl1-own' does nothing; at least {low}"
+            )
+    if settings.median not in (1, 3, 5):
+        raise HarnessError(f"median {settings.median} of flow method 'tvl1-own' does not exist; 1 (none), 3 or 5")
+    if not 0 < settings.scale_step < 1:
+        raise HarnessError(f"scale_step {settings.scale_step} of flow method 'tvl1-own' makes no pyramid; 0.5 to 0.9")
+    return settings
+
+
+def _kernels() -> Any:
+    try:
+        from harness.video import tvl1_kernels
+    except ImportError as error:
+        raise HarnessError(
+            f"flow method 'tvl1-own' needs Numba, which cannot be imported ({error}); run pip install numba, or use "
+            "method 'tvl1', OpenCV's, which gives the same flow many times slower"
+        ) from error
+    return tvl1_kernels
