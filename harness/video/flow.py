@@ -16,6 +16,7 @@ import numpy as np
 
 from harness.contract import FlowMethod
 from harness.errors import HarnessError, unknown
+from harness.video import tvl1
 from harness.video.decode import opencv_version
 
 FlowFunction = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -58,7 +59,8 @@ def pairwise(frames: Iterator[np.ndarray], method: FlowMethod) -> Iterator[np.nd
 def method_key(method: FlowMethod) -> dict[str, Any]:
     """All that decides the stored codes: the method, its parameters and code, and the library's version."""
     _check(method)
-    return {**asdict(method), "params": dict(method.params), "library": f"opencv {opencv_version()}"}
+    library = tvl1.library() if method.name == "tvl1-own" else f"opencv {opencv_version()}"
+    return {**asdict(method), "params": dict(method.params), "library": library}
 
 
 # Our names -> OpenCV's setters. Its defaults: tau .25, lambda .15, theta .3, 5 scales, 5 warps, epsilon .01, inner 30,
@@ -76,7 +78,7 @@ _TVL1_SETTERS = {
     "median": "setMedianFiltering",
 }
 _WHOLE = frozenset({"nscales", "warps", "inner", "outer", "median"})
-_PARAMS = {"tvl1": frozenset(_TVL1_SETTERS), "dis": frozenset({"preset"})}
+_PARAMS = {"tvl1": frozenset(_TVL1_SETTERS), "tvl1-own": tvl1.NAMES, "dis": frozenset({"preset"})}
 
 
 def _check(method: FlowMethod) -> None:
@@ -89,6 +91,8 @@ def _check(method: FlowMethod) -> None:
 
 def _function(method: FlowMethod) -> FlowFunction:
     _check(method)
+    if method.name == "tvl1-own":
+        return tvl1.function(method.params)
     return _tvl1(method) if method.name == "tvl1" else _dis(method)
 
 
