@@ -33,6 +33,10 @@ class Pose:
     """Of actor and object together; 1 is the usual size."""
     gap: np.ndarray
     """Between the wings of the gate: 0 closed, 1 open."""
+    body_x: np.ndarray
+    """Of actor and object together from their place; positive is the side that the object is held on."""
+    body_y: np.ndarray
+    """Downwards."""
     crouch: np.ndarray
     """0 upright, 1 bent down."""
 
@@ -47,6 +51,8 @@ def pose(action: str, frames: int, rng: np.random.Generator) -> Pose:
         "angle_rad": rng.uniform(-np.pi, np.pi) + wander(rng, t, reach=0.12, hz=(0.3, 0.7)),
         "size": np.ones(frames),
         "gap": np.zeros(frames),
+        "body_x": np.zeros(frames),
+        "body_y": np.zeros(frames),
         "crouch": np.zeros(frames),
     }
     if action in APPEARANCE:
@@ -91,25 +97,25 @@ def _pick_up(path: dict[str, np.ndarray], t: np.ndarray, rng: np.random.Generato
 
 
 def _shake(path: dict[str, np.ndarray], t: np.ndarray, rng: np.random.Generator) -> None:
-    path["hand_x"] = path["hand_x"] + _wave(t, rng)
+    path["body_x"] = _wave(t, rng)
 
 
 def _bounce(path: dict[str, np.ndarray], t: np.ndarray, rng: np.random.Generator) -> None:
-    path["hand_y"] = path["hand_y"] + _wave(t, rng)
+    path["body_y"] = _wave(t, rng) - 5
 
 
 def _circle(path: dict[str, np.ndarray], t: np.ndarray, rng: np.random.Generator) -> None:
     turn = sign(rng) * 2 * np.pi * rng.uniform(1.5, 2.3) * t + rng.uniform(0, 2 * np.pi)
-    reach = rng.uniform(7, 10)
+    reach = rng.uniform(10, 13)
     path["hand_x"], path["hand_y"] = path["hand_x"] + reach * np.cos(turn), path["hand_y"] + reach * np.sin(turn)
 
 
 def _spin(path: dict[str, np.ndarray], t: np.ndarray, rng: np.random.Generator) -> None:
-    path["angle_rad"] = rng.uniform(-np.pi, np.pi) + sign(rng) * 2 * np.pi * rng.uniform(0.9, 1.5) * t
+    path["angle_rad"] = rng.uniform(-np.pi, np.pi) + sign(rng) * 2 * np.pi * rng.uniform(1.2, 1.8) * t
 
 
 def _wave(t: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    return rng.uniform(8, 11) * np.sin(2 * np.pi * rng.uniform(1.5, 2.3) * t + rng.uniform(0, 2 * np.pi))
+    return rng.uniform(7, 10) * np.sin(2 * np.pi * rng.uniform(1.5, 2.3) * t + rng.uniform(0, 2 * np.pi))
 
 
 _ACTS = {
@@ -149,7 +155,7 @@ class Camera:
 
 
 def camera_style(rng: np.random.Generator) -> CameraStyle:
-    return CameraStyle((rng.uniform(0, 0.45), rng.uniform(0, 0.18)), rng.uniform(0, 0.004), rng.uniform(0.2, 0.9))
+    return CameraStyle((rng.uniform(0, 0.3), rng.uniform(0, 0.12)), rng.uniform(0, 0.003), rng.uniform(0.1, 0.6))
 
 
 def camera(style: CameraStyle, frames: int, rng: np.random.Generator) -> Camera:
@@ -159,5 +165,5 @@ def camera(style: CameraStyle, frames: int, rng: np.random.Generator) -> Camera:
     x = sign(rng) * style.pan_px[0] * middle + wander(rng, t, reach=style.shake_px, hz=(0.5, 2.5))
     y = sign(rng) * style.pan_px[1] * middle + wander(rng, t, reach=style.shake_px, hz=(0.5, 2.5))
     zoom = rng.uniform(0.94, 1.06) * np.exp(sign(rng) * style.zoom * middle)
-    light = rng.uniform(0.8, 1.12) * (1 + rng.uniform(-0.004, 0.004) * middle)
+    light = rng.uniform(0.85, 1.1) * (1 + rng.uniform(-0.004, 0.004) * middle)
     return Camera(x, y, zoom, light)

@@ -5,6 +5,7 @@ A clip is a function of its names alone (world, action, group, number), so any w
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 
@@ -22,11 +23,12 @@ STILL_PX = 80
 """Side of a still."""
 GATE = ("open", "close")
 
-_ACTOR_SCALE = 0.72  # sprites are drawn larger than they appear, so that actors who come close stay sharp
+_ACTOR_SCALE = 0.74  # sprites are drawn larger than they appear, so that actors who come close stay sharp
 _SCENERIES, _BODIES, _FINISHES = (
     sorted({getattr(world, what) for world in WORLDS.values()}) for what in ("scenery", "body", "finish")
 )
-_REST_PX = (19.0, -35.0)  # the object's resting place from the feet, on its side, in px of the sprite
+_OBJECT_SCALE = 1.2
+_REST_PX = (20.0, -35.0)  # the object's resting place from the feet, on its side, in px of the sprite
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ def still_of(spec: StillSpec) -> np.ndarray:
     scenery = spec.what if spec.what in _SCENERIES else str(rng.choice(_SCENERIES))
     side = STILL_PX
     zoom, turn = rng.uniform(0.8, 1.2), rng.uniform(-0.1, 0.1)
-    corner = -zoom * rng.uniform(10, [CANVAS_PX[1] - side / zoom - 10, CANVAS_PX[0] - side / zoom - 10])
+    corner = -zoom * rng.uniform(0, [CANVAS_PX[1] - side / zoom, CANVAS_PX[0] - side / zoom])
     picture = cv2.warpAffine(
         background(scenery, rng), _matrix(zoom, turn, *corner), (side, side), borderMode=cv2.BORDER_REFLECT
     )
@@ -79,21 +81,23 @@ def still_of(spec: StillSpec) -> np.ndarray:
     return cv2.convertScaleAbs(picture, alpha=_fixed(rng.uniform(0.75, 1.15)))
 
 
-def _looks(world: World, action: str, group: str) -> _Looks:
-    rng = stream("looks", world.name, family(action), group)
+@functools.lru_cache(maxsize=8)
+def _looks(world_name: str, action: str, group: str) -> _Looks:
+    world = WORLDS[world_name]
+    rng = stream("looks", world_name, family(action), group)
     body, sleeve = sprites.body(world.body, rng)
     return _Looks(background(world.scenery, rng), body, sleeve, motion.camera_style(rng))
 
 
 def _forward(spec: ClipSpec) -> np.ndarray:
     world, action = WORLDS[spec.world], family(spec.action)
-    looks = _looks(world, action, spec.group)
+    looks = _looks(world.name, action, spec.group)
     rng = stream("clip", spec.world, spec.action, spec.group, spec.clip)
     count = int(rng.integers(motion.SHORTEST, motion.LONGEST + 1))
     pose, camera = motion.pose(action, count, rng), motion.camera(looks.style, count, rng)
     held = _held(world, action, rng)
     place = _Place(
-        x=FRAME_PX[1] / 2 + rng.uniform(-10, 10), y=rng.uniform(62, 67), scale=rng.uniform(0.9, 1.1), side=sign(rng)
+        x=FRAME_PX[1] / 2 + rng.uniform(-6, 6), y=rng.uniform(62, 67), scale=rng.uniform(0.9, 1.1), side=sign(rng)
     )
     origin = (rng.uniform(-8, 8), rng.uniform(-4, 4))
     frames = np.empty((count, *FRAME_PX, 3), np.uint8)
@@ -108,7 +112,7 @@ def _forward(spec: ClipSpec) -> np.ndarray:
 def _held(world: World, action: str, rng: np.random.Generator) -> np.ndarray:
     """Sprite of what is handled: a gate's wing, the class's own object, or any of the world's four."""
     which = APPEARANCE.index(action) if action in APPEARANCE else int(rng.integers(4))
-    hue = world.hues[which] + rng.normal(0, 25)
+    hue = world.hues[which] + rng.normal(0, 14)
     if action in GATE:
         return sprites.wing(world.finish, rng, hue_deg=rng.uniform(0, 360))
     return sprites.thing(world.shapes[which], world.finish, rng, hue_deg=hue)
@@ -151,7 +155,10 @@ def _draw(
     """The actor and what it handles, onto the picture."""
     size = place.scale * float(pose.size[t])
     # Who is nearer stands lower in the picture, and the picture's middle stays in it.
-    feet = place.x, place.y - 16 * (1 - min(size, 1.0)) / 0.45 * 0.7 + 4 * max(size - 1.0, 0.0)
+    feet = (
+        place.x + place.side * float(pose.body_x[t]),
+        place.y + float(pose.body_y[t]) - 16 * (1 - min(size, 1.0)) / 0.45 * 0.7 + 4 * max(size - 1.0, 0.0),
+    )
     scale = size * _ACTOR_SCALE
     bend = 1 - 0.16 * float(pose.crouch[t])
     _put(picture, looks.body, sprites.FEET_PX, view.point(*feet), (scale * view.zoom, scale * bend * view.zoom), 0.0)
@@ -165,7 +172,8 @@ def _draw(
     _arm(picture, looks, feet, scale, bend, place.side, hand, view)
     angle = place.side * float(pose.angle_rad[t])
     middle = (sprites.OBJECT_PX - 1) / 2
-    _put(picture, held, (middle, middle), view.point(*hand), (scale * view.zoom, scale * view.zoom), angle)
+    grown = scale * view.zoom * _OBJECT_SCALE
+    _put(picture, held, (middle, middle), view.point(*hand), (grown, grown), angle)
 
 
 def _gate(picture, looks: _Looks, wing: np.ndarray, feet, scale: float, gap: float, sway, view: _View) -> None:

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 
 from harness.synth.catalogue import ACTIONS, FILM, HALL, PARK, WORLDS, ClipSpec, StillSpec
 
-VERSION = 1
+VERSION = 2
 """Raised when any file would come out differently; folders of another version are rendered again."""
 
 KINETICS_SIZES = {"train": 40, "val": 10, "test": 20}

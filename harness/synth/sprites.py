@@ -137,11 +137,13 @@ def body(kind: str, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     scale = OVERSAMPLING
     height, width = BODY_PX[0] * scale, BODY_PX[1] * scale
     skin = colour(rng.uniform(15, 35), rng.uniform(0.25, 0.6), rng.uniform(0.45, 0.95))
-    hue = rng.uniform(0, 360)
+    # Clothes are duller than objects, so that what is handled stands out from who handles it.
+    hue, dullness = rng.uniform(0, 360), rng.uniform(0.5, 0.75)
     cloth = fabric({"round": "stripes", "square": "checks", "coat": "rings"}[kind], rng, width, hue_deg=hue)
-    cloth = cv2.resize(np.float32(cloth * 0.55 + colour(hue, 0.5, 0.6) * 0.35), (width, height))
+    cloth = cloth * (1 - dullness) + cloth.mean(axis=2, keepdims=True) * dullness
+    cloth = cv2.resize(np.float32(cloth * 0.55 + colour(hue, 0.25, 0.6) * 0.35), (width, height))
     trousers, hair = (
-        colour(hue + rng.uniform(90, 270), 0.4, rng.uniform(0.2, 0.5)),
+        colour(hue + rng.uniform(90, 270), 0.25, rng.uniform(0.2, 0.5)),
         colour(rng.uniform(10, 45), 0.5, rng.uniform(0.1, 0.6)),
     )
     texture, mask = np.zeros((height, width, 3), np.float32), np.zeros((height, width), np.uint8)
@@ -182,4 +184,4 @@ def body(kind: str, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         paint([(-6.5, -69.5), (6.5, -69.5), (7, -63), (-7, -63)], hair)
     solid = mask.astype(np.float32) / 255
     opacity = np.maximum(solid, cv2.GaussianBlur(shadow, (0, 0), scale) * (1 - solid))
-    return cut_out(texture * solid[..., None], opacity), colour(hue, 0.55, 0.5)
+    return cut_out(texture * solid[..., None], opacity), colour(hue, 0.25, 0.5)
