@@ -72,8 +72,8 @@ def _announce(plan: planning.Plan, as_json: bool) -> None:
 def _launch(
     plan: planning.Plan, where: Places, *, as_json: bool, workers: int, on_bad_video: str, mlflow: bool
 ) -> None:
+    from harness.house import House
     from harness.launch import local
-    from harness.run import House
 
     house = House(places=where, workers=workers, on_bad_video=on_bad_video)
     title = "; ".join(str(cell) for cell in list(plan.cells)[:3]) + ("; …" if len(plan.cells) > 3 else "")

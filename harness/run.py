@@ -21,6 +21,7 @@ from harness import adapt, environment, evaluate, leaks
 from harness.contract import Clip, Listing, Schedule, Video
 from harness.features import Features, feature_steps, feature_views, read_features, stack, write_features
 from harness.holdout import hold_out
+from harness.house import House
 from harness.leaks import TRAINED_ON, TrainedOn
 from harness.metrics import Scores, summary
 from harness.record import FEATURES, SCORES, WEIGHTS, Record, write_record, write_scores
@@ -30,7 +31,6 @@ from harness.watch import Watch
 from harness.work import (
     SCORE_BATCH,
     Data,
-    House,
     Work,
     configure,
     everything,

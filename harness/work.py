@@ -13,29 +13,14 @@ from torch import Tensor, nn
 from harness import discover, environment
 from harness.contract import Baseline, BuildSpec, Clip, FlowMethod, Listing, Scale, Schedule, Video
 from harness.errors import HarnessError
-from harness.places import Places
-from harness.record import Ledger, Record
+from harness.house import House
+from harness.record import Record
 from harness.spec import Job
 from harness.train import Setting, Step
 from harness.video import loader, prepare
 from harness.watch import Watch
 
 SCORE_BATCH = 16
-
-
-@dataclass(frozen=True)
-class House:
-    """What a job needs to know about where it runs; nothing here changes a number."""
-
-    places: Places
-    workers: int = 0
-    """Processes that decode; 0: in the training process, from memory where the data set fits."""
-    on_bad_video: str = "stop"
-    """'stop', or 'quarantine': leave broken training videos out, naming them."""
-
-    @property
-    def ledger(self) -> Ledger:
-        return Ledger(self.places.runs)
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,11 @@ from typing import Any
 
 from harness import environment
 from harness.errors import HarnessError
+from harness.house import House
 from harness.plan import Plan
 from harness.record import Ledger, Record
 from harness.spec import Job
 from harness.watch import Watch
-from harness.work import House
 
 LAST_WORDS_S = 0.3
 """How long events may still come after the workers have ended."""

@@ -1,0 +1,139 @@
+"""What a person can get wrong: one paragraph that names the value and the remedy, exit code 2, nothing half-written."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def harness(*words: str, where: Path, **extra: str) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {
+        "HARNESS_DATA": str(where / "data"),
+        "HARNESS_RESULTS": str(where / "results"),
+        "PYTHONPATH": str(ROOT),
+        **extra,
+    }
+    return subprocess.run(
+        [sys.executable, "-m", "harness", *words], env=environment, capture_output=True, text=True, timeout=300
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["run", "--baseline", "i3dd", "--dataset", "micro-hmdb51", "--protocol", "fixed"], "did you mean 'i3d'"),
+        (["run", "--dataset", "micro-hmdb", "--protocol", "fixed"], "did you mean 'micro-hmdb51'"),
+        (["run", "--dataset", "micro-hmdb51", "--protocol", "ful-ft"], "did you mean 'full-ft'"),
+        (["run", "--dataset", "micro-hmdb51", "--protocol", "fixed", "--split", "9"], "no split 9; have: 1, 2, 3"),
+        (["run", "--dataset", "micro-hmdb51", "--protocol", "fixed", "--split", "one"], "not a number"),
+        (["run", "--dataset", "micro-hmdb51", "--protocl", "fixed"], "--protocol"),
+        (["runn", "--dataset", "micro-hmdb51"], "did you mean 'run'"),
+        (["run", "--dataset", "micro-hmdb51", "--protocol", "fixed", "--set", "train.base_lr"], "KEY=VALUE"),
+        (["ls", "baselines", "i3"], "did you mean 'i3d'"),
+        (["run", "--dataset", "micro-hmdb51", "--protocol", "fixed", "--plugins", "nowhere"], "nowhere"),
+    ],
+)
+def test_slips_of_the_pen(tmp_path, words, says):
+    done = harness(*words, where=tmp_path)
+    assert done.returncode == 2 and says in done.stderr, done.stderr
+    assert "Traceback" not in done.stderr and len(done.stderr.strip().splitlines()) <= 3
+    assert not list(tmp_path.iterdir()), "nothing half-written"
+
+
+def test_data_that_is_not_there(tmp_path):
+    done = harness("run", "--dataset", "hmdb51", "--protocol", "full-ft", where=tmp_path)
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    for word in (str(tmp_path / "data" / "hmdb51"), "hmdb51_org", "--data", "micro"):
+        assert word in done.stderr
+
+
+def test_a_results_folder_that_cannot_be_written(tmp_path):
+    (tmp_path / "results").write_text("a file, not a folder")
+    done = harness("run", "--dataset", "micro-hmdb51", "--protocol", "fixed", where=tmp_path)
+    assert done.returncode == 2 and "--results" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_records_of_a_newer_version(tmp_path):
+    folder = tmp_path / "results" / "runs" / "0123456789ab"
+    folder.mkdir(parents=True)
+    (folder / "record.json").write_text(json.dumps({"schema": 99}))
+    done = harness("ls", "jobs", where=tmp_path)
+    assert done.returncode == 2 and "newer harness" in done.stderr and "upgrade" in done.stderr
+
+
+def test_a_selection_file_is_read_strictly(tmp_path):
+    path = tmp_path / "selection.toml"
+    path.write_text('dataset = "micro-hmdb51"\nprotocol = "fixed"\nbaselin = "i3d"\n')
+    done = harness("plan", str(path), where=tmp_path)
+    assert done.returncode == 2 and "did you mean 'baseline'" in done.stderr
+    path.write_text('dataset = "micro-hmdb51"\nprotocol = ["fixed", "full-ft"]\n[set]\nsource.steps = 7\n')
+    planned = harness("plan", str(path), "--json", where=tmp_path)
+    assert planned.returncode == 0, planned.stderr
+    cells = json.loads(planned.stdout)["cells"]
+    assert [cell["cell"]["protocol"] for cell in cells] == ["fixed", "full-ft"]
+    assert cells[0]["cell"]["overrides"] == [["source.steps", "7"]]
+
+
+def test_a_broken_training_video_stops_by_name_or_is_left_out_and_named(tmp_path):
+    toys = {"HARNESS_PLUGINS": str(ROOT / "tests" / "toys")}
+    words = ["--dataset", "toy-kinetics", "--modality", "rgb", "--init", "scratch", "--set", "source.steps=6"]
+    words += ["--set", "source.batch=16", "--no-mlflow"]
+    harness("data", "prepare", "toy-kinetics", where=tmp_path, **toys)
+    victim = next((tmp_path / "data" / "toy-kinetics" / "opening gate").glob("optr*.mp4"))
+    whole = victim.read_bytes()
+    victim.write_bytes(whole[: len(whole) // 3])
+    done = harness("run", *words, where=tmp_path, **toys)
+    assert done.returncode == 2 and victim.name in done.stderr and "Traceback" not in done.stderr
+    kept = harness("run", *words, "--on-bad-video", "quarantine", "--json", where=tmp_path, **toys)
+    assert kept.returncode == 0, kept.stderr
+    (event,) = [e for line in kept.stdout.splitlines() if (e := json.loads(line))["event"] == "results"]
+    record = json.loads((tmp_path / "results" / "runs" / event["cells"][0]["jobs"][0] / "record.json").read_text())
+    assert [Path(name).name for name in record["chosen"]["quarantined"]] == [victim.stem]
+
+
+def test_a_broken_test_video_counts_as_wrong(tmp_path):
+    toys = {"HARNESS_PLUGINS": str(ROOT / "tests" / "toys")}
+    harness("data", "prepare", "toy-kinetics", where=tmp_path, **toys)
+    victim = next((tmp_path / "data" / "toy-kinetics" / "opening gate").glob("opte*.mp4"))
+    victim.write_bytes(b"")
+    words = ["--dataset", "toy-kinetics", "--modality", "rgb", "--init", "scratch", "--set", "source.steps=1"]
+    done = harness("run", *words, "--set", "source.batch=4", "--no-mlflow", "--json", where=tmp_path, **toys)
+    assert done.returncode == 0, done.stderr
+    (event,) = [e for line in done.stdout.splitlines() if (e := json.loads(line))["event"] == "results"]
+    metrics = event["cells"][0]["metrics"]
+    assert (metrics["n"], metrics["undecodable"]) == (40, 1)
+
+
+def test_ctrl_c_keeps_what_is_done_and_goes_on_from_the_checkpoint(tmp_path):
+    toys = {"HARNESS_PLUGINS": str(ROOT / "tests" / "toys"), "HARNESS_DATA": str(tmp_path / "data")}
+    words = ["run", "--dataset", "toy-kinetics", "--modality", "rgb", "--init", "scratch", "--no-mlflow"]
+    words += ["--set", "source.steps=14", "--set", "source.batch=4", "--set", "source.checkpoint_every=2"]
+    environment = os.environ | toys | {"HARNESS_RESULTS": str(tmp_path / "results"), "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "harness", *words], env=environment, stderr=subprocess.PIPE, text=True
+    )
+    jobs = tmp_path / "results" / "jobs"
+    deadline = time.monotonic() + 240
+    while not list(jobs.glob("*/[0-9]*.ckpt")) and time.monotonic() < deadline and process.poll() is None:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130 and "run the same command again" in said and "Traceback" not in said, said
+    assert list(jobs.glob("*/[0-9]*.ckpt"))
+    broken_off = harness(*words, "--json", where=tmp_path, **toys)
+    assert broken_off.returncode == 0, broken_off.stderr
+    assert not list(jobs.glob("*/[0-9]*.ckpt")), "checkpoints go when the record is written"
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "data").symlink_to(tmp_path / "data")
+    whole = harness(*words, "--json", where=tmp_path / "other", **toys)
+    results = [json.loads(done.stdout.splitlines()[-1])["cells"] for done in (broken_off, whole)]
+    assert results[0] == results[1]

@@ -1,0 +1,194 @@
+"""The command line on toy videos, from an empty folder to numbers, records, MLflow and a table; all real, all on the CPU.
+
+The toy sets (tests/toys) are two reversal pairs of the micro world through the same renderer, encoder and readers, so
+that a broken decoder, flow, trainer, protocol or scorer shows here.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from filelock import FileLock
+
+ROOT = Path(__file__).resolve().parents[2]
+QUICK = ["--set", "stills.steps=12", "--set", "stills.batch=8"]
+"""Enough of the picture network to be inflated; what it learns does not matter here."""
+SOURCE_STEPS = 90
+
+
+def command(*words: str, where: Path, threads: int = 1, check: int | None = 0) -> subprocess.CompletedProcess[str]:
+    """`python -m harness WORDS` with its folders below `where`."""
+    environment = os.environ | {
+        "HARNESS_DATA": str(where / "data"),
+        "HARNESS_RESULTS": str(where / "results"),
+        "HARNESS_PLUGINS": str(ROOT / "tests" / "toys"),
+        "HARNESS_THREADS": str(threads),
+        "PYTHONPATH": str(ROOT),
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "harness", *words], env=environment, capture_output=True, text=True, timeout=540
+    )
+    if check is not None:
+        assert done.returncode == check, done.stderr[-3000:]
+    return done
+
+
+def run(*words: str, where: Path, **more: int) -> list[dict]:
+    """The cells of `harness run WORDS --json`."""
+    out = command("run", *QUICK, *words, "--json", where=where, **more).stdout
+    (last,) = [event for line in out.splitlines() if (event := json.loads(line))["event"] == "results"]
+    return last["cells"]
+
+
+@pytest.fixture(scope="session")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with data and a ledger that the tests of all workers share; filled by the first that asks."""
+    shared = tmp_path_factory.getbasetemp()
+    shared = shared.parent if "PYTEST_XDIST_WORKER" in os.environ else shared
+    where = shared / "house"
+    where.mkdir(exist_ok=True)
+    return where
+
+
+FLOW = ("--modality", "flow", "--set", f"source.steps={SOURCE_STEPS}", "--set", "full-ft.steps=30")
+
+
+@pytest.fixture(scope="session")
+def transferred(house: Path) -> dict:
+    """Flow I3D, pre-trained on toy-kinetics and fine-tuned on toy-hmdb51."""
+    with FileLock(house / "transferred.lock"):
+        (cell,) = run("--dataset", "toy-hmdb51", "--protocol", "full-ft", *FLOW, where=house)
+    return cell
+
+
+def record_of(house: Path, job_id: str) -> dict:
+    return json.loads((house / "results" / "runs" / job_id / "record.json").read_text())
+
+
+def weights_of(house: Path, job_id: str) -> dict[str, torch.Tensor]:
+    from safetensors.torch import load_file
+
+    return load_file(house / "results" / "runs" / job_id / "weights.safetensors")
+
+
+def source_of(house: Path, job_id: str) -> dict:
+    return record_of(house, record_of(house, job_id)["upstream"]["source"])
+
+
+def test_it_learns_the_direction_of_time_from_flow(house, transferred):
+    """Two reversal pairs: whoever ignores motion is at 25% or, knowing the pair but not the direction, at 50%."""
+    for metrics, n in ((transferred["metrics"], 40), (source_of(house, transferred["jobs"][0])["metrics"], 40)):
+        assert metrics["n"] == n
+        assert metrics["top1_low_pct"] > 50, metrics
+
+
+def test_the_record_tells_everything(house, transferred):
+    record = record_of(house, transferred["jobs"][0])
+    assert record["spec"]["protocol"]["name"] == "full-ft" and record["spec"]["schedule"]["steps"] == 30
+    assert set(record["upstream"]) == {"source", "flow"}
+    assert record["environment"]["torch"] and record["fingerprint"] == record["spec"]["dataset"]["fingerprint"]
+    assert record["cost"]["samples_per_s"] > 0 and record["cost"]["peak_memory_bytes"] < 2 * 2**30
+    assert record["chosen"]["rule"] == "last step of a fixed schedule"
+    assert set(source_of(house, transferred["jobs"][0])["upstream"]) == {"image", "flow"}
+
+
+def test_mlflow_has_the_same_numbers(house, transferred):
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{house / 'results' / 'mlflow.db'}")
+    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+    (found,) = client.search_runs(experiments, f"tags.job_hash = '{transferred['jobs'][0]}'")
+    assert found.data.metrics["top1_pct"] == pytest.approx(transferred["metrics"]["top1_pct"])
+    assert client.get_metric_history(found.info.run_id, "train/loss")
+    parents = {run.data.tags.get("mlflow.parentRunId") for run in client.search_runs(experiments)}
+    assert len(parents - {None}) >= 1
+
+
+def test_the_second_time_nothing_is_done_and_nothing_heavy_is_imported(house, transferred):
+    words = ["run", *QUICK, "--dataset", "toy-hmdb51", "--protocol", "full-ft", *FLOW]
+    program = (
+        "import sys; from harness.cli import main\n"
+        f"sys.argv = ['harness'] + {words!r}\n"
+        "try: main()\n"
+        "finally: print('imported', sorted({'torch', 'mlflow', 'timm', 'ray', 'cv2', 'sklearn'} & set(sys.modules)))"
+    )
+    environment = os.environ | {
+        "HARNESS_DATA": str(house / "data"),
+        "HARNESS_RESULTS": str(house / "results"),
+        "HARNESS_PLUGINS": str(ROOT / "tests" / "toys"),
+    }
+    before = sorted(path.name for path in (house / "results" / "runs").iterdir())
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120
+    )
+    assert "Nothing to do" in done.stdout, done.stderr
+    assert "imported []" in done.stdout
+    assert f"{transferred['metrics']['top1_pct']:.1f}" in done.stdout and transferred["jobs"][0] in done.stdout
+    assert before == sorted(path.name for path in (house / "results" / "runs").iterdir())
+
+
+def test_shuffled_labels_leave_chance(house, transferred):
+    """What is learned comes from the labels: dealt out anew, they teach nothing about the test videos."""
+    (cell,) = run("--dataset", "toy-shuffled", *FLOW[:4], where=house)
+    assert cell["metrics"]["top1_low_pct"] <= 25 <= cell["metrics"]["top1_high_pct"], cell["metrics"]
+
+
+def test_fixed_moves_the_head_and_nothing_else(house, transferred):
+    (cell,) = run(
+        "--dataset", "toy-hmdb51", "--protocol", "fixed", "--set", "fixed.steps=150", *FLOW[:4], where=house
+    )  # fmt: skip
+    record = record_of(house, cell["jobs"][0])
+    features = record_of(house, record["upstream"]["features"])
+    assert features["upstream"]["source"] == record_of(house, transferred["jobs"][0])["upstream"]["source"]
+    assert set(weights_of(house, cell["jobs"][0])) == {"head.fc.weight", "head.fc.bias"}
+    assert cell["metrics"]["top1_low_pct"] > 25, cell["metrics"]
+
+
+def test_full_ft_without_steps_changes_nothing_but_the_head(house, transferred):
+    (cell,) = run(
+        "--dataset", "toy-hmdb51", "--protocol", "full-ft", *FLOW[:4], "--set", "full-ft.steps=0", where=house
+    )  # fmt: skip
+    source = weights_of(house, record_of(house, cell["jobs"][0])["upstream"]["source"])
+    after = weights_of(house, cell["jobs"][0])
+    moved = [name for name in after if not torch.equal(after[name], source[name])]
+    assert moved and all(name.startswith("head.") for name in moved)
+    trained = weights_of(house, transferred["jobs"][0])
+    assert not torch.equal(trained["trunk.conv1a.conv.weight"], source["trunk.conv1a.conv.weight"]) or any(
+        not torch.equal(trained[name], source[name]) for name in source if not name.startswith("head.")
+    )
+
+
+def test_both_streams_side_by_side_are_fused_from_their_logits(house, transferred):
+    """Jobs in two processes at once give what one process gives, and rgb+flow is arithmetic on two records."""
+    few = ("--set", "source.steps=3", "--set", "full-ft.steps=3", "--set", "source.batch=4", "--set", "full-ft.batch=4")
+    (cell,) = run("--dataset", "toy-hmdb51", "--protocol", "full-ft", *few, where=house, threads=2)
+    assert len(cell["jobs"]) == 2
+    scores = [np.load(house / "results" / "runs" / job / "scores.npz") for job in cell["jobs"]]
+    assert list(scores[0]["ids"]) == list(scores[1]["ids"])
+    summed = scores[0]["logits"] + scores[1]["logits"]
+    right = (summed.argmax(1) == scores[0]["labels"]).mean()
+    assert cell["metrics"]["top1_pct"] == pytest.approx(100 * right)
+
+
+def test_a_table_stands_beside_the_papers_numbers(house, transferred):
+    out = command("table", "4", "--scale", "micro", where=house).stdout
+    assert "Two-Stream I3D" in out and "97.7" in out and "not comparable" in out
+
+
+def test_scores_do_not_depend_on_who_runs_the_job(house, transferred, tmp_path):
+    """The same job in another folder, in another process pool, has the same id and the same logits bit for bit."""
+    few = ("--modality", "rgb", "--init", "scratch", "--set", "source.steps=3", "--set", "source.batch=4")
+    (one,) = run("--dataset", "toy-kinetics", *few, where=house)
+    for name in ("data",):
+        (tmp_path / name).symlink_to(house / name)
+    (two,) = run("--dataset", "toy-kinetics", *few, where=tmp_path, threads=2)
+    assert one["jobs"] == two["jobs"]
+    logits = [np.load(w / "results" / "runs" / one["jobs"][0] / "scores.npz")["logits"] for w in (house, tmp_path)]
+    np.testing.assert_array_equal(*logits)

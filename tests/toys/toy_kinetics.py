@@ -1,0 +1,21 @@
+"""Two reversal pairs of the micro world, as a source."""
+
+from harness.contract import Dataset
+from harness.layouts import read_kinetics
+from tests import toyworld
+
+DATASET = Dataset(
+    name="toy-kinetics",
+    title="toy-Kinetics",
+    kind="video",
+    num_classes=len(toyworld.ACTIONS),
+    splits=(1,),
+    subsets=("test",),
+    counts={(1, subset): size * len(toyworld.ACTIONS) for subset, size in toyworld.SOURCE_SIZES.items()},
+    read=read_kinetics,
+    layout="as the micro sets",
+    where="rendered on the spot; nothing to download",
+    licence="as this program",
+    render=toyworld.render_source,
+    image_source="toy-imagenet",
+)
