@@ -1,7 +1,7 @@
 """micro-hmdb51: the smaller target of the micro world, in HMDB-51's layout.
 
-14 classes of 9 movies with 4 clips each. A split tests 5 movies a class (280 videos), trains on 10 clips of the other 4
-(140) and leaves 6 unused; the three test sets overlap, as HMDB-51's do. The actions are those of micro-kinetics, with
+14 classes of 9 movies with 4 clips each. A split tests 5 movies a class (280 videos), trains on 5 clips of the other 4
+(70) and leaves 11 unused; the three test sets overlap, as HMDB-51's do. The actions are those of micro-kinetics, with
 other actors, objects and places.
 """
 
