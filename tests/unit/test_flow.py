@@ -56,6 +56,15 @@ def test_flow_of_the_mirrored_video_is_the_mirrored_flow():
     assert (flow.flip_flow(here)[..., 1] == here[..., ::-1, 1]).all()
 
 
+def test_grey_is_luma_red_first():
+    frames = np.random.default_rng(0).integers(0, 256, (2, 48, 64, 3), np.uint8)
+    frames[1] = np.roll(frames[0], 1, axis=1)
+    luma = np.rint(frames @ np.array([0.299, 0.587, 0.114])).astype(np.uint8)
+    expected = flow.compute(np.repeat(luma[..., None], 3, axis=-1), DIS)
+    swapped = flow.compute(frames[..., ::-1].copy(), DIS)
+    assert np.abs(flow.compute(frames, DIS) - expected).mean() < 0.2 * np.abs(swapped - expected).mean()
+
+
 def test_parameters_reach_the_method():
     frames = videos.numbered(3)
     assert np.abs(flow.compute(frames, FAST) - flow.compute(frames, replace(FAST, params={"warps": 1}))).max() > 1e-3

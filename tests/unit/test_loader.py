@@ -255,5 +255,9 @@ def test_stills_go_the_same_way(tmp_path):
     (batch,) = loader.train_batches(reader, everything(toy), clip=still, batch=3, seed=0, steps=1, flip=True)
     assert batch.clips["rgb"].shape == (3, 1, 40, 40, 3)
     assert loader.to_network(batch, "cpu", METHOD)["rgb"].shape == (3, 3, 1, 40, 40)
+    frugal = loader.VideoReader(toy, streams=("rgb",), scale=SCALE, cache_bytes=0)
+    again = loader.train_batches(frugal, everything(toy), clip=still, batch=3, seed=0, steps=1, flip=True)
+    assert_same([batch], list(again))
+    assert len(reader._kept) == 3 and not frugal._kept
     found = [batch.ids for batch in loader.test_batches(reader, everything(toy), clip=still, batch=2, broken=[])]
     assert Counter(id_ for ids in found for id_ in ids) == Counter(["v0", "v1", "v2"])

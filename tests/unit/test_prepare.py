@@ -105,7 +105,8 @@ def test_the_fingerprint_follows_content_and_nothing_else(toy, tmp_path):
         "label": lambda root: (root / "list.txt").write_text(
             (root / "list.txt").read_text().replace("v1.avi 1", "v1.avi 0")
         ),
-        "missing": lambda root: (root / "class0/v2.avi").unlink(),
+        "gone": lambda root: (root / "class0/v2.avi").unlink(),
+        "missing": lambda root: (root / "list.txt").write_text((root / "list.txt").read_text() + "class0/v9.avi 0\n"),
         "content": lambda root: videos.write(root / "class1/v3.avi", videos.numbered(6), codec="mpeg4").touch(),
     }
     prints = {toy.fingerprint, prepare.open_prepared(replace(DOWNLOADED, version=2), elsewhere).fingerprint}
@@ -119,11 +120,13 @@ def test_the_fingerprint_follows_content_and_nothing_else(toy, tmp_path):
             os.utime(before.root / "class1")
         assert prepare.expected_fingerprint(DOWNLOADED, place) is None, f"{name}: the old index still counts as fresh"
         prints.add(prepare.open_prepared(DOWNLOADED, place).fingerprint)
-    assert len(prints) == 5
+    assert len(prints) == 6
 
 
 def test_what_is_not_there_is_told_with_the_remedy(tmp_path):
-    with pytest.raises(DataMissing, match=r"(?s)toy is not at .*toy.*list\.txt.*From nowhere.*--data.*micro-") as caught:
+    with pytest.raises(
+        DataMissing, match=r"(?s)toy is not at .*toy.*list\.txt.*From nowhere.*--data.*micro-"
+    ) as caught:
         prepare.open_prepared(DOWNLOADED, tmp_path)
     assert str(tmp_path) in str(caught.value)
     (tmp_path / "toy").mkdir()
@@ -295,6 +298,7 @@ def test_a_disk_that_fills_leaves_nothing_half_written(toy, monkeypatch):
     monkeypatch.setattr(flowstore, "_write", full)
     with pytest.raises(HarnessError, match=r"No space left on device.*goes on where it stopped"):
         store_of(toy)
+    assert not list(toy.store.rglob(".*.half")), "room is taken by what nobody will finish"
     monkeypatch.setattr(flowstore, "_write", really)
     store = store_of(toy)
     assert len(contents(store.folder)) == 5, "four videos and the key"
