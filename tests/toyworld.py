@@ -6,8 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from harness.synth.catalogue import WORLDS, ClipSpec, StillSpec
-from harness.synth.scene import frames_of, still_of
-from harness.video.encode import write_still, write_video
 
 ACTIONS = ("open", "close", "approach", "recede")
 SOURCE_SIZES = {"train": 16, "test": 10}
@@ -49,6 +47,9 @@ def render_target(root: Path, progress: Progress = None) -> None:
 
 def render_stills(root: Path, progress: Progress = None) -> None:
     """ImageNet's layout."""
+    from harness.synth.scene import still_of
+    from harness.video.encode import write_still
+
     for subset, numbers in {"train": range(16), "val": range(100, 108)}.items():
         for what in STILLS:
             for number in numbers:
@@ -58,5 +59,9 @@ def render_stills(root: Path, progress: Progress = None) -> None:
 
 
 def _video(path: Path, spec: ClipSpec) -> None:
+    # Imported here: cards, which name these functions, must load without OpenCV.
+    from harness.synth.scene import frames_of
+    from harness.video.encode import write_video
+
     path.parent.mkdir(parents=True, exist_ok=True)
     write_video(path, frames_of(spec), codec="h264" if path.suffix == ".mp4" else "mpeg4")
