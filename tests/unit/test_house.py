@@ -24,8 +24,6 @@ DISTRIBUTION = {
     "sklearn": "scikit-learn",
     "PIL": "pillow",
     "yaml": "pyyaml",
-    "pynvml": "nvidia-ml-py",
-    "statsmodels": "statsmodels",
 }
 """Import name -> distribution, where they differ."""
 
@@ -77,10 +75,7 @@ def imported(node: ast.AST) -> list[str]:
 
 
 def undeclared(root: Path) -> list[str]:
-    extras = PROJECT["project"]["optional-dependencies"]
-    allowed = declared(PROJECT["project"]["dependencies"]) | declared(
-        [*extras["gpu"], *extras["torchcodec"], *extras["tf"]]
-    )
+    allowed = declared(PROJECT["project"]["dependencies"])
     return [f"{where} imports {name}" for name, where in third_party(root).items() if name not in allowed]
 
 
