@@ -88,14 +88,17 @@ def test_all_right_counts_a_group_as_one_video() -> None:
     assert (one.low, one.high) == (0.0, 1.0)
 
 
-def test_the_deviation_agrees_with_the_cluster_robust_one() -> None:
-    right, groups = answers(3, groups=90, size=6, alike=0.3)
-    told = stats.group_bootstrap(right, groups)
+@pytest.mark.parametrize("groups, near", [(90, 0.06), (8, 0.02)])
+def test_the_interval_is_wilsons_at_the_cluster_robust_deviation(groups: int, near: float) -> None:
+    """With few groups the factor G / (G - 1) on the bootstrap's variance shows: without it this is 3.5% narrower."""
+    right, names = answers(3, groups=groups, size=30, alike=0.2)
     share = right.mean()
-    residuals = np.add.reduceat(right - share, np.arange(0, len(right), 6))
-    robust = math.sqrt((residuals**2).sum() * 90 / 89) / len(right)
-    half = scipy_stats.t.ppf(0.975, 89) * robust
-    assert (told.high - told.low) / 2 == pytest.approx(half, rel=0.06)
+    residuals = np.add.reduceat(right - share, np.arange(0, len(right), 30))
+    variance = (residuals**2).sum() / len(right) ** 2 * groups / (groups - 1)
+    independent, t = share * (1 - share) / variance, scipy_stats.t.ppf(0.975, groups - 1)
+    half = t / (1 + t**2 / independent) * math.sqrt(variance + (t / (2 * independent)) ** 2)
+    told = stats.group_bootstrap(right, names, resamples=40_000)
+    assert (told.high - told.low) / 2 == pytest.approx(half, rel=near)
 
 
 def test_the_same_answers_give_the_same_interval_again() -> None:
