@@ -1,0 +1,260 @@
+"""What every architecture must keep, whoever wrote it: run on all that are found, a plug-in of the tests included.
+
+pytest tests/contract/test_baselines.py --plugins FOLDER         on yours as well
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+import subprocess
+import sys
+from dataclasses import fields, replace
+from pathlib import Path
+from unittest.mock import patch
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from harness import discover
+from harness.contract import CHANNELS, MODALITIES, STREAMS, Baseline, BuildSpec, Clip, streams_of
+from harness.errors import HarnessError
+from harness.scales.micro import SCALE as MICRO
+from harness.scales.paper import SCALE as PAPER
+
+PLUGINS = Path(__file__).parent / "plugins"
+TINY = replace(MICRO, width=0.03)
+CLASSES = 4
+NORM = nn.modules.batchnorm._BatchNorm
+
+
+def found() -> dict[str, Baseline]:
+    folders = [os.environ.get(discover.PLUGINS_ENV, ""), str(PLUGINS)]
+    with patch.dict(os.environ, {discover.PLUGINS_ENV: os.pathsep.join(filter(None, folders))}):
+        return discover.all("baseline")
+
+
+BASELINES = found()
+BUILDS = [
+    pytest.param(baseline, streams_of(modality), id=f"{name}-{modality}")
+    for name, baseline in BASELINES.items()
+    for modality in baseline.modalities
+    if baseline.combine == "joint" or "+" not in modality
+]
+every_build = pytest.mark.parametrize("baseline,streams", BUILDS)
+every_baseline = pytest.mark.parametrize("baseline", [pytest.param(b, id=name) for name, b in BASELINES.items()])
+
+
+def build(baseline: Baseline, streams, *, classes=CLASSES, scale=TINY, seed=0) -> nn.Module:
+    torch.manual_seed(seed)
+    return baseline.build(BuildSpec(tuple(streams), classes, scale))
+
+
+def clips(streams, clip: Clip, *, number: int, seed: int = 1, device: str = "cpu"):
+    torch.manual_seed(seed)
+    sizes = {s: (number, CHANNELS[s], clip.frames(s), clip.side_px, clip.side_px) for s in streams}
+    return {
+        s: torch.empty(size, device="meta") if device == "meta" else torch.rand(size) * 2 - 1
+        for s, size in sizes.items()
+    }
+
+
+def head_names(network: nn.Module) -> set[str]:
+    return {name for name, _ in network.named_parameters() if name.startswith("head.")}
+
+
+def reduced(baseline: Baseline, logits: torch.Tensor) -> torch.Tensor:
+    return logits[:, -1] if baseline.reduce == "last" else logits.mean(1)
+
+
+def loss_of(baseline: Baseline, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    if baseline.loss == "every":
+        return F.cross_entropy(logits.flatten(0, 1), labels.repeat_interleave(logits.shape[1]))
+    return F.cross_entropy(reduced(baseline, logits), labels)
+
+
+# ------------------------------------------------------------------------------------------------ cards
+
+
+def test_the_suite_sees_the_papers_five_and_the_plug_in():
+    assert {"convnet-lstm", "c3d", "two-stream", "fused-3d", "i3d", "first-last"} <= BASELINES.keys()
+    assert len(BUILDS) >= 12
+
+
+@every_baseline
+def test_the_card_is_consistent(baseline):
+    assert baseline.modalities and set(baseline.modalities) <= set(MODALITIES)
+    assert baseline.inits and set(baseline.inits) <= {"imagenet", "scratch"}
+    assert (baseline.build_image is not None) == ("imagenet" in baseline.inits) == (baseline.bootstrap is not None)
+    assert bool(baseline.image_name) == ("imagenet" in baseline.inits)
+    assert baseline.train_clip.keys() == baseline.test_clip.keys() and baseline.train_clip
+    for clip in (*baseline.train_clip.values(), *baseline.test_clip.values()):
+        assert clip.window > 0 and clip.side_px > 0 and clip.count > 0 and set(clip.strides) <= set(STREAMS)
+        assert not (clip.dense and clip.count > 1)
+    assert baseline.title and baseline.paper and baseline.version >= 1
+    assert all(question and answer for question, answer in baseline.choices.items())
+    assert baseline.learning_rate.keys() <= {*PAPER.stages, *MICRO.stages}
+
+
+def test_cards_are_read_without_torch():
+    names = [name.replace("-", "_") for name in BASELINES if name != "first-last"]
+    program = (
+        f"import sys\nfor n in {names!r}: __import__('baselines.' + n)\nassert 'torch' not in sys.modules, 'torch'"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=Path(__file__).parents[2])
+
+
+def test_a_card_holds_values_only():
+    assert all(field.default is not None or field.name in ("build_image", "bootstrap") for field in fields(Baseline))
+
+
+# ------------------------------------------------------------------------------------------------ the three questions
+
+
+@every_build
+def test_features_head_and_forward(baseline, streams):
+    network = build(baseline, streams).eval()
+    for clip in (baseline.train_clip["micro"], baseline.test_clip["micro"]):
+        one = clips(streams, clip, number=2)
+        with torch.no_grad():
+            features = network.features(one)
+            assert features.dim() == 3 and len(features) == 2 and features.dtype == torch.float32
+            logits = network(one)
+            assert logits.shape == (*features.shape[:2], CLASSES)
+            torch.testing.assert_close(network.head(features), logits)
+
+
+@every_build
+def test_the_papers_clips_fit_the_papers_network(baseline, streams):
+    with torch.device("meta"):
+        network = baseline.build(BuildSpec(streams, 51, PAPER))
+    for clip in (baseline.train_clip["paper"], baseline.test_clip["paper"]):
+        logits = network(clips(streams, clip, number=2, device="meta"))
+        assert logits.dim() == 3 and logits.shape[::2] == (2, 51)
+
+
+@every_build
+def test_a_new_head_changes_the_head_alone(baseline, streams):
+    network = build(baseline, streams)
+    before = copy.deepcopy(network.state_dict())
+    assert head_names(network)
+    network.new_head(CLASSES + 3)
+    after = network.state_dict()
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[name], after[name]) for name in before if not name.startswith("head."))
+    assert network.eval()(clips(streams, baseline.train_clip["micro"], number=2)).shape[-1] == CLASSES + 3
+
+
+@every_build
+def test_every_trainable_parameter_gets_a_gradient(baseline, streams):
+    network = build(baseline, streams).train()
+    one = clips(streams, baseline.train_clip["micro"], number=4)
+    loss_of(baseline, network(one), torch.tensor([0, 1, 2, 3])).backward()
+    idle = [name for name, p in network.named_parameters() if p.requires_grad and (p.grad is None or not p.grad.any())]
+    assert not idle
+    assert all(torch.isfinite(p.grad).all() for p in network.parameters() if p.requires_grad)
+
+
+@every_build
+def test_eval_mode_scores_each_clip_by_itself_and_moves_nothing(baseline, streams):
+    network = build(baseline, streams)
+    network.train()(clips(streams, baseline.train_clip["micro"], number=4))
+    before = copy.deepcopy(network.eval().state_dict())
+    batch = clips(streams, baseline.test_clip["micro"], number=3, seed=2)
+    with torch.no_grad():
+        together = network(batch)
+        alone = torch.cat([network({s: x[i : i + 1] for s, x in batch.items()}) for i in range(3)])
+        order = torch.tensor([2, 0, 1])
+        shuffled = network({s: x[order] for s, x in batch.items()})
+    torch.testing.assert_close(together, alone, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(together[order], shuffled, atol=1e-4, rtol=1e-4)
+    assert all(torch.equal(before[name], tensor) for name, tensor in network.state_dict().items())
+
+
+@every_build
+def test_accumulating_two_by_four_is_eight_at_once(baseline, streams):
+    """With batch-norm statistics held still, which a batch's size would change; float64."""
+    network = build(baseline, streams).double()
+    batch = {s: x.double() for s, x in clips(streams, baseline.train_clip["micro"], number=8).items()}
+    network.train()(batch)
+    network.eval()
+    labels = torch.arange(8) % CLASSES
+
+    def gradients(parts):
+        network.zero_grad()
+        for part in parts:
+            share = {s: x[part] for s, x in batch.items()}
+            (loss_of(baseline, network(share), labels[part]) * len(labels[part]) / 8).backward()
+        return {name: p.grad.clone() for name, p in network.named_parameters()}
+
+    whole, halves = gradients([slice(0, 8)]), gradients([slice(0, 4), slice(4, 8)])
+    for name, gradient in whole.items():
+        torch.testing.assert_close(halves[name], gradient, atol=1e-10, rtol=1e-8, msg=name)
+
+
+@every_build
+def test_the_state_survives_a_file(baseline, streams, tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    network, other = build(baseline, streams), build(baseline, streams, seed=9)
+    network.train()(clips(streams, baseline.train_clip["micro"], number=4))
+    save_file({name: t.contiguous() for name, t in network.state_dict().items()}, tmp_path / "w.safetensors")
+    other.load_state_dict(load_file(tmp_path / "w.safetensors"))
+    one = clips(streams, baseline.test_clip["micro"], number=2)
+    with torch.no_grad():
+        assert torch.equal(network.eval()(one), other.eval()(one))
+
+
+@every_build
+def test_the_same_seed_gives_the_same_network(baseline, streams):
+    first, second, third = (build(baseline, streams, seed=seed).state_dict() for seed in (0, 0, 1))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert any(not torch.equal(first[name], third[name]) for name in first)
+
+
+# ------------------------------------------------------------------------------------------------ images
+
+BOOTSTRAPPED = [parameter for parameter in BUILDS if "imagenet" in parameter.values[0].inits]
+
+
+@pytest.mark.parametrize("baseline,streams", BOOTSTRAPPED)
+def test_bootstrapping_fills_the_trunks_from_the_image_network_strictly(baseline, streams):
+    spec = BuildSpec(streams, CLASSES, TINY)
+    torch.manual_seed(3)
+    image = baseline.build_image(BuildSpec(("rgb",), 9, TINY))
+    picture = {"rgb": torch.rand(2, 3, 1, 48, 48)}
+    assert image.train()(picture).shape == (2, 1, 9)
+    network, untouched = build(baseline, streams), build(baseline, streams)
+    state = image.state_dict()
+    baseline.bootstrap(network, state, spec)
+    means = {name.rsplit(".", 1)[0] for name in state if name.endswith("running_mean")}
+    filled = network.state_dict()
+    for name in means:
+        copies = [ours for ours in filled if ours.endswith(f"{name.removeprefix('trunk.')}.running_mean")]
+        assert len(copies) == len(streams), name
+        assert all(torch.equal(filled[ours], state[f"{name}.running_mean"]) for ours in copies)
+    same = [
+        n
+        for n, p in network.named_parameters()
+        if torch.equal(p, untouched.get_parameter(n)) and n.endswith("conv.weight")
+    ]
+    assert not same, "a convolution was left at its random start"
+    assert all(
+        torch.equal(p, untouched.get_parameter(n)) for n, p in network.named_parameters() if n.startswith("head.")
+    )
+    lacking = {name: tensor for name, tensor in state.items() if "mixed4d" not in name}
+    with pytest.raises(HarnessError, match="mixed4d"):
+        baseline.bootstrap(network, lacking, spec)
+
+
+@pytest.mark.parametrize("baseline,streams", BOOTSTRAPPED)
+def test_a_timm_backbone_takes_the_place_of_inception(baseline, streams):
+    spec = BuildSpec(streams, CLASSES, TINY, backbone="timm/resnet10t")
+    network, image = baseline.build(spec), baseline.build_image(replace(spec, streams=("rgb",)))
+    baseline.bootstrap(network, image.state_dict(), spec)
+    one = clips(streams, baseline.train_clip["micro"], number=2)
+    loss = loss_of(baseline, network.train()(one), torch.tensor([0, 1]))
+    loss.backward()
+    assert all(p.grad is not None for p in network.parameters())
