@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from harness import discover, environment
+from harness import discover, environment, published
 from harness.contract import Baseline, Clip, Dataset, Protocol, Scale, Schedule, streams_of
 from harness.errors import HarnessError
 from harness.places import Places
@@ -58,7 +58,7 @@ def datasets_of(cells: Iterable[Cell]) -> list[Dataset]:
     for cell in cells:
         names = [cell.dataset] + ([cell.source] if cell.source and not cell.source.startswith(PUBLISHED) else [])
         datasets = [discover.load("dataset", name) for name in names]
-        if cell.init == "imagenet":
+        if cell.init == "imagenet" and "stills" in discover.load("scale", cell.scale).stages:
             datasets += [discover.load("dataset", d.image_source) for d in datasets if d.image_source]
         found.update({dataset.name: dataset for dataset in datasets})
     return list(found.values())
@@ -84,6 +84,11 @@ class _Training:
     @property
     def stage(self) -> str:
         return stage_of(self.protocol, self.dataset)
+
+    @property
+    def trains_stills(self) -> bool:
+        """Whether `--init imagenet` is a job at this scale, and not published weights."""
+        return "stills" in self.scale.stages
 
     @property
     def title(self) -> str:
@@ -136,15 +141,19 @@ class Planner:
     def training(self, training: _Training) -> str:
         if training.protocol.moves == "head":
             return self.add(self.head(training, self.add(self.features(training))))
-        spec = self.common(training) | {
-            "split": training.split,
-            "subset": training.subset,
-            "init": training.init,
-            "protocol": _protocol_key(training.protocol),
-            "stage": training.stage,
-            "schedule": _schedule(training),
-            "seed": training.seed,
-        }
+        spec = (
+            self.common(training)
+            | self.published(training)
+            | {
+                "split": training.split,
+                "subset": training.subset,
+                "init": training.init,
+                "protocol": _protocol_key(training.protocol),
+                "stage": training.stage,
+                "schedule": _schedule(training),
+                "seed": training.seed,
+            }
+        )
         return self.add(
             Job(
                 kind="train",
@@ -158,7 +167,8 @@ class Planner:
 
     def features(self, training: _Training) -> Job:
         """Every view of every video of the data set, forwarded once: serves all splits, seeds and heads."""
-        spec = self.common(training) | {"train_views": training.protocol.train_views, "seed": 0}
+        spec = self.common(training) | self.published(training)
+        spec |= {"train_views": training.protocol.train_views, "seed": 0}
         words = [training.baseline.name, "+".join(training.streams), training.dataset.name, "features", training.init]
         return Job(
             kind="features",
@@ -192,12 +202,29 @@ class Planner:
         """Role -> id of the job it waits for: the one whose weights it starts from, and the flow of its videos."""
         found = {}
         if training.protocol.weights_from == "source":
-            found["source"] = self.training(_source_training(training))
-        elif training.init == "imagenet":
+            if not training.source.startswith(PUBLISHED):
+                found["source"] = self.training(_source_training(training))
+        elif training.init == "imagenet" and training.trains_stills:
             found["image"] = self.add(self.stills(training))
         if "flow" in training.streams:
             found["flow"] = self.add(self.flow(training, split=split))
         return found
+
+    def published(self, training: _Training) -> dict[str, Any]:
+        """Published weights that the training starts from, by name and hash: {} where it starts from a job, or scratch.
+
+        Raises HarnessError if they are not imported here: there is no silent fallback.
+        """
+        if training.protocol.weights_from == "source":
+            if not training.source.startswith(PUBLISHED):
+                return {}
+            name = training.source.removeprefix(PUBLISHED)
+            (stream,) = training.streams
+            return {"published": published.key(published.stream_weights(training.baseline, name, stream), self.where)}
+        if training.init == "imagenet" and not training.trains_stills:
+            weights = published.image_weights(training.baseline, training.backbone)
+            return {"published": published.key(weights, self.where)}
+        return {}
 
     def flow(self, training: _Training, *, split: int | None) -> Job:
         """Optical flow of a split's videos (of all, if None), shared by all networks that read it."""
@@ -219,9 +246,8 @@ class Planner:
         """The 2D network that `--init imagenet` inflates, shared by all baselines that start from it."""
         if training.dataset.image_source is None:
             raise HarnessError(
-                f"{training.title}: --init imagenet at paper scale starts from published ImageNet weights, which are not "
-                "imported here; `harness weights list` names them and `harness weights fetch NAME` brings them, or pass "
-                "--init scratch"
+                f"{training.dataset.name} names no stills to train on at scale {training.scale.name}, and published ImageNet "
+                "weights have the paper's sizes; pass --init scratch"
             )
         images: Dataset = discover.load("dataset", training.dataset.image_source)
         spec = {
@@ -278,12 +304,6 @@ class Planner:
 
 def _source_training(training: _Training) -> _Training:
     """What a transfer starts from: the same network trained on the source, once, with seed 0, for every split and seed."""
-    if training.source.startswith(PUBLISHED):
-        name = training.source.removeprefix(PUBLISHED)
-        raise HarnessError(
-            f"published weights '{name}' are not imported here; `harness weights fetch {name}` brings them, and "
-            "`harness weights import` takes a file you have"
-        )
     dataset: Dataset = discover.load("dataset", training.source)
     return dataclasses.replace(
         training,

@@ -9,7 +9,7 @@ import resource
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from harness import adapt, environment, evaluate, leaks
+from harness import adapt, environment, evaluate, leaks, published
 from harness.contract import Clip, Listing, Schedule, Video
 from harness.features import Features, feature_steps, feature_views, read_features, stack, write_features
 from harness.holdout import hold_out
@@ -39,6 +39,8 @@ from harness.work import (
     place,
     stored_flow,
 )
+
+State = Mapping[str, Tensor]
 
 
 @dataclass
@@ -108,11 +110,32 @@ def start(work: Work, num_classes: int) -> nn.Module:
     """The network with the weights that the plan says it starts from."""
     spec = work.build_spec(num_classes)
     network = work.baseline.build(spec)
-    if "source" in work.job.upstream:
-        adapt.load_source(network, adapt.read_weights(work.upstream("source").path(WEIGHTS)), num_classes)
-    if "image" in work.job.upstream:
-        adapt.load_image(network, adapt.read_weights(work.upstream("image").path(WEIGHTS)), work.baseline, spec)
+    source, image = starting_weights(work)
+    if source is not None:
+        adapt.load_source(network, source, num_classes)
+    if image is not None:
+        adapt.load_image(network, image, work.baseline, spec)
     return network
+
+
+def starting_weights(work: Work) -> tuple[State | None, State | None]:
+    """(state of the same network trained elsewhere, state of the 2D network), of upstream jobs or as published."""
+    states = {
+        role: adapt.read_weights(work.upstream(role).path(WEIGHTS))
+        for role in ("source", "image")
+        if role in work.job.upstream
+    }
+    if "published" in work.spec:
+        from baselines.parts.weights import load_imported
+
+        key, where = work.spec["published"], work.house.places
+        if key["stream"] == "image":
+            weights = published.image_weights(work.baseline, work.spec["backbone"])
+            states["image"], _ = load_imported(weights, published.folder(where))
+        else:
+            weights = published.stream_weights(work.baseline, key["name"], key["stream"])
+            states["source"], _ = load_imported(weights, published.folder(where))
+    return states.get("source"), states.get("image")
 
 
 def train_and_score(work: Work, data: Data, network: nn.Module, *, subset: str, clips: tuple[Clip, Clip]) -> Outcome:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from types import MappingProxyType
 
 from harness.contract import Weights
@@ -130,3 +131,8 @@ def timm_weights(backbone: str) -> Weights:
         licence=config.license or "see the model's page",
         preprocessing=f"mean {config.mean}, deviation {config.std} in timm's [0, 1]; here pictures are in [-1, 1]",
     )
+
+
+def imported_path(weights: Weights, folder: Path) -> Path:
+    """Where imported weights lie: one file a name and stream."""
+    return folder / f"{weights.name.replace('/', '--')}.{weights.stream}.safetensors"

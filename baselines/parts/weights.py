@@ -19,6 +19,7 @@ from torch import Tensor
 
 from baselines.parts.fetch import file_hash
 from baselines.parts.layouts import LAYOUTS, Layout, timm
+from baselines.parts.published import imported_path
 from baselines.parts.tf_checkpoint import read_checkpoint
 from harness.contract import Weights
 from harness.errors import HarnessError, unknown
@@ -225,11 +226,6 @@ def _supply(name: str, target: Mapping[str, Tensor], layout: Layout) -> Tensor |
 
 
 # ------------------------------------------------------------------------------------------------ keeping
-
-
-def imported_path(weights: Weights, folder: Path) -> Path:
-    """Where imported weights lie: one file a name and stream."""
-    return folder / f"{weights.name.replace('/', '--')}.{weights.stream}.safetensors"
 
 
 def import_weights(
