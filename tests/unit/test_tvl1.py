@@ -1,0 +1,253 @@
+"""Our own TV-L1: held against OpenCV's, against known motions, and against its own arithmetic done plainly."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from harness.contract import FlowMethod
+from harness.errors import HarnessError, UnknownName
+from harness.video import decode, flow, tvl1
+
+OWN = FlowMethod("tvl1-own", 20.0, 48)
+CLIPS = ("demo.mp4", "test.avi", "v_CricketShot_g04_c01_rgb.gif")
+MEAN_PX, P95_PX, SHARE_OVER_1PX = 0.1, 0.3, 0.01
+"""How far from OpenCV's default the flow of real clips may be."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    cv2 = pytest.importorskip("cv2")
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    yield
+    cv2.setNumThreads(before)
+
+
+def texture(height: int = 60, width: int = 80, *, seed: int = 0) -> np.ndarray:
+    """uint8 (height + 32, width + 32): smooth noise with a margin of 16 px to move in."""
+    import cv2
+
+    noise = np.random.default_rng(seed).uniform(size=(height + 32, width + 32)).astype(np.float32)
+    smooth = cv2.GaussianBlur(noise, (0, 0), 2.0)
+    return cv2.normalize(smooth, None, 10, 245, cv2.NORM_MINMAX).astype(np.uint8)
+
+
+def moved(picture: np.ndarray, *, x_px: float = 0, y_px: float = 0, degrees: float = 0) -> np.ndarray:
+    """`picture` turned about its centre, then shifted right and down."""
+    import cv2
+
+    height, width = picture.shape
+    matrix = cv2.getRotationMatrix2D((width / 2, height / 2), degrees, 1.0)
+    matrix[:, 2] += (x_px, y_px)
+    return cv2.warpAffine(picture, matrix, (width, height), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101)
+
+
+def cut(picture: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(picture[16:-16, 16:-16])
+
+
+def own(grey: np.ndarray, after: np.ndarray, **params: float) -> np.ndarray:
+    return tvl1.function(params)(grey, after)
+
+
+def opencv(grey: np.ndarray, after: np.ndarray) -> np.ndarray:
+    import cv2
+
+    return cv2.optflow.createOptFlow_DualTVL1().calc(grey, after, None)
+
+
+def distance(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    return np.linalg.norm(one - other, axis=-1)
+
+
+# ------------------------------------------------------------------------------------------------ known motions
+
+
+@pytest.mark.parametrize("x_px, y_px", [(1, 0), (0, 1), (-2, 1), (0.5, -0.25), (3, 2)])
+def test_a_known_shift_is_found(x_px, y_px):
+    picture = texture()
+    found = own(cut(picture), cut(moved(picture, x_px=x_px, y_px=y_px)))
+    assert found.shape == (60, 80, 2) and found.dtype == np.float32
+    assert distance(found, np.array([x_px, y_px], np.float32))[6:-6, 6:-6].mean() < 0.1
+
+
+def test_a_turn_is_found():
+    picture = texture()
+    found = own(cut(picture), cut(moved(picture, degrees=2)))[6:-6, 6:-6]
+    y, x = np.mgrid[6:54, 6:74].astype(np.float32)
+    # OpenCV's angle is counter-clockwise on a y axis that points down: (x, y) moves by angle x (y, -x).
+    expected = np.deg2rad(2) * np.stack([y - 30, 40 - x], -1)
+    assert distance(found, expected).mean() < 0.1
+
+
+@pytest.mark.parametrize("grey", [0, 90, 255])
+def test_a_picture_without_texture_has_no_motion(grey):
+    blank = np.full((40, 56), grey, np.uint8)
+    assert (own(blank, blank) == 0).all()
+
+
+def test_a_still_picture_has_no_motion():
+    picture = cut(texture())
+    assert np.abs(own(picture, picture)).max() < 1e-3
+
+
+@pytest.mark.parametrize("height, width", [(16, 16), (17, 90), (61, 33), (5, 7)])
+def test_any_size_is_taken(height, width):
+    picture = texture(height, width)
+    found = own(cut(picture), cut(moved(picture, x_px=1)))
+    assert found.shape == (height, width, 2) and np.isfinite(found).all()
+
+
+# ------------------------------------------------------------------------------------------------ against OpenCV
+
+
+@pytest.mark.parametrize("motion", [{"x_px": 1.5, "y_px": -0.5}, {"degrees": 3}, {"x_px": 4}], ids=str)
+def test_it_is_opencvs_flow_on_synthetic_motion(motion):
+    picture = texture(seed=3)
+    pair = cut(picture), cut(moved(picture, **motion))
+    away = distance(own(*pair), opencv(*pair))
+    assert away.mean() < 0.1 and np.percentile(away, 95) < 0.3
+    assert away[5:-5, 5:-5].mean() < 0.03
+
+
+OPENCVS = {"nscales": 5, "scale_step": 0.8, "outer": 10, "check_every": 1}
+"""OpenCV's defaults."""
+
+
+def test_with_opencvs_parameters_it_is_opencvs_arithmetic():
+    """A shift by whole pixels: nothing is ambiguous, so nothing but rounding differs."""
+    picture = texture(seed=3)
+    pair = cut(picture), cut(moved(picture, x_px=4))
+    assert distance(own(*pair, **OPENCVS), opencv(*pair)).max() < 0.01
+
+
+@pytest.mark.parametrize("motion", [{"x_px": 1.5, "y_px": -0.5}, {"degrees": 3}], ids=str)
+def test_with_opencvs_parameters_only_pixels_that_leave_the_picture_differ(motion):
+    picture = texture(seed=3)
+    pair = cut(picture), cut(moved(picture, **motion))
+    away = distance(own(*pair, **OPENCVS), opencv(*pair))
+    assert away[5:-5, 5:-5].mean() < 0.01 and away.mean() < 0.03
+
+
+@pytest.fixture(scope="module")
+def real_pairs(test_data) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Two pairs of each real clip at a short side of 96 px."""
+    import cv2
+
+    pairs = []
+    for name in CLIPS:
+        clip = decode.iter_video(test_data / "videos" / name, fps=25.0, short_side_px=96)
+        greys = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in clip]
+        both = list(pairwise(greys))
+        pairs += [both[len(both) // 4], both[len(both) // 2]]
+    return pairs
+
+
+def test_it_is_opencvs_flow_on_real_clips(real_pairs):
+    assert len(real_pairs) == 2 * len(CLIPS)
+    expected = [opencv(*pair) for pair in real_pairs]
+    away = np.concatenate([distance(own(*pair), there).ravel() for pair, there in zip(real_pairs, expected)])
+    assert away.mean() <= MEAN_PX and np.percentile(away, 95) <= P95_PX and (away > 1).mean() <= SHARE_OVER_1PX
+    assert np.mean([np.abs(there).mean() for there in expected]) > 0.2, "clips that move too little to tell"
+
+    exact = [distance(own(*pair, **OPENCVS), there).mean() for pair, there in zip(real_pairs, expected)]
+    assert max(exact) < 0.03
+
+
+# ------------------------------------------------------------------------------------------------ its arithmetic
+
+
+def plain_iterations(data: np.ndarray, shape: tuple[int, int], count: int, limit: float, theta: float, step: float):
+    """What `iterate` computes, written as the paper does, float64 -> flow (2, H, W), last sum of squared changes."""
+    gx, gy, residual, inverse = data
+    flow, p, change = np.zeros((2, *shape)), np.zeros((2, 2, *shape)), 0.0
+    for _ in range(count):
+        move = -np.clip((residual + gx * flow[0] + gy * flow[1]) * inverse, -limit, limit)
+        divergence = p[:, 0] - np.pad(p[:, 0], ((0, 0), (0, 0), (1, 0)))[:, :, :-1]
+        divergence += p[:, 1] - np.pad(p[:, 1], ((0, 0), (1, 0), (0, 0)))[:, :-1]
+        steps = move * np.stack([gx, gy]) + theta * divergence
+        flow, change = flow + steps, (steps**2).sum()
+        dx = np.pad(np.diff(flow, axis=2), ((0, 0), (0, 0), (0, 1)))
+        dy = np.pad(np.diff(flow, axis=1), ((0, 0), (0, 1), (0, 0)))
+        p = (p + step * np.stack([dx, dy], 1)) / (1 + step * np.hypot(dx, dy))[:, None]
+    return flow, change
+
+
+@pytest.mark.parametrize("shape, count", [((40, 70), 7), ((7, 300), 3), ((90, 17), 10), ((1, 20), 4), ((3, 1500), 2)])
+def test_the_wave_of_rows_computes_plain_iterations(shape, count):
+    height, width = shape
+    data = np.random.default_rng(1).normal(0, 5, (4, *shape))
+    data[3] = 1 / (data[0] ** 2 + data[1] ** 2)
+    expected, expected_change = plain_iterations(data, shape, count, 0.045, 0.3, 0.8)
+
+    padded = np.pad(data, ((0, 0), (1, 1), (0, 1))).astype(np.float32).reshape(4, -1)
+    flow = np.zeros((2, padded.shape[1]), np.float32)
+    dual = np.zeros((4, padded.shape[1]), np.float32)
+    numbers = (np.float32(0.045), np.float32(0.3), np.float32(0.8))
+    change = tvl1._kernels().iterate(*padded, *flow, *dual, shape, count, *numbers)
+    inside = flow.reshape(2, height + 2, width + 1)[:, 1:-1, :-1]
+    assert np.abs(inside - expected).max() < 1e-4
+    assert change == pytest.approx(expected_change, rel=1e-3)
+
+
+def test_two_threads_and_two_calls_give_the_same_bits():
+    picture = texture(seed=5)
+    pairs = [(cut(picture), cut(moved(picture, x_px=x))) for x in (0.5, 1, 1.5, 2)]
+    between = tvl1.function({})
+    alone = [between(*pair) for pair in pairs]
+    with ThreadPoolExecutor(2) as threads:
+        together = list(threads.map(lambda pair: between(*pair), pairs * 2))
+    assert all((one == other).all() for one, other in zip(alone * 2, together))
+
+
+# ------------------------------------------------------------------------------------------------ as a flow method
+
+
+def test_the_store_reaches_it_by_name():
+    picture = texture()
+    frames = np.stack([cut(picture), cut(moved(picture, x_px=1)), cut(moved(picture, x_px=2))])
+    flows = flow.compute(np.repeat(frames[..., None], 3, axis=-1), OWN)
+    assert (flows[0] == own(frames[0], frames[1])).all() and (flows[2] == flows[1]).all()
+
+
+def test_its_key_says_what_computed_it():
+    key = flow.method_key(OWN)
+    assert key["library"] == tvl1.library()
+    assert f"own {tvl1.VERSION}" in key["library"] and "numba" in key["library"] and "opencv" in key["library"]
+    assert key != flow.method_key(FlowMethod("tvl1", 20.0, 48))
+
+
+def test_parameters_reach_it_and_unknown_ones_are_named():
+    picture = texture()
+    pair = cut(picture), cut(moved(picture, x_px=2))
+    assert np.abs(own(*pair) - own(*pair, **{"lambda": 0.05})).max() > 1e-3
+    with pytest.raises(UnknownName, match=r"parameter of flow method 'tvl1-own' 'warp'.*did you mean 'warps'"):
+        flow.method_key(FlowMethod("tvl1-own", 20.0, 48, params={"warp": 1}))
+
+
+@pytest.mark.parametrize(
+    "params",
+    [{"warps": 0}, {"inner": 0}, {"nscales": 0}, {"check_every": 0}, {"median": 4}, {"scale_step": 1}, {"theta": 0}],
+    ids=str,
+)
+def test_parameters_that_make_no_sense_are_refused(params):
+    with pytest.raises(HarnessError, match=f"{next(iter(params))} .*'tvl1-own'"):
+        tvl1.function(params)
+
+
+def test_without_numba_the_remedy_is_named():
+    code = (
+        "import sys; sys.modules['numba'] = None\n"
+        "from harness.errors import HarnessError\n"
+        "from harness.video import flow, tvl1\n"
+        "try:\n    tvl1.function({})\n"
+        "except HarnessError as error:\n    print(error)\n"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert "pip install numba" in said and "'tvl1'" in said
