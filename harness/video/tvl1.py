@@ -111,8 +111,7 @@ def _solve_level(here: np.ndarray, there: np.ndarray, start: np.ndarray, setting
 
     kernels = _kernels()
     height, width = here.shape
-    # Four channels where three would do: OpenCV's remap is quicker with them.
-    channels, warped = np.zeros((height, width, 4), np.float32), np.empty((height, width, 4), np.float32)
+    channels, warped = np.empty((2, height, width, 3), np.float32)
     map_x, map_y = np.empty((2, height, width), np.float32)
     kernels.with_gradients(there, channels)
     # Flow (2), data term (4), dual variables (4), each with a row above, a row below and the seam at the right.

@@ -21,7 +21,7 @@ _BLOCK_PX = 1200
 
 @_compiled
 def with_gradients(picture, channels):
-    """(H, W) -> fills channels (H, W, 4): the picture, its central differences along x and y, nothing."""
+    """(H, W) -> fills channels (H, W, 3): the picture, its central differences along x and y."""
     height, width = picture.shape
     half = np.float32(0.5)
     for y in range(height):
