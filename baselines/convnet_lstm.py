@@ -46,7 +46,7 @@ def bootstrap(network: Any, image_state: Mapping[str, Any], spec: BuildSpec) -> 
 
 
 BASELINE = Baseline(
-    name="convnet_lstm",
+    name="convnet-lstm",
     title="ConvNet+LSTM",
     modalities=("rgb",),
     combine="late",

@@ -38,7 +38,7 @@ def bootstrap(network: Any, image_state: Mapping[str, Any], spec: BuildSpec) -> 
 
 
 BASELINE = Baseline(
-    name="fused_3d",
+    name="fused-3d",
     title="3D-Fused",
     modalities=("rgb+flow", "rgb", "flow"),
     combine="joint",

@@ -34,7 +34,7 @@ def bootstrap(network: Any, image_state: Mapping[str, Any], spec: BuildSpec) -> 
 
 
 BASELINE = Baseline(
-    name="two_stream",
+    name="two-stream",
     title="Two-Stream",
     modalities=("rgb+flow", "rgb", "flow"),
     combine="joint",

@@ -59,7 +59,7 @@ def ready_data(cells: Sequence[Cell], where: Places, watch: Watch) -> None:
         if prepare.expected_fingerprint(dataset, where.data) is None:
             if dataset.micro:
                 writable(where.data, what="data sets", flag="--data")
-            watch.stage(f"{'render' if dataset.micro else 'index'} {dataset.name}", 1, "videos")
+            watch.stage(f"{'render' if dataset.micro else 'index'} {dataset.name}", 0, "files")
             prepare.open_prepared(dataset, where.data, progress=watch.progress)
 
 
@@ -202,7 +202,7 @@ def prepare_data(name: str, where: Places) -> None:
     dataset = discover.load("dataset", name)
     writable(where.data, what="data sets", flag="--data")
     with console.screen(jobs=0) as watch:
-        watch.stage(f"{'render' if dataset.micro else 'index'} {dataset.name}", 1, "videos")
+        watch.stage(f"{'render' if dataset.micro else 'index'} {dataset.name}", 0, "files")
         prepared = prepare.open_prepared(dataset, where.data, progress=watch.progress)
     for split in dataset.splits:
         listing = prepared.listing(split)
@@ -275,7 +275,7 @@ def fetch_weights(name: str, where: Places) -> None:
 
     writable(where.data, what="weights", flag="--data")
     with console.screen(jobs=0) as watch:
-        watch.stage(f"fetch {name}", 1, "bytes")
+        watch.stage(f"fetch {name}", 0, "bytes")
         told = published.fetch(name, where, progress=lambda done, total: watch.progress(done, total or done))
     click.echo("\n".join(told))
 

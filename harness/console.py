@@ -133,7 +133,7 @@ class LiveWatch(Watch):
         if self.task is not None:
             self.bars.remove_task(self.task)
         where = f"{self.prefix} {self.title} · " if self.title else ""
-        self.task = self.bars.add_task(f"{escape(where)}{name}", total=total, unit=unit, note="")
+        self.task = self.bars.add_task(f"{escape(where)}{name}", total=total or None, unit=unit, note="")
 
     def advance(self, count: int = 1, note: str = "") -> None:
         self.bars.update(self.task, advance=count, note=note)

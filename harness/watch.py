@@ -22,7 +22,7 @@ class Watch:
     def job_started(self, job: Job) -> None: ...
 
     def stage(self, name: str, total: int, unit: str) -> None:
-        """A stage of the current job begins: 'train' in 560 'steps'."""
+        """A stage of the current job begins: 'train' in 560 'steps'; a total of 0 is not known yet."""
 
     def advance(self, count: int = 1, note: str = "") -> None:
         """`count` more of the current stage are done; `note` is a few words such as 'loss 1.23'."""

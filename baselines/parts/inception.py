@@ -32,7 +32,18 @@ MIXED = {
 POOLS = {"2a": (3, 1), "3a": (3, 1), "4a": (3, 2), "5a": (2, 2)}
 """Max-pool -> (kernel in space, stride in time); strides in space are 2. A stride of 1 in time means a kernel of 1 there."""
 
-ENDPOINTS = ("conv1a", "pool2a", "conv2b", "conv2c", "pool3a", "mixed3b", "mixed3c", "pool4a", "mixed4b", "mixed4c")
+ENDPOINTS: tuple[str, ...] = (
+    "conv1a",
+    "pool2a",
+    "conv2b",
+    "conv2c",
+    "pool3a",
+    "mixed3b",
+    "mixed3c",
+    "pool4a",
+    "mixed4b",
+    "mixed4c",
+)
 ENDPOINTS += ("mixed4d", "mixed4e", "mixed4f", "pool5a", "mixed5b", "mixed5c")
 
 

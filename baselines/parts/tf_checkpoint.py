@@ -10,6 +10,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -17,7 +18,13 @@ from harness.errors import HarnessError
 
 MAGIC = 0xDB4775248B80FB57
 FOOTER = 48
-TYPES = {1: np.dtype("<f4"), 2: np.dtype("<f8"), 3: np.dtype("<i4"), 9: np.dtype("<i8"), 19: np.dtype("<f2")}
+TYPES: dict[int, np.dtype[Any]] = {
+    1: np.dtype("<f4"),
+    2: np.dtype("<f8"),
+    3: np.dtype("<i4"),
+    9: np.dtype("<i8"),
+    19: np.dtype("<f2"),
+}
 """Number in TensorFlow's DataType -> type of the numbers in the file."""
 
 
@@ -104,13 +111,13 @@ def _block(content: bytes, start: int, size: int) -> Iterator[tuple[bytes, bytes
 
 
 def _entry(message: bytes) -> Entry:
-    fields = dict(_fields(message))
-    dims = (dict(_fields(dim)) for number, dim in _fields(fields.get(2, b"")) if number == 2)
+    fields: dict[int, Any] = dict(_fields(message))
+    dims: Iterator[dict[int, Any]] = (dict(_fields(dim)) for number, dim in _fields(fields.get(2, b"")) if number == 2)
     shape = tuple(int(dim.get(1, 0)) for dim in dims)
     return Entry(fields.get(1, 0), shape, fields.get(3, 0), fields.get(4, 0), fields.get(5, 0))
 
 
-def _fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
+def _fields(message: bytes) -> Iterator[tuple[int, Any]]:
     """(field number, value) in order: varints as int, length-delimited as bytes, fixed ones as bytes."""
     at = 0
     while at < len(message):

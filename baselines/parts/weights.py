@@ -199,7 +199,8 @@ def fit(
     }
     missing = sorted(target.keys() - state.keys() - supplied.keys())
     report = Report(layout.name, supplied=tuple(sorted(supplied)), missing=tuple(missing))
-    return state | supplied, replace(report, **{kind: tuple(sorted(names)) for kind, names in told.items()})
+    sorted_names: dict[str, Any] = {kind: tuple(sorted(names)) for kind, names in told.items()}
+    return state | supplied, replace(report, **sorted_names)
 
 
 def _shape(tensor: Tensor, shape: torch.Size, layout: Layout) -> Tensor | None:

@@ -15,7 +15,7 @@ import numpy as np
 from harness.synth import motion, sprites
 from harness.synth.catalogue import APPEARANCE, REVERSED, WORLDS, ClipSpec, StillSpec, World
 from harness.synth.chance import sign, stream
-from harness.synth.texture import CANVAS_PX, background
+from harness.synth.texture import CANVAS_PX, background, floats
 
 FRAME_PX = (72, 96)
 """(height, width) of a video."""
@@ -190,7 +190,7 @@ def _gate(picture, looks: _Looks, wing: np.ndarray, feet, scale: float, gap: flo
 def _arm(picture: np.ndarray, looks: _Looks, feet, scale: float, bend: float, side: int, hand, view: _View) -> None:
     shoulder = feet[0] + side * sprites.SHOULDER_PX[0] * scale, feet[1] + sprites.SHOULDER_PX[1] * scale * bend
     elbow = (shoulder[0] + hand[0]) / 2 + side * 3 * scale, (shoulder[1] + hand[1]) / 2 + 5 * scale
-    points = np.float64([view.point(*shoulder), view.point(*elbow), view.point(*hand)])
+    points = floats([view.point(*shoulder), view.point(*elbow), view.point(*hand)])
     thickness = max(2, round(5 * scale * view.zoom))
     line = [np.int32(np.round(points * 16))]
     cv2.polylines(picture, line, False, looks.sleeve.tolist(), thickness, cv2.LINE_AA, 4)
@@ -209,7 +209,7 @@ def _put(picture: np.ndarray, sprite: np.ndarray, anchor, point, scale: tuple[fl
     y0, y1 = max(math.floor(top) - 1, 0), min(math.ceil(bottom) + 2, picture.shape[0])
     if x0 >= x1 or y0 >= y1:
         return
-    warped = cv2.warpAffine(sprite, _rounded(np.float64([[a, b, x - x0], [c, d, y - y0]])), (x1 - x0, y1 - y0))
+    warped = cv2.warpAffine(sprite, _rounded(floats([[a, b, x - x0], [c, d, y - y0]])), (x1 - x0, y1 - y0))
     window = picture[y0:y1, x0:x1]
     clear = cv2.cvtColor(cv2.bitwise_not(warped[..., 3]), cv2.COLOR_GRAY2RGB)
     picture[y0:y1, x0:x1] = cv2.add(cv2.multiply(window, clear, scale=1 / 255), warped[..., :3])
@@ -217,7 +217,7 @@ def _put(picture: np.ndarray, sprite: np.ndarray, anchor, point, scale: tuple[fl
 
 def _matrix(scale: float, angle_rad: float, x: float, y: float) -> np.ndarray:
     cos, sin = math.cos(angle_rad) * scale, math.sin(angle_rad) * scale
-    return _rounded(np.float64([[cos, -sin, x], [sin, cos, y]]))
+    return _rounded(floats([[cos, -sin, x], [sin, cos, y]]))
 
 
 def _rounded(matrix: np.ndarray) -> np.ndarray:

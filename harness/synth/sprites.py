@@ -7,11 +7,12 @@ Drawn three times too large and averaged down: smooth edges at any position.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import cv2
 import numpy as np
 
-from harness.synth.texture import colour, fabric
+from harness.synth.texture import colour, fabric, floats
 
 OVERSAMPLING = 3
 OBJECT_PX = 44
@@ -48,7 +49,7 @@ def _drop() -> np.ndarray:
 
 def _crescent() -> np.ndarray:
     outer, inner = np.linspace(0.25, 2 * np.pi - 0.25, 40), np.linspace(2 * np.pi - 0.6, 0.6, 40)
-    inside = _turned(np.full(40, 0.74), inner) + np.float64([0, -0.38])
+    inside = _turned(np.full(40, 0.74), inner) + floats([0, -0.38])
     return np.concatenate([_turned(np.full(40, 1.0), outer), inside])
 
 
@@ -58,11 +59,11 @@ def _circle() -> np.ndarray:
 
 OUTLINES: dict[str, Callable[[], np.ndarray]] = {
     "ball": _circle,
-    "box": lambda: np.float64([[-0.76, -0.76], [0.76, -0.76], [0.76, 0.76], [-0.76, 0.76]]),
-    "stick": lambda: np.float64([[-0.26, -1.2], [0.26, -1.2], [0.26, 1.2], [-0.26, 1.2]]),
+    "box": lambda: floats([[-0.76, -0.76], [0.76, -0.76], [0.76, 0.76], [-0.76, 0.76]]),
+    "stick": lambda: floats([[-0.26, -1.2], [0.26, -1.2], [0.26, 1.2], [-0.26, 1.2]]),
     "star": _star,
     "ring": _circle,
-    "cross": lambda: np.float64(
+    "cross": lambda: floats(
         [
             [-0.3, -1],
             [0.3, -1],
@@ -78,14 +79,14 @@ OUTLINES: dict[str, Callable[[], np.ndarray]] = {
             [-0.3, -0.3],
         ]
     ),
-    "cone": lambda: np.float64([[0, -1.08], [0.95, 0.72], [-0.95, 0.72]]),
+    "cone": lambda: floats([[0, -1.08], [0.95, 0.72], [-0.95, 0.72]]),
     "crescent": _crescent,
     "heart": _heart,
     "drop": _drop,
-    "arrow": lambda: np.float64(
+    "arrow": lambda: floats(
         [[0, -1.1], [0.85, -0.1], [0.32, -0.1], [0.32, 1.05], [-0.32, 1.05], [-0.32, -0.1], [-0.85, -0.1]]
     ),
-    "bow": lambda: np.float64(
+    "bow": lambda: floats(
         [[-1, -0.8], [-0.12, -0.2], [0.12, -0.2], [1, -0.8], [1, 0.8], [0.12, 0.2], [-0.12, 0.2], [-1, 0.8]]
     ),
 }
@@ -150,8 +151,8 @@ def body(kind: str, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     shadow = np.zeros((height, width), np.float32)
     cv2.ellipse(shadow, (width // 2, 70 * scale), (18 * scale, 4 * scale), 0, 0, 360, 0.45, -1)
 
-    def paint(points: list[tuple[float, float]], fill: np.ndarray) -> None:
-        outline = [np.int32(np.round(np.float64(points) * scale + [width / 2, 70 * scale]))]
+    def paint(points: Any, fill: np.ndarray) -> None:
+        outline = [np.int32(np.round(floats(points) * scale + [width / 2, 70 * scale]))]
         cv2.fillPoly(mask, outline, 255)
         if fill.ndim == 1:
             cv2.fillPoly(texture, outline, fill.tolist())

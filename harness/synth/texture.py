@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import colorsys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import cv2
 import numpy as np
@@ -17,7 +18,10 @@ CANVAS_PX = (104, 144)
 def colour(hue_deg: float, saturation: float, value: float) -> np.ndarray:
     """(3,) float32 RGB in [0, 255]."""
     return (
-        np.float32(colorsys.hsv_to_rgb((hue_deg % 360) / 360, min(max(saturation, 0), 1), min(max(value, 0), 1))) * 255
+        np.asarray(
+            colorsys.hsv_to_rgb((hue_deg % 360) / 360, min(max(saturation, 0), 1), min(max(value, 0), 1)), np.float32
+        )
+        * 255
     )
 
 
@@ -40,9 +44,14 @@ def fractal(
     return (total - low) / (high - low)
 
 
+def floats(rows: Sequence[Any] | np.ndarray) -> np.ndarray:
+    """Rows of numbers as float64."""
+    return np.asarray(rows, np.float64)
+
+
 def blend(first: np.ndarray, second: np.ndarray, share: np.ndarray) -> np.ndarray:
     """Colours (3,) or pictures (H, W, 3), mixed by the share (H, W) of the second."""
-    return first + (second - first) * np.float32(share)[..., None]
+    return first + (second - first) * np.asarray(share, np.float32)[..., None]
 
 
 def background(scenery: str, rng: np.random.Generator) -> np.ndarray:
@@ -96,7 +105,7 @@ def _film(rng: np.random.Generator) -> np.ndarray:
     curtain = blend(colour(hue, 0.55, 0.16), colour(hue + 10, 0.4, 0.58), 0.6 * folds + 0.4 * fractal(rng, CANVAS_PX))
     lights = np.zeros((height, width), np.float32)
     for _ in range(int(rng.integers(4, 9))):
-        centre = (int(rng.integers(width)), int(rng.integers(height * 0.7)))
+        centre = (int(rng.integers(width)), int(rng.integers(int(height * 0.7))))
         cv2.circle(lights, centre, int(rng.integers(3, 9)), float(rng.uniform(0.2, 0.6)), -1, cv2.LINE_AA)
     picture = blend(curtain, colour(hue + rng.uniform(-30, 30), 0.3, 0.95), cv2.GaussianBlur(lights, (0, 0), 1.6))
     stage = blend(

@@ -121,7 +121,7 @@ def test_a_cell_knows_its_interval_videos_jobs_and_command() -> None:
     cell = at(tables.build(4, EVERYTHING, scale="micro"), "two-stream", "hmdb51/full-ft/scratch")
     assert (cell.ours, cell.n, cell.n_of, cell.paper) == (50.0, 280, 280, 64.3)
     assert cell.low is not None and cell.high is not None and 40 < cell.low < 50 < cell.high < 60
-    assert cell.job_ids == ("two_stream-rgb+flow-0",)
+    assert cell.job_ids == ("two-stream-rgb+flow-0",)
     expected = "--baseline two-stream --modality rgb+flow --dataset micro-hmdb51 --protocol full-ft --init scratch"
     assert cell.command == f"harness run {expected}"
 

@@ -14,7 +14,7 @@ from reports.tables import pairs, table_2
 from reports.tables.layout import Question
 
 N = 280
-SHARES = {"i3d": 0.9, "fused_3d": 0.87, "two_stream": 0.6, "c3d": 0.5, "convnet_lstm": 0.5}
+SHARES = {"i3d": 0.9, "fused-3d": 0.87, "two-stream": 0.6, "c3d": 0.5, "convnet-lstm": 0.5}
 
 
 def lookup(cell: Cell) -> CellResult:

@@ -13,8 +13,8 @@ from reports.tables.model import Table
 EXACT = {
     # With batch norm's scale; fact by arithmetic over the layer tables, 400 classes.
     "c3d": 79_645_520,
-    "two_stream": 12_073_120,
-    "fused_3d": 39_770_896,
+    "two-stream": 12_073_120,
+    "fused-3d": 39_770_896,
     "i3d": 25_372_576,
 }
 
