@@ -69,7 +69,7 @@ def ours(network: nn.Module, stream: str, classes: int) -> nn.Module:
 
 @pytest.mark.parametrize("stream", ["rgb", "flow"])
 @pytest.mark.parametrize("frames", [9, 12])
-def test_logits_at_every_position(peer, stream, frames, record_property):
+def test_logits_at_every_position(peer, stream, frames):
     """Even and odd lengths pad differently in time."""
     network = theirs(peer, stream, 7)
     built = ours(network, stream, 7)
@@ -80,11 +80,9 @@ def test_logits_at_every_position(peer, stream, frames, record_property):
         found = built({stream: one})
         assert expected.shape == found.shape and expected.std() > 0.1
         gap = float((found - expected).abs().max())
-        record_property("max_abs_difference_float64", gap)
         assert gap <= 1e-9
         built, one = built.float(), one.float()
         gap = float((built({stream: one}) - expected).abs().max())
-        record_property("max_abs_difference_float32", gap)
         assert gap <= 1e-4
         built.trunk.conv1a.conv.symmetric = True
         assert (built({stream: one}) - expected).abs().max() > 1e-2, "a wrong padding must show"
@@ -94,7 +92,7 @@ def test_logits_at_every_position(peer, stream, frames, record_property):
 def test_its_own_weights(peer, stream):
     path = Path(os.environ[CHECKOUT]) / "models" / f"{stream}_imagenet.pt"
     if not path.is_file() or path.stat().st_size < 1e6:
-        pytest.skip(f"the checkout does not hold {path.name} (git lfs pull brings it)")
+        pytest.skip(f"the checkout does not hold {path.name} (a shallow or partial clone leaves it out)")
     network = peer.InceptionI3d(400, in_channels=CHANNELS[stream])
     network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
     built = ours(network.double().eval(), stream, 400)
