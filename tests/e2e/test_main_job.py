@@ -151,6 +151,16 @@ def true_class_probability(house: Path, job_id: str) -> float:
     return float(softmax(scores["logits"])[np.arange(len(scores["labels"])), scores["labels"]].mean())
 
 
+def test_without_a_temporal_axis_the_direction_of_time_is_lost(house):
+    """The same network, data and steps; the one that sees a single frame can tell the pair, never the direction."""
+    words = ("--dataset", "toy-kinetics", "--modality", "rgb", "--set", f"source.steps={SOURCE_STEPS}")
+    (moving,) = run(*words, "--baseline", "c3d", where=house)
+    (still,) = run(*words, "--baseline", "stand-still", where=house)
+    assert moving["metrics"]["top1_low_pct"] > 50, moving["metrics"]
+    assert still["metrics"]["top1_low_pct"] <= 50 < moving["metrics"]["top1_low_pct"], still["metrics"]
+    assert still["metrics"]["top1_high_pct"] < moving["metrics"]["top1_pct"]
+
+
 def test_fixed_moves_the_head_and_nothing_else(house, transferred):
     (cell,) = run(
         "--dataset", "toy-hmdb51", "--protocol", "fixed", "--set", "fixed.steps=150", *FLOW[:4], where=house
