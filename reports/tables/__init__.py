@@ -16,12 +16,21 @@ NUMBERS = (1, 2, 3, 4, 5)
 __all__ = ["NUMBERS", "Lookup", "Question", "Table", "TableCell", "build", "render", "significance", "wanted"]
 
 
-def build(number: int, lookup: Lookup, *, scale: str, version: str = KINETICS, seeds: tuple[int, ...] = (0,)) -> Table:
+def build(
+    number: int,
+    lookup: Lookup,
+    *,
+    scale: str,
+    version: str = KINETICS,
+    seeds: tuple[int, ...] = (0,),
+    source: str | None = None,
+) -> Table:
     """Table `number` at this scale; `lookup` gives what the ledger has for a cell, or None.
 
     Numbers are compared with those of one version of the paper. Several seeds give their mean, and their deviation.
+    `source` ('published:NAME') shows transfers from those weights instead of each baseline's own source.
     """
-    module, question = _module(number), Question(scale=scale, version=version, seeds=seeds)
+    module, question = _module(number), Question(scale=scale, version=version, seeds=seeds, source=source)
     if number == 1:
         return module.build(question)
     layout: Layout = module.layout(question)
@@ -50,11 +59,19 @@ def build(number: int, lookup: Lookup, *, scale: str, version: str = KINETICS, s
     return table
 
 
-def wanted(number: int, *, scale: str, version: str = KINETICS, seeds: tuple[int, ...] = (0,)) -> list[Cell]:
+def wanted(
+    number: int,
+    *,
+    scale: str,
+    version: str = KINETICS,
+    seeds: tuple[int, ...] = (0,),
+    source: str | None = None,
+) -> list[Cell]:
     """The cells that fill the table: those the paper prints a number for, and all of other baselines."""
     if number == 1:
         return []
-    return _module(number).layout(Question(scale=scale, version=version, seeds=seeds)).wanted()
+    question = Question(scale=scale, version=version, seeds=seeds, source=source)
+    return list(_module(number).layout(question).wanted())
 
 
 def render(table: Table, how: str = "terminal") -> str:

@@ -75,7 +75,8 @@ def _ours(cell: TableCell, column: Column, job_link: JobLink | None) -> str:
     count = (
         "" if cell.n is None else f" {cell.n} of {cell.n_of} videos." if cell.n != cell.n_of else f" {cell.n} videos."
     )
-    detail = f"{escape(cell.verdict)}: {escape(cell.why)}.{count}"
+    caveat = f" It {escape(cell.caveat)}." if cell.caveat else ""
+    detail = f"{escape(cell.verdict)}: {escape(cell.why)}.{count}{caveat}"
     command = f"<code>{escape(cell.command)}</code>" if cell.command else ""
     return (
         f'<td class="ours {_class(cell)}" data-jobs="{escape(jobs)}"><details><summary>{number}</summary>'

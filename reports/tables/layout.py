@@ -38,6 +38,8 @@ class Question:
     scale: str
     version: str = paper.KINETICS
     seeds: tuple[int, ...] = (0,)
+    source: str | None = None
+    """Where transferred weights come from ('published:NAME'); None: each baseline's own."""
 
 
 @dataclass(frozen=True)
@@ -142,6 +144,7 @@ def _cells(question: Question, ask: Mapping[str, str], splits: tuple[int, ...], 
         subset=subset,
         protocols=(ask["protocol"],),
         inits=(ask["init"],),
+        source=None if ask["protocol"] == "original" else question.source,
         scale=question.scale,
         seeds=question.seeds,
     )

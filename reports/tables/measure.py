@@ -11,6 +11,7 @@ from harness import discover, stats
 from harness.discover import dashed
 from harness.metrics import CellResult, Scores, topk_correct
 from harness.paper import PaperNumber
+from harness.resolve import PUBLISHED
 from harness.spec import Cell
 from reports.tables.layout import SOURCES, Question, Slot
 from reports.tables.model import TableCell
@@ -62,6 +63,7 @@ def _measured(
         job_ids=tuple(dict.fromkeys(job for result in results for job in result.job_ids)),
         verdict=verdict,
         why=why,
+        caveat=provenance(cells[0]),
         command=command_of(cells),
     )
 
@@ -109,7 +111,7 @@ def _obstacles(cells: Sequence[Cell], question: Question, printed: PaperNumber |
         found.append(f"{question.scale} scale, on {cell.dataset}")
     if cell.subset != "test":
         found.append(f"scored on {cell.subset}, the paper on test")
-    published = cell.source.startswith("published:")
+    published = cell.source.startswith(PUBLISHED)
     if question.scale == "paper" and cell.source and not published and cell.source != SOURCES[question.version]:
         found.append(f"transferred from {cell.source}")
     if printed and printed.note.startswith("unverified"):
@@ -118,12 +120,12 @@ def _obstacles(cells: Sequence[Cell], question: Question, printed: PaperNumber |
 
 
 def provenance(cell: Cell) -> str:
-    """'' , or what is not known about published weights that the cell starts from."""
-    name = cell.source.removeprefix("published:")
+    """'', or what is known of the training videos of the published weights that the cell starts from."""
+    name = cell.source.removeprefix(PUBLISHED)
     if name == cell.source:
         return ""
-    found = [weights for weights in discover.load("baseline", cell.baseline).weights if weights.name == name]
-    return found[0].provenance if found else "unknown"
+    known = {weights.name: weights.provenance for weights in discover.load("baseline", cell.baseline).weights}
+    return f"starts from published weights '{name}', provenance: {known.get(name, 'unknown')}"
 
 
 def command_of(cells: Sequence[Cell]) -> str:
@@ -140,4 +142,5 @@ def command_of(cells: Sequence[Cell]) -> str:
     words += [f"--split {split}" for split in splits] if list(splits) != [1] else []
     words += [f"--seed {seed}" for seed in seeds] if list(seeds) != [0] else []
     words += [f"--subset {cell.subset}"] if cell.subset != "test" else []
+    words += [f"--source {cell.source}"] if cell.source.startswith(PUBLISHED) else []
     return " ".join(words)

@@ -34,6 +34,8 @@ class TableCell:
     verdict: Verdict = "blank"
     why: str = ""
     """What the verdict rests on, in a few words."""
+    caveat: str = ""
+    """What a reader must know of the number itself, such as weights that nobody knows the training videos of."""
     command: str = ""
     """Runs, or looks up, exactly this number."""
 

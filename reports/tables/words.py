@@ -17,7 +17,7 @@ def ours(cell: TableCell, column: Column) -> str:
     if cell.ours is None:
         return "-" if cell.verdict == "not run" else ""
     digits = column.decimals
-    text = f"{cell.ours:.{digits}f}{MARKS.get(cell.verdict, '')}"
+    text = f"{cell.ours:.{digits}f}{MARKS.get(cell.verdict, '')}{'*' if cell.caveat else ''}"
     if cell.low is not None and cell.high is not None:
         text += f" [{cell.low:.{digits}f}, {cell.high:.{digits}f}]"
     deviation = cell.split_deviation if cell.split_deviation is not None else cell.seed_deviation
@@ -73,6 +73,7 @@ def legend(table: Table) -> list[str]:
             f"{table.scale}: networks and data sets of the {table.scale} scale; not comparable with the paper's numbers beside them."
         )
     lines += sorted({f"not comparable: {cell.why}." for cell in cells if _foreign(table, cell)})
+    lines += sorted({f"*: {cell.caveat}." for cell in cells if cell.caveat})
     bad = sum(cell.undecodable for cell in cells)
     if bad:
         lines.append(f"{bad} answers are of videos that cannot be decoded; they count as wrong.")

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from sklearn.metrics import confusion_matrix, top_k_accuracy_score
 
-from harness import metrics
+from harness import metrics, stats
 from harness.errors import HarnessError
 from harness.metrics import Scores, topk_correct
 
@@ -76,6 +76,18 @@ def test_missing_videos_shrink_n_and_bound_the_accuracy() -> None:
     assert (told["n"], told["n_of"], told["top1_pct"]) == (4, 5, 75.0)
     assert told["top1_if_missing_wrong_pct"] == 60.0
     assert told["top1_if_missing_right_pct"] == 80.0
+
+
+def test_the_interval_is_drawn_by_group_where_groups_are_known() -> None:
+    logits = np.zeros((60, 2))
+    logits[:40, 0] = 1
+    logits[40:, 1] = 1
+    alone = metrics.summary(scores_of(logits, [0] * 60))
+    grouped = metrics.summary(scores_of(logits, [0] * 60, groups=tuple(f"g{k // 5}" for k in range(60))))
+    assert (alone["top1_low_pct"], alone["top1_high_pct"]) == pytest.approx([100 * x for x in stats.wilson(40, 60)])
+    assert (alone["drawn_by"], grouped["drawn_by"]) == ("videos", "groups")
+    assert grouped["top1_low_pct"] < alone["top1_low_pct"] - 5
+    assert grouped["top1_pct"] == alone["top1_pct"]
 
 
 def test_confusion_agrees_with_sklearn() -> None:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shutil
+import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -218,6 +221,24 @@ def test_no_micro_number_is_ever_judged_or_headed_as_the_papers() -> None:
             assert "not comparable with the paper" in tables.render(table, how)
 
 
+def test_weights_of_unknown_provenance_are_marked(monkeypatch: pytest.MonkeyPatch) -> None:
+    from harness import discover
+    from harness.contract import Weights
+
+    card = discover.load("baseline", "i3d")
+    weights = Weights("theirs", "rgb", "kinetics400", 400, "pytorch-i3d", "https://example.org", "none", "RGB")
+    changed = replace(card, weights=(weights,))
+    real = discover.load
+    monkeypatch.setattr(discover, "load", lambda k, n: changed if (k, n) == ("baseline", "i3d") else real(k, n))
+    monkeypatch.setattr(discover, "all", lambda kind: {"i3d": changed})
+    table = tables.build(4, EVERYTHING, scale="paper", source="published:theirs")
+    cell = at(table, "i3d", "hmdb51/full-ft/imagenet")
+    assert "'theirs', provenance: unknown" in cell.caveat and "--source published:theirs" in cell.command
+    assert at(table, "i3d", "hmdb51/original/imagenet").caveat == ""
+    text = tables.render(table)
+    assert "50.0<* [" in text and "*: starts from published weights 'theirs', provenance: unknown." in text
+
+
 def test_errors_removed() -> None:
     assert errors_removed(93.4, 97.7, 98.0) == pytest.approx(69.7, abs=0.05)
     assert errors_removed(50.0, 40.0, 45.0) == pytest.approx(-10.0)
@@ -337,6 +358,18 @@ def test_latex_escapes_what_would_break_it() -> None:
     )
     # A bracket after a line break would be read as the length of the break.
     assert latex.escaped("[low") == "{[}low"
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs pdflatex (TeX Live's basic scheme and booktabs)")
+@pytest.mark.parametrize("number", [2, 3, 4, 5])
+def test_latex_compiles(number: int, tmp_path: Path) -> None:
+    table = tables.render(tables.build(number, EVERYTHING, scale="micro"), "latex")
+    packages = r"\usepackage[margin=1cm]{geometry}\usepackage{booktabs}"
+    head = r"\documentclass[a4paper,landscape]{article}" + packages + r"\begin{document}"
+    (tmp_path / "t.tex").write_text(head + "\n" + table + r"\end{document}")
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "t.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout[-2000:]
 
 
 def test_unknown_tables_formats_and_scales_are_refused() -> None:
