@@ -127,4 +127,4 @@ def _field(name: str, content: Any, *, indent: str = "") -> list[str]:
 def _table(rows: Any) -> str:
     from tabulate import tabulate
 
-    return tabulate(list(rows), headers="keys", tablefmt="simple")
+    return tabulate(list(rows), headers="keys", tablefmt="simple", disable_numparse=True)

@@ -1,0 +1,1 @@
+"""Speed, measured. Each file is a command: `python -m benchmarks.NAME`."""
