@@ -92,8 +92,8 @@ def draw_confusion(path: Path, counts: np.ndarray, classes: Sequence[str], *, ti
     axes = figure.subplots()
     shares = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
     picture = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    axes.set(title=title, xlabel="predicted", ylabel="true")
-    axes.title.set_fontsize(8)
+    axes.set(xlabel="predicted", ylabel="true")
+    figure.suptitle(title, fontsize=8)
     if len(classes) <= 60:
         axes.set_xticks(range(len(classes) + 1), [*classes, "undecodable"], rotation=90, fontsize=6)
         axes.set_yticks(range(len(classes)), classes, fontsize=6)
