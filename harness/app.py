@@ -235,7 +235,7 @@ def compare(first: str, second: str, where: Places) -> None:
     )
 
 
-def show_table(number: int, where: Places, *, scale: str, how: str, run_missing: bool) -> None:
+def show_table(number: int, where: Places, *, scale: str, how: str, run_missing: bool, significance: bool) -> None:
     """`harness table`: from the ledger; with `run_missing`, after running the cells that it lacks."""
     from harness.results import lookup_in
     from reports import tables
@@ -243,7 +243,10 @@ def show_table(number: int, where: Places, *, scale: str, how: str, run_missing:
     if run_missing:
         cells = tables.wanted(number, scale=scale)
         run_cells(cells, where, as_json=False, workers=0, on_bad_video="stop", mlflow=True)
-    click.echo(tables.render(tables.build(number, lookup_in(where), scale=scale), how))
+    lookup = lookup_in(where)
+    click.echo(tables.render(tables.build(number, lookup, scale=scale), how))
+    if significance:
+        click.echo(tables.significance(number, lookup, scale=scale))
 
 
 def list_weights(where: Places) -> None:
@@ -298,6 +301,15 @@ def push(where: Places) -> None:
     click.echo(
         f"{len(pushed.sent)} record(s) sent, {len(pushed.there)} already there. Open with: {tracker.how_to_open}"
     )
+
+
+def pull(where: Places) -> None:
+    """`harness mirror pull`: the ledger, rebuilt from the tracking server."""
+    from harness import mirror
+
+    writable(where.results, what="results", flag="--results")
+    pulled = mirror.pull(where.runs, mirror.open_mirror(None, where.results, ""))
+    click.echo(f"{len(pulled.brought)} record(s) brought, {len(pulled.there)} already here.")
 
 
 def show_health(where: Places) -> None:

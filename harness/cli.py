@@ -266,6 +266,7 @@ def plan(**flags: Any) -> None:
 @click.argument("number", type=click.IntRange(1, 5))
 @click.option("--scale", default="paper", metavar="paper|micro", help="Which ledger entries fill the table.")
 @click.option("--run", "run_missing", is_flag=True, help="First run the cells that are missing.")
+@click.option("--significance", is_flag=True, help="Also which differences between its rows are more than luck.")
 @click.option("--format", "how", default="terminal", help="terminal, markdown, latex, csv, json, html.")
 @place_flags
 def table(**flags: Any) -> None:
@@ -273,7 +274,14 @@ def table(**flags: Any) -> None:
     from harness import app
 
     where = _places(flags)
-    app.show_table(flags["number"], where, scale=flags["scale"], how=flags["how"], run_missing=flags["run_missing"])
+    app.show_table(
+        flags["number"],
+        where,
+        scale=flags["scale"],
+        how=flags["how"],
+        run_missing=flags["run_missing"],
+        significance=flags["significance"],
+    )
 
 
 @harness.command()
@@ -361,6 +369,15 @@ def mirror_push(**flags: Any) -> None:
     from harness import app
 
     app.push(_places(flags))
+
+
+@mirror.command("pull")
+@place_flags
+def mirror_pull(**flags: Any) -> None:
+    """Rebuild the ledger from what the tracking server has: enough to render every table."""
+    from harness import app
+
+    app.pull(_places(flags))
 
 
 @harness.command()

@@ -14,6 +14,7 @@ The rules, all of which are part of `decoder_key`:
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -202,6 +203,7 @@ def read_image(path: str | Path, *, short_side_px: int) -> np.ndarray:
     return _resized(picture, short_side_px)
 
 
+@functools.cache
 def decoder_key() -> dict[str, str]:
     """Names and versions of all that decodes and resizes, for job ids and stores. Imports neither PyAV nor OpenCV."""
     return {
@@ -211,6 +213,7 @@ def decoder_key() -> dict[str, str]:
     }
 
 
+@functools.cache
 def opencv_version() -> str:
     """Version of the installed OpenCV, without importing it. Raises HarnessError when the contrib build is absent."""
     for name in OPENCV_DISTRIBUTIONS:
