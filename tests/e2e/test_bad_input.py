@@ -116,7 +116,7 @@ def test_a_broken_test_video_counts_as_wrong(tmp_path):
 def test_ctrl_c_keeps_what_is_done_and_goes_on_from_the_checkpoint(tmp_path):
     toys = {"HARNESS_PLUGINS": str(ROOT / "tests" / "toys"), "HARNESS_DATA": str(tmp_path / "data")}
     words = ["run", "--dataset", "toy-kinetics", "--modality", "rgb", "--init", "scratch", "--no-mlflow"]
-    words += ["--set", "source.steps=14", "--set", "source.batch=4", "--set", "source.checkpoint_every=2"]
+    words += ["--set", "source.steps=120", "--set", "source.batch=4", "--set", "source.checkpoint_every=2"]
     environment = os.environ | toys | {"HARNESS_RESULTS": str(tmp_path / "results"), "PYTHONPATH": str(ROOT)}
     process = subprocess.Popen(
         [sys.executable, "-m", "harness", *words], env=environment, stderr=subprocess.PIPE, text=True
@@ -124,7 +124,7 @@ def test_ctrl_c_keeps_what_is_done_and_goes_on_from_the_checkpoint(tmp_path):
     jobs = tmp_path / "results" / "jobs"
     deadline = time.monotonic() + 240
     while not list(jobs.glob("*/[0-9]*.ckpt")) and time.monotonic() < deadline and process.poll() is None:
-        time.sleep(0.05)
+        time.sleep(0.01)
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130 and "run the same command again" in said and "Traceback" not in said, said

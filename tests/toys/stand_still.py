@@ -1,6 +1,10 @@
-"""The 3D-ConvNet without a temporal axis: it is shown the first frame of each clip, over and over."""
+"""The 3D-ConvNet without a temporal axis: it is shown the middle frame of each clip, over and over.
+
+The middle one, because the first tells how far the action has gone when the clip begins, and with it the direction.
+"""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 from baselines import c3d
@@ -10,7 +14,13 @@ from harness.contract import BuildSpec
 def build(spec: BuildSpec) -> Any:
     network = c3d.BASELINE.build(spec)
     seeing = network.features
-    network.features = lambda clips: seeing({"rgb": clips["rgb"][:, :, :1].expand_as(clips["rgb"]).contiguous()})
+
+    def features(clips: Mapping[str, Any]) -> Any:
+        frames = clips["rgb"]
+        middle = frames.shape[2] // 2
+        return seeing({"rgb": frames[:, :, middle : middle + 1].expand_as(frames).contiguous()})
+
+    network.features = features
     return network
 
 
