@@ -99,7 +99,7 @@ def cells_table(results: dict[Cell, CellResult | None]) -> str:
         metrics = summary(result.scores)
         rows.append(
             {
-                "baseline": cell.baseline,
+                "baseline": cell.baseline + (f" ({cell.backbone})" if cell.backbone else ""),
                 "modality": cell.modality,
                 "data set": f"{cell.dataset}/{cell.split}" + ("" if cell.subset == "test" else f" {cell.subset}"),
                 "protocol": cell.protocol,

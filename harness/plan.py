@@ -93,6 +93,7 @@ class _Training:
     @property
     def title(self) -> str:
         words = [self.baseline.name, "+".join(self.streams), self.dataset.name]
+        words[1:1] = [self.backbone] if self.backbone else []
         words += [f"split {self.split}"] if len(self.dataset.splits) > 1 else []
         words += [self.protocol.name] if self.dataset.source else ["pre-training"]
         words += [self.init] + ([f"seed {self.seed}"] if self.seed else [])
