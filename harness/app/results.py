@@ -1,0 +1,47 @@
+"""What is read from the ledger and printed."""
+
+from __future__ import annotations
+
+import click
+
+from harness.app.jobs import run_cells
+from harness.errors import HarnessError
+from harness.places import Places
+from harness.record import Ledger
+
+
+def show_table(number: int, where: Places, *, scale: str, how: str, run_missing: bool, significance: bool) -> None:
+    """`harness table`: from the ledger; with `run_missing`, after running the cells that it lacks."""
+    from harness.results import lookup_in
+    from reports import tables
+
+    if run_missing:
+        cells = tables.wanted(number, scale=scale)
+        run_cells(cells, where, as_json=False, workers=0, on_bad_video="stop", mlflow=True)
+    lookup = lookup_in(where)
+    click.echo(tables.render(tables.build(number, lookup, scale=scale), how))
+    if significance:
+        click.echo(tables.significance(number, lookup, scale=scale))
+
+
+def compare(first: str, second: str, where: Places) -> None:
+    """`harness compare`: McNemar's exact test and the paired difference of two jobs."""
+    from harness import stats
+    from harness.metrics import topk_correct
+
+    ledger = Ledger(where.runs)
+    a, b = ledger.find(first), ledger.find(second)
+    scores_a, scores_b = a.scores(), b.scores()
+    if set(scores_a.ids) != set(scores_b.ids):
+        raise HarnessError(f"{a.job_id} and {b.job_id} were not scored on the same videos; nothing paired can be said")
+    row_of = {video: row for row, video in enumerate(scores_b.ids)}
+    right_b = topk_correct(scores_b)[[row_of[video] for video in scores_a.ids]]
+    test = stats.paired(topk_correct(scores_a), right_b, stats.clusters_of(scores_a.ids, scores_a.groups))
+    for letter, record in (("A", a), ("B", b)):
+        click.echo(f"{letter}  {record.job_id}  {record.title}: top-1 {record.metrics['top1_pct']:.1f}%")
+    click.echo(
+        f"A - B = {100 * test.difference:+.1f} points, 95% interval {100 * test.low:+.1f} to {100 * test.high:+.1f} "
+        f"(drawn by group: {test.groups} groups, {test.n} videos)\n"
+        f"only A right: {test.only_a}, only B right: {test.only_b}; McNemar p = {test.p_value:.2g}, "
+        f"by group p = {test.p_value_groups:.2g}"
+    )

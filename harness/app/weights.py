@@ -1,0 +1,53 @@
+"""What `harness weights` does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from harness import console
+from harness.places import Places, writable
+
+
+def list_weights(where: Places) -> None:
+    """`harness weights list`."""
+    from tabulate import tabulate
+
+    from harness import published
+
+    rows = [
+        {
+            "name": weights.name,
+            "stream": weights.stream,
+            "for": baseline.name if weights.stream != "image" else f"--init imagenet ({baseline.image_name})",
+            "trained on": weights.trained_on,
+            "training ids": weights.provenance,
+            "licence": weights.licence,
+            "here": "yes" if published.card(weights, where) else "no",
+        }
+        for baseline, weights in published.everything()
+    ]
+    click.echo(tabulate(rows, headers="keys", tablefmt="simple", maxcolwidths=[None, None, 24, 32, None, 24, None]))
+    click.echo("\nAny pretrained timm network serves --backbone timm/NAME: `harness weights fetch timm/NAME`.")
+    click.echo(f"Imported weights lie in {published.folder(where)}. Use: --source published:NAME")
+
+
+def fetch_weights(name: str, where: Places) -> None:
+    """`harness weights fetch`."""
+    from harness import published
+
+    writable(where.data, what="weights", flag="--data")
+    with console.screen(jobs=0) as watch:
+        watch.stage(f"fetch {name}", 0, "bytes")
+        told = published.fetch(name, where, progress=lambda done, total: watch.progress(done, total or done))
+    click.echo("\n".join(told))
+
+
+def import_weights(name: str, file: Path, where: Places, *, stream: str | None, labels: Path | None) -> None:
+    """`harness weights import`."""
+    from harness import published
+
+    writable(where.data, what="weights", flag="--data")
+    names = tuple(labels.read_text().splitlines()) if labels else ()
+    click.echo(published.import_file(name, file, where, stream=stream, labels=names))

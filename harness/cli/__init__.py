@@ -1,0 +1,64 @@
+"""Verbs and flags. No logic: what the verbs do is in `harness.app`."""
+
+from __future__ import annotations
+
+import errno
+import sys
+
+import click
+
+from harness import __version__
+from harness.cli.data import data
+from harness.cli.flags import Verbs
+from harness.cli.jobs import ls, plan, run
+from harness.cli.machine import doctor
+from harness.cli.mirror import mirror
+from harness.cli.results import compare, table
+from harness.cli.weights import weights
+from harness.errors import HarnessError
+
+INTERRUPTED = 130
+
+
+@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="harness")
+def harness() -> None:
+    """Re-run, check and extend the experiments of "Quo Vadis, Action Recognition?".
+
+    Nothing at hand? `harness run --protocol full-ft --dataset micro-hmdb51` needs no data and no GPU.
+    """
+
+
+for verb in (run, plan, ls, table, compare, data, weights, mirror, doctor):
+    harness.add_command(verb)
+
+
+def main() -> None:
+    """The console script: exit 0, 2 for what the user can mend, 130 after Ctrl-C."""
+    try:
+        harness.main(standalone_mode=False)
+    except click.exceptions.Exit as done:
+        sys.exit(done.exit_code)
+    except click.ClickException as error:
+        _fail(error.format_message())
+    except HarnessError as error:
+        _fail(str(error))
+    except (KeyboardInterrupt, click.Abort):
+        print(
+            "\nStopped. Finished jobs are kept, and the one under way goes on from its last checkpoint: "
+            "run the same command again.",
+            file=sys.stderr,
+        )
+        sys.exit(INTERRUPTED)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
+            raise
+        _fail(
+            f"{error.strerror}: {error.filename or 'while writing'}; nothing half-written was kept. Free space or choose "
+            "other folders with --data and --results, then run the same command again"
+        )
+
+
+def _fail(message: str) -> None:
+    print(f"harness: {message}", file=sys.stderr)
+    sys.exit(2)

@@ -1,0 +1,172 @@
+"""Flags that several verbs share, and what they mean: -> a Selection and places."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from harness.errors import HarnessError, unknown
+from harness.places import Places, places
+from harness.spec import Selection
+
+
+class Verbs(click.Group):
+    """A group that guesses what an unknown verb was meant to be."""
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        if args and not args[0].startswith("-") and args[0] not in self.commands:
+            raise click.UsageError(str(unknown("command", args[0], self.commands)), ctx)
+        return super().resolve_command(ctx, args)
+
+
+def _split(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+    """'--baseline i3d,c3d' and '--baseline i3d --baseline c3d' are the same."""
+    return tuple(word for value in values for word in value.replace(",", " ").split())
+
+
+def _several(flag: str, metavar: str, help_: str) -> Callable[[Any], Any]:
+    return click.option(flag, multiple=True, callback=_split, metavar=metavar, help=help_)
+
+
+def _overrides(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    pairs = []
+    for value in values:
+        key, equals, text = value.partition("=")
+        if not equals:
+            raise click.BadParameter(f"'{value}' is not KEY=VALUE, such as train.base_lr=0.01")
+        pairs.append((key.strip(), text.strip()))
+    return tuple(pairs)
+
+
+def selection_flags(command: Any) -> Any:
+    """The axes of a cell. What is unsaid takes the value on the baseline's card."""
+    for option in reversed(
+        [
+            click.argument(
+                "file", required=False, type=click.Path(exists=True, dir_okay=False), metavar="[SELECTION.toml]"
+            ),
+            _several("--baseline", "NAME", "Architecture; several with ','. Default: i3d."),
+            _several("--modality", "rgb|flow|rgb+flow", "What the network sees. Default: the card's first."),
+            _several("--dataset", "NAME", "What is scored: hmdb51, ucf101, micro-hmdb51, ..."),
+            _several("--split", "1|2|3|all", "Official split. Default: 1."),
+            click.option("--subset", metavar="test|val", help="Which part is scored. Default: the card's first."),
+            _several("--protocol", "NAME", "original, fixed, full-ft."),
+            _several("--init", "imagenet|scratch", "What the first training starts from. Default: the card's first."),
+            click.option("--source", metavar="NAME", help="Where transferred weights come from."),
+            click.option(
+                "--scale",
+                metavar="paper|micro",
+                help="Size of the experiment. Default: paper; micro for micro data sets.",
+            ),
+            _several("--seed", "N", "Seed of the last training. Default: 0."),
+            click.option(
+                "--backbone", default="", metavar="timm/NAME", help="Another 2D network in place of Inception-v1."
+            ),
+            click.option(
+                "--set",
+                "overrides",
+                multiple=True,
+                callback=_overrides,
+                metavar="KEY=VALUE",
+                help="Such as train.base_lr=0.01.",
+            ),
+        ]
+    ):
+        command = option(command)
+    return command
+
+
+def place_flags(command: Any) -> Any:
+    """Where things are."""
+    for option in (
+        click.option("--plugins", metavar="DIR", help="Folder of plug-in files."),
+        click.option("--results", metavar="DIR", help="The ledger. Default: HARNESS_RESULTS, else ./results."),
+        click.option("--data", metavar="DIR", help="Data sets. Default: HARNESS_DATA, else the user's data folder."),
+    ):
+        command = option(command)
+    return command
+
+
+def places_of(flags: dict[str, Any]) -> Places:
+    if flags.get("plugins"):
+        os.environ["HARNESS_PLUGINS"] = str(Path(flags["plugins"]).resolve())
+    return places(flags.get("data"), flags.get("results"))
+
+
+def selection_of(flags: dict[str, Any]) -> Selection:
+    """Flags, over the selection file if one is named, as a Selection."""
+    from harness.discover import dashed
+
+    said = _from_file(flags["file"]) if flags.get("file") else {}
+    for axis in AXES:
+        if flags.get(axis):
+            said[axis] = flags[axis]
+    said["overrides"] = tuple(dict((*said.get("overrides", ()), *flags.get("overrides", ()))).items())
+
+    def names(axis: str) -> tuple[str, ...]:
+        return tuple(dashed(name) for name in said.get(axis, ()))
+
+    return Selection(
+        baselines=names("baseline"),
+        modalities=tuple(said.get("modality", ())),
+        datasets=names("dataset"),
+        splits=_numbers("split", said.get("split", ("1",)), everything="all"),
+        subset=said.get("subset"),
+        protocols=names("protocol"),
+        inits=names("init"),
+        source=_source_name(said.get("source")),
+        scale=dashed(said["scale"]) if said.get("scale") else None,
+        seeds=_numbers("seed", said.get("seed", ("0",))),
+        backbone=said.get("backbone", ""),
+        overrides=said["overrides"],
+    )
+
+
+AXES = ("baseline", "modality", "dataset", "split", "subset", "protocol", "init", "source", "scale", "seed", "backbone")
+
+
+def _source_name(name: str | None) -> str | None:
+    from harness.discover import dashed
+
+    return name if name is None or name.startswith("published:") else dashed(name)
+
+
+def _numbers(axis: str, words: tuple[str, ...], *, everything: str = "") -> tuple[int, ...]:
+    if everything and tuple(words) == (everything,):
+        return ()
+    if not all(str(word).isdigit() for word in words):
+        raise HarnessError(
+            f"--{axis} {' '.join(map(str, words))}: not a number{f' or {everything!r}' if everything else ''}"
+        )
+    return tuple(int(word) for word in words)
+
+
+def _from_file(path: str) -> dict[str, Any]:
+    """A selection file: the flags' names as keys, strict. A value or a list of them; `set` is a table."""
+    try:
+        stored = tomllib.loads(Path(path).read_text())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise HarnessError(f"{path} is not TOML: {error}") from error
+    overrides = tuple((str(key), str(value)) for key, value in _dotted(stored.pop("set", {})))
+    for key in stored:
+        if key not in AXES:
+            raise HarnessError(f"{path}: {unknown('axis', key, (*AXES, 'set'))}")
+    single = {"subset", "source", "scale", "backbone"}
+    said: dict[str, Any] = {
+        key: value if key in single else tuple(map(str, value if isinstance(value, list) else [value]))
+        for key, value in stored.items()
+    }
+    return said | {"overrides": overrides}
+
+
+def _dotted(table: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    """{'train': {'base_lr': 1}} -> [('train.base_lr', 1)]."""
+    pairs: list[tuple[str, Any]] = []
+    for key, value in table.items():
+        pairs += _dotted(value, f"{prefix}{key}.") if isinstance(value, dict) else [(prefix + key, value)]
+    return pairs

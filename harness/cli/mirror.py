@@ -1,0 +1,32 @@
+"""`harness mirror`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from harness.cli.flags import Verbs, place_flags, places_of
+
+
+@click.group(cls=Verbs)
+def mirror() -> None:
+    """MLflow: push what it lacks."""
+
+
+@mirror.command("push")
+@place_flags
+def mirror_push(**flags: Any) -> None:
+    """Log every record that the tracking server does not have yet."""
+    from harness.app import mirror as app
+
+    app.push(places_of(flags))
+
+
+@mirror.command("pull")
+@place_flags
+def mirror_pull(**flags: Any) -> None:
+    """Rebuild the ledger from what the tracking server has: enough to render every table."""
+    from harness.app import mirror as app
+
+    app.pull(places_of(flags))

@@ -1,0 +1,42 @@
+"""What is read from the ledger: `harness table`, `compare`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from harness.cli.flags import place_flags, places_of
+
+
+@click.command()
+@click.argument("number", type=click.IntRange(1, 5))
+@click.option("--scale", default="paper", metavar="paper|micro", help="Which ledger entries fill the table.")
+@click.option("--run", "run_missing", is_flag=True, help="First run the cells that are missing.")
+@click.option("--significance", is_flag=True, help="Also which differences between its rows are more than luck.")
+@click.option("--format", "how", default="terminal", help="terminal, markdown, latex, csv, json, html.")
+@place_flags
+def table(**flags: Any) -> None:
+    """Render a table of the paper from the ledger, each number beside the paper's."""
+    from harness.app import results as app
+
+    where = places_of(flags)
+    app.show_table(
+        flags["number"],
+        where,
+        scale=flags["scale"],
+        how=flags["how"],
+        run_missing=flags["run_missing"],
+        significance=flags["significance"],
+    )
+
+
+@click.command()
+@click.argument("first")
+@click.argument("second")
+@place_flags
+def compare(**flags: Any) -> None:
+    """Paired test of two jobs on the same videos."""
+    from harness.app import results as app
+
+    app.compare(flags["first"], flags["second"], places_of(flags))
