@@ -158,9 +158,15 @@ class Schedule:
     batch: int
     """Global batch: videos per optimiser step, over all devices and accumulations."""
     base_lr: float
-    optimiser: Literal["sgd", "adamw"] = "sgd"
+    replica_batch: int = 0
+    """Videos of one forward pass, which share their batch-norm statistics. A batch is a whole number of these, done one after
+    the other on one device or side by side on many, with the same result. 0: the whole batch in one pass."""
+    optimiser: Literal["sgd", "adamw", "logreg"] = "sgd"
+    """'logreg': scikit-learn's LogisticRegression, for heads on cached features (`--set head.solver=logreg`)."""
     momentum: float = 0.9
     weight_decay: float = 0.0
+    logreg_c: float = 1.0
+    """Inverse strength of the L2 penalty, under optimiser 'logreg'."""
     policy: Literal["plateau", "one-cycle", "steps", "constant"] = "plateau"
     """'plateau': ten-fold drops when the held-out loss saturates (paper section 2.5)."""
     milestones: tuple[int, ...] = ()
@@ -171,6 +177,8 @@ class Schedule:
     """Steps between looks at the held-out part; 0: never."""
     patience: int = 3
     """Looks without improvement before a drop, under 'plateau'."""
+    replay: bool = False
+    """Train a second time, on all training videos, dropping the rate where the first time found its plateaus."""
     checkpoint_every: int = 500
     """Steps between checkpoints: the most that a kill can cost."""
     label_smoothing: float = 0.0
@@ -205,6 +213,13 @@ class Scale:
     """Threads of one job on a CPU; 0: as many as the machine has. With 1, job ids and numbers are the same on any number of
     cores, and the launcher runs as many jobs side by side as there are cores, which uses them better than sharing one
     small network among them."""
+    frames: Literal["originals", "store"] = "originals"
+    """What training and scoring decode: the files as they came, or what `harness data prepare --store` made of them."""
+    compile: bool = False
+    """torch.compile the network. Needs a C++ compiler; other kernels, so other last bits."""
+    recompute: bool = False
+    """Keep only the borders of the network's stages for the backward pass and compute the rest again: about a third more time
+    for a fraction of the memory."""
     precise_bn_clips: int = 0
     """Training clips over which batch-norm statistics are re-estimated after the last step; 0: keep the moving ones.
     A short training at the released decay scores at chance in eval mode with a training loss of 0.1."""

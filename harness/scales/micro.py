@@ -9,7 +9,7 @@ from harness.contract import FlowMethod, Scale, Schedule
 
 SCALE = Scale(
     name="micro",
-    version=1,
+    version=2,
     width=0.25,
     fps=25.0,
     short_side_px=54,

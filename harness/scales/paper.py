@@ -8,6 +8,7 @@ from harness.contract import FlowMethod, Scale, Schedule
 _SOURCE = Schedule(
     steps=110_000,
     batch=384,
+    replica_batch=6,  # 64 GPUs of 6 clips, batch norm within each
     base_lr=0.1,
     weight_decay=1e-7,
     policy="plateau",
@@ -19,6 +20,7 @@ _SOURCE = Schedule(
 _TARGET = Schedule(
     steps=5_000,
     batch=96,
+    replica_batch=6,
     base_lr=0.01,
     weight_decay=1e-7,
     policy="plateau",
@@ -29,7 +31,7 @@ _TARGET = Schedule(
 
 SCALE = Scale(
     name="paper",
-    version=1,
+    version=2,
     width=1.0,
     fps=25.0,
     short_side_px=256,
