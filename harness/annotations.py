@@ -11,18 +11,18 @@ Kinetics              ``label,youtube_id,time_start,time_end,split``      quoted
                                                                           without ``label``; 'val' or 'validate'
 ====================  ==================================================  ==========================================
 
-Every parser takes ``name``, the file's name, for its errors, which are HarnessError with the line's number.
+Every parser takes ``name``, the file's name, for its errors: BadLists, with every line that is wrong and its number.
 """
 
 from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from harness.errors import HarnessError, unknown
+from harness.errors import BadLists, Fault, HarnessError, unknown
 
 AGAIN = "Fetch the official lists again."
 HMDB_FLAGS = {"0": "unused", "1": "train", "2": "test"}
@@ -75,7 +75,7 @@ def ucf_classes(text: str, *, name: str) -> tuple[str, ...]:
         if len(fields) != 2 or fields[0] != str(len(classes) + 1):
             raise _bad(name, number, line, f"'{len(classes) + 1} ClassName'")
         if fields[1] in classes:
-            raise HarnessError(f"{name}, line {number}: class '{fields[1]}' is listed twice. {AGAIN}")
+            raise _fault("listed twice", f"{name}, line {number}: class '{fields[1]}' is listed twice. {AGAIN}")
         classes.append(fields[1])
     if not classes:
         raise HarnessError(f"{name} names no class. {AGAIN}")
@@ -86,21 +86,23 @@ def ucf_list(text: str, classes: Sequence[str], *, subset: str, name: str) -> tu
     """The videos of a train or test list. The label is the folder's: class 37 is `HandstandPushups` in folders and
     `HandStandPushups` in file names. Where the line also has a number, the two must agree."""
     label_of = {cls: label for label, cls in enumerate(classes)}
-    listed: list[Line] = []
-    for number, line in _lines(text):
+
+    def read(number: int, line: str) -> Line:
         path, _, said = line.partition(" ")
         folder = inside(path, name=name, number=number).split("/")[0]
         if path.count("/") != 1 or (said and not said.strip().isdigit()):
             raise _bad(name, number, line, "'Class/file.avi' or 'Class/file.avi 1'")
         if folder not in label_of:
-            raise HarnessError(f"{name}, line {number}: {unknown('class', folder, classes)}.")
+            raise _fault("unknown class", f"{name}, line {number}: {unknown('class', folder, classes)}.")
         if said and int(said) != label_of[folder] + 1:
-            raise HarnessError(
+            raise _fault(
+                "wrong label",
                 f"{name}, line {number}: '{path}' has label {said.strip()}, but its folder is class "
-                f"{label_of[folder] + 1} of classInd.txt. {AGAIN}"
+                f"{label_of[folder] + 1} of classInd.txt. {AGAIN}",
             )
-        listed.append(Line(path=path, label=label_of[folder], subset=subset))
-    return _without_twins(listed, name)
+        return Line(path=path, label=label_of[folder], subset=subset)
+
+    return _each(text, read, name=name)
 
 
 def ucf_group(path: str) -> str:
@@ -122,16 +124,17 @@ def hmdb_class(file_name: str, split: int) -> str | None:
 
 def hmdb_flags(text: str, *, name: str) -> tuple[Line, ...]:
     """The videos of one class in one split; those with flag 0 have subset 'unused'."""
-    listed: list[Line] = []
-    for number, line in _lines(text):
+
+    def read(number: int, line: str) -> Line:
         path, _, flag = line.rpartition(" ")
         path = path.strip()
         if not path or flag not in HMDB_FLAGS:
             raise _bad(name, number, line, "'file.avi 0', 1 (train) or 2 (test)")
         if "/" in inside(path, name=name, number=number):
             raise _bad(name, number, line, "a file name without a folder")
-        listed.append(Line(path=path, label=None, subset=HMDB_FLAGS[flag]))
-    return _without_twins(listed, name)
+        return Line(path=path, label=None, subset=HMDB_FLAGS[flag])
+
+    return _each(text, read, name=name)
 
 
 def hmdb_group(cls: str, path: str) -> str:
@@ -153,6 +156,7 @@ def kinetics_csv(text: str, *, name: str) -> tuple[KineticsRow, ...]:
     columns: list[str] | None = None
     rows: list[KineticsRow] = []
     seen: dict[str, int] = {}
+    faults: list[Fault] = []
     for fields in reader:
         if not any(field.strip() for field in fields):
             continue
@@ -160,11 +164,18 @@ def kinetics_csv(text: str, *, name: str) -> tuple[KineticsRow, ...]:
             columns = _kinetics_columns(fields, name)
             if "youtube_id" in fields:
                 continue
-        row = _kinetics_row(dict(zip(columns, fields, strict=False)), reader.line_num, name)
-        if row.stem in seen:
-            raise HarnessError(f"{name}, line {reader.line_num}: '{row.stem}' is on line {seen[row.stem]} already.")
+        try:
+            row = _kinetics_row(dict(zip(columns, fields, strict=False)), reader.line_num, name)
+            if row.stem in seen:
+                what = f"{name}, line {reader.line_num}: '{row.stem}' is on line {seen[row.stem]} already."
+                raise _fault("listed twice", what)
+        except BadLists as bad:
+            faults += bad.faults
+            continue
         seen[row.stem] = reader.line_num
         rows.append(row)
+    if faults:
+        raise BadLists(faults)
     if not rows:
         raise HarnessError(f"{name} lists no video. Fetch it again.")
     return tuple(rows)
@@ -201,10 +212,12 @@ def _kinetics_row(said: dict[str, str], number: int, name: str) -> KineticsRow:
 
 
 def inside(path: str, *, name: str, number: int) -> str:
-    """The path itself, if it stays below the root. Raises HarnessError for '..', an absolute path or a NUL."""
+    """The path itself, if it stays below the root. Raises BadLists for '..', an absolute path or a NUL."""
     parts = path.replace("\\", "/").split("/")
     if not path or ".." in parts or parts[0] == "" or re.match(r"^[A-Za-z]:$", parts[0]) or "\0" in path:
-        raise HarnessError(f"{name}, line {number}: '{path}' leaves the data set's folder; refused. {AGAIN}")
+        raise _fault(
+            "leaves the root", f"{name}, line {number}: '{path}' leaves the data set's folder; refused. {AGAIN}"
+        )
     return path
 
 
@@ -215,14 +228,27 @@ def _lines(text: str) -> Iterator[tuple[int, str]]:
             yield number, line.strip()
 
 
-def _without_twins(listed: list[Line], name: str) -> tuple[Line, ...]:
-    seen: set[str] = set()
-    for line in listed:
-        if line.path in seen:
-            raise HarnessError(f"{name}: '{line.path}' is listed twice. {AGAIN}")
-        seen.add(line.path)
-    return tuple(listed)
+def _each(text: str, read: Callable[[int, str], Line], *, name: str) -> tuple[Line, ...]:
+    """`read(number, line)` for every line, and every fault at once; a path may be listed only once."""
+    listed: dict[str, Line] = {}
+    faults: list[Fault] = []
+    for number, text_line in _lines(text):
+        try:
+            line = read(number, text_line)
+        except BadLists as bad:
+            faults += bad.faults
+            continue
+        if line.path in listed:
+            faults.append(Fault("listed twice", f"{name}, line {number}: '{line.path}' is listed twice. {AGAIN}"))
+        listed[line.path] = line
+    if faults:
+        raise BadLists(faults)
+    return tuple(listed.values())
 
 
-def _bad(name: str, number: int, line: str, expected: str) -> HarnessError:
-    return HarnessError(f"{name}, line {number}: expected {expected}, got '{line[:120]}'. {AGAIN}")
+def _bad(name: str, number: int, line: str, expected: str) -> BadLists:
+    return _fault("unreadable line", f"{name}, line {number}: expected {expected}, got '{line[:120]}'. {AGAIN}")
+
+
+def _fault(kind: str, text: str) -> BadLists:
+    return BadLists([Fault(kind, text)])

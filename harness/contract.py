@@ -86,6 +86,10 @@ class Listing:
     """'train', and 'test' or 'val'."""
     missing: tuple[str, ...] = ()
     """Ids that the lists name and the disk does not have; they are not in `subsets`."""
+    unused: tuple[str, ...] = ()
+    """Ids that the lists name and put in no subset (HMDB-51's flag 0); files of theirs are not strangers."""
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    """Id -> how long the video is, where the lists say so (Kinetics: time_end - time_start)."""
 
 
 @dataclass(frozen=True)
@@ -121,6 +125,12 @@ class Dataset:
     """What makes numbers on this data set disagree."""
     class_groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Named sets of classes that reports break results down by."""
+    folder: str = ""
+    """Where it lies: a folder below the data root ('' : the one with its name), or an absolute path."""
+    at: Callable[[str], Dataset] | None = None
+    """A family of data sets: the card of NAME:ARGUMENT (`folder:/path`). None: there is only the one."""
+    caveat: str = ""
+    """Said beside every number on this data set that could be taken for another one's ('' : none)."""
 
     @property
     def micro(self) -> bool:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 
 class HarnessError(Exception):
@@ -16,6 +17,25 @@ class UnknownName(HarnessError):
 
 class DataMissing(HarnessError):
     """A data set, or part of it, is not where it was looked for."""
+
+
+class Fault(NamedTuple):
+    """One thing that is wrong with a data set's lists."""
+
+    kind: str
+    """'unreadable line' | 'wrong label' | 'unknown class' | 'empty class' | 'leaves the root' | 'listed twice' |
+    'in two subsets'."""
+    text: str
+    """What and where, with the remedy, in a sentence or two."""
+
+
+class BadLists(HarnessError):
+    """Annotation files that cannot be trusted. The message tells the first fault, `faults` every one that was found."""
+
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        self.faults = tuple(faults)
+        more = f" ({len(faults) - 1} more: see `harness data verify`.)" if len(faults) > 1 else ""
+        super().__init__(faults[0].text + more)
 
 
 class BrokenVideo(HarnessError):
