@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from harness import adapt, environment, evaluate, leaks, published
+from harness import adapt, environment, evaluate, leaks, locks, published
 from harness.contract import Clip, Listing, Schedule, Video
 from harness.features import Features, feature_steps, feature_views, read_features, stack, write_features
 from harness.holdout import hold_out
@@ -59,9 +59,20 @@ class Outcome:
 
 
 def execute(job: Job, house: House, watch: Watch) -> Record:
-    """Do the job and return its record; the record of a job that is already done comes straight from the ledger."""
+    """Do the job and return its record; the record of a job that is already done comes straight from the ledger.
+
+    Where another process is at the same job, anywhere on the results folder, its record is waited for.
+    """
     if house.ledger.has(job.id):
         return house.ledger.read(job.id)
+    with locks.only_one(house.places.jobs, job.id, watch.note):
+        if house.ledger.has(job.id):
+            return house.ledger.read(job.id)
+        locks.clear_leftovers(house.places.runs, job.id)
+        return _do(job, house, watch)
+
+
+def _do(job: Job, house: House, watch: Watch) -> Record:
     watch.job_started(job)
     started = time.perf_counter()
     work = Work(job=job, house=house, watch=watch)
