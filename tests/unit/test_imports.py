@@ -44,7 +44,10 @@ FLOORS: tuple[tuple[str, tuple[str, ...]], ...] = (
         "plug-ins",
         ("harness.datasets", "harness.protocols", "harness.scales", "harness.synth", "baselines"),
     ),
-    ("edges", ("harness.video.*", "harness.record", "harness.watch", "harness.house", "harness.locks", "harness.published")),
+    (
+        "edges",
+        ("harness.video.*", "harness.record", "harness.watch", "harness.house", "harness.locks", "harness.published"),
+    ),
     (
         "work",
         ("harness.adapt", "harness.train", "harness.evaluate", "harness.features", "harness.work", "harness.run"),
