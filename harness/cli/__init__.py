@@ -13,6 +13,7 @@ from harness.cli.flags import Verbs
 from harness.cli.jobs import ls, plan, run
 from harness.cli.machine import doctor
 from harness.cli.mirror import mirror
+from harness.cli.predict import predict
 from harness.cli.results import compare, table
 from harness.cli.weights import weights
 from harness.errors import HarnessError
@@ -29,7 +30,7 @@ def harness() -> None:
     """
 
 
-for verb in (run, plan, ls, table, compare, data, weights, mirror, doctor):
+for verb in (run, plan, ls, table, compare, predict, data, weights, mirror, doctor):
     harness.add_command(verb)
 
 
