@@ -86,10 +86,16 @@ class Listing:
     """'train', and 'test' or 'val'."""
     missing: tuple[str, ...] = ()
     """Ids that the lists name and the disk does not have; they are not in `subsets`."""
+    missing_from: Mapping[str, str] = field(default_factory=dict)
+    """Missing id -> the subset that has lost it."""
     unused: tuple[str, ...] = ()
     """Ids that the lists name and put in no subset (HMDB-51's flag 0); files of theirs are not strangers."""
     seconds: Mapping[str, float] = field(default_factory=dict)
     """Id -> how long the video is, where the lists say so (Kinetics: time_end - time_start)."""
+
+    def missing_of(self, subset: str) -> tuple[str, ...]:
+        """Ids that this subset has lost; those that nobody said a subset of count for each."""
+        return tuple(name for name in self.missing if self.missing_from.get(name, subset) == subset)
 
 
 @dataclass(frozen=True)

@@ -18,13 +18,23 @@ import torch
 from torch import Tensor, nn
 
 from harness import adapt, environment, evaluate, leaks, locks, published
-from harness.contract import Clip, Listing, Schedule, Video
-from harness.features import Features, feature_steps, feature_views, read_features, stack, write_features
+from harness.contract import Clip, Listing, Scale, Schedule, Video
+from harness.features import (
+    Features,
+    feature_steps,
+    feature_views,
+    fit_logistic_regression,
+    read_features,
+    stack,
+    write_features,
+)
 from harness.holdout import hold_out
 from harness.house import House
 from harness.leaks import TRAINED_ON, TrainedOn
 from harness.metrics import Scores, summary
+from harness.recompute import recompute_stages
 from harness.record import FEATURES, SCORES, WEIGHTS, Record, write_record, write_scores
+from harness.replicas import Replicas
 from harness.spec import Job
 from harness.train import Trained, reestimate_batch_norm, train
 from harness.watch import Watch
@@ -41,6 +51,8 @@ from harness.work import (
 )
 
 State = Mapping[str, Tensor]
+STILLS_SUBSET = "val"
+"""What the 2D network is scored on: stills have no test set here."""
 
 
 @dataclass
@@ -102,7 +114,7 @@ def run_flow(work: Work) -> Outcome:
 def run_stills(work: Work) -> Outcome:
     """The 2D network of `--init imagenet`."""
     data = open_data(work, split=None, videos=lambda listing: ())
-    subset = "val"
+    subset = STILLS_SUBSET
     network = place(work.baseline.build_image(work.build_spec(len(data.listing.classes))), work.device)  # type: ignore[misc]
     return train_and_score(work, data, network, subset=subset, clips=(work.clip("clip"), work.clip("clip")))
 
@@ -152,7 +164,7 @@ def starting_weights(work: Work) -> tuple[State | None, State | None]:
 def train_and_score(work: Work, data: Data, network: nn.Module, *, subset: str, clips: tuple[Clip, Clip]) -> Outcome:
     """Train on the training videos that are not held out, then score every video of `subset`."""
     train_clip, test_clip = clips
-    schedule, baseline, seed = work.schedule, work.baseline, int(work.spec["seed"])
+    schedule, baseline, seed = found_schedule(work), work.baseline, int(work.spec["seed"])
     kept, held = hold_out(data.listing.subsets["train"], schedule.held_out)
     scored = data.listing.subsets[subset]
     seen = trained_on(work, data, kept + held, scored)
@@ -162,7 +174,7 @@ def train_and_score(work: Work, data: Data, network: nn.Module, *, subset: str, 
     def held_out_loss() -> float:
         return loss_on(work, network, data.views(held, test_clip, []), held)
 
-    network.train()
+    prepare_to_train(network, work.scale)
     trained = train(
         network,
         steps_from,
@@ -170,6 +182,8 @@ def train_and_score(work: Work, data: Data, network: nn.Module, *, subset: str, 
         watch=work.watch,
         held_out_loss=held_out_loss if held else None,
     )
+    if not Replicas.of(schedule).leads:
+        return Outcome(listing=data.listing, fingerprint=data.prepared.fingerprint)
     if work.scale.precise_bn_clips:
         reestimate(work, data, network, kept, train_clip)
     began = time.perf_counter()
@@ -185,6 +199,25 @@ def train_and_score(work: Work, data: Data, network: nn.Module, *, subset: str, 
         trained_on=seen,
         chosen=choice(schedule, trained, held) | {"quarantined": sorted(data.quarantined)},
         score_s=time.perf_counter() - began,
+    )
+
+
+def prepare_to_train(network: nn.Module, scale: Scale) -> None:
+    """In training mode, compiled or recomputing where the scale says so; the names of its parameters stay."""
+    network.train()
+    if scale.recompute:
+        recompute_stages(network)
+    if scale.compile:
+        network.compile()
+
+
+def found_schedule(work: Work) -> Schedule:
+    """The job's schedule; under `replay`, on all training videos with the drops that an earlier job found on held-out ones."""
+    if "schedule" not in work.job.upstream:
+        return work.schedule
+    found = work.upstream("schedule").chosen
+    return dataclasses.replace(
+        work.schedule, policy="steps", milestones=tuple(found["drops"]), steps=int(found["steps"]), held_out=0.0
     )
 
 
@@ -236,7 +269,12 @@ def run_head(work: Work) -> Outcome:
     record = work.upstream("features")
     features = read_features(record.path(FEATURES))
     data = open_data(work, split=work.spec["split"], videos=lambda listing: ())
-    listing, schedule, baseline = data.listing, work.schedule, work.baseline
+    # No batch norm in a head, so nothing to keep apart: a batch is one pass.
+    listing, schedule, baseline = (
+        data.listing,
+        dataclasses.replace(found_schedule(work), replica_batch=0),
+        work.baseline,
+    )
     network = baseline.build(work.build_spec(len(listing.classes)))
     network.new_head(len(listing.classes))
     head = network.head.to(work.device)
@@ -249,13 +287,18 @@ def run_head(work: Work) -> Outcome:
         return loss_on(work, head, feature_views(features, held, work.device), held)
 
     head.train()
-    trained = train(
-        head,
-        feature_steps(features, kept, schedule, seed=int(work.spec["seed"]), device=work.device),
-        work.setting(schedule, loss),
-        watch=work.watch,
-        held_out_loss=held_out_loss if held else None,
-    )
+    if schedule.optimiser == "logreg":
+        held = []
+        fit_logistic_regression(head, features, listing.subsets["train"], schedule, reduce=baseline.reduce)
+        trained = Trained()
+    else:
+        trained = train(
+            head,
+            feature_steps(features, kept, schedule, seed=int(work.spec["seed"]), device=work.device),
+            work.setting(schedule, loss),
+            watch=work.watch,
+            held_out_loss=held_out_loss if held else None,
+        )
     work.watch.stage("score", len(scored), "videos")
     known = {features.ids[int(number)] for number in features.test_video}
     broken = [video.id for video in scored if video.id not in known]
@@ -280,12 +323,13 @@ KINDS = {"flow": run_flow, "stills": run_stills, "train": run_train, "features":
 def score(
     work: Work, module: nn.Module, views: Iterator[Any], videos: Sequence[Video], listing: Listing, broken: list[str]
 ) -> Scores:
-    """Scores of `videos`; `broken` fills while `views` is read."""
+    """Scores of `videos`, the subset that the job is scored on; `broken` fills while `views` is read."""
     logits = evaluate.video_logits(
         module, views, reduce=work.baseline.reduce, device=work.device, precision=work.precision, watch=work.watch
     )
+    missing = listing.missing_of(str(work.spec.get("subset", STILLS_SUBSET)))
     return evaluate.make_scores(
-        logits, videos, num_classes=len(listing.classes), undecodable=broken, missing=listing.missing
+        logits, videos, num_classes=len(listing.classes), undecodable=broken, missing=missing
     )
 
 
@@ -304,16 +348,20 @@ def reestimate(work: Work, data: Data, network: nn.Module, videos: Sequence[Vide
     schedule = work.schedule
     extra = -(-work.scale.precise_bn_clips // schedule.batch)
     longer = dataclasses.replace(schedule, steps=schedule.steps + extra)
-    steps = data.steps(videos, clip, longer, seed=int(work.spec["seed"]), flip=work.scale.flip)(schedule.steps)
+    alone = dataclasses.replace(Replicas.of(schedule), rank=0, world=1)
+    seed, flip = int(work.spec["seed"]), work.scale.flip
+    steps = data.steps(videos, clip, longer, seed=seed, flip=flip, replicas=alone)(schedule.steps)
     reestimate_batch_norm(network, (step.inputs for step in steps), device=work.device, precision=work.precision)
 
 
 def choice(schedule: Schedule, trained: Trained, held: Sequence[Video]) -> dict[str, Any]:
     """How the final weights were chosen, in words, and on what."""
     rule = "last step of a fixed schedule"
+    if schedule.optimiser == "logreg":
+        rule = f"logistic regression, C = {schedule.logreg_c:g}"
     if held:
         rule = f"last step; ten-fold drops at {trained.drops or 'no step'} on the held-out loss"
-    return {"rule": rule, "held_out": [video.id for video in held], "steps": trained.steps}
+    return {"rule": rule, "held_out": [video.id for video in held], "steps": trained.steps, "drops": trained.drops}
 
 
 def trained_on(work: Work, data: Data, training: Sequence[Video], scored: Sequence[Video]) -> TrainedOn:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from harness import console
+from harness.errors import unknown
 from harness.places import Places, writable
 
 
@@ -14,6 +15,23 @@ def list_data(where: Places) -> None:
 
     click.echo(listings.datasets(where))
     click.echo(f"\nLooked for in {where.data}.")
+
+
+def verify_data(name: str, where: Places, *, thorough: bool, allow: tuple[str, ...], as_json: bool) -> bool:
+    """`harness data verify`: prints what was found; True if nothing is wrong but what is allowed."""
+    from harness import discover, verdict
+    from harness.video import verify
+
+    for kind in allow:
+        if kind not in verify.KINDS:
+            raise unknown("kind of finding", kind, verify.KINDS)
+    dataset = discover.load("dataset", name)
+    writable(where.data, what="the index of data sets", flag="--data")
+    with console.screen(jobs=0, as_json=as_json) as watch:
+        watch.stage(f"verify {dataset.name}", 0, "files")
+        found = verify.verify(dataset, where.data, thorough=thorough, progress=watch.progress)
+    click.echo(verdict.as_json(found, allow) if as_json else verdict.as_text(found, allow))
+    return not found.failing(allow)
 
 
 def prepare_data(name: str, where: Places) -> None:

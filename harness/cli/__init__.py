@@ -35,11 +35,11 @@ for verb in (run, plan, ls, table, compare, predict, data, weights, mirror, doct
 
 
 def main() -> None:
-    """The console script: exit 0, 2 for what the user can mend, 130 after Ctrl-C."""
+    """The console script: exit 0, 1 where a verb that checks finds something, 2 for what the user can mend, 130 after Ctrl-C."""
     try:
-        harness.main(standalone_mode=False)
-    except click.exceptions.Exit as done:
-        sys.exit(done.exit_code)
+        code = harness.main(standalone_mode=False)  # click hands back the code of a verb that left with one
+        if isinstance(code, int) and code:
+            sys.exit(code)
     except click.ClickException as error:
         _fail(error.format_message())
     except HarnessError as error:

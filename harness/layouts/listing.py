@@ -47,6 +47,7 @@ def listing_of(root: Path, classes: Sequence[str], everything: Sequence[Listed],
         tuple(classes),
         {subset: tuple(those) for subset, those in subsets.items()},
         missing,
+        missing_from={video.id: video.subset for video in listed if video.path is None},
         unused=tuple(video.id for video in everything if video.subset == "unused"),
         seconds={video.id: video.seconds for video in listed if video.seconds},
     )

@@ -62,6 +62,12 @@ def probe(path: str | Path) -> VideoInfo:
         return VideoInfo(count, video.fps, width, height, duration_s, video.codec)
 
 
+def count_packets(path: str | Path) -> int:
+    """Packets of pictures in a file, which is read to its end and not decoded. Raises BrokenVideo, DataMissing."""
+    with VideoFile(path) as video:
+        return video.count_packets()
+
+
 def read_video(path: str | Path, *, fps: float = 25.0, short_side_px: int = 256) -> np.ndarray:
     """The whole video: uint8 (T, H, W, 3) RGB at `fps`, short side `short_side_px`.
 

@@ -6,10 +6,12 @@ journal beside it keeps what a killed build had done.
 
 from __future__ import annotations
 
+import functools
 import json
+import multiprocessing
 import os
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -24,8 +26,11 @@ Progress = Callable[[int, int], None]
 
 PARQUET = "index.parquet"
 JOURNAL = "index.partial.jsonl"
-CHUNK = 64
+CHUNK = 256
 """Videos between two lines of progress; the journal is flushed as often."""
+PROCESSES_FROM = 2000
+"""Files that make processes worth starting. Measured: 215 headers a second in one thread of one core, 300 in four
+threads, which share Python's lock, 390 in two processes, which take 2 s to start."""
 
 
 @dataclass(frozen=True)
@@ -96,14 +101,20 @@ def _stat(root: Path, video: Video) -> os.stat_result:
 def _probe_all(
     todo: list[tuple[Video, os.stat_result]], dataset: Dataset, root: Path, *, done: int, progress: Progress | None
 ) -> Iterable[IndexRow]:
-    probe = _probe_still if dataset.kind == "stills" else _probe_video
+    probe = functools.partial(_probe_still if dataset.kind == "stills" else _probe_video, root)
     total = done + len(todo)
-    # Threads: the time goes into reading headers, which leaves Python's lock, and processes would take a second to start.
-    with ThreadPoolExecutor(max_workers=2 * (os.cpu_count() or 1)) as pool:
+    with _pool(len(todo)) as pool:
         for start in range(0, len(todo), CHUNK):
-            yield from pool.map(lambda item: probe(root, *item), todo[start : start + CHUNK])
+            yield from pool.map(probe, *zip(*todo[start : start + CHUNK], strict=True), chunksize=CHUNK // 16)
             if progress:
                 progress(min(total, done + start + CHUNK), total)
+
+
+def _pool(files: int) -> Executor:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if cores > 1 and files >= PROCESSES_FROM:
+        return ProcessPoolExecutor(max_workers=min(cores, 16), mp_context=multiprocessing.get_context("spawn"))
+    return ThreadPoolExecutor(max_workers=2 * cores)
 
 
 def _probe_video(root: Path, video: Video, stat: os.stat_result) -> IndexRow:

@@ -13,7 +13,7 @@ import shutil
 import stat
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from harness.contract import Dataset, Listing, Video
 from harness.errors import BrokenVideo, DataMissing, HarnessError
@@ -24,7 +24,7 @@ from harness.video.halves import half, sweep_one
 from harness.video.index import IndexRow, Progress
 from harness.video.views import timeline_frames
 
-__all__ = ["FlowStore", "Prepared", "expected_fingerprint", "flow_store", "open_prepared"]
+__all__ = ["FlowStore", "Prepared", "expected_fingerprint", "flow_store", "open_prepared", "root_of"]
 
 FINGERPRINT = "fingerprint.json"
 FORMAT = 1
@@ -79,11 +79,17 @@ class Prepared:
 
 
 def open_prepared(
-    dataset: Dataset, data_root: Path, *, render: bool = True, progress: Progress | None = None
+    dataset: Dataset,
+    data_root: Path,
+    *,
+    render: bool = True,
+    recheck: bool = False,
+    progress: Progress | None = None,
 ) -> Prepared:
     """The data set under DATA_ROOT/NAME: rendered first if it is embedded and not there, indexed if that is out of date.
 
-    Opening it again unchanged takes milliseconds. Raises DataMissing, saying where it was looked for, what should be
+    Opening it again unchanged takes milliseconds; `recheck` looks at every file again, and reads the headers of those
+    that are not as they were. Raises DataMissing, saying where it was looked for, what should be
     there and where to get it; HarnessError where nothing can be written.
     """
     root, store = _places(dataset, data_root)
@@ -92,7 +98,7 @@ def open_prepared(
             _render(dataset, root, progress)
         if not root.is_dir():
             raise _missing(dataset, root)
-        fingerprint = expected_fingerprint(dataset, data_root)
+        fingerprint = None if recheck else expected_fingerprint(dataset, data_root)
         if fingerprint is None:
             store.mkdir(parents=True, exist_ok=True)
             fingerprint = _index(dataset, root, store, progress)
@@ -118,8 +124,16 @@ def expected_fingerprint(dataset: Dataset, data_root: Path) -> str | None:
     return str(kept["fingerprint"]) if fresh and (store / index.PARQUET).is_file() else None
 
 
+def root_of(dataset: Dataset, data_root: Path) -> Path:
+    """The data set's own folder, there or not."""
+    return data_root / (dataset.folder or dataset.name)
+
+
 def _places(dataset: Dataset, data_root: Path) -> tuple[Path, Path]:
-    return data_root / dataset.name, data_root / ".prepared" / dataset.name
+    name = dataset.name
+    if ":" in name:  # folder:/some/where: a readable name that no other path has
+        name = f"{PurePosixPath(name).name}-{hashlib.sha256(name.encode(errors='surrogateescape')).hexdigest()[:8]}"
+    return root_of(dataset, data_root), data_root / ".prepared" / name
 
 
 def _missing(dataset: Dataset, root: Path, detail: str = "") -> DataMissing:

@@ -89,6 +89,10 @@ class VideoFile:
             raise self.broken(f"the header claims {duration_s:.0f} s for {count} frames")
         return count, duration_s
 
+    def count_packets(self) -> int:
+        """Frames' packets from here to the end of the file, which is read but not decoded. Raises BrokenVideo."""
+        return self._count_packets()[0]
+
     def claimed_frames(self, fps: float) -> int:
         """Frames on a timeline of `fps`, if the header is right."""
         return timeline_frames(self._header_duration_s(), fps)

@@ -50,7 +50,18 @@ FLOORS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ),
     (
         "work",
-        ("harness.adapt", "harness.train", "harness.evaluate", "harness.features", "harness.work", "harness.run"),
+        (
+            "harness.adapt",
+            "harness.replicas",
+            "harness.recompute",
+            "harness.train",
+            "harness.evaluate",
+            "harness.features",
+            "harness.work",
+            "harness.run",
+            "harness.reopen",
+            "harness.predict",
+        ),
     ),
     (
         "orchestration",
@@ -73,6 +84,7 @@ FLOORS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "harness.app",
             "harness.console",
             "harness.listings",
+            "harness.verdict",
             "harness.doctor",
             "reports",
         ),
