@@ -141,7 +141,7 @@ class Planner:
 
     def training(self, training: _Training) -> str:
         if training.protocol.moves == "head":
-            return self.add(self.head(training, self.add(self.features(training))))
+            return self.add(self.head(training, self.add(self.features(training)), self.found_schedule(training)))
         spec = (
             self.common(training)
             | self.published(training)
@@ -160,11 +160,20 @@ class Planner:
                 kind="train",
                 title=training.title,
                 spec=spec,
-                upstream=self.needs(training, split=training.split),
+                upstream=self.needs(training, split=training.split) | self.found_schedule(training),
                 provisional=self.provisional(training),
                 via=training.baseline.name,
             )
         )
+
+    def found_schedule(self, training: _Training) -> dict[str, str]:
+        """Under `replay`, the same training with a part held out, which finds the drops; {} otherwise."""
+        schedule = training.scale.stages[training.stage]
+        if not schedule.replay:
+            return {}
+        stages = {**training.scale.stages, training.stage: dataclasses.replace(schedule, replay=False)}
+        first = dataclasses.replace(training, scale=dataclasses.replace(training.scale, stages=stages))
+        return {"schedule": self.training(first)}
 
     def features(self, training: _Training) -> Job:
         """Every view of every video of the data set, forwarded once: serves all splits, seeds and heads."""
@@ -180,7 +189,7 @@ class Planner:
             via=training.baseline.name,
         )
 
-    def head(self, training: _Training, features_id: str) -> Job:
+    def head(self, training: _Training, features_id: str, found: Mapping[str, str]) -> Job:
         spec = self.common(training) | {
             "split": training.split,
             "subset": training.subset,
@@ -194,7 +203,7 @@ class Planner:
             kind="head",
             title=training.title,
             spec=spec,
-            upstream={"features": features_id},
+            upstream={"features": features_id, **found},
             provisional=self.provisional(training),
             via=training.baseline.name,
         )

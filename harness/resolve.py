@@ -101,7 +101,18 @@ def _cell(
         backbone=selection.backbone,
         overrides=selection.overrides,
     )
-    apply_overrides(scale, stage_of(protocol, dataset), cell.overrides)
+    stage = stage_of(protocol, dataset)
+    schedule = apply_overrides(scale, stage, cell.overrides).stages[stage]
+    if schedule.optimiser == "logreg" and protocol.moves != "head":
+        raise HarnessError(
+            f"logistic regression trains a head on cached features; {protocol.title} moves the whole network: leave out "
+            "--set head.solver=logreg, or pass --protocol fixed"
+        )
+    if schedule.replay and not (schedule.policy == "plateau" and schedule.held_out and schedule.eval_every):
+        raise HarnessError(
+            f"replay repeats a schedule whose drops were found on a held-out part, and {scale.name}'s for {stage} finds none; "
+            "leave it out, or also pass --set train.policy=plateau --set train.held_out=0.1 --set train.eval_every=250"
+        )
     return cell
 
 
@@ -132,11 +143,13 @@ def stage_of(protocol: Protocol, dataset: Dataset) -> str:
 def apply_overrides(scale: Scale, stage: str, overrides: tuple[tuple[str, str], ...]) -> Scale:
     """The scale with every `--set key=value` applied.
 
-    Keys: ``train.FIELD`` (the schedule of the cell's own training), ``STAGE.FIELD`` (any stage by name), ``scale.FIELD``.
-    Raises HarnessError naming unknown keys with the nearest guess, and values of the wrong type.
+    Keys: ``train.FIELD`` (the schedule of the cell's own training), ``STAGE.FIELD`` (any stage by name; ``head`` is ``fixed``),
+    ``scale.FIELD``. ``solver`` is another word for ``optimiser``. Raises HarnessError naming unknown keys with the nearest
+    guess, and values that the field does not take.
     """
     for key, text in overrides:
         head, _, name = key.partition(".")
+        head, name = ALIASES.get(head, head), ALIASES.get(name, name)
         if head == "scale":
             scale = _replace(scale, name, text, key)
             continue
@@ -147,6 +160,8 @@ def apply_overrides(scale: Scale, stage: str, overrides: tuple[tuple[str, str], 
         scale = dataclasses.replace(scale, stages={**scale.stages, target: changed})
     return scale
 
+
+ALIASES = {"head": "fixed", "solver": "optimiser"}
 
 _Value = typing.TypeVar("_Value", Schedule, Scale)
 
@@ -160,7 +175,11 @@ def _replace(value: _Value, name: str, text: str, key: str) -> _Value:
         close = difflib.get_close_matches(name, plain, n=1)
         guess = f"; did you mean '{close[0]}'?" if close else ""
         raise HarnessError(f"--set {key}={text}: no such setting; have: {', '.join(sorted(plain))}{guess}")
-    return dataclasses.replace(value, **{name: _parse(plain[name], text, key)})  # type: ignore[arg-type]
+    parsed = _parse(plain[name], text, key)
+    choices = typing.get_args(typing.get_type_hints(type(value))[name])
+    if choices and parsed not in choices:
+        raise HarnessError(f"--set {key}={text}: expected one of {', '.join(map(str, choices))}")
+    return dataclasses.replace(value, **{name: parsed})  # type: ignore[arg-type]
 
 
 def _parse(kind: type, text: str, key: str) -> Any:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from harness.contract import Schedule
 from harness.errors import HarnessError
 from harness.record import write_by_rename
+from harness.replicas import Replicas
 from harness.watch import Point, Watch
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ PLATEAU_DROPS = 2
 
 
 class Step(NamedTuple):
-    """What one optimiser step is computed from."""
+    """What one forward pass of a training is computed from: a replica's share of an optimiser step, often all of it."""
 
     inputs: Any
     """What the module is called with."""
@@ -52,6 +53,8 @@ class Setting:
     """Folder that checkpoints of this job live in until its record is written."""
     loss: Callable[[Tensor, Tensor], Tensor]
     """(logits (N, P, classes), labels (N,)) -> scalar."""
+    seed: int = 0
+    """Of what is drawn within a step, where a step has several replicas."""
 
 
 @dataclass
@@ -78,10 +81,12 @@ def train(
 ) -> Trained:
     """Train `module` in place, from the last checkpoint if there is one.
 
-    `steps_from(k)` yields the steps from the k-th on, always the same ones. Raises HarnessError, naming the videos, when a
-    loss is not finite. A resumed training is bit-identical on the CPU to an unbroken one.
+    `steps_from(k)` yields the passes of the steps from the k-th on, always the same ones: one a step, or one for each replica
+    of it that falls to this process. Raises HarnessError, naming the videos, when a loss is not finite. A resumed training
+    is bit-identical on the CPU to an unbroken one.
     """
     schedule = setting.schedule
+    replicas = Replicas.of(schedule)
     optimiser = make_optimiser(module, schedule)
     plateau = Plateau(schedule.patience)
     trained = Trained()
@@ -93,18 +98,16 @@ def train(
         if len(trained.drops) > PLATEAU_DROPS:
             break
         asked = time.perf_counter()
-        step = next(batches)
-        trained.wait_s += time.perf_counter() - asked
         rate = learning_rate(schedule, number, drops=len(trained.drops))
-        loss = _update(module, optimiser, step, rate, setting)
-        trained.steps, trained.samples = number + 1, trained.samples + len(step.labels)
+        loss = _update(module, optimiser, _timed(batches, trained), rate, setting, replicas, number)
+        trained.steps, trained.samples = number + 1, trained.samples + schedule.batch
         trained.seconds += time.perf_counter() - asked
         if number % LOG_EVERY == 0 or number + 1 == schedule.steps:
             trained.curves += [(number + 1, "train/loss", loss), (number + 1, "train/lr", rate)]
         watch.advance(1, f"loss {loss:.2f}")
         if held_out_loss and schedule.eval_every and (number + 1) % schedule.eval_every == 0:
-            _look(held_out_loss, plateau, trained, number + 1)
-        if (number + 1) % schedule.checkpoint_every == 0:
+            _look(held_out_loss, plateau, trained, number + 1, replicas)
+        if (number + 1) % schedule.checkpoint_every == 0 and replicas.leads:
             save_checkpoint(setting, module, optimiser, plateau, trained)
             watch.curve(setting.job_id, trained.curves[told:])
             told = len(trained.curves)
@@ -112,10 +115,40 @@ def train(
     return trained
 
 
-def _update(module: nn.Module, optimiser: torch.optim.Optimizer, step: Step, rate: float, setting: Setting) -> float:
+def _timed(passes: Iterator[Step], trained: Trained) -> Iterator[Step]:
+    """The passes, the time they were waited for added to `trained.wait_s`."""
+    while True:
+        asked = time.perf_counter()
+        step = next(passes)
+        trained.wait_s += time.perf_counter() - asked
+        yield step
+
+
+def _update(
+    module: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    passes: Iterator[Step],
+    rate: float,
+    setting: Setting,
+    replicas: Replicas,
+    number: int,
+) -> float:
+    """One optimiser step: the mean of its replicas' gradients. Returns the mean of their losses."""
     for group in optimiser.param_groups:
         group["lr"] = rate
     optimiser.zero_grad(set_to_none=True)
+    if replicas.count == 1:
+        value = _pass(module, next(passes), rate, setting, share=1.0)
+    else:
+        value = replicas.together(
+            module, number, setting.seed, lambda: _pass(module, next(passes), rate, setting, replicas.share)
+        )
+    optimiser.step()
+    return value
+
+
+def _pass(module: nn.Module, step: Step, rate: float, setting: Setting, share: float) -> float:
+    """Forward and backward; the gradients of `share` times the loss are added up. Returns that share of the loss."""
     with autocast(setting.device, setting.precision):
         logits = module(step.inputs)
     loss = setting.loss(logits.float(), step.labels)
@@ -125,13 +158,14 @@ def _update(module: nn.Module, optimiser: torch.optim.Optimizer, step: Step, rat
             f"the loss became {value} on the batch of {', '.join(step.ids[:4])}"
             f"{'…' if len(step.ids) > 4 else ''}; lower --set train.base_lr (now {rate:g}), or look at these videos"
         )
-    loss.backward()
-    optimiser.step()
-    return value
+    (loss if share == 1.0 else loss * share).backward()
+    return value * share
 
 
-def _look(held_out_loss: Callable[[], float], plateau: Plateau, trained: Trained, step: int) -> None:
-    value = held_out_loss()
+def _look(
+    held_out_loss: Callable[[], float], plateau: Plateau, trained: Trained, step: int, replicas: Replicas
+) -> None:
+    value = replicas.agreed(held_out_loss() if replicas.leads else 0.0)
     trained.curves.append((step, "held_out/loss", value))
     if plateau.saturated(value):
         trained.drops.append(step)

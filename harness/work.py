@@ -15,6 +15,7 @@ from harness.contract import Baseline, BuildSpec, Clip, FlowMethod, Listing, Sca
 from harness.errors import HarnessError
 from harness.house import House
 from harness.record import Record
+from harness.replicas import Replicas
 from harness.spec import Job
 from harness.train import Setting, Step
 from harness.video import loader, prepare
@@ -84,6 +85,7 @@ class Work:
             job_id=self.job.id,
             checkpoints=self.checkpoints,
             loss=loss,
+            seed=int(self.spec.get("seed", 0)),
         )
 
 
@@ -110,19 +112,26 @@ class Data:
     """Broken training videos that were left out, as --on-bad-video quarantine allows."""
 
     def steps(
-        self, videos: Sequence[Video], clip: Clip, schedule: Schedule, *, seed: int, flip: bool
+        self,
+        videos: Sequence[Video],
+        clip: Clip,
+        schedule: Schedule,
+        *,
+        seed: int,
+        flip: bool,
+        replicas: Replicas | None = None,
     ) -> Callable[[int], Iterator[Step]]:
-        """What `train` takes: the training steps from the k-th on."""
+        """What `train` takes: this process's passes of the training steps from the k-th on."""
+        replicas = replicas or Replicas.of(schedule)
 
         def steps_from(first: int) -> Iterator[Step]:
             batches = loader.train_batches(
                 self.reader,
                 videos,
                 clip=clip,
-                batch=schedule.batch,
+                batch=schedule.batch // replicas.count,
                 seed=seed,
-                start_step=first,
-                steps=schedule.steps,
+                numbers=replicas.passes(first, schedule.steps),
                 flip=flip,
                 workers=self.workers,
                 quarantine=self.quarantined if self.on_bad_video == "quarantine" else None,

@@ -93,8 +93,9 @@ def train_batches(
     flip: bool = False,
     workers: int = 0,
     quarantine: set[str] | None = None,
+    numbers: Iterable[int] | None = None,
 ) -> Iterator[Batch]:
-    """The batches of steps `start_step` .. `steps` - 1 (None: without end) of a training.
+    """The batches of steps `start_step` .. `steps` - 1 (None: without end) of a training, or those with these `numbers`.
 
     Epochs follow one another without a seam, each a fresh permutation of all videos; a batch may hold the end of one and
     the beginning of the next. Positions, crops and flips are drawn anew for each epoch. A video that cannot be decoded
@@ -103,7 +104,8 @@ def train_batches(
     """
     if not videos:
         raise ValueError("no videos to train on")
-    numbers = itertools.count(start_step) if steps is None else range(start_step, steps)
+    if numbers is None:
+        numbers = itertools.count(start_step) if steps is None else range(start_step, steps)
     step = _TrainStep(reader, tuple(videos), clip, batch, seed, flip, tolerant=quarantine is not None)
     for made in _in_order(step, numbers, workers):
         if quarantine is not None:
