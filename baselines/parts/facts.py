@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 
 from baselines.parts.inception import ENDPOINTS, POOLS
+from harness.contract import CHANNELS, Baseline, BuildSpec, Clip, Scale
+
+NARROW = 0.05
+"""Width of the networks whose receptive fields are measured: which frames count does not depend on it."""
+LONG = 192
+"""Frames, more than any of the paper's networks sees from one position in time."""
 
 Field = tuple[int, int, int]
 """(time, height, width) in frames and pixels."""
@@ -64,3 +71,31 @@ def training_bytes(network: nn.Module, clips: Mapping[str, Tensor]) -> int:
     network.train(was_training)
     del logits
     return sum(kept.values())
+
+
+def frames_seen(baseline: Baseline, streams: tuple[str, ...], scale: Scale) -> int:
+    """Frames of the 25 fps timeline, from first to last, that reach one output position of the network: measured.
+
+    The gradient of that position's features is non-zero for just the frames that reach it. A network that runs convolutionally
+    in time is given a clip longer than it can see and asked in the middle; any other its training clip, at the last position.
+    """
+    clip = baseline.train_clip[scale.name]
+    if baseline.test_clip[scale.name].dense:
+        clip = dataclasses.replace(clip, window=LONG, side_px=32)
+    narrow = dataclasses.replace(scale, width=NARROW, dropout=0.0)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = baseline.build(BuildSpec(streams, 2, narrow)).double().eval()
+        clips = {s: _noise(s, clip).requires_grad_() for s in streams}
+        features = network.features(clips)
+        position = features.shape[1] // 2 if baseline.test_clip[scale.name].dense else -1
+        features[:, position].abs().sum().backward()
+    spans = []
+    for stream, one in clips.items():
+        reached = one.grad.abs().sum((0, 1, 3, 4)).nonzero().flatten()
+        spans.append(int(reached[-1] - reached[0]) * clip.stride(stream) + 1)
+    return max(spans)
+
+
+def _noise(stream: str, clip: Clip) -> Tensor:
+    return torch.randn(1, CHANNELS[stream], clip.frames(stream), clip.side_px, clip.side_px, dtype=torch.float64)

@@ -8,7 +8,7 @@ as equal. Networks are built on PyTorch's meta device, which allocates nothing; 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from harness import discover, paper
 from harness.contract import BuildSpec, Clip, streams_of
@@ -23,6 +23,8 @@ FPS = 25.0
 COLUMNS = (
     Column("params_m", "network", "Parameters, M", unit="M"),
     Column("gmacs", "network", "GMACs", unit="G"),
+    Column("memory_mib", "network", "Memory, MiB", decimals=0, unit="MiB"),
+    Column("sees_frames", "network", "Sees, frames", decimals=0, unit="frames"),
     *(
         Column(f"{phase}/{what}", phase, title, decimals=decimals, unit=unit)
         for phase in ("train", "test")
@@ -60,7 +62,11 @@ def build(question: lay.Question) -> Table:
         cells=cells,
         notes=(
             "RGB and Flow: frames of a clip in training, of a video in testing; s: what they span.",
-            "GMACs: multiply-accumulates, in thousands of millions, of one training clip forward. The paper has no such column.",
+            "The paper has no columns for GMACs, Memory and Sees. GMACs: thousands of millions of multiply-accumulates, one training clip "
+            "forward. Memory: float32 numbers that its forward pass keeps for the backward pass. Sees: frames of the "
+            f"{FPS:g} fps timeline that reach one output position, measured on the network.",
+            "Figure 3 labels i3d's last layer 99 x 539 x 539, which leaves out one of five modules between its last two pools; "
+            "counting all five gives 107 x 571 x 571.",
             f"= equal to the printed number, parameters within {TOLERANCE_M:g}M.",
         ),
         ours_name="ours" if question.scale == "paper" else question.scale,
@@ -70,8 +76,13 @@ def build(question: lay.Question) -> Table:
 def _facts(card: Any, question: lay.Question) -> dict[str, float]:
     """Column key -> value."""
     streams = streams_of(card.modalities[0])
-    parameters, macs = size_of(card, scale=question.scale, classes=_classes(question))
-    found = {"params_m": parameters / MILLION, "gmacs": macs / 1e9}
+    size = size_of(card, scale=question.scale, classes=_classes(question))
+    found = {
+        "params_m": size.parameters / MILLION,
+        "gmacs": size.macs / 1e9,
+        "memory_mib": size.memory_bytes / 2**20,
+        "sees_frames": size.frames_seen,
+    }
     for phase, clip in (("train", card.train_clip[question.scale]), ("test", card.test_clip[question.scale])):
         for stream in streams:
             found[f"{phase}/{stream}_frames"] = clip.count * clip.frames(stream)
@@ -89,29 +100,46 @@ def _classes(question: lay.Question) -> int:
     return int(dataset.num_classes)
 
 
-def size_of(card: Any, *, scale: str, classes: int) -> tuple[int, int]:
-    """(trainable parameters, multiply-accumulates of one training clip) of the baseline's networks in all its streams."""
+class Size(NamedTuple):
+    """What a baseline's networks amount to, in all its streams together."""
+
+    parameters: int
+    """Trainable ones."""
+    macs: int
+    """Multiply-accumulates of one training clip forward."""
+    memory_bytes: int
+    """Kept for the backward pass of one training clip, float32."""
+    frames_seen: int
+    """From first to last, by one output position; of the stream that sees most."""
+
+
+def size_of(card: Any, *, scale: str, classes: int) -> Size:
+    """Built on the meta device at the scale's sizes; receptive fields are measured on a narrow copy."""
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
+    from baselines.parts.facts import frames_seen, training_bytes
     from harness.contract import CHANNELS
 
     streams = streams_of(card.modalities[0])
     clip: Clip = card.train_clip[scale]
-    parameters = flops = 0
+    parameters = flops = memory = seen = 0
     for network_streams in [(stream,) for stream in streams] if card.combine == "late" else [streams]:
         spec = BuildSpec(network_streams, classes, discover.load("scale", scale))
-        with torch.device("meta"), torch.no_grad():
-            network = card.build(spec).eval()
+        with torch.device("meta"):
+            network = card.build(spec)
+            # Two clips: batch norm in training mode asks for more than one number a channel.
             clips = {
-                stream: torch.empty(1, CHANNELS[stream], clip.frames(stream), clip.side_px, clip.side_px)
+                stream: torch.empty(2, CHANNELS[stream], clip.frames(stream), clip.side_px, clip.side_px)
                 for stream in network_streams
             }
-            with FlopCounterMode(display=False) as counter:
-                network(clips)
+            memory += training_bytes(network, clips) // 2
+            with torch.no_grad(), FlopCounterMode(display=False) as counter:
+                network.eval()(clips)
         parameters += sum(p.numel() for p in network.parameters() if p.requires_grad)
-        flops += counter.get_total_flops()
-    return parameters, flops // 2
+        flops += counter.get_total_flops() // 2
+        seen = max(seen, frames_seen(card, network_streams, spec.scale))
+    return Size(parameters, flops // 2, memory, seen)
 
 
 def _cell(key: str, value: float, printed: float | None, question: lay.Question) -> TableCell:
