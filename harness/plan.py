@@ -16,7 +16,7 @@ from harness.resolve import PUBLISHED, apply_overrides, stage_of
 from harness.spec import Cell, Job, plain
 from harness.video import decode, flow, prepare
 
-CODE = 1
+CODE = 2
 """Raised when the trainer or the scorer changes the numbers of every job."""
 
 

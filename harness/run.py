@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from harness import adapt, environment, evaluate, leaks, locks, published
+from harness import adapt, environment, evaluate, leaks, locks, published, tuning
 from harness.contract import Clip, Listing, Scale, Schedule, Video
 from harness.features import (
     Features,
@@ -85,6 +85,7 @@ def execute(job: Job, house: House, watch: Watch) -> Record:
 
 
 def _do(job: Job, house: House, watch: Watch) -> Record:
+    tuning.keep_memory()
     watch.job_started(job)
     started = time.perf_counter()
     work = Work(job=job, house=house, watch=watch)

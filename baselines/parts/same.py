@@ -63,7 +63,10 @@ class SameConv(nn.modules.conv._ConvNd):
             x = F.pad(x, [amount for pair in reversed(pads) for amount in pair])
             pads = [(0, 0)] * len(pads)
         convolve = F.conv3d if len(pads) == 3 else F.conv2d
-        return convolve(x, self.weight, None, self.stride, [before for before, _ in pads])
+        y = convolve(x, self.weight, None, self.stride, [before for before, _ in pads])
+        # For one small clip torch picks a kernel that answers in the plain layout, and everything after it would follow.
+        channels_last = torch.channels_last_3d if len(pads) == 3 else torch.channels_last
+        return y.contiguous(memory_format=channels_last) if x.is_contiguous(memory_format=channels_last) else y
 
     def get_extra_state(self) -> Tensor:
         return torch.tensor([self.symmetric], dtype=torch.uint8)
