@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ import numpy as np
 from harness.contract import Scale, Video
 from harness.errors import HarnessError
 from harness.video import decode, flow
+from harness.video.flowfile import FlowFile
 from harness.video.views import short_side_size
 
 if TYPE_CHECKING:
@@ -29,8 +31,8 @@ Place = Callable[[int, int], tuple[int, int]]
 class VideoReader:
     """Clips of a data set's videos, at a scale's frame rate and short side, as uint8.
 
-    Decoded videos are kept while `cache_bytes` last; what does not fit is read by window, seeking. Both give the same
-    pixels. A still is a video of one frame. Flow comes from its store, as codes.
+    Decoded videos and flow are kept while `cache_bytes` last; what does not fit is read by window, seeking. Both give the
+    same pixels. A still is a video of one frame. Flow comes from its store, as codes.
     """
 
     def __init__(
@@ -50,12 +52,19 @@ class VideoReader:
         self.flow_store = flow_store
         self.cache_bytes = cache_bytes
         self._kept: dict[str, np.ndarray] = {}
+        self._kept_flow: dict[str, np.ndarray] = {}
         self._kept_bytes = 0
 
     def __getstate__(self) -> dict[str, Any]:
         """For another process: without what is kept, and without the card's functions, which may come from a loose file."""
         card = replace(self.prepared.dataset, read=None, render=None)  # type: ignore[arg-type]
-        return {**self.__dict__, "prepared": replace(self.prepared, dataset=card), "_kept": {}, "_kept_bytes": 0}
+        return {
+            **self.__dict__,
+            "prepared": replace(self.prepared, dataset=card),
+            "_kept": {},
+            "_kept_flow": {},
+            "_kept_bytes": 0,
+        }
 
     def num_frames(self, video: Video) -> int:
         """Frames on the scale's timeline, as the header has it. Raises BrokenVideo where that cannot be read."""
@@ -78,7 +87,7 @@ class VideoReader:
     def check(self, video: Video) -> None:
         """Decodes the video to its end and keeps nothing. Raises BrokenVideo."""
         if "flow" in self.streams and self.flow_store is not None:
-            self.flow_store.read(video)
+            self.flow_store.open(video)
         if "rgb" in self.streams and self.prepared.dataset.kind == "video":
             path, scale = self.prepared.path(video), self.scale
             for _ in decode.iter_video(path, fps=scale.fps, short_side_px=scale.short_side_px):
@@ -89,8 +98,7 @@ class VideoReader:
     ) -> tuple[np.ndarray, Sequence[np.ndarray]]:
         """(squares (T', side, side, C), for each of `wanted` the numbers in those)."""
         if stream == "flow":
-            codes, numbers = self._flow(video, wanted)
-            return square.cut(codes), numbers
+            return self._flow(video, wanted, square)
         kept = self._kept.get(video.id)
         if kept is None and (self.prepared.dataset.kind == "stills" or self._fits(video)):
             kept = self._decode(video)
@@ -118,16 +126,34 @@ class VideoReader:
             self._kept_bytes += whole.nbytes
         return whole
 
-    def _flow(self, video: Video, wanted: Sequence[np.ndarray]) -> tuple[np.ndarray, Sequence[np.ndarray]]:
-        assert self.flow_store is not None
-        codes, method = self.flow_store.read(video), self.scale.flow
+    def _flow(
+        self, video: Video, wanted: Sequence[np.ndarray], square: _Square
+    ) -> tuple[np.ndarray, Sequence[np.ndarray]]:
+        method, codes = self.scale.flow, self._codes(video)
+        same_size = method.short_side_px == self.scale.short_side_px
         numbers = [np.minimum(one, len(codes) - 1) for one in wanted]
-        if method.short_side_px == self.scale.short_side_px:
-            return codes, numbers
+        if same_size and isinstance(codes, np.ndarray):
+            return square.cut(codes), numbers
         union = np.unique(np.concatenate(numbers))
-        height, width = short_side_size(codes.shape[1], codes.shape[2], self.scale.short_side_px)
-        resized = flow.resize_flow(flow.decode(codes[union], method) * method.bound_px, height, width)
-        return flow.encode(resized, method), [np.searchsorted(union, one) for one in numbers]
+        found = [np.searchsorted(union, one) for one in numbers]
+        if same_size and isinstance(codes, FlowFile):
+            return codes.read(union, square(*codes.shape[1:3])), found
+        frames = codes.read(union) if isinstance(codes, FlowFile) else codes[union]
+        height, width = short_side_size(*frames.shape[1:3], self.scale.short_side_px)
+        resized = flow.resize_flow(flow.decode(frames, method) * method.bound_px, height, width)
+        return square.cut(flow.encode(resized, method)), found
+
+    def _codes(self, video: Video) -> np.ndarray | FlowFile:
+        """All of them, where they fit into memory; else the file."""
+        assert self.flow_store is not None
+        if video.id in self._kept_flow:
+            return self._kept_flow[video.id]
+        file = self.flow_store.open(video)
+        if self._kept_bytes + math.prod(file.shape) > self.cache_bytes:
+            return file
+        self._kept_flow[video.id] = whole = file.read()
+        self._kept_bytes += whole.nbytes
+        return whole
 
 
 class _Square:
