@@ -41,8 +41,9 @@ KINDS = {
 
 
 def dashed(name: str) -> str:
-    """The spelling used everywhere: lower case, '-' for '_'."""
-    return name.strip().lower().replace("_", "-")
+    """The spelling used everywhere: lower case, '-' for '_'. What follows a ':' (folder:/Some/Where) stays as it is."""
+    head, colon, argument = name.strip().partition(":")
+    return head.lower().replace("_", "-") + colon + argument
 
 
 def names(kind: str) -> list[str]:
@@ -51,12 +52,18 @@ def names(kind: str) -> list[str]:
 
 
 def load(kind: str, name: str) -> Any:
-    """The value called `name`. Raises UnknownName with what there is and the nearest guess."""
+    """The value called `name`; NAME:ARGUMENT is a member of a family. Raises UnknownName with what there is and the
+    nearest guess."""
     sources = _sources(kind, os.environ.get(PLUGINS_ENV, ""))
-    key = dashed(name)
+    key, colon, argument = dashed(name).partition(":")
     if key not in sources:
         raise unknown(kind, name, sources)
-    return _value(kind, key, os.environ.get(PLUGINS_ENV, ""))
+    value = _value(kind, key, os.environ.get(PLUGINS_ENV, ""))
+    if not colon:
+        return value
+    if not (at := getattr(value, "at", None)):
+        raise HarnessError(f"{kind} '{key}' takes nothing after a ':', and '{name}' has something there")
+    return at(argument)
 
 
 def all(kind: str) -> dict[str, Any]:

@@ -24,7 +24,7 @@ class Fault(NamedTuple):
 
     kind: str
     """'unreadable line' | 'wrong label' | 'unknown class' | 'empty class' | 'leaves the root' | 'listed twice' |
-    'in two subsets'."""
+    'in two subsets' | 'unreadable name'."""
     text: str
     """What and where, with the remedy, in a sentence or two."""
 

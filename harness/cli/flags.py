@@ -6,13 +6,16 @@ import os
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from harness.errors import HarnessError, unknown
 from harness.places import Places, places
 from harness.spec import Selection
+
+if TYPE_CHECKING:
+    from harness.app.launching import Launching
 
 
 class Verbs(click.Group):
@@ -25,8 +28,8 @@ class Verbs(click.Group):
 
 
 def _split(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
-    """'--baseline i3d,c3d' and '--baseline i3d --baseline c3d' are the same."""
-    return tuple(word for value in values for word in value.replace(",", " ").split())
+    """'--baseline i3d,c3d' and '--baseline i3d --baseline c3d' are the same. A value with a ':' (folder:/my videos) is one."""
+    return tuple(word for value in values for word in ([value] if ":" in value else value.replace(",", " ").split()))
 
 
 def _several(flag: str, metavar: str, help_: str) -> Callable[[Any], Any]:
@@ -79,6 +82,41 @@ def selection_flags(command: Any) -> Any:
     ):
         command = option(command)
     return command
+
+
+def launch_flags(command: Any) -> Any:
+    """How jobs are run."""
+    for option in reversed(
+        [
+            click.option("--launcher", type=click.Choice(["local", "ray"]), default="local", help="Where jobs run."),
+            click.option("--address", metavar="HOST:PORT", help="Of a Ray cluster; unsaid, Ray runs on this machine."),
+            click.option(
+                "--workers", type=click.IntRange(0), default=0, help="Decoding processes; 0: none beside the training."
+            ),
+            click.option(
+                "--on-bad-video",
+                type=click.Choice(["stop", "quarantine"]),
+                default="stop",
+                help="A broken training video stops the run, or is left out and named.",
+            ),
+            click.option("--no-mlflow", is_flag=True, help="Do not log to MLflow; `harness mirror push` can later."),
+        ]
+    ):
+        command = option(command)
+    return command
+
+
+def launching_of(flags: dict[str, Any]) -> Launching:
+    from harness.app.launching import Launching
+
+    return Launching(
+        launcher=flags["launcher"],
+        address=flags["address"],
+        workers=flags["workers"],
+        on_bad_video=flags["on_bad_video"],
+        mlflow=not flags["no_mlflow"],
+        as_json=flags.get("as_json", False),
+    )
 
 
 def place_flags(command: Any) -> Any:

@@ -6,7 +6,9 @@ DataMissing, which ends in `remedy`: where to get the data.
 """
 
 from harness.layouts.kinetics import read_kinetics
+from harness.layouts.minikinetics import read_200, read_213
 from harness.layouts.official import read_hmdb, read_ucf
+from harness.layouts.own import read_own
 from harness.layouts.stills import read_stills
 
-__all__ = ["read_hmdb", "read_kinetics", "read_stills", "read_ucf"]
+__all__ = ["read_200", "read_213", "read_hmdb", "read_kinetics", "read_own", "read_stills", "read_ucf"]

@@ -54,7 +54,11 @@ def listing_of(root: Path, classes: Sequence[str], everything: Sequence[Listed],
 
 
 def _refuse_contradictions(root: Path, classes: Sequence[str], listed: Sequence[Listed]) -> None:
-    faults: list[Fault] = []
+    faults = [
+        Fault("unreadable name", f"{video.path!r} below '{root}' is not UTF-8; rename the file or its folder.")
+        for video in listed
+        if video.path and not _is_utf8(video.path)
+    ]
     subset_of: dict[str, str] = {}
     for video in listed:
         before = subset_of.get(video.id)
@@ -71,6 +75,11 @@ def _refuse_contradictions(root: Path, classes: Sequence[str], listed: Sequence[
             faults.append(Fault("empty class", what))
     if faults:
         raise BadLists(faults)
+
+
+def _is_utf8(path: str) -> bool:
+    """False for names that the file system has and text cannot hold (Python reads them with surrogates)."""
+    return path.isascii() or path.encode("utf-8", "replace").decode() == path
 
 
 def absent(root: Path, what: str, remedy: str) -> DataMissing:

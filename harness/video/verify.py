@@ -27,6 +27,7 @@ KINDS = {
     "unknown class": "a list names a class that there is not",
     "empty class": "a class without training videos",
     "leaves the root": "a list names a file outside the data set's folder",
+    "unreadable name": "a file whose name is not UTF-8",
     "unreadable line": "a list says what nobody understands",
 }
 """Kind of finding -> what it means."""

@@ -1,0 +1,77 @@
+"""folder: one's own videos, `--dataset folder:/path`.
+
+    harness run --dataset folder:/path --protocol full-ft --source kinetics400
+
+The folder has `train/` and `test/` (or `val/`) with a folder a class, or lists: CSV files with a header, mmaction2's
+or SlowFast's. Its card is made when it is named: classes and counts are those of the lists.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from pathlib import Path
+
+from harness.contract import Dataset, Listing
+from harness.errors import HarnessError
+from harness.layouts import read_own
+
+_LAYOUT = (
+    "train/<class>/*.mp4   test/<class>/*.mp4   (or val/)\n"
+    "or lists: train.csv  test.csv   lines 'path label', or columns path,label\n"
+    "or one list: any.csv   columns path,label,split"
+)
+_WHERE = "These are your own videos: name their folder, or their list, as in --dataset folder:/path/to/videos."
+
+
+def _at(argument: str) -> Dataset:
+    """The card of a folder, or of a list in one. Raises HarnessError where there is none or it cannot be read."""
+    path = Path(argument).expanduser()
+    if not argument:
+        raise HarnessError("'folder:' names no folder; say --dataset folder:/path/to/videos")
+    if not path.exists():
+        raise HarnessError(f"no folder and no list at '{path.absolute()}'; say --dataset folder:/path/to/videos")
+    path = path.resolve()
+    return _card(path, path.stat().st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=8)
+def _card(path: Path, mtime_ns: int) -> Dataset:
+    root = path if path.is_dir() else path.parent
+    read = functools.partial(read_own, list_file="" if path.is_dir() else path.name, remedy=_WHERE)
+    listing = read(root, 1)
+    if len(listing.classes) < 2:
+        raise HarnessError(f"'{path}' has one class, '{listing.classes[0]}'; a classifier needs two")
+    return dataclasses.replace(
+        DATASET,
+        name=f"folder:{path}",
+        title=path.name,
+        num_classes=len(listing.classes),
+        subsets=tuple(subset for subset in ("test", "val") if subset in _counts(listing)),
+        counts={(1, subset): size for subset, size in _counts(listing).items()},
+        read=read,
+        folder=str(root),
+        at=None,
+    )
+
+
+def _counts(listing: Listing) -> dict[str, int]:
+    return {subset: len(videos) + len(listing.missing_of(subset)) for subset, videos in listing.subsets.items()}
+
+
+DATASET = Dataset(
+    name="folder",
+    title="your own videos",
+    kind="video",
+    source="kinetics400",
+    num_classes=0,
+    splits=(1,),
+    subsets=("test", "val"),
+    counts={},
+    read=functools.partial(read_own, remedy=_WHERE),
+    layout=_LAYOUT,
+    where=_WHERE,
+    licence="yours",
+    at=_at,
+    notes=("Nobody knows which videos were cut from one source: the held-out part is drawn without groups.",),
+)
