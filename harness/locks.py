@@ -91,6 +91,17 @@ def clear_leftovers(runs: Path, job_id: str) -> None:
         shutil.rmtree(left, ignore_errors=True)
 
 
+def clear_finished(jobs: Path, done: Callable[[str], bool]) -> None:
+    """Remove checkpoints and locks of finished jobs whose owner was killed between the record and their removal."""
+    for path in jobs.glob("*"):
+        job_id = path.name.partition(".")[0]
+        if done(job_id) and not _Lock(jobs, job_id).busy:
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+
+
 @dataclass
 class _Lock:
     """The lock files of one job, as one process sees them."""
@@ -113,6 +124,10 @@ class _Lock:
                     tell(f"job {self.job_id} is being done by process {owner.pid} on {owner.host}; waiting for it")
             # Two that came at the same moment must not stay in step.
             time.sleep(LOOK_EVERY_S * (0.5 + random.random()))
+
+    @property
+    def busy(self) -> bool:
+        return bool(self._living(self._files()))
 
     def _try(self) -> bool:
         """Whether the lock is ours now."""

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from harness import console, plan as planning, resolve
+from harness.app.launching import Launching
 from harness.errors import HarnessError
 from harness.metrics import CellResult, summary
 from harness.mirror import open_mirror
@@ -20,13 +21,11 @@ from harness.spec import Cell, Selection
 from harness.watch import Watch, Watchers
 
 
-def run(selection: Selection, where: Places, *, as_json: bool, workers: int, on_bad_video: str, mlflow: bool) -> None:
+def run(selection: Selection, where: Places, how: Launching) -> None:
     """Everything the selection needs and the ledger lacks; then its numbers and where they are."""
-    plan = run_cells(
-        resolve.cells(selection), where, as_json=as_json, workers=workers, on_bad_video=on_bad_video, mlflow=mlflow
-    )
+    plan = run_cells(resolve.cells(selection), where, how)
     results = {cell: result_of(job_ids, Ledger(where.runs)) for cell, job_ids in plan.cells.items()}
-    if as_json:
+    if how.as_json:
         click.echo(
             json.dumps({"event": "results", "cells": [_as_dict(cell, result) for cell, result in results.items()]})
         )
@@ -37,17 +36,15 @@ def run(selection: Selection, where: Places, *, as_json: bool, workers: int, on_
     click.echo(_whereabouts(where, plan, selection))
 
 
-def run_cells(
-    cells: Sequence[Cell], where: Places, *, as_json: bool, workers: int, on_bad_video: str, mlflow: bool
-) -> planning.Plan:
+def run_cells(cells: Sequence[Cell], where: Places, how: Launching) -> planning.Plan:
     """Run whatever the cells need and the ledger lacks; returns the plan as it was before."""
     writable(where.results, what="results", flag="--results")
-    with console.screen(jobs=0, as_json=as_json) as watch:
+    with console.screen(jobs=0, as_json=how.as_json) as watch:
         ready_data(cells, where, watch)
     plan = planning.make_plan(cells, where)
     if plan.to_do:
-        _announce(plan, as_json)
-        _launch(plan, where, as_json=as_json, workers=workers, on_bad_video=on_bad_video, mlflow=mlflow)
+        _announce(plan, how.as_json)
+        _launch(plan, where, how)
     return plan
 
 
@@ -69,21 +66,15 @@ def _announce(plan: planning.Plan, as_json: bool) -> None:
         click.echo(f"{len(plan.cells)} cell(s), {len(plan.to_do)} job(s) to run{done}.")
 
 
-def _launch(
-    plan: planning.Plan, where: Places, *, as_json: bool, workers: int, on_bad_video: str, mlflow: bool
-) -> None:
-    from harness.house import House
-    from harness.launch import local
-
-    house = House(places=where, workers=workers, on_bad_video=on_bad_video)
+def _launch(plan: planning.Plan, where: Places, how: Launching) -> None:
     title = "; ".join(str(cell) for cell in list(plan.cells)[:3]) + ("; …" if len(plan.cells) > 3 else "")
     with (
-        open_mirror(None, where.results, title, enabled=mlflow) as mirror,
-        console.screen(jobs=len(plan.to_do), as_json=as_json) as watch,
+        open_mirror(None, where.results, title, enabled=how.mlflow) as mirror,
+        console.screen(jobs=len(plan.to_do), as_json=how.as_json) as watch,
     ):
-        local.launch(plan, house, Watchers((watch, mirror)))
+        how.launch(plan, where, Watchers((watch, mirror)))
         for cell, job_ids in plan.cells.items():
-            result = result_of(job_ids, house.ledger)
+            result = result_of(job_ids, Ledger(where.runs))
             if result:
                 mirror.cell_finished(str(cell), summary(result.scores))
 

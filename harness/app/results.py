@@ -5,19 +5,22 @@ from __future__ import annotations
 import click
 
 from harness.app.jobs import run_cells
+from harness.app.launching import Launching
 from harness.errors import HarnessError
 from harness.places import Places
 from harness.record import Ledger
 
 
-def show_table(number: int, where: Places, *, scale: str, how: str, run_missing: bool, significance: bool) -> None:
-    """`harness table`: from the ledger; with `run_missing`, after running the cells that it lacks."""
+def show_table(
+    number: int, where: Places, *, scale: str, how: str, run_missing: Launching | None, significance: bool
+) -> None:
+    """`harness table`: from the ledger; with `run_missing`, after running the cells that it lacks in that way."""
     from harness.results import lookup_in
     from reports import tables
 
     if run_missing:
         cells = tables.wanted(number, scale=scale)
-        run_cells(cells, where, as_json=False, workers=0, on_bad_video="stop", mlflow=True)
+        run_cells(cells, where, run_missing)
     lookup = lookup_in(where)
     click.echo(tables.render(tables.build(number, lookup, scale=scale), how))
     if significance:

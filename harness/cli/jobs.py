@@ -6,34 +6,19 @@ from typing import Any
 
 import click
 
-from harness.cli.flags import place_flags, places_of, selection_flags, selection_of
+from harness.cli.flags import launch_flags, launching_of, place_flags, places_of, selection_flags, selection_of
 
 
 @click.command()
 @selection_flags
-@click.option("--launcher", type=click.Choice(["local"]), default="local", help="Where jobs run.")
-@click.option("--workers", type=click.IntRange(0), default=0, help="Decoding processes; 0: none beside the training.")
-@click.option(
-    "--on-bad-video",
-    type=click.Choice(["stop", "quarantine"]),
-    default="stop",
-    help="A broken training video stops the run, or is left out and named.",
-)
-@click.option("--no-mlflow", is_flag=True, help="Do not log to MLflow; `harness mirror push` can later.")
+@launch_flags
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line on standard output.")
 @place_flags
 def run(**flags: Any) -> None:
     """Run the cells of a selection: whatever they need and the ledger lacks."""
     from harness.app import jobs as app
 
-    app.run(
-        selection_of(flags),
-        places_of(flags),
-        as_json=flags["as_json"],
-        workers=flags["workers"],
-        on_bad_video=flags["on_bad_video"],
-        mlflow=not flags["no_mlflow"],
-    )
+    app.run(selection_of(flags), places_of(flags), launching_of(flags))
 
 
 @click.command()

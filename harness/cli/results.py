@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from harness.cli.flags import place_flags, places_of
+from harness.cli.flags import launch_flags, launching_of, place_flags, places_of
 
 
 @click.command()
@@ -15,6 +15,7 @@ from harness.cli.flags import place_flags, places_of
 @click.option("--run", "run_missing", is_flag=True, help="First run the cells that are missing.")
 @click.option("--significance", is_flag=True, help="Also which differences between its rows are more than luck.")
 @click.option("--format", "how", default="terminal", help="terminal, markdown, latex, csv, json, html.")
+@launch_flags
 @place_flags
 def table(**flags: Any) -> None:
     """Render a table of the paper from the ledger, each number beside the paper's."""
@@ -26,7 +27,7 @@ def table(**flags: Any) -> None:
         where,
         scale=flags["scale"],
         how=flags["how"],
-        run_missing=flags["run_missing"],
+        run_missing=launching_of(flags) if flags["run_missing"] else None,
         significance=flags["significance"],
     )
 

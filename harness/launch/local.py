@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import queue
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -13,25 +15,27 @@ from typing import Any
 from harness import environment
 from harness.errors import HarnessError
 from harness.house import House
+from harness.launch.doing import Doing, do_job
+from harness.launch.telling import Desk, Teller
+from harness.locks import clear_finished
 from harness.plan import Plan
-from harness.record import Ledger, Record
 from harness.spec import Job
 from harness.watch import Watch
 
 LAST_WORDS_S = 0.3
 """How long events may still come after the workers have ended."""
+LOOK_AFTER_DRIVER_S = 0.5
 
 
-def launch(plan: Plan, house: House, watch: Watch) -> int:
+def launch(plan: Plan, house: House, watch: Watch, *, do: Doing = do_job) -> int:
     """Run every job that is still to do, each after those it needs; returns how many ran."""
+    clear_finished(house.places.jobs, house.ledger.has)
     at_once = side_by_side(plan)
     if at_once == 1:
-        from harness.run import execute
-
         for job in plan.to_do:
-            execute(job, house, watch.for_job(job))
+            do(job, house, watch.for_job(job))
     else:
-        _Pool(plan, house, watch, at_once).run()
+        _Pool(plan, house, watch, at_once, do).run()
     return len(plan.to_do)
 
 
@@ -46,49 +50,24 @@ def side_by_side(plan: Plan) -> int:
 # ---------------------------------------------------------------------------------------------------- a worker's side
 
 
-class _Remote(Watch):
-    """Sends what a job tells to the process that watches."""
-
-    def __init__(self, events: Any, job_id: str) -> None:
-        self.events, self.job_id = events, job_id
-
-    def _send(self, method: str, *arguments: Any) -> None:
-        self.events.put((self.job_id, method, arguments))
-
-    def job_started(self, job: Job) -> None:
-        self._send("job_started", job)
-
-    def stage(self, name: str, total: int, unit: str) -> None:
-        self._send("stage", name, total, unit)
-
-    def advance(self, count: int = 1, note: str = "") -> None:
-        self._send("advance", count, note)
-
-    def progress(self, done: int, total: int) -> None:
-        self._send("progress", done, total)
-
-    def curve(self, job_id: str, points: list[tuple[int, str, float]]) -> None:
-        self._send("curve", job_id, points)
-
-    def note(self, text: str) -> None:
-        self._send("note", text)
-
-    def job_finished(self, record: Record) -> None:
-        self._send("job_finished", record.job_id)
-
-
 _EVENTS: Any = None
 
 
-def _begin(events: Any) -> None:
+def _begin(events: Any, driver: int) -> None:
     global _EVENTS
     _EVENTS = events
+    threading.Thread(target=_end_with, args=(driver,), daemon=True).start()
 
 
-def _execute(job: Job, house: House) -> str:
-    from harness.run import execute
+def _end_with(driver: int) -> None:
+    """End this worker when its driver was killed: what it has under way belongs to who runs the command next."""
+    while os.getppid() == driver:
+        time.sleep(LOOK_AFTER_DRIVER_S)
+    os._exit(1)
 
-    return execute(job, house, _Remote(_EVENTS, job.id)).job_id
+
+def _execute(job: Job, house: House, do: Doing) -> str:
+    return do(job, house, Teller(job.id, _EVENTS.put)).job_id
 
 
 # ---------------------------------------------------------------------------------------------------- the driver's side
@@ -97,10 +76,11 @@ def _execute(job: Job, house: House) -> str:
 class _Pool:
     """Keeps the workers fed with jobs whose needs are done, and passes on what they tell."""
 
-    def __init__(self, plan: Plan, house: House, watch: Watch, at_once: int) -> None:
+    def __init__(self, plan: Plan, house: House, watch: Watch, at_once: int, do: Doing) -> None:
         self.waiting = list(plan.to_do)
-        self.house, self.watch, self.at_once = house, watch, at_once
-        self.watches = {job.id: watch.for_job(job) for job in plan.to_do}
+        self.house, self.at_once, self.do = house, at_once, do
+        self.desk = Desk(watch, read=house.ledger.read)
+        self.desk.expect(plan.to_do)
         self.unfinished = {job.id for job in plan.to_do}
         self.running: dict[Future[str], Job] = {}
 
@@ -109,7 +89,7 @@ class _Pool:
         events = context.Queue()
         teller = threading.Thread(target=self._tell, args=(events,), daemon=True)
         teller.start()
-        pool = ProcessPoolExecutor(self.at_once, mp_context=context, initializer=_begin, initargs=(events,))
+        pool = ProcessPoolExecutor(self.at_once, mp_context=context, initializer=_begin, initargs=(events, os.getpid()))
         try:
             self._feed(pool.submit)
             pool.shutdown()
@@ -130,7 +110,7 @@ class _Pool:
                 if len(self.running) == self.at_once:
                     break
                 self.waiting.remove(job)
-                self.running[submit(_execute, job, self.house)] = job
+                self.running[submit(_execute, job, self.house, self.do)] = job
             finished, _ = wait(self.running, return_when=FIRST_COMPLETED)
             for future in finished:
                 job_id = future.result()
@@ -148,10 +128,7 @@ class _Pool:
             if event is None:
                 ending = True
                 continue
-            job_id, method, arguments = event
-            if method == "job_finished":
-                arguments = (Ledger(self.house.places.runs).read(job_id),)
-            getattr(self.watches[job_id], method)(*arguments)
+            self.desk.take(event)
 
 
 def _stop(pool: ProcessPoolExecutor) -> None:

@@ -1,0 +1,43 @@
+"""How a command runs its jobs: where, beside what, and who is told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from harness.errors import HarnessError
+from harness.house import House
+from harness.places import Places
+from harness.plan import Plan
+from harness.watch import Watch
+
+
+@dataclass(frozen=True)
+class Launching:
+    """The flags of a command that runs jobs; nothing here changes a number."""
+
+    launcher: str = "local"
+    """'local' or 'ray'."""
+    address: str | None = None
+    """Of a Ray cluster; None: this machine alone."""
+    workers: int = 0
+    """Decoding processes a job."""
+    on_bad_video: str = "stop"
+    mlflow: bool = True
+    as_json: bool = False
+
+    def __post_init__(self) -> None:
+        if self.address and self.launcher != "ray":
+            raise HarnessError(f"--address {self.address} names a Ray cluster; pass --launcher ray with it")
+
+    def house(self, where: Places) -> House:
+        return House(places=where, workers=self.workers, on_bad_video=self.on_bad_video)
+
+    def launch(self, plan: Plan, where: Places, watch: Watch) -> int:
+        """Run what is to do; returns how many jobs ran."""
+        if self.launcher == "ray":
+            from harness.launch import ray
+
+            return ray.launch(plan, self.house(where), watch, address=self.address)
+        from harness.launch import local
+
+        return local.launch(plan, self.house(where), watch)

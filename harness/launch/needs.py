@@ -1,0 +1,64 @@
+"""What a job asks of the machine it runs on, read from its spec and from what jobs like it took."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from harness.record import Record
+from harness.spec import Job
+
+GIB = 2**30
+UNKNOWN_BYTES = GIB
+"""Of a job whose like has never been measured here: a micro job stays below."""
+ROOM = 1.2
+"""Over the most that a job of its kind has taken."""
+
+
+@dataclass(frozen=True)
+class Needs:
+    """A job's share of a machine."""
+
+    cpus: int
+    """Cores, which are also its threads."""
+    gpus: int
+    memory_bytes: int
+
+
+def on_gpu(job: Job) -> bool:
+    """Whether the job was planned for a GPU: such a job has no number of CPU threads. Flow is computed on the CPU."""
+    return job.spec.get("threads") == 0
+
+
+def threads_of(job: Job) -> int:
+    """CPU threads that the plan resolved for the job; 1 where it says nothing."""
+    return max(1, int(job.spec.get("threads", 1)))
+
+
+def needs_of(job: Job, *, workers: int, most_cpus: int, peaks: dict[str, int]) -> Needs:
+    """The job's threads and its decoding processes; a GPU where it was planned for one; memory as measured.
+
+    Flow, one process a core, asks for half of the largest node (`most_cpus`), so that it neither crawls nor waits for an
+    empty machine. `peaks` is what `peaks_of` gives.
+    """
+    cpus = max(1, most_cpus // 2) if job.kind == "flow" else threads_of(job) + workers
+    memory = int(peaks[_like(job)] * ROOM) if _like(job) in peaks else UNKNOWN_BYTES
+    return Needs(cpus=cpus, gpus=int(on_gpu(job)), memory_bytes=memory)
+
+
+def peaks_of(records: Iterable[Record]) -> dict[str, int]:
+    """The most memory that finished jobs took, in bytes, by what they have in common with jobs to come."""
+    peaks: dict[str, int] = {}
+    for record in records:
+        like = _like(record)
+        peaks[like] = max(peaks.get(like, 0), int(record.cost.get("peak_memory_bytes", 0)))
+    return {like: peak for like, peak in peaks.items() if peak}
+
+
+def _like(job: Job | Record) -> str:
+    spec = job.spec
+    network = spec.get("baseline", {}).get("name") or spec.get("network", "")
+    scale = spec.get("scale", {}).get("name", "")
+    return " ".join(
+        [job.kind, network, scale, "+".join(spec.get("streams", ())), str(spec.get("dataset", {}).get("name"))]
+    )
