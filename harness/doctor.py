@@ -211,13 +211,15 @@ def _broken(name: str, what: str, packages: str) -> Finding:
 def _datasets(data: Path) -> Iterator[Finding]:
     """One finding a data set: there and indexed, there, rendered when needed, or not there."""
     for name, dataset in discover.all("dataset").items():
+        if dataset.at and not dataset.counts:  # a family without a member of its own: there is nothing to look for
+            continue
         yield _dataset(name, dataset, data)
 
 
 def _dataset(name: str, dataset: Dataset, data: Path) -> Finding:
     from harness.video import prepare
 
-    root = data / dataset.name
+    root = prepare.root_of(dataset, data)
     if prepare.expected_fingerprint(dataset, data):
         return Finding(name, "ok", f"at {root}, indexed")
     if dataset.micro:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from harness import discover
+from harness.caveats import caveat_of
 from harness.contract import Baseline, Dataset
 from harness.places import Places
 from harness.record import Ledger
@@ -35,14 +36,21 @@ def datasets(where: Places) -> str:
     return _table(
         {
             "data set": card.name,
-            "classes": card.num_classes,
+            "classes": card.num_classes or "",
             "splits": len(card.splits),
-            "videos (train/scored)": f"{card.counts.get((card.splits[0], 'train'), '?')} / {card.counts.get((card.splits[0], card.subsets[0]), '?')}",
+            "videos (train/scored)": _sizes(card),
             "transfers from": card.source or "",
             "here": _presence(card, prepare.expected_fingerprint(card, where.data)),
         }
         for card in discover.all("dataset").values()
     )
+
+
+def _sizes(card: Dataset) -> str:
+    if card.at and not card.counts:
+        return f"name it: {card.name}:/path"
+    train, scored = (card.counts.get((card.splits[0], subset), "?") for subset in ("train", card.subsets[0]))
+    return f"{train} / {scored}"
 
 
 def _presence(card: Dataset, fingerprint: str | None) -> str:
@@ -73,9 +81,10 @@ def scales() -> str:
 
 
 def jobs(where: Places) -> str:
-    rows = []
+    rows, names = [], set()
     for record in sorted(Ledger(where.runs), key=lambda record: record.finished_at):
         top1 = f"{record.metrics['top1_pct']:.1f}" if record.metrics else ""
+        names.add(str(record.spec.get("dataset", {}).get("name", "")))
         rows.append(
             {
                 "job": record.job_id,
@@ -87,7 +96,8 @@ def jobs(where: Places) -> str:
                 "finished": record.finished_at[:16].replace("T", " "),
             }
         )
-    return _table(rows) if rows else f"No finished jobs in {where.runs}."
+    said = dict.fromkeys(f"\n{caveat}." for caveat in map(caveat_of, sorted(names)) if caveat)
+    return _table(rows) + "".join(said) if rows else f"No finished jobs in {where.runs}."
 
 
 def card(value: Any) -> str:

@@ -70,9 +70,19 @@ def chosen(rows: Rows) -> Rows:
 
 
 def _quota(sizes: Mapping[str, int]) -> dict[str, int]:
-    """Training videos a class: the paper's total, shared out in proportion, within the paper's bounds."""
+    """Training videos a class: the paper's total, shared out in proportion, within the paper's bounds. Fewer where the
+    lists do not have as many."""
+    most = {cls: min(size, TRAIN_MOST) for cls, size in sizes.items()}
     share = min(1.0, TRAIN_TOTAL / sum(sizes.values()))
-    return {cls: max(min(size, TRAIN_LEAST), min(TRAIN_MOST, round(size * share))) for cls, size in sizes.items()}
+    quota = {cls: min(most[cls], max(TRAIN_LEAST, int(size * share))) for cls, size in sizes.items()}
+    while left := TRAIN_TOTAL - sum(quota.values()):
+        step = 1 if left > 0 else -1
+        room = [cls for cls in quota if TRAIN_LEAST <= quota[cls] + step <= most[cls]]
+        if not room:
+            break
+        for cls in room[: abs(left)]:
+            quota[cls] += step
+    return quota
 
 
 def _sizes(rows: Iterable[KineticsRow]) -> dict[str, int]:

@@ -11,6 +11,7 @@ import click
 
 from harness import console, plan as planning, resolve
 from harness.app.launching import Launching
+from harness.caveats import caveats_of
 from harness.errors import HarnessError
 from harness.metrics import CellResult, summary
 from harness.mirror import open_mirror
@@ -102,13 +103,15 @@ def cells_table(results: dict[Cell, CellResult | None]) -> str:
                 "job": " + ".join(result.job_ids),
             }
         )
-    return tabulate(rows, headers="keys", disable_numparse=True, tablefmt="simple")
+    said = dict.fromkeys(f"\n{cell.dataset}: this {caveat}." for cell in results for caveat in caveats_of(cell))
+    return str(tabulate(rows, headers="keys", disable_numparse=True, tablefmt="simple")) + "".join(said)
 
 
 def _as_dict(cell: Cell, result: CellResult | None) -> dict[str, Any]:
     if result is None:
         raise HarnessError(f"{cell} has no result although its jobs are done; this is a defect: please report it")
-    return {"cell": vars(cell), "jobs": result.job_ids, "metrics": summary(result.scores)}
+    caveats = caveats_of(cell)
+    return {"cell": vars(cell), "jobs": result.job_ids, "metrics": summary(result.scores), "caveats": caveats}
 
 
 def _whereabouts(where: Places, plan: planning.Plan, selection: Selection) -> str:

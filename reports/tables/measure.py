@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from harness import discover, stats
+from harness.caveats import caveats_of
 from harness.discover import dashed
 from harness.metrics import CellResult, Scores, topk_correct
 from harness.paper import PaperNumber
@@ -63,7 +64,7 @@ def _measured(
         job_ids=tuple(dict.fromkeys(job for result in results for job in result.job_ids)),
         verdict=verdict,
         why=why,
-        caveat=provenance(cells[0]),
+        caveat="; ".join(filter(None, (provenance(cells[0]), *caveats_of(cells[0])))),
         command=command_of(cells),
     )
 

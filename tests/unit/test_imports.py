@@ -70,6 +70,7 @@ FLOORS: tuple[tuple[str, tuple[str, ...]], ...] = (
         "orchestration",
         (
             "harness.resolve",
+            "harness.caveats",
             "harness.plan",
             "harness.results",
             "harness.launch",
