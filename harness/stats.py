@@ -124,7 +124,7 @@ def split_mean(
         shares = ((weights @ right)[(drawn > 0).all(axis=1)] / drawn[(drawn > 0).all(axis=1)]).mean(axis=1)
         variance = float(shares.var(ddof=1)) * groups / (groups - 1)
         effective = min(answers, share * (1 - share) / variance) if variance > 0 else float(answers)
-    return Interval(share, *_wilson(share, effective, _student(level, groups - 1)), method="groups")
+    return Interval(share, *_wilson(share, effective, student(level, groups - 1)), method="groups")
 
 
 def _tally(splits: Sequence[tuple[Array, Sequence[Hashable]]]) -> tuple[Array, Array, int]:
@@ -148,7 +148,7 @@ def _resamples(groups: int, resamples: int, seed: int) -> Array:
 
 
 @lru_cache(maxsize=256)
-def _student(level: float, degrees: int) -> float:
+def student(level: float, degrees: int) -> float:
     """Two-sided quantile of Student's t."""
     from scipy.special import stdtrit
 
@@ -220,7 +220,7 @@ def paired(
     variance = float(((weights @ gain) / (weights @ total)).var(ddof=1)) * groups / (groups - 1)
     independent = (only_a + only_b + 1 - (only_a - only_b) ** 2 / n) / n**2
     deviation = math.sqrt(max(variance, independent))
-    half = _student(level, groups - 1) * deviation
+    half = student(level, groups - 1) * deviation
     p_groups = _student_tail(abs(difference) / deviation, groups - 1)
     p_videos = mcnemar(correct_a, correct_b)
     low, high = max(-1.0, difference - half), min(1.0, difference + half)

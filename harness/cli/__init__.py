@@ -8,12 +8,14 @@ import sys
 import click
 
 from harness import __version__
+from harness.cli.check import check
 from harness.cli.data import data
 from harness.cli.flags import Verbs
 from harness.cli.jobs import ls, plan, run
 from harness.cli.machine import doctor
 from harness.cli.mirror import mirror
 from harness.cli.predict import predict
+from harness.cli.report import report
 from harness.cli.results import compare, table
 from harness.cli.weights import weights
 from harness.errors import HarnessError
@@ -30,7 +32,7 @@ def harness() -> None:
     """
 
 
-for verb in (run, plan, ls, table, compare, predict, data, weights, mirror, doctor):
+for verb in (run, plan, ls, table, report, compare, check, predict, data, weights, mirror, doctor):
     harness.add_command(verb)
 
 
