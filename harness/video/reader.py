@@ -139,7 +139,7 @@ class VideoReader:
         if same_size and isinstance(codes, FlowFile):
             return codes.read(union, square(*codes.shape[1:3])), found
         frames = codes.read(union) if isinstance(codes, FlowFile) else codes[union]
-        height, width = short_side_size(*frames.shape[1:3], self.scale.short_side_px)
+        height, width = short_side_size(frames.shape[1], frames.shape[2], self.scale.short_side_px)
         resized = flow.resize_flow(flow.decode(frames, method) * method.bound_px, height, width)
         return square.cut(flow.encode(resized, method)), found
 
