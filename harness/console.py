@@ -38,13 +38,17 @@ def headline(record: Record) -> str:
 
 
 class JsonWatch(Watch):
-    """One JSON object a line: job_started, stage, curve, note, job_finished."""
+    """One JSON object a line: job_started, stage, curve, note, job_finished; each with the id of its job, if it has one."""
 
-    def __init__(self, stream: TextIO) -> None:
-        self.stream = stream
+    def __init__(self, stream: TextIO, job_id: str = "") -> None:
+        self.stream, self.job_id = stream, job_id
+
+    def for_job(self, job: Job) -> JsonWatch:
+        return JsonWatch(self.stream, job.id)
 
     def emit(self, event: str, **fields: Any) -> None:
-        print(json.dumps({"event": event, **fields}), file=self.stream, flush=True)
+        of = {"job": self.job_id} if self.job_id else {}
+        print(json.dumps({"event": event, **of, **fields}), file=self.stream, flush=True)
 
     def job_started(self, job: Job) -> None:
         self.emit("job_started", job=job.id, kind=job.kind, title=job.title)
@@ -122,9 +126,13 @@ class LiveWatch(Watch):
     title: str = ""
     prefix: str = ""
     task: Any = None
+    whole: Any = None
+    """The bar of all jobs, on top, where it stays in sight however many run below; none for a single job."""
 
     def for_job(self, job: Job) -> LiveWatch:
-        return LiveWatch(self.bars, self.jobs, self.started)
+        if self.whole is None and self.jobs > 1:
+            self.whole = self.bars.add_task("all jobs", total=self.jobs, unit="jobs", note="")
+        return LiveWatch(self.bars, self.jobs, self.started, whole=self.whole)
 
     def job_started(self, job: Job) -> None:
         self.title, self.prefix = job.title, f"[{next(self.started)}/{self.jobs}]"
@@ -149,6 +157,8 @@ class LiveWatch(Watch):
         if self.task is not None:
             self.bars.remove_task(self.task)
             self.task = None
+        if self.whole is not None:
+            self.bars.update(self.whole, advance=1)
         self.bars.console.print(f"✓ {self.prefix} {record.title} {headline(record)}", highlight=False, markup=False)
 
 
@@ -181,7 +191,8 @@ def screen(*, jobs: int, as_json: bool = False) -> Iterator[Watch]:
             """Units a second."""
 
             def render(self, task: Task) -> Text:
-                return Text(f"{task.finished_speed or task.speed or 0:.0f} {task.fields['unit']}/s")
+                per_s = task.finished_speed or task.speed or 0.0
+                return Text(f"{per_s:.0f} {task.fields['unit']}/s" if per_s >= 1 else "")
 
         columns = (
             TextColumn("{task.description}"),

@@ -1,0 +1,189 @@
+"""Launchers around jobs that only count: order, events, errors, kills. Ray's is in tests/e2e/test_ray.py and tests/faults."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from harness.console import JsonWatch
+from harness.errors import HarnessError
+from harness.house import House
+from harness.launch import local
+from harness.launch.needs import GIB, needs_of, on_gpu, peaks_of
+from harness.launch.telling import Desk, Teller
+from harness.places import Places
+from harness.spec import Job
+from harness.watch import Watch
+from tests import fakejobs
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def where(tmp_path: Path) -> Places:
+    (tmp_path / "results").mkdir()
+    return Places(data=tmp_path / "data", results=tmp_path / "results")
+
+
+class Listening(Watch):
+    """Remembers who said what."""
+
+    def __init__(self, heard: list[tuple[str, ...]] | None = None) -> None:
+        self.heard = [] if heard is None else heard
+
+    def job_started(self, job: Job) -> None:
+        self.heard.append(("started", job.title))
+
+    def note(self, text: str) -> None:
+        self.heard.append(("note", text))
+
+    def job_finished(self, record) -> None:
+        self.heard.append(("finished", record.title))
+
+
+def diamond() -> list[Job]:
+    top = fakejobs.job(0)
+    sides = [fakejobs.job(number, after=[top], steps=3, step_s=0.01) for number in (1, 2)]
+    return [top, *sides, fakejobs.job(3, after=sides)]
+
+
+@pytest.mark.parametrize("cores", [1, 2])
+def test_every_job_runs_once_after_those_it_needs(where, cores, monkeypatch):
+    monkeypatch.setenv("HARNESS_THREADS", str(cores))
+    jobs, watch = diamond(), Listening()
+    assert local.launch(fakejobs.plan_of(jobs, where), House(where), watch, do=fakejobs.do) == 4
+    assert sorted(fakejobs.steps_done(where.results)) == sorted((j.id, s) for j in jobs for s in range(j.spec["steps"]))
+    assert sorted(watch.heard) == sorted((what, job.title) for job in jobs for what in ("started", "finished"))
+    assert watch.heard[0] == ("started", "fake 0") and watch.heard[-1] == ("finished", "fake 3")
+    assert list(where.jobs.iterdir()) == []
+    assert local.launch(fakejobs.plan_of(jobs, where), House(where), watch, do=fakejobs.do) == 0
+
+
+@pytest.mark.parametrize("cores", [1, 2])
+def test_a_job_that_cannot_be_done_stops_with_its_own_words(where, cores, monkeypatch):
+    monkeypatch.setenv("HARNESS_THREADS", str(cores))
+    good, bad = fakejobs.job(0), fakejobs.job(1, fails=True)
+    with pytest.raises(HarnessError, match="fake 1 cannot be done"):
+        local.launch(
+            fakejobs.plan_of([good, bad, fakejobs.job(2, after=[bad])], where), House(where), Watch(), do=fakejobs.do
+        )
+    assert House(where).ledger.ids() == [good.id]
+
+
+def test_a_killed_worker_is_said_and_the_next_command_goes_on(where, monkeypatch):
+    monkeypatch.setenv("HARNESS_THREADS", "2")
+    jobs = [fakejobs.job(0, steps=6, dies_at=3), fakejobs.job(1)]
+    with pytest.raises(HarnessError, match="fake 0.*run the same command again"):
+        local.launch(fakejobs.plan_of(jobs, where), House(where), Watch(), do=fakejobs.do)
+    local.launch(fakejobs.plan_of(jobs, where), House(where), Watch(), do=fakejobs.do)
+    assert [step for job_id, step in fakejobs.steps_done(where.results) if job_id == jobs[0].id] == list(range(6))
+    assert list(where.jobs.iterdir()) == [] and len(House(where).ledger.ids()) == 2
+
+
+DRIVER = """
+import sys
+from pathlib import Path
+from harness.house import House
+from harness.launch import local
+from harness.places import Places
+from harness.watch import Watch
+from tests import fakejobs
+if __name__ == "__main__":
+    where = Places(Path(sys.argv[1]) / "data", Path(sys.argv[1]) / "results")
+    jobs = [fakejobs.job(number, steps=20, step_s=0.05) for number in range(2)]
+    local.launch(fakejobs.plan_of(jobs, where), House(where), Watch(), do=fakejobs.do)
+"""
+
+
+def test_workers_of_a_killed_driver_end_and_nothing_is_done_twice(where, tmp_path):
+    script = tmp_path / "driver.py"
+    script.write_text(DRIVER)
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "HARNESS_THREADS": "2"}
+    words = [sys.executable, str(script), str(tmp_path)]
+    first = subprocess.Popen(words, env=environment)
+    deadline = time.monotonic() + 30
+    while not (where.results / "steps").exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    first.send_signal(signal.SIGKILL)
+    first.wait(5)
+    subprocess.run(words, env=environment, check=True, timeout=60)
+    done = fakejobs.steps_done(where.results)
+    assert len(House(where).ledger.ids()) == 2
+    # Of each job, at most the step that was under way when its worker ended is done again.
+    assert set(done) == {(job_id, step) for job_id in House(where).ledger.ids() for step in range(20)}
+    assert len(done) <= 40 + 2
+    assert list(where.jobs.iterdir()) == []
+
+
+def test_what_a_killed_owner_left_after_its_record_is_cleared(where):
+    jobs = [fakejobs.job(0), fakejobs.job(1)]
+    local.launch(fakejobs.plan_of(jobs[:1], where), House(where), Watch(), do=fakejobs.do)
+    for one in jobs:
+        (where.jobs / one.id).mkdir()
+        (where.jobs / one.id / "00000001.ckpt").touch()
+    local.launch(fakejobs.plan_of([], where), House(where), Watch(), do=fakejobs.do)
+    assert [path.name for path in where.jobs.iterdir()] == [jobs[1].id], "checkpoints of unfinished jobs stay"
+
+
+# ------------------------------------------------------------------------------------------------ events
+
+
+def test_steps_are_bundled_and_none_is_lost():
+    sent: list = []
+    teller = Teller("j", sent.append, every_s=3600.0)
+    teller.stage("train", 1000, "steps")
+    for number in range(1000):
+        teller.advance(1, f"loss {number}")
+    teller.note("done")
+    assert [event[1] for event in sent] == ["stage", "advance", "note"]
+    assert sent[1][2] == (1000, "loss 999")
+
+
+def test_a_job_that_is_started_again_is_announced_once():
+    one, other = fakejobs.job(0), fakejobs.job(1)
+    watch = Listening()
+    desk = Desk(watch, read=lambda job_id: fakejobs._record(one))
+    desk.expect((one, other))
+    for event in [(one.id, "job_started", (one,))] * 2 + [(one.id, "job_finished", (one.id,))] * 2:
+        desk.take(event)
+    desk.finish(one.id)
+    desk.finish(other.id)
+    assert [what for what, _ in watch.heard] == ["started", "note", "finished"]
+    assert "goes on from its last checkpoint" in watch.heard[1][1]
+
+
+def test_json_events_of_many_jobs_say_whose_they_are():
+    stream = io.StringIO()
+    one = fakejobs.job(0)
+    watch = JsonWatch(stream).for_job(one)
+    watch.job_started(one)
+    watch.stage("train", 3, "steps")
+    watch.note("slow")
+    assert [json.loads(line)["job"] for line in stream.getvalue().splitlines()] == [one.id] * 3
+
+
+# ------------------------------------------------------------------------------------------------ needs
+
+
+def test_what_a_job_asks_for():
+    def needs(one: Job, peaks: dict[str, int] | None = None, workers: int = 0):
+        return needs_of(one, workers=workers, most_cpus=16, peaks=peaks or {})
+
+    on_cpu = Job("train", "", {"threads": 4, "baseline": {"name": "i3d"}})
+    assert (needs(on_cpu).cpus, needs(on_cpu).gpus) == (4, 0)
+    gpu = Job("train", "", {"threads": 0, "baseline": {"name": "i3d"}})
+    assert on_gpu(gpu) and (needs(gpu, workers=6).cpus, needs(gpu, workers=6).gpus) == (7, 1)
+    flow = Job("flow", "", {})
+    assert (needs(flow).cpus, needs(flow).gpus) == (8, 0)
+    measured = fakejobs._record(gpu)
+    measured = type(measured)(**{**vars(measured), "cost": {"peak_memory_bytes": 5 * GIB}})
+    assert needs(gpu, peaks_of([measured])).memory_bytes == 6 * GIB
+    assert needs(on_cpu, peaks_of([fakejobs._record(gpu)])).memory_bytes == GIB
