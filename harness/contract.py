@@ -187,6 +187,8 @@ class Schedule:
     """'plateau': ten-fold drops when the held-out loss saturates (paper section 2.5)."""
     milestones: tuple[int, ...] = ()
     """Steps of the ten-fold drops under policy 'steps'."""
+    rates: tuple[float, ...] = ()
+    """Share of base_lr from each milestone on, where they are not ten-fold drops (the released flow model starts over)."""
     held_out: float = 0.0
     """Share of the training videos held out, by class and group, to choose drops on. 0 where nothing is chosen."""
     eval_every: int = 0

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness import discover, environment, published
-from harness.contract import Baseline, Clip, Dataset, Protocol, Scale, Schedule, streams_of
+from harness.contract import Baseline, Clip, Dataset, Protocol, Scale, Schedule
 from harness.errors import HarnessError
 from harness.places import Places
 from harness.record import Ledger
-from harness.resolve import PUBLISHED, apply_overrides, stage_of
+from harness.resolve import PUBLISHED, apply_overrides, networks_of, stage_of
 from harness.spec import Cell, Job, plain
 from harness.video import decode, flow, prepare
 
@@ -117,9 +117,7 @@ class Planner:
         """Ids of the scored jobs behind a cell."""
         baseline: Baseline = discover.load("baseline", cell.baseline)
         dataset, protocol = discover.load("dataset", cell.dataset), discover.load("protocol", cell.protocol)
-        streams = streams_of(cell.modality)
-        apart = baseline.combine == "late" and len(streams) > 1
-        scale = apply_overrides(discover.load("scale", cell.scale), stage_of(protocol, dataset), cell.overrides)
+        scale, stage = discover.load("scale", cell.scale), stage_of(protocol, dataset)
         return tuple(
             self.training(
                 _Training(
@@ -131,12 +129,12 @@ class Planner:
                     protocol=protocol,
                     init=cell.init,
                     source=cell.source,
-                    scale=scale,
+                    scale=apply_overrides(scale, stage, cell.overrides, streams=network_streams),
                     seed=cell.seed,
                     backbone=cell.backbone,
                 )
             )
-            for network_streams in ([(stream,) for stream in streams] if apart else [streams])
+            for network_streams in networks_of(baseline, cell.modality)
         )
 
     def training(self, training: _Training) -> str:
@@ -264,7 +262,7 @@ class Planner:
             "network": training.baseline.image_name,
             "backbone": training.backbone,
             "scale": _scale_key(training.scale),
-            "schedule": plain(training.scale.stages["stills"]),
+            "schedule": _schedule_key(training.scale.stages["stills"]),
             "clip": plain(_still_clip(training)),
             "dataset": self.data_key(images),
             "seed": 0,
@@ -333,7 +331,15 @@ def _still_clip(training: _Training) -> Clip:
 def _schedule(training: _Training) -> dict[str, Any]:
     schedule: Schedule = training.scale.stages[training.stage]
     factor = training.baseline.learning_rate.get(training.stage, 1.0)
-    return plain(dataclasses.replace(schedule, base_lr=schedule.base_lr * factor))
+    return _schedule_key(dataclasses.replace(schedule, base_lr=schedule.base_lr * factor))
+
+
+def _schedule_key(schedule: Schedule) -> dict[str, Any]:
+    """All of it; `rates` came later than the others and says nothing where it is empty."""
+    fields: dict[str, Any] = plain(schedule)
+    if not fields["rates"]:
+        del fields["rates"]
+    return fields
 
 
 def _flow_key(scale: Scale) -> dict[str, Any]:

@@ -8,8 +8,8 @@ import itertools
 import typing
 from typing import Any
 
-from harness import discover
-from harness.contract import MODALITIES, Baseline, Dataset, Protocol, Scale, Schedule
+from harness import discover, schedules
+from harness.contract import MODALITIES, Baseline, Dataset, Protocol, Scale, Schedule, streams_of
 from harness.errors import HarnessError, unknown
 from harness.spec import Cell, Selection
 
@@ -102,7 +102,13 @@ def _cell(
         overrides=selection.overrides,
     )
     stage = stage_of(protocol, dataset)
-    schedule = apply_overrides(scale, stage, cell.overrides).stages[stage]
+    for streams in networks_of(baseline, modality):
+        _check(apply_overrides(scale, stage, cell.overrides, streams=streams).stages[stage], protocol, stage)
+    return cell
+
+
+def _check(schedule: Schedule, protocol: Protocol, stage: str) -> None:
+    """Raises HarnessError for a schedule that this protocol cannot follow."""
     if schedule.optimiser == "logreg" and protocol.moves != "head":
         raise HarnessError(
             f"logistic regression trains a head on cached features; {protocol.title} moves the whole network: leave out "
@@ -110,10 +116,15 @@ def _cell(
         )
     if schedule.replay and not (schedule.policy == "plateau" and schedule.held_out and schedule.eval_every):
         raise HarnessError(
-            f"replay repeats a schedule whose drops were found on a held-out part, and {scale.name}'s for {stage} finds none; "
+            f"replay repeats a schedule whose drops were found on a held-out part, and that of {stage} finds none; "
             "leave it out, or also pass --set train.policy=plateau --set train.held_out=0.1 --set train.eval_every=250"
         )
-    return cell
+
+
+def networks_of(baseline: Baseline, modality: str) -> list[tuple[str, ...]]:
+    """The streams of each network behind a modality: one network a stream for late fusion, else one that reads all."""
+    streams = streams_of(modality)
+    return [(stream,) for stream in streams] if baseline.combine == "late" else [streams]
 
 
 def _source(selection: Selection, baseline: Baseline, dataset: Dataset, protocol: Protocol) -> str:
@@ -140,12 +151,14 @@ def stage_of(protocol: Protocol, dataset: Dataset) -> str:
 # ---------------------------------------------------------------------------------------------------- --set
 
 
-def apply_overrides(scale: Scale, stage: str, overrides: tuple[tuple[str, str], ...]) -> Scale:
-    """The scale with every `--set key=value` applied.
+def apply_overrides(
+    scale: Scale, stage: str, overrides: tuple[tuple[str, str], ...], *, streams: tuple[str, ...] = ()
+) -> Scale:
+    """The scale with every `--set key=value` applied, in order, for a network of `streams`.
 
     Keys: ``train.FIELD`` (the schedule of the cell's own training), ``STAGE.FIELD`` (any stage by name; ``head`` is ``fixed``),
-    ``scale.FIELD``. ``solver`` is another word for ``optimiser``. Raises HarnessError naming unknown keys with the nearest
-    guess, and values that the field does not take.
+    ``scale.FIELD``. ``solver`` is another word for ``optimiser``; ``STAGE.schedule=NAME`` takes a whole schedule of
+    harness.schedules. Raises HarnessError naming unknown keys with the nearest guess, and values that the field does not take.
     """
     for key, text in overrides:
         head, _, name = key.partition(".")
@@ -156,7 +169,10 @@ def apply_overrides(scale: Scale, stage: str, overrides: tuple[tuple[str, str], 
         target = stage if head == "train" else head
         if target not in scale.stages:
             raise unknown("--set section", head, ("train", "scale", *scale.stages))
-        changed = _replace(scale.stages[target], name, text, key)
+        if name == "schedule":
+            changed = schedules.named(text, streams)
+        else:
+            changed = _replace(scale.stages[target], name, text, key)
         scale = dataclasses.replace(scale, stages={**scale.stages, target: changed})
     return scale
 

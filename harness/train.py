@@ -200,7 +200,8 @@ def learning_rate(schedule: Schedule, step: int, *, drops: int = 0) -> float:
     if schedule.policy == "plateau":
         return base * 0.1**drops
     if schedule.policy == "steps":
-        return base * 0.1 ** sum(step >= milestone for milestone in schedule.milestones)
+        passed = sum(step >= milestone for milestone in schedule.milestones)
+        return base * ((1.0, *schedule.rates)[passed] if schedule.rates else 0.1**passed)
     if schedule.policy == "constant":
         return base
     done = (step + 1) / schedule.steps

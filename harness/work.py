@@ -56,7 +56,7 @@ class Work:
     @property
     def schedule(self) -> Schedule:
         fields = dict(self.spec["schedule"])
-        return Schedule(**fields | {"milestones": tuple(fields["milestones"])})
+        return Schedule(**fields | {"milestones": tuple(fields["milestones"]), "rates": tuple(fields.get("rates", ()))})
 
     @property
     def device(self) -> str:

@@ -30,6 +30,7 @@ FLOORS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "harness.places",
             "harness.environment",
             "harness.holdout",
+            "harness.schedules",
             "harness.leaks",
             "harness.tuning",
             "harness.paper",

@@ -92,3 +92,42 @@ def test_wrong_overrides_are_refused(key, value, words):
     said = Selection(datasets=("micro-hmdb51",), protocols=("fixed",), overrides=((key, value),))
     with pytest.raises(HarnessError, match=words):
         cells(said)
+
+
+def test_a_whole_schedule_by_name_differs_by_stream():
+    scale = load("scale", "paper")
+    said = (("source.schedule", "released"), ("source.steps", "7"))
+    flow = apply_overrides(scale, "full-ft", said, streams=("flow",)).stages["source"]
+    assert (flow.steps, flow.rates[2], flow.policy) == (7, 1.0, "steps")
+    assert apply_overrides(scale, "full-ft", said, streams=("rgb",)).stages["source"].rates == ()
+    with pytest.raises(HarnessError, match="trains them jointly"):
+        apply_overrides(scale, "full-ft", said, streams=("rgb", "flow"))
+    with pytest.raises(HarnessError, match="did you mean 'released'"):
+        apply_overrides(scale, "full-ft", (("source.schedule", "release"),), streams=("rgb",))
+
+
+@pytest.mark.parametrize(
+    "key,text,told",
+    [
+        ("train.optimiser", "adam", "expected one of sgd, adamw, logreg"),
+        ("head.solver", "logreg", None),
+        ("train.replay", "true", None),
+    ],
+)
+def test_choices_are_checked(key, text, told):
+    scale = load("scale", "paper")
+    if told:
+        with pytest.raises(HarnessError, match=told):
+            apply_overrides(scale, "full-ft", ((key, text),))
+    else:
+        changed = apply_overrides(scale, "full-ft", ((key, text),))
+        assert changed != scale
+
+
+def test_logistic_regression_is_for_heads_and_replay_for_plateaus():
+    asked = Selection(datasets=("hmdb51",), protocols=("full-ft",), overrides=(("train.solver", "logreg"),))
+    with pytest.raises(HarnessError, match="--protocol fixed"):
+        cells(asked)
+    asked = Selection(datasets=("micro-hmdb51",), protocols=("full-ft",), overrides=(("train.replay", "true"),))
+    with pytest.raises(HarnessError, match="policy=plateau"):
+        cells(asked)

@@ -9,6 +9,7 @@ from torch import nn
 from harness.contract import Schedule
 from harness.errors import HarnessError
 from harness.evaluate import clip_loss, reduce_positions
+from harness.schedules import named
 from harness.train import (
     Plateau,
     Setting,
@@ -173,3 +174,15 @@ def test_checkpoint_holds_only_plain_values(tmp_path):
     save_checkpoint(setting(tmp_path), module, optimiser, Plateau(1), Trained(steps=4, curves=[(1, "a", 2.0)]))
     state = torch.load(tmp_path / "job" / "00000004.ckpt", weights_only=True)
     assert state["trained"]["curves"] == [(1, "a", 2.0)]
+
+
+def test_the_released_flow_schedule_starts_over():
+    """Section D of the facts about the paper: 0.1 to 97k, 0.01 to 104.5k, 0.001 to 115k, 0.1 to 140k, 0.01 to 150k, 0.001."""
+    schedule = named("released", ("flow",))
+    at = (0, 96_999, 97_000, 104_500, 114_999, 115_000, 139_999, 140_000, 150_000, 154_999)
+    rates = [learning_rate(schedule, step) for step in at]
+    assert rates == pytest.approx([0.1, 0.1, 0.01, 0.001, 0.001, 0.1, 0.1, 0.01, 0.001, 0.001])
+    assert [learning_rate(named("released", ("rgb",)), s) for s in (0, 97_000, 108_000)] == pytest.approx(
+        [0.1, 0.01, 0.001]
+    )
+    assert (schedule.steps, schedule.batch // schedule.replica_batch) == (155_000, 64)
