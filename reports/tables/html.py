@@ -14,8 +14,9 @@ JobLink = Callable[[str], str]
 def html(table: Table, *, job_link: JobLink | None = None) -> str:
     """A <section class="paper-table"> with one <table> a data set.
 
-    A cell of ours says its verdict as a class and in words, its jobs in data-jobs and, with `job_link` (job id -> href), as
-    links; and the command that reproduces it.
+    A cell of ours opens to what is behind it: its verdict in words (and as a class), its jobs (in data-jobs and, with
+    `job_link`, job id -> href, as links) and the command that reproduces it. A table is in a region of its own that a page
+    may let scroll.
     """
     from reports.tables.text import blocks
 
@@ -32,56 +33,103 @@ def html(table: Table, *, job_link: JobLink | None = None) -> str:
 
 
 def _table(table: Table, groups: list[Group], *, job_link: JobLink | None, derived: bool = False) -> str:
-    from reports.tables.text import block_title, lines_of, stacks_of
+    from reports.tables.text import block_title, lines_of, sides_of, stacks_of
 
     stacks = stacks_of(table, groups, derived=derived)
     lines = lines_of(table, stacks, split_parts=True)
     parts = any(part for _, part, _ in lines)
+    sides = sides_of(table, stacks)
     caption = next(iter(stacks))[1] + ", %" if derived else block_title(table, groups)
-    names = {group.key: group for group in groups}
-    text = ["<table>", f"<caption>{escape(caption)}</caption>", "<thead>"]
-    text.append(f'<tr><td colspan="{1 + parts}"></td>')
-    text += [f'<th scope="colgroup" colspan="{len(stacks)}">{escape(head)}</th>' for head in (table.ours_name, "paper")]
-    text += ["</tr>", f'<tr><th scope="col" colspan="{1 + parts}">Architecture</th>']
-    for mine in (True, False):
-        for key, title in stacks:
-            data = names[key].ours if mine else names[key].paper
-            heading = ", ".join(filter(None, [data if len(groups) > 1 else "", title]))
-            text.append(f'<th scope="col">{escape(heading)}</th>')
-    text += ["</tr>", "</thead>", "<tbody>"]
+    text = [f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(caption)}">', "<table>"]
+    text += [f"<caption>{escape(caption)}</caption>", *_head(table, groups, sides, names=1 + parts), "<tbody>"]
+    before = ""
     for row, part, kept in lines:
-        columns = [column for stack in kept.values() for column in stack]
-        text.append(_row(table, row, columns, part=part if parts else None, job_link=job_link))
-    return "\n".join([*text, "</tbody>", "</table>"])
+        fresh, before = row.title != before, row.title
+        cells = [(mine, column) for mine, key in sides for column in kept[key]]
+        text.append(_row(table, row, cells, part=part if parts else None, fresh=fresh, job_link=job_link))
+    return "\n".join([*text, "</tbody>", "</table>", "</div>"])
 
 
-def _row(table: Table, row: Row, columns: Sequence[Column], *, part: str | None, job_link: JobLink | None) -> str:
-    ours = [_ours(table.cell(row, column), column, job_link) for column in columns]
-    paper = [f'<td class="paper">{escape(words.printed(table.cell(row, column), column))}</td>' for column in columns]
+def _head(table: Table, groups: list[Group], sides: Sequence[tuple[bool, tuple[str, str]]], *, names: int) -> list[str]:
+    """Two lines: whose numbers, and under which data set and title they stand."""
+    known = {group.key: group for group in groups}
+    text = ["<thead>", f'<tr><td colspan="{names}"></td>']
+    for mine, whose in ((True, table.ours_name), (False, "paper")):
+        width = sum(side is mine for side, _ in sides)
+        if width:
+            text.append(f'<th scope="colgroup" colspan="{width}" class="{_side(mine, not mine)}">{escape(whose)}</th>')
+    text += ["</tr>", f'<tr><th scope="col" colspan="{names}">Architecture</th>']
+    for k, (mine, (key, title)) in enumerate(sides):
+        data = known[key].ours if mine else known[key].paper
+        heading = ", ".join(filter(None, [data if len(groups) > 1 else "", title]))
+        edge = not mine and (k == 0 or sides[k - 1][0])
+        text.append(f'<th scope="col" class="{_side(mine, edge)}">{escape(heading)}</th>')
+    return [*text, "</tr>", "</thead>"]
+
+
+def _side(mine: bool, edge: bool) -> str:
+    """Class of a cell: ours, or the paper's, whose first column has an edge."""
+    return "ours" if mine else "paper edge" if edge else "paper"
+
+
+def _row(
+    table: Table,
+    row: Row,
+    cells: Sequence[tuple[bool, Column]],
+    *,
+    part: str | None,
+    fresh: bool,
+    job_link: JobLink | None,
+) -> str:
     note = f' title="{escape(row.note)}"' if row.note else ""
     start = f'<th scope="row"{note}>{escape(row.title)}</th>'
-    start += f'<th scope="row">{escape(part)}</th>' if part is not None else ""
-    return f"<tr>{start}" + "".join(ours + paper) + "</tr>"
+    start += f'<th scope="row" class="part">{escape(part)}</th>' if part is not None else ""
+    numbers, before = [], True
+    for mine, column in cells:
+        cell = table.cell(row, column)
+        if mine:
+            numbers.append(_ours(table, cell, column, job_link))
+        else:
+            numbers.append(f'<td class="{_side(False, before)}">{escape(words.printed(cell, column))}</td>')
+        before = mine
+    return f'<tr class="{"first" if fresh else "more"}">{start}' + "".join(numbers) + "</tr>"
 
 
-def _ours(cell: TableCell, column: Column, job_link: JobLink | None) -> str:
-    number = escape(words.ours(cell, column))
-    if cell.ours is None:
+def _ours(table: Table, cell: TableCell, column: Column, job_link: JobLink | None) -> str:
+    number = _dressed(words.ours(cell, column))
+    if cell.ours is None or not cell.command:
         return f'<td class="ours {_class(cell)}" title="{escape(cell.why)}">{number}</td>'
     jobs = " ".join(cell.job_ids)
-    links = ""
-    if job_link is not None:
-        links = " ".join(f'<a href="{escape(job_link(job))}">{escape(job)}</a>' for job in cell.job_ids)
-    count = (
-        "" if cell.n is None else f" {cell.n} of {cell.n_of} videos." if cell.n != cell.n_of else f" {cell.n} videos."
-    )
-    caveat = f" It {escape(cell.caveat)}." if cell.caveat else ""
-    detail = f"{escape(cell.verdict)}: {escape(cell.why)}.{count}{caveat}"
-    command = f"<code>{escape(cell.command)}</code>" if cell.command else ""
     return (
-        f'<td class="ours {_class(cell)}" data-jobs="{escape(jobs)}"><details><summary>{number}</summary>'
-        f"<p>{detail}</p><p>{links}</p>{command}</details></td>"
+        f'<td class="ours {_class(cell)}" data-jobs="{escape(jobs)}"><details name="table-{table.number}">'
+        f'<summary>{number}</summary><div class="behind">{_behind(cell, column, job_link)}</div></details></td>'
     )
+
+
+def _behind(cell: TableCell, column: Column, job_link: JobLink | None) -> str:
+    """What a number rests on, in sentences."""
+    told = [f"{cell.verdict.capitalize()}: {cell.why}."]
+    if cell.n is not None:
+        told.append(f"{cell.n} of {cell.n_of} videos." if cell.n != cell.n_of else f"{cell.n} videos.")
+    if cell.difference is not None:
+        told.append(f"{cell.difference:+.{column.decimals}f} points from the paper's {words.printed(cell, column)}.")
+    if cell.undecodable:
+        told.append(f"{cell.undecodable} of them cannot be decoded and count as wrong.")
+    told += [f"It {cell.caveat}."] if cell.caveat else []
+    text = f"<p>{escape(' '.join(told))}</p>"
+    if job_link is not None:
+        links = ", ".join(f'<a href="{escape(job_link(job))}"><code>{escape(job)}</code></a>' for job in cell.job_ids)
+        text += f"<p>{'Job' if len(cell.job_ids) == 1 else 'Jobs'} {links}</p>"
+    return text + f"<pre><code>{escape(cell.command)}</code></pre>"
+
+
+def _dressed(text: str) -> str:
+    """The number, with its interval and its deviation as elements of their own."""
+    number, bracket, rest = text.partition(" [")
+    interval, _, deviation = rest.partition("]")
+    dressed = escape(number)
+    dressed += f'<span class="ci">[{escape(interval)}]</span>' if bracket else ""
+    return dressed + (f'<span class="dev">{escape(deviation.strip())}</span>' if deviation.strip() else "")
 
 
 def _class(cell: TableCell) -> str:

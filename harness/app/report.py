@@ -1,0 +1,27 @@
+"""What `harness report` does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from harness.errors import unknown
+from harness.places import Places
+
+
+def write_report(where: Places, *, out: Path, scale: str, formats: tuple[str, ...]) -> None:
+    """Everything the ledger has of one scale, below `out`: a page, tables and figures."""
+    from reports.page import content, write
+
+    for how in formats:
+        if how not in write.FORMATS:
+            raise unknown("format", how, write.FORMATS)
+    found = content.collect(where, scale=scale)
+    files = write.write(found, out, formats=formats or write.FORMATS)
+    click.echo(write.summary(found, out, files))
+    if found.without_frames:
+        names = ", ".join(found.without_frames)
+        click.echo(
+            f"Without frames of {names}: the videos that were scored are not in {where.data} (--data).", err=True
+        )

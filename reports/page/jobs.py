@@ -1,0 +1,128 @@
+"""A finished job as the page shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from harness.record import Record
+from harness.spec import plain
+from reports.evidence import Evidence
+from reports.figures.curves import spark
+from reports.page.commands import command
+
+KINDS = {
+    "flow": "optical flow",
+    "stills": "picture network",
+    "train": "training",
+    "features": "features",
+    "head": "head on features",
+}
+
+
+@dataclass(frozen=True)
+class JobView:
+    """What the page tells of one job."""
+
+    id: str
+    title: str
+    kind: str
+    top1: str
+    """'79.6'; '' for a job without scores."""
+    interval: str
+    n: str
+    wall_s: float
+    finished: str
+    command: str
+    facts: Mapping[str, str]
+    """Metrics, cost, settings: label -> value."""
+    versions: Mapping[str, str]
+    upstream: Mapping[str, str]
+    """Role -> job id."""
+    used_by: tuple[str, ...]
+    curve: str
+    """An <svg>, or ''."""
+
+
+def views(evidence: Evidence) -> tuple[JobView, ...]:
+    """Every job of the evidence, in the order they were finished."""
+    used: dict[str, list[str]] = {}
+    for record in evidence.records.values():
+        for up in record.upstream.values():
+            used.setdefault(up, []).append(record.job_id)
+    return tuple(_view(record, evidence, tuple(used.get(record.job_id, ()))) for record in evidence.records.values())
+
+
+def duration(seconds: float) -> str:
+    """'38 s', '12 min', '3.4 h'."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _view(record: Record, evidence: Evidence, used_by: tuple[str, ...]) -> JobView:
+    metrics = record.metrics
+    return JobView(
+        id=record.job_id,
+        title=record.title,
+        kind=KINDS.get(record.kind, record.kind),
+        top1=f"{metrics['top1_pct']:.1f}" if metrics else "",
+        interval=f"{metrics['top1_low_pct']:.1f} – {metrics['top1_high_pct']:.1f}" if metrics else "",
+        n=str(metrics["n"]) if metrics else "",
+        wall_s=float(record.cost["wall_s"]),
+        finished=record.finished_at[:16].replace("T", " "),
+        command=command(record, evidence),
+        facts={label: value for label, value in _facts(record).items() if value},
+        versions={name: str(value) for name, value in record.environment.items() if value},
+        upstream=record.upstream,
+        used_by=used_by,
+        curve=spark(record),
+    )
+
+
+def _facts(record: Record) -> dict[str, str]:
+    metrics, cost, spec = record.metrics, record.cost, record.spec
+    facts = {}
+    if metrics:
+        drawn = {"groups": "drawn by group", "videos": "Wilson"}.get(metrics.get("drawn_by", ""), "")
+        facts["top-1"] = (
+            f"{metrics['top1_pct']:.2f}% [{metrics['top1_low_pct']:.1f}, {metrics['top1_high_pct']:.1f}] {drawn}"
+        )
+        facts["top-5"] = f"{metrics['top5_pct']:.2f}%"
+        facts["videos"] = f"{metrics['correct1']} right of {metrics['n']} scored, of {metrics['n_of']} listed"
+        facts["mean over classes"] = f"{metrics['mean_class_pct']:.2f}%"
+        bad = metrics["undecodable"]
+        facts["cannot be decoded"] = f"{bad}, counted as wrong" if bad else ""
+        facts["missing from disk"] = _missing(metrics) if metrics["missing"] else ""
+    facts["took"] = _took(cost)
+    facts["memory"] = f"{cost['peak_memory_bytes'] / 2**20:.0f} MiB at most" if "peak_memory_bytes" in cost else ""
+    facts["speed"] = f"{cost['samples_per_s']:.0f} samples/s" if cost.get("samples_per_s") else ""
+    facts["schedule"] = _schedule(plain(spec.get("schedule", {})))
+    facts["weights"] = str(record.chosen.get("rule", ""))
+    facts["held out"] = f"{len(record.chosen['held_out'])} videos" if record.chosen.get("held_out") else ""
+    data = spec["dataset"]
+    facts["data"] = f"{data['name']} version {data['version']}, fingerprint {record.fingerprint}"
+    facts["precision"] = (
+        f"{spec['precision']}, {spec['threads'] or 'any number of'} CPU threads" if "precision" in spec else ""
+    )
+    return facts
+
+
+def _missing(metrics: Mapping[str, float]) -> str:
+    low, high = metrics["top1_if_missing_wrong_pct"], metrics["top1_if_missing_right_pct"]
+    return f"{metrics['missing']}; top-1 would be {low:.1f}% if all were wrong, {high:.1f}% if all were right"
+
+
+def _took(cost: Mapping[str, float]) -> str:
+    parts = [duration(cost["wall_s"])]
+    parts += [f"training {duration(cost['train_s'])}"] if cost.get("train_s") else []
+    parts += [f"scoring {duration(cost['score_s'])}"] if cost.get("score_s") else []
+    parts += [f"{cost['wait_share']:.0%} of training waiting for data"] if cost.get("wait_share") else []
+    return ", ".join(parts)
+
+
+def _schedule(schedule: Mapping[str, object]) -> str:
+    if not schedule:
+        return ""
+    words = f"{schedule['steps']} steps of {schedule['batch']}, {schedule['optimiser']}, rate {schedule['base_lr']:g}, "
+    return words + f"{schedule['policy']}, weight decay {schedule['weight_decay']:g}"
