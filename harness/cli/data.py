@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any
 
 import click
@@ -41,6 +43,35 @@ def data_verify(**flags: Any) -> None:
         as_json=flags["as_json"],
     )
     raise click.exceptions.Exit(0 if fine else 1)
+
+
+@data.command("stats")
+@click.argument("name")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=None,
+    metavar="DIR",
+    help="Default: HARNESS_OUT, else reports/out.",
+)
+@click.option("--clips", default=12, show_default=True, metavar="N", help="Clips on the contact sheet; 0: none.")
+@click.option("--columns", default=5, show_default=True, metavar="N", help="Frames of each.")
+@click.option("--flow", default="dis", show_default=True, metavar="METHOD", help="How motion is found: dis, tvl1, ...")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@place_flags
+def data_stats(**flags: Any) -> None:
+    """Counts, durations, sizes and class balance, as a table and a figure; clips with their motion on one sheet."""
+    from harness.app import stats as app
+
+    app.stats_data(
+        flags["name"],
+        places_of(flags),
+        out=flags["out"] or Path(os.environ.get("HARNESS_OUT") or "reports/out"),
+        clips=flags["clips"],
+        columns=flags["columns"],
+        flow_name=flags["flow"],
+        as_json=flags["as_json"],
+    )
 
 
 @data.command("prepare")
