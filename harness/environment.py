@@ -37,6 +37,26 @@ def precision(device_name: str) -> str:
     return "bfloat16" if device_name.startswith("cuda") else "float32"
 
 
+def computes_bfloat16(device_name: str) -> bool:
+    """Whether the device has instructions for bfloat16: without them it is slower than float32, not faster."""
+    if device_name.startswith("cuda"):
+        import torch
+
+        return bool(torch.cuda.get_device_capability() >= (8, 0))
+    info = Path("/proc/cpuinfo")
+    flags = info.read_text().split() if info.exists() else []
+    return "avx512_bf16" in flags or "amx_bf16" in flags
+
+
+def accelerator() -> str:
+    """The GPU's name; '' where there is none."""
+    if not device().startswith("cuda"):
+        return ""
+    import torch
+
+    return str(torch.cuda.get_device_name())
+
+
 def package_version(name: str) -> str:
     """Installed version of a distribution, '' if there is none."""
     try:

@@ -8,6 +8,7 @@ import sys
 import click
 
 from harness import __version__
+from harness.cli.bench import bench
 from harness.cli.check import check
 from harness.cli.data import data
 from harness.cli.flags import Verbs
@@ -32,7 +33,7 @@ def harness() -> None:
     """
 
 
-for verb in (run, plan, ls, table, report, compare, check, predict, data, weights, mirror, doctor):
+for verb in (run, plan, ls, table, report, compare, check, predict, data, weights, mirror, doctor, bench):
     harness.add_command(verb)
 
 

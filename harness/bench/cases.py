@@ -1,0 +1,314 @@
+"""What a benchmark's process runs, by name: a network's forward pass or training step, and the ceilings."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from harness.contract import CHANNELS, Baseline, BuildSpec, Clip, Scale
+from harness.errors import HarnessError
+
+PLAIN = "plain"
+"""Stands for the plain I3D where a baseline is named."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One thing to be timed, as it is told to the process that does it."""
+
+    what: str
+    """A key of `WHATS`."""
+    baseline: str = "i3d"
+    streams: tuple[str, ...] = ("rgb",)
+    scale: str = "paper"
+    batch: int = 1
+    frames: int = 0
+    """Frames of a clip; 0: the card's training clip."""
+    side_px: int = 0
+    """0: the card's."""
+    layout: str = "channels last"
+    """'channels last', or 'plain' (NCDHW)."""
+    precision: str = "float32"
+    malloc: str = "kept"
+    """'kept': as jobs run (harness.tuning); 'plain': as the system has it."""
+    threads: int = 1
+    device: str = "cpu"
+    repeat: int = 1
+    """Times a round runs it; the round's seconds are divided by this."""
+    size: int = 0
+    """Of ceilings and loops: what it means is theirs."""
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A case, built and ready to run."""
+
+    step: Callable[[], Any]
+    facts: Mapping[str, Any]
+
+
+def prepare(case: Case) -> Ready:
+    """Build what the case names. Raises HarnessError for an unknown name."""
+    if case.what not in WHATS:
+        raise HarnessError(f"no benchmark '{case.what}'; have: {', '.join(sorted(WHATS))}")
+    return WHATS[case.what](case)
+
+
+# ---------------------------------------------------------------------------------------------------- networks
+
+
+def clip_of(case: Case) -> Clip:
+    """The card's training clip, cut down where the case says so."""
+    clip = _card(case).train_clip[case.scale]
+    if case.frames and not clip.strides:
+        clip = dataclasses.replace(clip, window=case.frames)
+    return dataclasses.replace(clip, side_px=case.side_px or clip.side_px)
+
+
+def build(case: Case) -> Any:
+    """The network of the case on whatever device is current; weights are random."""
+    spec = BuildSpec(case.streams, 400, _scale(case))
+    if case.baseline == PLAIN:
+        from baselines.parts.inception import style_of
+        from harness.bench.plain import PlainI3D
+
+        return PlainI3D(style_of(spec.scale, 3), classes=spec.num_classes, dropout=spec.scale.dropout)
+    return _card(case).build(spec)
+
+
+def clips(case: Case, device: str) -> dict[str, Any]:
+    """stream -> noise (N, C, T, H, W) in [-1, 1], laid out as the loader gives it, or plainly."""
+    import torch
+
+    clip = clip_of(case)
+    made = {}
+    for stream in case.streams:
+        shape = (case.batch, clip.frames(stream), clip.side_px, clip.side_px, CHANNELS[stream])
+        laid_out = torch.rand(shape, device=device).mul_(2).sub_(1).permute(0, 4, 1, 2, 3)
+        made[stream] = laid_out if case.layout == "channels last" else laid_out.contiguous()
+    return made
+
+
+def forward(case: Case) -> Ready:
+    """Scoring: eval mode, no gradients."""
+    import torch
+
+    from harness.train import autocast
+
+    network, inputs = _placed(case).eval(), clips(case, case.device)
+
+    def step() -> Any:
+        with torch.inference_mode(), autocast(case.device, case.precision):
+            return network(inputs)
+
+    return Ready(step, {"gflop": gflop(case, training=False)})
+
+
+def training(case: Case) -> Ready:
+    """One optimiser step, as harness.train does it."""
+    import torch
+
+    from harness.evaluate import clip_loss
+    from harness.train import autocast, make_optimiser
+
+    network, inputs = _placed(case).train(), clips(case, case.device)
+    card = _card(case)
+    optimiser = make_optimiser(network, next(iter(_scale(case).stages.values())))
+    labels = torch.arange(case.batch, device=case.device)
+    loss_of = clip_loss(card.loss, card.reduce)
+
+    def step() -> Any:
+        optimiser.zero_grad(set_to_none=True)
+        with autocast(case.device, case.precision):
+            logits = network(inputs)
+        loss_of(logits.float(), labels).backward()
+        optimiser.step()
+
+    return Ready(step, {"gflop": gflop(case, training=True)})
+
+
+def gflop(case: Case, *, training: bool) -> float:
+    """Counted on the meta device, two for a multiply and an add; convolutions and matrix products only."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    counter = FlopCounterMode(display=False)
+    with torch.device("meta"):
+        network, inputs = build(case).train(training), clips(case, "meta")
+        with counter, torch.set_grad_enabled(training):
+            logits = network(inputs)
+            if training:
+                logits.sum().backward()
+    return counter.get_total_flops() / 1e9
+
+
+def _placed(case: Case) -> Any:
+    from harness.work import place
+
+    network = build(case)
+    return network.to(case.device) if case.layout == "plain" else place(network, case.device)
+
+
+def _card(case: Case) -> Baseline:
+    from harness import discover
+
+    return discover.load("baseline", "i3d" if case.baseline == PLAIN else case.baseline)
+
+
+def _scale(case: Case) -> Scale:
+    from harness import discover
+
+    scale: Scale = discover.load("scale", case.scale)
+    return scale
+
+
+# ---------------------------------------------------------------------------------------------------- ceilings
+
+
+def matmul(case: Case) -> Ready:
+    """Two square matrices multiplied."""
+    import torch
+
+    a, b = (torch.randn(case.size, case.size, device=case.device).to(_dtype(case)) for _ in range(2))
+    return Ready(lambda: a @ b, {"gflop": 2 * case.size**3 / 1e9})
+
+
+def conv3d(case: Case) -> Ready:
+    """3x3x3 on 256 channels, channels last, no gradients: what the networks' middle layers are."""
+    import torch
+
+    like = {"memory_format": torch.channels_last_3d}
+    frames, side = 8, case.size
+    x = torch.randn(1, 256, frames, side, side, device=case.device).to(_dtype(case)).contiguous(**like)
+    w = torch.randn(256, 256, 3, 3, 3, device=case.device).mul_(0.01).to(_dtype(case)).contiguous(**like)
+
+    def step() -> Any:
+        with torch.inference_mode():
+            return torch.nn.functional.conv3d(x, w, padding=1)
+
+    return Ready(step, {"gflop": 2 * 256 * 256 * 27 * frames * side**2 / 1e9})
+
+
+def copy(case: Case) -> Ready:
+    """One block of memory written from another; read and written bytes both count."""
+    import torch
+
+    a, b = (torch.ones(case.size * 2**20, dtype=torch.uint8, device=case.device) for _ in range(2))
+    return Ready(lambda: b.copy_(a), {"gbyte": 2 * a.numel() / 1e9})
+
+
+def _dtype(case: Case) -> Any:
+    import torch
+
+    return getattr(torch, case.precision)
+
+
+# ---------------------------------------------------------------------------------------------------- loops and heads
+
+
+def _head_job(case: Case) -> tuple[Any, Any, list[Any]]:
+    """(linear head, schedule, batches in memory): the smallest training there is, so that the loop's own cost shows."""
+    import torch
+
+    from harness.contract import Schedule
+    from harness.train import Step
+
+    torch.manual_seed(0)
+    schedule = Schedule(steps=case.size, batch=64, base_lr=1e-3, optimiser="adamw", policy="one-cycle")
+    steps = [Step(torch.randn(64, 1, 256), torch.randint(0, 51, (64,)), ("video",) * 64) for _ in range(case.size)]
+    return torch.nn.Linear(256, 51), schedule, steps
+
+
+def loop(case: Case) -> Ready:
+    """`size` steps of harness.train.train."""
+    from pathlib import Path
+
+    from harness.evaluate import clip_loss
+    from harness.train import Setting, train
+    from harness.watch import Watch
+
+    head, schedule, steps = _head_job(case)
+    setting = Setting(
+        schedule=schedule,
+        device=case.device,
+        precision="float32",
+        job_id="bench",
+        checkpoints=Path("/nonexistent/bench"),
+        loss=clip_loss("reduced", "mean"),
+    )
+    return Ready(lambda: train(head, lambda first: iter(steps[first:]), setting, watch=Watch()), {"steps": case.size})
+
+
+def bare_loop(case: Case) -> Ready:
+    """The same steps as one would write them by hand, loss printed never."""
+    import torch
+
+    head, schedule, steps = _head_job(case)
+
+    def run() -> None:
+        optimiser = torch.optim.AdamW(head.parameters(), lr=schedule.base_lr, fused=True)
+        for inputs, labels, _ in steps:
+            optimiser.zero_grad(set_to_none=True)
+            torch.nn.functional.cross_entropy(head(inputs).mean(1), labels).backward()
+            optimiser.step()
+
+    return Ready(run, {"steps": case.size})
+
+
+EPOCHS = 30
+"""Of the comparison of cached features with forwarding anew."""
+
+
+def fixed_cached(case: Case) -> Ready:
+    """Every one of `size` views of `batch` videos forwarded once, then 30 epochs of the head on what is kept."""
+    import torch
+
+    return _fixed(case, lambda network, inputs: torch.cat([network.features(inputs) for _ in range(case.size)]))
+
+
+def fixed_anew(case: Case) -> Ready:
+    """The same 30 epochs, the frozen network forwarding the batch in each."""
+    return _fixed(case, None)
+
+
+def _fixed(case: Case, cache: Callable[[Any, Any], Any] | None) -> Ready:
+    import torch
+
+    from harness.adapt import freeze_all_but_head
+
+    network, inputs = _placed(case), clips(case, case.device)
+    freeze_all_but_head(network)
+    labels = torch.arange(case.batch) % 400
+
+    def run() -> None:
+        head = network.head
+        optimiser = torch.optim.AdamW(head.parameters(), lr=1e-3)
+        with torch.no_grad():
+            kept = cache(network, inputs) if cache else None
+        for epoch in range(EPOCHS):
+            if kept is None:
+                with torch.no_grad():
+                    features = network.features(inputs)
+            else:
+                view = epoch % case.size
+                features = kept[view * case.batch : (view + 1) * case.batch]
+            optimiser.zero_grad(set_to_none=True)
+            torch.nn.functional.cross_entropy(head(features).mean(1), labels).backward()
+            optimiser.step()
+
+    return Ready(run, {"epochs": EPOCHS})
+
+
+WHATS: Mapping[str, Callable[[Case], Ready]] = {
+    "forward": forward,
+    "training": training,
+    "matmul": matmul,
+    "conv3d": conv3d,
+    "copy": copy,
+    "loop": loop,
+    "bare loop": bare_loop,
+    "fixed, cached": fixed_cached,
+    "fixed, anew": fixed_anew,
+}

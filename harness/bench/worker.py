@@ -1,0 +1,136 @@
+"""A process that builds one case and runs it whenever it is told: `python -m harness.bench.worker CASE`.
+
+Two of them, told in turn, are how two settings of what is process-wide - the allocator, threads - are timed side by side.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from types import TracebackType
+from typing import Any
+
+from harness import tuning
+from harness.bench.cases import Case
+from harness.errors import HarnessError
+
+
+class Worker:
+    """The asking side: `run()` gives seconds. The process ends with the `with` block."""
+
+    def __init__(self, case: Case) -> None:
+        self.case = case
+        self.process = subprocess.Popen(
+            [sys.executable, "-W", "ignore", "-m", "harness.bench.worker", json.dumps(asdict(case))],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=os.environ | {tuning.SWITCH: case.malloc, "OMP_NUM_THREADS": str(case.threads)},
+        )
+        self.facts: dict[str, Any] = {}
+
+    def __enter__(self) -> Worker:
+        self.facts = self._answer()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        assert self.process.stdin
+        self.process.stdin.close()
+        self.process.wait()
+
+    def run(self) -> float:
+        """Seconds of one more round."""
+        assert self.process.stdin
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+        answer = self._answer()
+        self.facts["memory_bytes"] = answer["memory_bytes"]
+        return float(answer["seconds"])
+
+    def _answer(self) -> dict[str, Any]:
+        assert self.process.stdout
+        line = self.process.stdout.readline()
+        if not line:
+            raise HarnessError(
+                f"the benchmark process for {self.case} ended ({self.process.wait()}); its words are above"
+            )
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+
+@dataclass(frozen=True)
+class Command:
+    """A whole process of this interpreter, timed from start to end."""
+
+    words: tuple[str, ...]
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    def __enter__(self) -> Command:
+        self.run()  # what a first start reads from disk is not ours to time
+        return self
+
+    def __exit__(self, *ending: object) -> None: ...
+
+    def run(self) -> float:
+        """Seconds. Raises CalledProcessError if it fails."""
+        begun = time.perf_counter()
+        subprocess.run([sys.executable, *self.words], check=True, capture_output=True)
+        return time.perf_counter() - begun
+
+
+def main() -> None:
+    """Build, warm up, then a line of JSON for each line read."""
+    case = Case(**json.loads(sys.argv[1]))
+    case = Case(**{**asdict(case), "streams": tuple(case.streams)})
+    tuning.keep_memory()
+    import torch
+
+    from harness.bench.cases import prepare
+
+    torch.set_num_threads(case.threads)
+    torch.manual_seed(0)
+    torch.backends.cudnn.benchmark = True
+    ready = prepare(case)
+    for _ in range(2 if case.device == "cpu" else 5):
+        _timed(ready.step, case)
+    _tell(dict(ready.facts))
+    for _ in sys.stdin:
+        _tell({"seconds": _timed(ready.step, case), "memory_bytes": _memory(case.device)})
+
+
+def _timed(step: Any, case: Case) -> float:
+    import torch
+
+    cuda = case.device.startswith("cuda")
+    if cuda:
+        torch.cuda.synchronize()
+    begun = time.perf_counter()
+    for _ in range(case.repeat):
+        step()
+    if cuda:
+        torch.cuda.synchronize()
+    return (time.perf_counter() - begun) / case.repeat
+
+
+def _memory(device: str) -> int:
+    """Most bytes held so far: of the device's memory, or of the process."""
+    if device.startswith("cuda"):
+        import torch
+
+        return int(torch.cuda.max_memory_allocated())
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def _tell(answer: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(answer) + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
