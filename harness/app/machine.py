@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
+
 import click
 
 from harness.errors import HarnessError
 from harness.places import Places
 
 
-def show_health(where: Places) -> None:
+def show_health(where: Places, *, as_json: bool) -> None:
     """`harness doctor`."""
     from harness import doctor
 
     findings = doctor.report(where)
-    for finding in findings:
-        mark = {"ok": "ok  ", "warn": "warn", "fail": "FAIL"}[finding.state]
-        click.echo(
-            f"{mark}  {finding.name}: {finding.detail}" + (f"\n      {finding.remedy}" if finding.remedy else "")
-        )
+    if as_json:
+        click.echo(json.dumps({"findings": [dataclasses.asdict(finding) for finding in findings]}))
+    else:
+        for finding in findings:
+            mark = {"ok": "ok  ", "warn": "warn", "fail": "FAIL"}[finding.state]
+            remedy = f"\n      {finding.remedy}" if finding.remedy else ""
+            click.echo(f"{mark}  {finding.name}: {finding.detail}{remedy}")
     if any(finding.state == "fail" for finding in findings):
         raise HarnessError("some of these need mending before numbers can be trusted")

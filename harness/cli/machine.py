@@ -1,4 +1,4 @@
-"""What is asked of this machine: `harness doctor`."""
+"""What is asked of this machine, or of one job on it: `harness doctor`."""
 
 from __future__ import annotations
 
@@ -10,9 +10,17 @@ from harness.cli.flags import place_flags, places_of
 
 
 @click.command()
+@click.option("--job", metavar="ID", help="What the known causes of a gap would do to this job's scores.")
+@click.option("--videos", type=click.IntRange(2), metavar="N", help="With --job: test videos scored for each cause.")
+@click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
 @place_flags
 def doctor(**flags: Any) -> None:
-    """What is installed, what works here, what to fix."""
+    """What is installed, what works here, what to fix; with --job, why its number may be off."""
+    if flags["job"]:
+        from harness.app import diagnosis
+
+        diagnosis.show(flags["job"], places_of(flags), videos=flags["videos"], as_json=flags["as_json"])
+        return
     from harness.app import machine as app
 
-    app.show_health(places_of(flags))
+    app.show_health(places_of(flags), as_json=flags["as_json"])

@@ -50,7 +50,7 @@ FLOORS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ),
     (
         "edges",
-        ("harness.video.*", "harness.record", "harness.watch", "harness.house", "harness.locks", "harness.published"),
+        ("harness.video.*", "harness.record", "harness.watch", "harness.house", "harness.locks", "harness.published", "harness.archives"),
     ),
     (
         "work",
@@ -81,6 +81,7 @@ FLOORS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "harness.settings",
             "harness.claims",
             "harness.tune",
+            "harness.tuned",
         ),
     ),
     (
