@@ -329,9 +329,7 @@ def score(
         module, views, reduce=work.baseline.reduce, device=work.device, precision=work.precision, watch=work.watch
     )
     missing = listing.missing_of(str(work.spec.get("subset", STILLS_SUBSET)))
-    return evaluate.make_scores(
-        logits, videos, num_classes=len(listing.classes), undecodable=broken, missing=missing
-    )
+    return evaluate.make_scores(logits, videos, num_classes=len(listing.classes), undecodable=broken, missing=missing)
 
 
 def loss_on(work: Work, module: nn.Module, views: Iterator[Any], videos: Sequence[Video]) -> float:
@@ -357,12 +355,15 @@ def reestimate(work: Work, data: Data, network: nn.Module, videos: Sequence[Vide
 
 def choice(schedule: Schedule, trained: Trained, held: Sequence[Video]) -> dict[str, Any]:
     """How the final weights were chosen, in words, and on what."""
+    drops = trained.drops or list(schedule.milestones)
     rule = "last step of a fixed schedule"
     if schedule.optimiser == "logreg":
         rule = f"logistic regression, C = {schedule.logreg_c:g}"
-    if held:
-        rule = f"last step; ten-fold drops at {trained.drops or 'no step'} on the held-out loss"
-    return {"rule": rule, "held_out": [video.id for video in held], "steps": trained.steps, "drops": trained.drops}
+    elif held:
+        rule = f"last step; ten-fold drops at {drops or 'no step'} on the held-out loss"
+    elif schedule.replay:
+        rule = f"last step; drops at {drops or 'no step'} as an earlier job found them on held-out videos"
+    return {"rule": rule, "held_out": [video.id for video in held], "steps": trained.steps, "drops": drops}
 
 
 def trained_on(work: Work, data: Data, training: Sequence[Video], scored: Sequence[Video]) -> TrainedOn:

@@ -6,7 +6,6 @@ that a broken decoder, flow, trainer, protocol or scorer shows here.
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -15,73 +14,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from filelock import FileLock
 
 from harness.metrics import softmax
-
-ROOT = Path(__file__).resolve().parents[2]
-QUICK = ["--set", "stills.steps=12", "--set", "stills.batch=8"]
-"""Enough of the picture network to be inflated; what it learns does not matter here."""
-SOURCE_STEPS = 70
-
-
-def command(*words: str, where: Path, threads: int = 1, check: int | None = 0) -> subprocess.CompletedProcess[str]:
-    """`python -m harness WORDS` with its folders below `where`."""
-    environment = os.environ | {
-        "HARNESS_DATA": str(where / "data"),
-        "HARNESS_RESULTS": str(where / "results"),
-        "HARNESS_PLUGINS": str(ROOT / "tests" / "toys"),
-        "HARNESS_THREADS": str(threads),
-        "PYTHONPATH": str(ROOT),
-    }
-    done = subprocess.run(
-        [sys.executable, "-m", "harness", *words], env=environment, capture_output=True, text=True, timeout=540
-    )
-    if check is not None:
-        assert done.returncode == check, done.stderr[-3000:]
-    return done
-
-
-def run(*words: str, where: Path, **more: int) -> list[dict]:
-    """The cells of `harness run WORDS --json`."""
-    out = command("run", *QUICK, *words, "--json", where=where, **more).stdout
-    (last,) = [event for line in out.splitlines() if (event := json.loads(line))["event"] == "results"]
-    return last["cells"]
-
-
-@pytest.fixture(scope="session")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with data and a ledger that the tests of all workers share; filled by the first that asks."""
-    shared = tmp_path_factory.getbasetemp()
-    shared = shared.parent if "PYTEST_XDIST_WORKER" in os.environ else shared
-    where = shared / "house"
-    where.mkdir(exist_ok=True)
-    return where
-
-
-FLOW = ("--modality", "flow", "--set", f"source.steps={SOURCE_STEPS}", "--set", "full-ft.steps=30")
-
-
-@pytest.fixture(scope="session")
-def transferred(house: Path) -> dict:
-    """Flow I3D, pre-trained on toy-kinetics and fine-tuned on toy-hmdb51."""
-    with FileLock(house / "transferred.lock"):
-        (cell,) = run("--dataset", "toy-hmdb51", "--protocol", "full-ft", *FLOW, where=house)
-    return cell
-
-
-def record_of(house: Path, job_id: str) -> dict:
-    return json.loads((house / "results" / "runs" / job_id / "record.json").read_text())
-
-
-def weights_of(house: Path, job_id: str) -> dict[str, torch.Tensor]:
-    from safetensors.torch import load_file
-
-    return load_file(house / "results" / "runs" / job_id / "weights.safetensors")
-
-
-def source_of(house: Path, job_id: str) -> dict:
-    return record_of(house, record_of(house, job_id)["upstream"]["source"])
+from tests.commands import FLOW, QUICK, ROOT, SOURCE_STEPS, command, record_of, run, source_of, weights_of
 
 
 def test_it_learns_the_direction_of_time_from_flow(house, transferred):

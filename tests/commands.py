@@ -1,0 +1,55 @@
+"""The command line on toy videos, and what it leaves: shared by the end-to-end tests."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+
+ROOT = Path(__file__).resolve().parents[1]
+QUICK = ["--set", "stills.steps=12", "--set", "stills.batch=8"]
+"""Enough of the picture network to be inflated; what it learns does not matter here."""
+SOURCE_STEPS = 70
+FLOW = ("--modality", "flow", "--set", f"source.steps={SOURCE_STEPS}", "--set", "full-ft.steps=30")
+
+
+def command(*words: str, where: Path, threads: int = 1, check: int | None = 0) -> subprocess.CompletedProcess[str]:
+    """`python -m harness WORDS` with its folders below `where`."""
+    environment = os.environ | {
+        "HARNESS_DATA": str(where / "data"),
+        "HARNESS_RESULTS": str(where / "results"),
+        "HARNESS_PLUGINS": str(ROOT / "tests" / "toys"),
+        "HARNESS_THREADS": str(threads),
+        "PYTHONPATH": str(ROOT),
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "harness", *words], env=environment, capture_output=True, text=True, timeout=540
+    )
+    if check is not None:
+        assert done.returncode == check, done.stderr[-3000:]
+    return done
+
+
+def run(*words: str, where: Path, **more: int) -> list[dict]:
+    """The cells of `harness run WORDS --json`."""
+    out = command("run", *QUICK, *words, "--json", where=where, **more).stdout
+    (last,) = [event for line in out.splitlines() if (event := json.loads(line))["event"] == "results"]
+    return last["cells"]
+
+
+def record_of(house: Path, job_id: str) -> dict:
+    return json.loads((house / "results" / "runs" / job_id / "record.json").read_text())
+
+
+def weights_of(house: Path, job_id: str) -> dict[str, torch.Tensor]:
+    from safetensors.torch import load_file
+
+    return load_file(house / "results" / "runs" / job_id / "weights.safetensors")
+
+
+def source_of(house: Path, job_id: str) -> dict:
+    return record_of(house, record_of(house, job_id)["upstream"]["source"])

@@ -1,0 +1,29 @@
+"""What the end-to-end tests share: one folder of toy data and results, filled by whoever asks first."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+from tests.commands import FLOW, run
+
+
+@pytest.fixture(scope="session")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with data and a ledger that the tests of all workers share; filled by the first that asks."""
+    shared = tmp_path_factory.getbasetemp()
+    shared = shared.parent if "PYTEST_XDIST_WORKER" in os.environ else shared
+    where = shared / "house"
+    where.mkdir(exist_ok=True)
+    return where
+
+
+@pytest.fixture(scope="session")
+def transferred(house: Path) -> dict:
+    """Flow I3D, pre-trained on toy-kinetics and fine-tuned on toy-hmdb51."""
+    with FileLock(house / "transferred.lock"):
+        (cell,) = run("--dataset", "toy-hmdb51", "--protocol", "full-ft", *FLOW, where=house)
+    return cell

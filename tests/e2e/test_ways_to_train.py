@@ -1,0 +1,55 @@
+"""Ways to train that are asked for by a setting, each through the command line on toy videos."""
+
+from __future__ import annotations
+
+import json
+
+from tests.commands import FLOW, record_of, run
+
+ORIGINAL = ("--dataset", "toy-hmdb51", "--protocol", "original", "--modality", "flow", "--init", "scratch")
+SHORT = ("--set", "train.steps=6", "--set", "train.batch=4", "--set", "scale.dropout=0")
+
+
+def test_a_found_schedule_is_replayed_on_all_training_videos(house):
+    plateau = (
+        "train.policy=plateau",
+        "train.held_out=0.25",
+        "train.eval_every=2",
+        "train.patience=1",
+        "train.replay=true",
+    )
+    settings = [word for setting in plateau for word in ("--set", setting)]
+    (cell,) = run(*ORIGINAL, *SHORT, *settings, "--set", "train.base_lr=0.0", where=house)
+    record = record_of(house, cell["jobs"][0])
+    found = record_of(house, record["upstream"]["schedule"])
+    # At a rate of zero nothing improves after the first look, so every later look drops it.
+    assert found["chosen"]["drops"] == [4, 6]
+    assert found["chosen"]["held_out"] and not record["chosen"]["held_out"]
+    assert (record["chosen"]["drops"], record["chosen"]["steps"]) == ([4, 6], 6)
+    assert "as an earlier job found them" in record["chosen"]["rule"]
+    trained_on = [_trained_on(house, job) for job in (record["upstream"]["schedule"], cell["jobs"][0])]
+    assert trained_on[0] == trained_on[1]
+
+
+def test_replicas_and_recomputing_leave_the_batch_what_it_is(house):
+    (halves,) = run(*ORIGINAL, *SHORT, "--set", "train.replica_batch=2", where=house)
+    (again,) = run(*ORIGINAL, *SHORT, "--set", "train.replica_batch=2", "--set", "scale.recompute=true", where=house)
+    curves = [record_of(house, cell["jobs"][0])["curves"] for cell in (halves, again)]
+    assert halves["jobs"] != again["jobs"]
+    assert [point["name"] for point in curves[0]] == [point["name"] for point in curves[1]]
+    for one, other in zip(*curves, strict=True):
+        assert abs(one["value"] - other["value"]) < 1e-5
+
+
+def test_a_head_by_logistic_regression(house, transferred):
+    fixed = ("--dataset", "toy-hmdb51", "--protocol", "fixed", "--split", "all", *FLOW)
+    cells = run(*fixed, "--set", "head.solver=logreg", "--set", "head.logreg_c=0.1", where=house)
+    records = [record_of(house, cell["jobs"][0]) for cell in cells]
+    assert len({record["upstream"]["features"] for record in records}) == 1
+    assert {record["chosen"]["rule"] for record in records} == {"logistic regression, C = 0.1"}
+    right, n = (sum(cell["metrics"][name] for cell in cells) for name in ("correct1", "n"))
+    assert right / n > 0.4, "chance is a quarter"
+
+
+def _trained_on(house, job_id):
+    return json.loads((house / "results" / "runs" / job_id / "trained_on.json").read_text())
