@@ -35,13 +35,18 @@ def verify_data(name: str, where: Places, *, thorough: bool, allow: tuple[str, .
 
 
 def prepare_data(name: str, where: Places) -> None:
-    """`harness data prepare`: rendered where it is embedded, indexed, and what it came to."""
-    from harness import discover
+    """`harness data prepare`: rendered where it is embedded, unpacked where its archives lie, indexed, and what it came to."""
+    from harness import archives, discover
     from harness.video import prepare
 
     dataset = discover.load("dataset", name)
     writable(where.data, what="data sets", flag="--data")
     with console.screen(jobs=0) as watch:
+        root = prepare.root_of(dataset, where.data)
+        if not dataset.micro and root.is_dir():
+            watch.stage(f"unpack {dataset.name}", 0, "archives")
+            for name in archives.extract_archives(root, progress=watch.progress):
+                watch.note(f"unpacked {name}")
         watch.stage(f"{'render' if dataset.micro else 'index'} {dataset.name}", 0, "files")
         prepared = prepare.open_prepared(dataset, where.data, progress=watch.progress)
     for split in dataset.splits:

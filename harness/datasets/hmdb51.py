@@ -11,8 +11,8 @@ from harness.layouts import read_hmdb
 
 _WHERE = (
     "Get hmdb51_org.rar and test_train_splits.rar from "
-    "https://serre-lab.clps.brown.edu/resource/hmdb-a-large-human-motion-database/ and unpack both, and the archives of "
-    "the classes within, into this folder."
+    "https://serre-lab.clps.brown.edu/resource/hmdb-a-large-human-motion-database/ and put both into this folder; "
+    "`harness data prepare hmdb51` unpacks them, and the archives of the classes within."
 )
 
 DATASET = Dataset(

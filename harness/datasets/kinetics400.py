@@ -11,8 +11,9 @@ from harness.contract import Dataset
 from harness.layouts import read_kinetics
 
 _WHERE = (
-    "Get the clips and train.csv, val.csv and test.csv from https://github.com/cvdfoundation/kinetics-dataset and unpack "
-    "them into this folder; folders a class or a subset are found, and so are clips without folders."
+    "Get the clips and train.csv, val.csv and test.csv from https://github.com/cvdfoundation/kinetics-dataset and put "
+    "them, or their .tar.gz archives, into this folder; folders a class or a subset are found, and so are clips without "
+    "folders. `harness data prepare kinetics400` unpacks archives."
 )
 
 DATASET = Dataset(

@@ -11,7 +11,7 @@ from harness.layouts import read_ucf
 
 _WHERE = (
     "Get UCF101.rar and UCF101TrainTestSplits-RecognitionTask.zip from https://www.crcv.ucf.edu/data/UCF101.php and "
-    "unpack both into this folder."
+    "put both into this folder; `harness data prepare ucf101` unpacks them."
 )
 
 _TRAIN, _TEST = (9537, 9586, 9624), (3783, 3734, 3696)

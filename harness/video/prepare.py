@@ -140,7 +140,7 @@ def _missing(dataset: Dataset, root: Path, detail: str = "") -> DataMissing:
     remedy = "" if dataset.micro else " The embedded data sets (micro-…, see `harness data list`) need nothing."
     return DataMissing(
         f"{dataset.name} is not at {root}{f' ({detail})' if detail else ''}. Expected there:\n{dataset.layout.strip()}\n"
-        f"Where to get it: {dataset.where.strip()} Another place is named with --data.{remedy}"
+        f"Where to get it: {dataset.where.strip()} Licence: {dataset.licence}. Another place is named with --data.{remedy}"
     )
 
 
