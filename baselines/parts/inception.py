@@ -92,7 +92,25 @@ class ConvBN(nn.Module):
         self.bn = batch_norm(outputs, dims=style.dims, eps=style.eps, momentum=style.momentum, affine=style.affine)
 
     def forward(self, x: Tensor) -> Tensor:
+        if folds(self.bn, x):
+            return F.relu(self.conv.convolve(x, *self.folded()), inplace=True)
         return F.relu(self.bn(self.conv(x)), inplace=True)
+
+    def folded(self) -> tuple[Tensor, Tensor]:
+        """(weight, bias) of the convolution that does what this one and its batch norm do in eval mode, in their precision."""
+        scale = self.bn.weight * torch.rsqrt(self.bn.running_var + self.bn.eps)
+        weight = self.conv.weight * scale.view(-1, *(1,) * (self.conv.weight.ndim - 1))
+        return weight, self.bn.bias - self.bn.running_mean * scale
+
+
+def shares(x: Tensor) -> bool:
+    """Whether to trade last bits for speed: under autocast alone, which has traded more. float32 runs stay as they are."""
+    return not x.is_meta and torch.is_autocast_enabled(x.device.type)
+
+
+def folds(bn: nn.Module, x: Tensor) -> bool:
+    """Whether batch norm is a constant map here that nobody differentiates, and so can go into the weights."""
+    return shares(x) and not bn.training and not torch.is_grad_enabled()
 
 
 class Mixed(nn.Module):
@@ -111,7 +129,19 @@ class Mixed(nn.Module):
         self.out_channels = b0 + b1b + b2b + b3b
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.cat([self.b0(x), self.b1b(self.b1a(x)), self.b2b(self.b2a(x)), self.b3b(self.b3a(x))], dim=1)
+        first, second, third = self.pointwise(x) if shares(x) else (self.b0(x), self.b1a(x), self.b2a(x))
+        return torch.cat([first, self.b1b(second), self.b2b(third), self.b3b(self.b3a(x))], dim=1)
+
+    def pointwise(self, x: Tensor) -> tuple[Tensor, ...]:
+        """The three branches whose 1x1x1 convolutions read the same input, as one convolution with all their kernels."""
+        branches = (self.b0, self.b1a, self.b2a)
+        sizes = [branch.conv.out_channels for branch in branches]
+        if folds(self.b0.bn, x):
+            weights, biases = zip(*(branch.folded() for branch in branches), strict=True)
+            y = F.relu(self.b0.conv.convolve(x, torch.cat(weights), torch.cat(biases)), inplace=True)
+            return y.split(sizes, dim=1)
+        parts = self.b0.conv.convolve(x, torch.cat([branch.conv.weight for branch in branches])).split(sizes, dim=1)
+        return tuple(F.relu(branch.bn(part)) for branch, part in zip(branches, parts, strict=True))
 
 
 class Inception(nn.Module):

@@ -56,6 +56,10 @@ class SameConv(nn.modules.conv._ConvNd):
         return pads
 
     def forward(self, x: Tensor) -> Tensor:
+        return self.convolve(x, self.weight)
+
+    def convolve(self, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+        """The convolution with other weights of the same kernel: this layer's scaled, or several layers' together."""
         pads = self.pads(x.shape[2:])
         if len(pads) == 3 and self.time_padding == "replicate" and any(pads[0]):
             x, pads[0] = F.pad(x, (0, 0, 0, 0, *pads[0]), mode="replicate"), (0, 0)
@@ -63,7 +67,7 @@ class SameConv(nn.modules.conv._ConvNd):
             x = F.pad(x, [amount for pair in reversed(pads) for amount in pair])
             pads = [(0, 0)] * len(pads)
         convolve = F.conv3d if len(pads) == 3 else F.conv2d
-        y = convolve(x, self.weight, None, self.stride, [before for before, _ in pads])
+        y = convolve(x, weight, bias, self.stride, [before for before, _ in pads])
         # For one small clip torch picks a kernel that answers in the plain layout, and everything after it would follow.
         channels_last = torch.channels_last_3d if len(pads) == 3 else torch.channels_last
         return y.contiguous(memory_format=channels_last) if x.is_contiguous(memory_format=channels_last) else y

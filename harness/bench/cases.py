@@ -51,9 +51,14 @@ class Ready:
 
 def prepare(case: Case) -> Ready:
     """Build what the case names. Raises HarnessError for an unknown name."""
-    if case.what not in WHATS:
-        raise HarnessError(f"no benchmark '{case.what}'; have: {', '.join(sorted(WHATS))}")
-    return WHATS[case.what](case)
+    return known(case.what)(case)
+
+
+def known(what: str) -> Callable[[Case], Ready]:
+    """The builder of that name."""
+    if what not in WHATS:
+        raise HarnessError(f"no benchmark '{what}'; have: {', '.join(sorted(WHATS))}")
+    return WHATS[what]
 
 
 # ---------------------------------------------------------------------------------------------------- networks
@@ -282,7 +287,7 @@ def _fixed(case: Case, cache: Callable[[Any, Any], Any] | None) -> Ready:
     freeze_all_but_head(network)
     labels = torch.arange(case.batch) % 400
 
-    def run() -> None:
+    def run() -> Any:
         head = network.head
         optimiser = torch.optim.AdamW(head.parameters(), lr=1e-3)
         with torch.no_grad():
@@ -297,6 +302,7 @@ def _fixed(case: Case, cache: Callable[[Any, Any], Any] | None) -> Ready:
             optimiser.zero_grad(set_to_none=True)
             torch.nn.functional.cross_entropy(head(features).mean(1), labels).backward()
             optimiser.step()
+        return head.fc.weight.detach()
 
     return Ready(run, {"epochs": EPOCHS})
 

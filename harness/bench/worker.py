@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Any
 
 from harness import tuning
-from harness.bench.cases import Case
+from harness.bench.cases import Case, known, prepare
 from harness.errors import HarnessError
 
 
@@ -36,13 +36,18 @@ class Worker:
         self.facts: dict[str, Any] = {}
 
     def __enter__(self) -> Worker:
-        self.facts = self._answer()
+        try:
+            self.facts = self._answer()
+        except HarnessError:
+            self.__exit__(None, None, None)
+            raise
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        assert self.process.stdin
+        assert self.process.stdin and self.process.stdout
         self.process.stdin.close()
         self.process.wait()
+        self.process.stdout.close()
 
     def run(self) -> float:
         """Seconds of one more round."""
@@ -88,10 +93,9 @@ def main() -> None:
     """Build, warm up, then a line of JSON for each line read."""
     case = Case(**json.loads(sys.argv[1]))
     case = Case(**{**asdict(case), "streams": tuple(case.streams)})
+    known(case.what)
     tuning.keep_memory()
     import torch
-
-    from harness.bench.cases import prepare
 
     torch.set_num_threads(case.threads)
     torch.manual_seed(0)

@@ -1,0 +1,191 @@
+"""The machinery of `harness bench`: arithmetic, pairing, reports, and that each way of computing gives the plain answers."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from baselines.parts.inception import style_of
+from harness import discover
+from harness.bench import report, run, suites, values
+from harness.bench.cases import PLAIN, Case, build, clips, gflop
+from harness.bench.plain import PlainI3D
+from harness.bench.values import Ceiling, Paired
+from harness.bench.worker import Worker
+from harness.contract import BuildSpec
+from harness.errors import HarnessError
+from harness.work import place
+
+MACHINE = suites.Machine("cpu", threads=1, quick=True)
+
+
+def paired(name="one", *, ours=(1.0, 2.0, 1.0), theirs=(3.0, 4.0, 2.5), **facts):
+    return Paired("micro", name, "a plain reference", ours, theirs, None, facts)
+
+
+# ------------------------------------------------------------------------------------------------ arithmetic
+
+
+def test_a_ratio_is_the_median_of_paired_ratios_and_its_interval_holds_it():
+    one = paired()
+    assert one.ratios == [3.0, 2.0, 2.5] and one.ratio == 2.5
+    low, high = one.interval
+    assert 2.0 <= low <= 2.5 <= high <= 3.0 and low < high
+    assert values.bootstrap([2.0] * 5) == (2.0, 2.0)
+
+
+def test_turns_are_taken_so_that_a_drift_falls_on_both():
+    order: list[str] = []
+
+    def timed(name):
+        order.append(name)
+        return float(len(order))
+
+    ours, theirs = values.alternate(lambda: timed("ours"), lambda: timed("theirs"), rounds=4)
+    assert order == ["theirs", "ours", "ours", "theirs"] * 2
+    assert sum(ours) == sum(theirs)
+
+
+def test_only_a_fall_of_more_than_a_quarter_is_a_regression():
+    assert not values.regressions([paired()], {"one": 3.3, "another": 99.0})
+    (told,) = values.regressions([paired()], {"one": 3.4})
+    assert "2.50" in told and "3.40" in told and "one" in told
+
+
+# ------------------------------------------------------------------------------------------------ reports
+
+
+def test_results_are_merged_by_name_and_rendered(tmp_path):
+    path = tmp_path / "bench" / "here.json"
+    report.merge(
+        path, {"conv3d float32 1 thread": Ceiling("c", 200.0, "GFLOP/s")}, [paired()], quick=True, device="cpu"
+    )
+    again = [paired(theirs=(4.0, 8.0, 4.0), gflop=50.0, ceiling="conv3d float32 1 thread"), paired("two & more")]
+    stored = report.merge(path, {}, again, quick=False, device="cpu")
+    assert [(one["name"], one["ratio"]) for one in stored["results"]] == [("one", 4.0), ("two & more", 2.5)]
+    assert json.loads(path.read_text()) == json.loads(json.dumps(stored))
+    table = path.with_suffix(".md").read_text()
+    assert "**4.00**" in table and "25%" in table, "50 GFLOP in a second of 200"
+    assert "two &amp; more" in path.with_suffix(".svg").read_text()
+
+
+def test_a_baseline_is_ratios_and_the_machine_and_nothing_else(tmp_path):
+    path = tmp_path / "baseline.json"
+    report.save_baseline(path, [paired()], {"cpu": "some"})
+    assert report.committed(path) == {"one": 2.5}
+    assert json.loads(path.read_text())["machine"] == {"cpu": "some"}
+    path.write_text('{"ratios": 3}')
+    with pytest.raises(HarnessError, match="--save-baseline"):
+        report.committed(path)
+
+
+# ------------------------------------------------------------------------------------------------ what is measured
+
+
+def test_every_suite_plans_distinct_pairs_and_words_pick_among_them():
+    everything = run.pairings(MACHINE, [])
+    names = [(one.suite, one.name) for one in everything]
+    assert len(names) == len(set(names)) and {suite for suite, _ in names} == set(suites.SUITES)
+    (picked,) = run.pairings(MACHINE, ["inference:c3d"])
+    assert picked.ours.baseline == "c3d" and picked.theirs.layout == "plain" and picked.theirs.malloc == "plain"
+    with pytest.raises(HarnessError, match="nonsense"):
+        run.pairings(MACHINE, ["nonsense"])
+    with pytest.raises(HarnessError, match="i3d"):
+        run.pairings(MACHINE, ["inference:nonsense"])
+
+
+def test_flops_are_counted_without_computing():
+    """222.3 GFLOP forward at the paper's size: what other counters give for the released network."""
+    assert gflop(Case("forward"), training=False) == pytest.approx(222.3, rel=0.002)
+    assert 2.7 < gflop(Case("training"), training=True) / gflop(Case("forward"), training=False) < 3
+
+
+TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-10}
+"""On logits of order 1, after 57 convolutions."""
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
+@pytest.mark.parametrize("training", [False, True])
+def test_our_i3d_gives_the_plain_ones_logits_and_gradients(dtype, training):
+    """Odd sizes, so that every padding is used; a batch of one and of two take other kernels."""
+    scale = dataclasses.replace(discover.load("scale", "micro"), dropout=0.0)
+    torch.manual_seed(0)
+    plain = PlainI3D(style_of(scale, 3), classes=5, dropout=0.0).to(dtype)
+    ours = discover.load("baseline", "i3d").build(BuildSpec(("rgb",), 5, scale)).to(dtype)
+    state = {name: tensor for name, tensor in ours.state_dict().items() if not name.endswith("_extra_state")}
+    plain.load_state_dict(state)
+    with torch.no_grad():
+        for one, other in zip(ours.head.parameters(), plain.head.parameters(), strict=True):
+            one.normal_(std=0.1)
+            other.copy_(one)
+    ours = place(ours, "cpu").train(training)
+    plain.train(training)
+    for count in (1, 2):
+        clip = torch.randn(count, 17, 45, 51, 3, dtype=dtype).permute(0, 4, 1, 2, 3)
+        expected, found = plain({"rgb": clip.contiguous()}), ours({"rgb": clip})
+        torch.testing.assert_close(found, expected, atol=TOLERANCE[dtype], rtol=TOLERANCE[dtype])
+        if training:
+            expected.square().sum().backward()
+            found.square().sum().backward()
+            # The stem's gradient has come through everything, batch norms over two numbers among it, which magnify roundings.
+            a, b = ours.trunk.conv1a.conv.weight.grad, plain.trunk.conv1a.conv.weight.grad
+            assert 0 < (a - b).norm() <= 500 * TOLERANCE[dtype] * b.norm()
+
+
+def test_the_plain_network_has_our_weights_and_nothing_of_our_layout():
+    case = Case("forward", baseline=PLAIN, scale="micro", layout="plain")
+    with torch.device("meta"):
+        assert sum(p.numel() for p in build(case).parameters()) == sum(
+            p.numel() for p in build(dataclasses.replace(case, baseline="i3d")).parameters()
+        )
+    assert clips(case, "cpu")["rgb"].is_contiguous()
+    ours = clips(dataclasses.replace(case, layout="channels last"), "cpu")["rgb"]
+    assert ours.is_contiguous(memory_format=torch.channels_last_3d) and not ours.is_contiguous()
+
+
+# ------------------------------------------------------------------------------------------------ processes
+
+
+def test_a_pair_of_processes_is_timed_in_turn():
+    ours = Case("matmul", size=256)
+    theirs = dataclasses.replace(ours, malloc="plain")
+    result = suites.measure(suites.Pairing("micro", "small", "plain", ours, theirs), rounds=2)
+    assert len(result.ours_s) == len(result.reference_s) == 2 and min(result.ours_s + result.reference_s) > 0
+    assert result.facts["gflop"] == 2 * 256**3 / 1e9 and result.facts["memory_bytes"] > 2**27
+
+
+def test_a_process_that_dies_is_an_error_that_names_the_case():
+    with pytest.raises(HarnessError, match="nothing like this"), Worker(Case("nothing like this")):
+        pass
+
+
+def test_the_fixed_pair_trains_the_same_head_from_the_same_features():
+    """Cached and anew do the same arithmetic: equal heads after 30 epochs, within float32's last bits."""
+    from harness.bench.cases import prepare
+
+    heads = []
+    for what in ("fixed, cached", "fixed, anew"):
+        torch.manual_seed(0)
+        ready = prepare(Case(what, scale="micro", batch=2, frames=9, side_px=32, size=1))
+        heads.append(ready.step())
+    torch.testing.assert_close(heads[0], heads[1], atol=1e-5, rtol=1e-5)
+    assert heads[0].abs().max() > 0
+
+
+def test_it_runs_with_torch_alone():
+    """So that it can be taken to a bare machine: none of the other large libraries is even looked for."""
+    code = """
+import sys
+for name in ("ray", "mlflow", "sklearn", "matplotlib", "cv2", "av", "numba", "timm", "torchvision", "pandas", "scipy"):
+    sys.modules[name] = None
+from harness.bench import cases, report, run, suites, values, worker
+cases.prepare(cases.Case("training", scale="micro", batch=2, frames=9, side_px=32)).step()
+for what in ("loop", "bare loop", "copy"):
+    cases.prepare(cases.Case(what, size=2)).step()
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
