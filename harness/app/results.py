@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 import click
 
+from harness import stats
 from harness.app.jobs import run_cells
 from harness.app.launching import Launching
 from harness.errors import HarnessError
@@ -29,7 +32,6 @@ def show_table(
 
 def compare(first: str, second: str, where: Places) -> None:
     """`harness compare`: McNemar's exact test and the paired difference of two jobs."""
-    from harness import stats
     from harness.metrics import topk_correct
 
     ledger = Ledger(where.runs)
@@ -46,5 +48,17 @@ def compare(first: str, second: str, where: Places) -> None:
         f"A - B = {100 * test.difference:+.1f} points, 95% interval {100 * test.low:+.1f} to {100 * test.high:+.1f} "
         f"(drawn by group: {test.groups} groups, {test.n} videos)\n"
         f"only A right: {test.only_a}, only B right: {test.only_b}; McNemar p = {test.p_value:.2g}, "
-        f"by group p = {test.p_value_groups:.2g}"
+        f"by group p = {test.p_value_groups:.2g}\n{_can_show(test)}"
+    )
+
+
+def _can_show(test: stats.Paired) -> str:
+    """The smallest difference that these videos would show, were it the true one."""
+    disagree = (test.only_a + test.only_b) / test.n
+    smallest = stats.smallest_difference(test.n, disagree=disagree) if disagree else math.nan
+    if math.isnan(smallest):
+        return f"The two disagree on too few of the {test.n} videos for any difference to show."
+    return (
+        f"{test.n} videos show a true difference of {100 * smallest:.1f} points or more four times in five, at p < 0.05 and this "
+        "disagreement, if they are independent; where groups answer alike it takes more."
     )
