@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections import defaultdict
 from collections.abc import Sequence
 
-from harness.contract import Video
+from harness.contract import Listing, Video
+from harness.errors import HarnessError
+
+HELD_OUT = "held-out"
+"""The subset that a trial is scored on."""
 
 
 def hold_out(videos: Sequence[Video], share: float) -> tuple[list[Video], list[Video]]:
@@ -29,6 +34,17 @@ def hold_out(videos: Sequence[Video], share: float) -> tuple[list[Video], list[V
     held = [video for video in videos if _group(video) in crossing]
     kept = [video for video in videos if _group(video) not in crossing]
     return kept, held
+
+
+def rehearsal(listing: Listing, share: float) -> Listing:
+    """The data set as a trial sees it: trained on what is kept of the training videos, scored on the rest; nothing else is there.
+
+    Raises HarnessError where no class has a second group to hold out.
+    """
+    kept, held = hold_out(listing.subsets["train"], share)
+    if not held:
+        raise HarnessError("no class has more than one group of training videos: nothing can be held out to choose on")
+    return dataclasses.replace(listing, subsets={"train": tuple(kept), HELD_OUT: tuple(held)}, missing=())
 
 
 def _group(video: Video) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from harness import discover, environment, published
+from harness import discover, environment, published, tuned
 from harness.contract import Baseline, Clip, Dataset, Protocol, Scale, Schedule
 from harness.errors import HarnessError
 from harness.places import Places
@@ -129,13 +129,22 @@ class Planner:
                     protocol=protocol,
                     init=cell.init,
                     source=cell.source,
-                    scale=apply_overrides(scale, stage, cell.overrides, streams=network_streams),
+                    scale=apply_overrides(scale, stage, self.overrides_of(cell, network_streams), streams=network_streams),
                     seed=cell.seed,
                     backbone=cell.backbone,
                 )
             )
             for network_streams in networks_of(baseline, cell.modality)
         )
+
+    def overrides_of(self, cell: Cell, streams: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+        """The cell's `--set` pairs, 'tuned' replaced by the rate that was found for its network of `streams`."""
+        if not tuned.asked_for(cell.overrides):
+            return cell.overrides
+        plain = dataclasses.replace(cell, modality="+".join(streams), overrides=tuned.without(cell.overrides))
+        planner = Planner(self.where)
+        (job_id,) = planner.jobs_of(plain)
+        return tuned.resolved(cell.overrides, planner.jobs[job_id], self.where.results)
 
     def training(self, training: _Training) -> str:
         if training.protocol.moves == "head":

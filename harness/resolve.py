@@ -8,7 +8,7 @@ import itertools
 import typing
 from typing import Any
 
-from harness import discover, schedules
+from harness import discover, schedules, tuned
 from harness.contract import MODALITIES, Baseline, Dataset, Protocol, Scale, Schedule, streams_of
 from harness.errors import HarnessError, unknown
 from harness.spec import Cell, Selection
@@ -101,9 +101,11 @@ def _cell(
         backbone=selection.backbone,
         overrides=selection.overrides,
     )
-    stage = stage_of(protocol, dataset)
+    stage, overrides = stage_of(protocol, dataset), cell.overrides
+    if tuned.asked_for(overrides):
+        overrides = tuned.without(overrides)
     for streams in networks_of(baseline, modality):
-        _check(apply_overrides(scale, stage, cell.overrides, streams=streams).stages[stage], protocol, stage)
+        _check(apply_overrides(scale, stage, overrides, streams=streams).stages[stage], protocol, stage)
     return cell
 
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from harness import discover, environment
 from harness.contract import Baseline, BuildSpec, Clip, FlowMethod, Listing, Scale, Schedule, Video
 from harness.errors import HarnessError
+from harness.holdout import rehearsal
 from harness.house import House
 from harness.record import Record
 from harness.replicas import Replicas
@@ -157,6 +158,8 @@ def open_data(work: Work, *, split: int | None, videos: Callable[[Listing], Sequ
     """
     prepared = open_planned(work)
     listing = prepared.listing(prepared.dataset.splits[0] if split is None else split)
+    if "rehearsal" in work.spec:
+        listing = rehearsal(listing, work.spec["rehearsal"])
     store = stored_flow(work, prepared, videos(listing)) if "flow" in work.streams else None
     reader = loader.VideoReader(prepared, streams=work.streams, scale=work.scale, flow_store=store)
     return Data(prepared, listing, reader, work.scale.flow, work.device, work.house.workers, work.house.on_bad_video)

@@ -18,6 +18,7 @@ from harness.cli.mirror import mirror
 from harness.cli.predict import predict
 from harness.cli.report import report
 from harness.cli.results import compare, table
+from harness.cli.tune import tune
 from harness.cli.weights import weights
 from harness.errors import HarnessError
 
@@ -33,7 +34,7 @@ def harness() -> None:
     """
 
 
-for verb in (run, plan, ls, table, report, compare, check, predict, data, weights, mirror, doctor, bench):
+for verb in (run, tune, plan, ls, table, report, compare, check, predict, data, weights, mirror, doctor, bench):
     harness.add_command(verb)
 
 

@@ -14,15 +14,16 @@ import os
 import secrets
 import sys
 import tempfile
-from collections.abc import Iterator
-from dataclasses import dataclass
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from harness import environment
 from harness.errors import HarnessError
 from harness.house import House
 from harness.launch.doing import Doing, do_job
-from harness.launch.needs import needs_of, on_gpu, peaks_of, threads_of
+from harness.launch.needs import Needs, needs_of, on_gpu, peaks_of, threads_of
 from harness.launch.telling import Desk, Event, Teller
 from harness.locks import clear_finished
 from harness.plan import Plan
@@ -33,6 +34,7 @@ LOOK_EVERY_S = 0.2
 """Between two looks at what the jobs tell."""
 TRIES = 3
 """Times that a job is started again after its worker or node was lost."""
+STARTS = 4
 LEFT_BYTES = 64 * 2**20
 """GPU memory that a finished job may leave allocated before a person is told."""
 SETTINGS = {
@@ -53,8 +55,10 @@ def launch(plan: Plan, house: House, watch: Watch, *, address: str | None = None
     more often than `TRIES`; finished jobs are kept.
     """
     clear_finished(house.places.jobs, house.ledger.has)
-    with cluster(address) as ray:
-        _Driver(ray, plan, house, watch, do).run()
+    desk = Desk(watch, read=house.ledger.read)
+    desk.expect(plan.to_do)
+    with cluster(address) as ray, _inbox(ray) as inbox:
+        _Driver(ray, plan, house, do, desk).run(inbox)
     return len(plan.to_do)
 
 
@@ -88,7 +92,7 @@ def _connect(ray: Any, address: str | None, stack: contextlib.ExitStack) -> None
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True))
         # Ray must be gone before its folder.
         stack.callback(ray.shutdown)
-        ray.init("local", num_cpus=environment.cpu_threads(), include_dashboard=False, _temp_dir=folder, **common)
+        _start(ray, num_cpus=environment.cpu_threads(), include_dashboard=False, _temp_dir=folder, **common)
         return
     try:
         ray.init(address, **common)
@@ -97,6 +101,18 @@ def _connect(ray: Any, address: str | None, stack: contextlib.ExitStack) -> None
             f"no Ray cluster answers at {address} ({type(error).__name__}: {str(error).splitlines()[0]}); start one with "
             "`ray start --head`, or leave --address out to use this machine alone"
         ) from error
+
+
+def _start(ray: Any, **how: Any) -> None:
+    """A Ray on this machine. Ray gives its own processes half a minute to come up, which a busy machine may exceed."""
+    for left in reversed(range(STARTS)):
+        try:
+            ray.init("local", **how)
+            return
+        except Exception as error:
+            if not left or "timed out during startup" not in str(error):
+                raise
+            ray.shutdown()
 
 
 # ---------------------------------------------------------------------------------------------------- a worker's side
@@ -109,22 +125,38 @@ class Errand:
     job: Job
     house: House
     do: Doing
-    settings: dict[str, str]
-    """Environment variables for the time of the job."""
+    needs: Needs
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """Environment variables for the time of the job. Ray sets OMP_NUM_THREADS to the cores that were asked for."""
+        threads = self.needs.cpus if self.job.kind == "flow" else threads_of(self.job)
+        return {
+            "HARNESS_DEVICE": "cuda" if on_gpu(self.job) else "cpu",
+            "HARNESS_THREADS": str(threads),
+            "OMP_NUM_THREADS": str(threads),
+        }
 
 
-def _run(errand: Errand, desk: Any, *needed: str) -> str:
+def errand(job: Job, house: House, do: Doing, most: Mapping[str, float]) -> Errand:
+    """What a worker is told; the job never asks for more memory than the largest node has."""
+    needs = needs_of(job, workers=house.workers, most_cpus=int(most.get("CPU", 1)), peaks=peaks_of(house.ledger))
+    most_bytes = int(most.get("memory", needs.memory_bytes))
+    return Errand(job, house, do, replace(needs, memory_bytes=min(needs.memory_bytes, most_bytes)))
+
+
+def run_errand(errand: Errand, inbox: Any, *needed: str) -> str:
     """The job's id, when its record is written and everything it had to tell has arrived. `needed` are edges only."""
     import ray
 
     os.environ.update(errand.settings)
-    teller = Teller(errand.job.id, lambda event: desk.put.remote(event))
+    teller = Teller(errand.job.id, lambda event: inbox.put.remote(event))
     record = errand.do(errand.job, errand.house, teller)
     left = _free_gpu()
     if left > LEFT_BYTES:
         teller.note(f"{errand.job.title} left {left / 2**20:.0f} MiB allocated on its GPU; the next job there has less")
     # Calls of one caller arrive in order: when this one is answered, all are there.
-    ray.get(desk.flushed.remote())
+    ray.get(inbox.flushed.remote())
     return record.job_id
 
 
@@ -159,74 +191,100 @@ class _Inbox:
 
 
 class _Driver:
-    """Hands all jobs to Ray, passes on what they tell, and ends with the last or the first that fails."""
+    """Hands all jobs to Ray and ends with the last, or with the first that fails."""
 
-    def __init__(self, ray: Any, plan: Plan, house: House, watch: Watch, do: Doing) -> None:
-        self.ray, self.jobs, self.house, self.do = ray, plan.to_do, house, do
-        self.desk = Desk(watch, read=house.ledger.read)
-        self.desk.expect(self.jobs)
-        here = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
-            ray.get_runtime_context().get_node_id(), soft=False
-        )
-        self.inbox = ray.remote(_Inbox).options(num_cpus=0, scheduling_strategy=here).remote()
+    def __init__(self, ray: Any, plan: Plan, house: House, do: Doing, desk: Desk) -> None:
+        self.ray, self.jobs, self.house, self.do, self.desk = ray, plan.to_do, house, do, desk
         # max_calls=0: by default Ray starts a fresh process for each task that asks for a GPU.
-        self.task = ray.remote(max_retries=TRIES, max_calls=0)(_run)
+        self.task = ray.remote(max_retries=TRIES, max_calls=0)(run_errand)
         self.most = most_of(ray)
-        self.peaks = peaks_of(house.ledger)
 
-    def run(self) -> None:
+    def run(self, inbox: Any) -> None:
         running: dict[Any, Job] = {}
         try:
             refs: dict[str, Any] = {}
             for job in self.jobs:
                 edges = [refs[upstream] for upstream in job.upstream.values() if upstream in refs]
-                refs[job.id] = self.submit(job, edges)
+                refs[job.id] = self.submit(job, inbox, edges)
                 running[refs[job.id]] = job
             while running:
                 ready, _ = self.ray.wait(list(running), timeout=LOOK_EVERY_S)
-                self.listen()
+                _listen(self.ray, inbox, self.desk)
                 for ref in ready:
                     self.take(ref, running.pop(ref))
         finally:
             for ref in running:
                 self.ray.cancel(ref, force=True)
-            self.ray.kill(self.inbox)
 
-    def submit(self, job: Job, edges: list[Any]) -> Any:
-        needs = needs_of(job, workers=self.house.workers, most_cpus=int(self.most.get("CPU", 1)), peaks=self.peaks)
-        asked = {"CPU": needs.cpus, "GPU": needs.gpus}
+    def submit(self, job: Job, inbox: Any, edges: list[Any]) -> Any:
+        told = errand(job, self.house, self.do, self.most)
+        asked = {"CPU": told.needs.cpus, "GPU": told.needs.gpus}
         short = [f"{count} {name}" for name, count in asked.items() if count > self.most.get(name, 0)]
         if short:
             self.desk.take((job.id, "note", (f"{job.title} waits for a node with {' and '.join(short)}: none has it",)))
-        settings = {
-            "HARNESS_DEVICE": environment.device() if on_gpu(job) else "cpu",
-            "HARNESS_THREADS": str(needs.cpus if job.kind == "flow" else threads_of(job)),
-        }
         task = self.task.options(
-            name=job.title,
-            num_cpus=needs.cpus,
-            num_gpus=needs.gpus,
-            memory=min(needs.memory_bytes, int(self.most.get("memory", needs.memory_bytes))),
+            name=job.title, num_cpus=told.needs.cpus, num_gpus=told.needs.gpus, memory=told.needs.memory_bytes
         )
-        return task.remote(Errand(job, self.house, self.do, settings), self.inbox, *edges)
-
-    def listen(self) -> None:
-        for event in self.ray.get(self.inbox.fetch.remote()):
-            self.desk.take(event)
+        return task.remote(told, inbox, *edges)
 
     def take(self, ref: Any, job: Job) -> None:
         """Take a finished task's word for it that the record is there."""
         try:
             job_id = self.ray.get(ref)
         except self.ray.exceptions.RayTaskError as error:
-            cause = error.cause
-            raise cause if isinstance(cause, (HarnessError, OSError)) else error from None
+            raise cause_of(error) from None
         except self.ray.exceptions.RayError as error:
             raise HarnessError(
                 f"{job.title} was lost {TRIES + 1} times with its worker or node ({type(error).__name__}; out of memory?). "
                 "Finished jobs are kept; run the same command again to go on from the last checkpoints"
             ) from error
         self.desk.finish(job_id)
+
+
+@contextlib.contextmanager
+def listening(ray: Any, jobs: Sequence[Job], house: House, watch: Watch) -> Iterator[Any]:
+    """An inbox for the time of the block, emptied by a thread of its own: for whoever must wait for something else."""
+    desk = Desk(watch, read=house.ledger.read)
+    desk.expect(tuple(jobs))
+    ended = threading.Event()
+    with _inbox(ray) as inbox:
+
+        def listen() -> None:
+            while not ended.wait(LOOK_EVERY_S):
+                _listen(ray, inbox, desk)
+
+        ear = threading.Thread(target=listen, daemon=True)
+        ear.start()
+        try:
+            yield inbox
+        finally:
+            ended.set()
+            ear.join()
+            _listen(ray, inbox, desk)
+
+
+@contextlib.contextmanager
+def _inbox(ray: Any) -> Iterator[Any]:
+    """The actor, on this node: it is lost with the driver or not at all."""
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    inbox = ray.remote(_Inbox).options(num_cpus=0, scheduling_strategy=here).remote()
+    try:
+        yield inbox
+    finally:
+        ray.kill(inbox)
+
+
+def _listen(ray: Any, inbox: Any, desk: Desk) -> None:
+    for event in ray.get(inbox.fetch.remote()):
+        desk.take(event)
+
+
+def cause_of(error: Any) -> BaseException:
+    """What a person should read: the job's own words where it has any, else Ray's account of where it failed."""
+    cause = getattr(error, "cause", None)
+    return cause if isinstance(cause, (HarnessError, OSError)) else error
 
 
 def most_of(ray: Any) -> dict[str, float]:

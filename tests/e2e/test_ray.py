@@ -1,0 +1,79 @@
+"""`--launcher ray`, on a Ray of its own on this machine; a cluster that loses workers and nodes is in tests/faults."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from harness.house import House
+from harness.launch import ray as launcher
+from harness.places import Places
+from tests import fakejobs
+from tests.toyworld import render_source
+from tests.unit.test_launch import Listening
+
+ROOT = Path(__file__).resolve().parents[2]
+WORDS = ["run", "--dataset", "toy-kinetics", "--modality", "rgb", "--init", "scratch", "--baseline", "i3d,c3d", "--json"]
+WORDS += ["--set", "source.steps=2", "--set", "source.batch=4", "--no-mlflow"]
+
+
+def run(where: Path, *more: str) -> list[dict]:
+    environment = os.environ | {
+        "HARNESS_DATA": str(where.parent / "data"),
+        "HARNESS_RESULTS": str(where),
+        "HARNESS_PLUGINS": str(ROOT / "tests" / "toys"),
+        "PYTHONPATH": str(ROOT),
+    }
+    words = [sys.executable, "-m", "harness", *WORDS, *more]
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_the_same_numbers_as_without_ray_and_every_job_told_of_once(tmp_path):
+    render_source(tmp_path / "data" / "toy-kinetics")
+    home = tmp_path / "home"
+    home.mkdir()
+    alone, on_ray = run(tmp_path / "alone"), run(tmp_path / "ray", "--launcher", "ray")
+    (one,), (two,) = ([e["cells"] for e in events if e["event"] == "results"] for events in (alone, on_ray))
+    assert len(one) == 2
+    for here, there in zip(one, two, strict=True):
+        assert (here["jobs"], here["metrics"]) == (there["jobs"], there["metrics"])
+        scores = [np.load(tmp_path / name / "runs" / here["jobs"][0] / "scores.npz") for name in ("alone", "ray")]
+        for part in scores[0].files:
+            np.testing.assert_array_equal(scores[0][part], scores[1][part])
+    jobs = sorted(cell["jobs"][0] for cell in one)
+    for what in ("job_started", "job_finished"):
+        assert sorted(event["job"] for event in on_ray if event["event"] == what) == jobs
+    assert list((tmp_path / "ray" / "jobs").iterdir()) == []
+
+
+def test_edges_lost_workers_and_errors(tmp_path, monkeypatch):
+    """One start of Ray for what takes milliseconds: order, a worker killed in the middle, a job that cannot be done."""
+    import pytest
+
+    from harness.errors import HarnessError
+
+    monkeypatch.setenv("HARNESS_THREADS", "2")
+    where = Places(tmp_path / "data", tmp_path / "results")
+    where.results.mkdir()
+    top = fakejobs.job(0, steps=4, dies_at=2)
+    sides = [fakejobs.job(number, after=[top]) for number in (1, 2)]
+    jobs = [top, *sides, fakejobs.job(3, after=sides)]
+    bad = fakejobs.job(4, fails=True)
+    watch = Listening()
+    with launcher.cluster(None):
+        assert launcher.launch(fakejobs.plan_of(jobs, where), House(where), watch, do=fakejobs.do) == 4
+        with pytest.raises(HarnessError, match="^fake 4 cannot be done; choose another number$"):
+            launcher.launch(fakejobs.plan_of([bad], where), House(where), watch, do=fakejobs.do)
+    done = fakejobs.steps_done(where.results)
+    assert [step for job_id, step in done if job_id == top.id] == [0, 1, 2, 3], "no step lost, none done twice"
+    assert len(done) == 7 and done[0][0] == top.id and done[-1][0] == jobs[3].id
+    told = [what for what, title in watch.heard if title != "fake 4"]
+    assert sorted(told) == sorted(["started", "finished"] * 4 + ["note"])
+    assert any("fake 0 was lost with its worker" in text for what, text in watch.heard if what == "note")
