@@ -1,0 +1,57 @@
+"""Are the numbers of results/expected still reproduced, and would it show if they were not? Minutes: `tox -e regression`.
+
+A shipped checkpoint is scored again, a cell is trained again, on a micro set rendered from nothing.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from click.testing import CliRunner, Result
+
+from harness import check
+from harness.cli import harness
+from tests.breaks import BREAKS
+from tests.commands import command
+
+pytestmark = pytest.mark.regression
+
+
+@pytest.fixture(scope="module")
+def where(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Data and a ledger that these tests share."""
+    return tmp_path_factory.mktemp("regression")
+
+
+def test_what_is_expected_is_both_kinds_of_number():
+    suites = check.read()
+    assert any(suite.retrained for suite in suites) and any(suite.rescored for suite in suites)
+    for suite in suites:
+        for entry in suite.rescored:
+            shipped = suite.checkpoints / entry.job / "weights.safetensors"
+            assert shipped.stat().st_size < 300_000, "a checkpoint in git is a small one"
+
+
+def test_every_expected_number_is_reproduced(where):
+    done = command("check", "--run", "--junit", str(where / "junit.xml"), where=where, check=None)
+    assert done.returncode == 0, done.stdout + done.stderr[-2000:]
+    (suite,) = ElementTree.parse(where / "junit.xml").getroot()
+    assert suite.get("failures") == "0" and int(suite.get("tests")) >= 2
+
+
+@pytest.mark.parametrize("name", BREAKS)
+def test_what_is_broken_is_caught_and_what_is_honest_passes(where, monkeypatch, name):
+    with monkeypatch.context() as broken:
+        BREAKS[name](broken)
+        told = rescored(where, monkeypatch)
+    assert told.exit_code == 1, (told.output, told.exception)
+    assert "the same weights give other counts" in told.output and "are answered otherwise" in told.output
+    assert rescored(where, monkeypatch).exit_code == 0
+
+
+def rescored(where: Path, monkeypatch: pytest.MonkeyPatch) -> Result:
+    monkeypatch.setenv("HARNESS_DATA", str(where / "data"))
+    monkeypatch.setenv("HARNESS_RESULTS", str(where / "results"))
+    return CliRunner().invoke(harness, ["check", "--only", "rescored"])
