@@ -17,6 +17,8 @@ class House:
     """Processes that decode; 0: in the training process, from memory where the data set fits."""
     on_bad_video: str = "stop"
     """'stop', or 'quarantine': leave broken training videos out, naming them."""
+    profile: bool = False
+    """Leave a page a job that says where its time went."""
 
     @property
     def ledger(self) -> Ledger:

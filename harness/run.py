@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
 import json
@@ -34,7 +35,7 @@ from harness.leaks import TRAINED_ON, TrainedOn
 from harness.metrics import Scores, summary
 from harness.recompute import recompute_stages
 from harness.record import FEATURES, SCORES, WEIGHTS, Record, write_record, write_scores
-from harness.replicas import Replicas
+from harness.replicas import Replicas, rank_and_world
 from harness.spec import Job
 from harness.train import Trained, reestimate_batch_norm, train
 from harness.watch import Watch
@@ -73,28 +74,44 @@ class Outcome:
 def execute(job: Job, house: House, watch: Watch) -> Record:
     """Do the job and return its record; the record of a job that is already done comes straight from the ledger.
 
-    Where another process is at the same job, anywhere on the results folder, its record is waited for.
+    Where another process is at the same job, anywhere on the results folder, its record is waited for. Of the processes that
+    torch.distributed has brought together for one job, the first has the lock, decides for all and leaves the record.
     """
-    if house.ledger.has(job.id):
+    group = Replicas(1, *rank_and_world())
+    if group.world == 1 and house.ledger.has(job.id):
         return house.ledger.read(job.id)
-    with locks.only_one(house.places.jobs, job.id, watch.note):
-        if house.ledger.has(job.id):
-            return house.ledger.read(job.id)
-        locks.clear_leftovers(house.places.runs, job.id)
-        return _do(job, house, watch)
+    with locks.only_one(house.places.jobs, job.id, watch.note) if group.leads else contextlib.nullcontext():
+        if not group.agreed(house.ledger.has(job.id)):
+            _do(job, house, watch, leads=group.leads)
+            group.agreed(True)  # nobody goes on before the record is there
+    return house.ledger.read(job.id)
 
 
-def _do(job: Job, house: House, watch: Watch) -> Record:
+def _do(job: Job, house: House, watch: Watch, *, leads: bool) -> None:
     tuning.keep_memory()
     watch.job_started(job)
     started = time.perf_counter()
     work = Work(job=job, house=house, watch=watch)
     configure(work)
-    outcome = KINDS[job.kind](work)
-    record = leave_record(work, outcome, wall_s=time.perf_counter() - started)
-    shutil.rmtree(work.checkpoints, ignore_errors=True)
-    watch.job_finished(record)
-    return record
+    outcome = with_page(work) if house.profile else KINDS[job.kind](work)
+    if leads:
+        locks.clear_leftovers(house.places.runs, job.id)
+        record = leave_record(work, outcome, wall_s=time.perf_counter() - started)
+        shutil.rmtree(work.checkpoints, ignore_errors=True)
+        watch.job_finished(record)
+
+
+def with_page(work: Work) -> Outcome:
+    """The job done with a stopwatch, which leaves a page."""
+    from harness import profile
+
+    with profile.profiled(work.device) as timed:
+        outcome = KINDS[work.job.kind](work)
+    path = work.house.places.results / "profiles" / f"{work.job.id}.html"
+    threads = int(work.spec.get("threads") or 0)
+    profile.write(path, profile.page(work.job.title, timed, threads=threads, workers=work.house.workers))
+    work.watch.note(f"where its time went: {path}")
+    return outcome
 
 
 # ---------------------------------------------------------------------------------------------------- the kinds of job

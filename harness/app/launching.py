@@ -19,25 +19,33 @@ class Launching:
     """'local' or 'ray'."""
     address: str | None = None
     """Of a Ray cluster; None: this machine alone."""
+    gpus_per_job: int = 1
+    """GPUs that a training is spread over."""
     workers: int = 0
     """Decoding processes a job."""
     on_bad_video: str = "stop"
     mlflow: bool = True
     as_json: bool = False
+    profile: bool = False
+    """Leave a page a job that says where its time went."""
 
     def __post_init__(self) -> None:
         if self.address and self.launcher != "ray":
             raise HarnessError(f"--address {self.address} names a Ray cluster; pass --launcher ray with it")
+        if self.gpus_per_job > 1 and self.launcher != "ray":
+            raise HarnessError(
+                f"--gpus-per-job {self.gpus_per_job}: Ray spreads a job over GPUs; pass --launcher ray with it"
+            )
 
     def house(self, where: Places) -> House:
-        return House(places=where, workers=self.workers, on_bad_video=self.on_bad_video)
+        return House(places=where, workers=self.workers, on_bad_video=self.on_bad_video, profile=self.profile)
 
     def launch(self, plan: Plan, where: Places, watch: Watch) -> int:
         """Run what is to do; returns how many jobs ran."""
         if self.launcher == "ray":
             from harness.launch import ray
 
-            return ray.launch(plan, self.house(where), watch, address=self.address)
+            return ray.launch(plan, self.house(where), watch, address=self.address, gpus_per_job=self.gpus_per_job)
         from harness.launch import local
 
         return local.launch(plan, self.house(where), watch)

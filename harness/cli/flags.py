@@ -91,6 +91,12 @@ def launch_flags(command: Any) -> Any:
             click.option("--launcher", type=click.Choice(["local", "ray"]), default="local", help="Where jobs run."),
             click.option("--address", metavar="HOST:PORT", help="Of a Ray cluster; unsaid, Ray runs on this machine."),
             click.option(
+                "--gpus-per-job", type=click.IntRange(1), default=1, help="Spread each training; with Ray only."
+            ),
+            click.option(
+                "--gpus-per-job", type=click.IntRange(1), default=1, help="Spread each training; with Ray only."
+            ),
+            click.option(
                 "--workers", type=click.IntRange(0), default=0, help="Decoding processes; 0: none beside the training."
             ),
             click.option(
@@ -99,6 +105,7 @@ def launch_flags(command: Any) -> Any:
                 default="stop",
                 help="A broken training video stops the run, or is left out and named.",
             ),
+            click.option("--profile", is_flag=True, help="Leave a page a job: where its time went, what would help."),
             click.option("--no-mlflow", is_flag=True, help="Do not log to MLflow; `harness mirror push` can later."),
         ]
     ):
@@ -112,10 +119,12 @@ def launching_of(flags: dict[str, Any]) -> Launching:
     return Launching(
         launcher=flags["launcher"],
         address=flags["address"],
+        gpus_per_job=flags["gpus_per_job"],
         workers=flags["workers"],
         on_bad_video=flags["on_bad_video"],
         mlflow=not flags["no_mlflow"],
         as_json=flags.get("as_json", False),
+        profile=flags["profile"],
     )
 
 

@@ -64,6 +64,7 @@ FLOORS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "harness.work",
             "harness.run",
             "harness.reopen",
+            "harness.profile",
             "harness.predict",
         ),
     ),
