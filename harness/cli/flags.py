@@ -94,9 +94,6 @@ def launch_flags(command: Any) -> Any:
                 "--gpus-per-job", type=click.IntRange(1), default=1, help="Spread each training; with Ray only."
             ),
             click.option(
-                "--gpus-per-job", type=click.IntRange(1), default=1, help="Spread each training; with Ray only."
-            ),
-            click.option(
                 "--workers", type=click.IntRange(0), default=0, help="Decoding processes; 0: none beside the training."
             ),
             click.option(
