@@ -15,6 +15,7 @@ from harness.contract import Baseline, BuildSpec, Clip, FlowMethod, Listing, Sca
 from harness.errors import HarnessError
 from harness.holdout import rehearsal
 from harness.house import House
+from harness.overlap import ahead
 from harness.record import Record
 from harness.replicas import Replicas
 from harness.spec import Job
@@ -140,7 +141,7 @@ class Data:
             for batch in batches:
                 yield Step(self.inputs(batch), torch.as_tensor(batch.labels, device=self.device), batch.ids)
 
-        return steps_from
+        return lambda first: ahead(steps_from(first), self.device)
 
     def views(self, videos: Sequence[Video], clip: Clip, broken: list[str]) -> Iterator[tuple[Any, Sequence[str]]]:
         """Every view of every video once; ids of those that cannot be decoded are added to `broken`."""

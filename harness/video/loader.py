@@ -233,6 +233,7 @@ def _in_order(make: Callable[[Spec], Made], specs: Iterable[Spec], workers: int)
     if workers == 0:
         yield from map(make, specs)
         return
+    import torch
     from torch.utils.data import DataLoader
 
     loading = DataLoader(
@@ -242,6 +243,7 @@ def _in_order(make: Callable[[Spec], Made], specs: Iterable[Spec], workers: int)
         num_workers=workers,
         collate_fn=_as_tensors,
         multiprocessing_context="spawn",
+        pin_memory=torch.cuda.is_available(),
     )
     yield from loading
 
