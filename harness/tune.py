@@ -13,8 +13,8 @@ from typing import Any
 
 from harness import tuned
 from harness.house import House
-from harness.launch import ray as launcher
 from harness.launch.doing import do_job
+from harness.launch.ray import connecting, worker as launcher
 from harness.metrics import Scores, softmax
 from harness.record import Record
 from harness.spec import Job
@@ -36,20 +36,20 @@ def search(trials: Sequence[Job], house: House, watch: Watch, *, address: str | 
         os.environ.setdefault(name, value)
     missing = [job for job in trials if not house.ledger.has(job.id)]
     if missing:
-        with launcher.cluster(address) as ray, launcher.listening(ray, missing, house, watch) as inbox:
-            _tune(ray, missing, house, inbox)
+        with connecting.cluster(address) as ray, launcher.listening(ray, missing, house, watch) as box:
+            _tune(ray, missing, house, box)
     return [outcome(house.ledger.read(job.id)) for job in trials]
 
 
-def _tune(ray: Any, trials: Sequence[Job], house: House, inbox: Any) -> None:
+def _tune(ray: Any, trials: Sequence[Job], house: House, box: Any) -> None:
     from ray import tune
 
-    most = launcher.most_of(ray)
+    most = connecting.most_of(ray)
     errands = {job.id: launcher.errand(job, house, do_job, most) for job in trials}
     needs = errands[trials[0].id].needs
     # Tune insists on a folder of its own; nothing in it is needed when it ends.
     folder = house.places.results / tuned.TUNED / f".search-{os.getpid()}"
-    trainable = tune.with_parameters(_trial, errands=errands, inbox=inbox)
+    trainable = tune.with_parameters(_trial, errands=errands, box=box)
     tuner = tune.Tuner(
         tune.with_resources(trainable, {"cpu": needs.cpus, "gpu": needs.gpus}),
         param_space={"job": tune.grid_search(list(errands))},
@@ -68,12 +68,12 @@ def _tune(ray: Any, trials: Sequence[Job], house: House, inbox: Any) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _trial(config: dict[str, str], errands: dict[str, Any], inbox: Any) -> None:
+def _trial(config: dict[str, str], errands: dict[str, Any], box: Any) -> None:
     """One trial in a worker of Tune's."""
     from ray import tune
 
     errand = errands[config["job"]]
-    launcher.run_errand(errand, inbox)
+    launcher.run_errand(errand, box)
     found = outcome(errand.house.ledger.read(errand.job.id))
     tune.report({name: found[name] for name in ("top1_pct", "loss")})
 

@@ -71,8 +71,11 @@ def read(path: Path) -> dict[str, Any]:
 
 def write(path: Path, found: Mapping[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(found, indent=1, allow_nan=False)
-    write_by_rename(path, lambda beside: beside.write_text(text) and None)
+
+    def fill(beside: Path) -> None:
+        beside.write_text(json.dumps(found, indent=1, allow_nan=False))
+
+    write_by_rename(path, fill)
 
 
 # ---------------------------------------------------------------------------------------------------- trials

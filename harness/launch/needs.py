@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -33,6 +34,17 @@ def on_gpu(job: Job) -> bool:
 def threads_of(job: Job) -> int:
     """CPU threads that the plan resolved for the job; 1 where it says nothing."""
     return max(1, int(job.spec.get("threads", 1)))
+
+
+def members_of(job: Job, gpus_per_job: int) -> int:
+    """Processes, up to `gpus_per_job`, that can share a step of the job evenly: its batch is made of whole replicas.
+
+    1 for what is not a training, and for a training whose batch is a single replica (`--set train.replica_batch`).
+    """
+    schedule = job.spec.get("schedule")
+    if job.kind not in ("train", "stills") or not schedule:
+        return 1
+    return math.gcd(schedule["batch"] // (schedule.get("replica_batch") or schedule["batch"]), gpus_per_job)
 
 
 def needs_of(job: Job, *, workers: int, most_cpus: int, peaks: dict[str, int]) -> Needs:

@@ -1,0 +1,187 @@
+"""A cluster of three nodes, simulated on this machine by Ray's own means, that loses a worker, a node and the driver.
+
+Every node is a raylet of its own with one core; the results folder is what they share. Figures are printed with `-s`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from harness.house import House
+from harness.launch import ray as launcher
+from harness.launch.ray.connecting import prepare_environment
+from harness.places import Places
+from tests import fakejobs
+from tests.unit.test_launch import Listening
+
+pytestmark = pytest.mark.faults
+ROOT = Path(__file__).resolve().parents[2]
+STEPS, STEP_S = 12, 0.3
+
+
+@pytest.fixture
+def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A head without cores, and three nodes of one core."""
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("HARNESS_PLUGINS", str(ROOT / "tests" / "toys"))
+    prepare_environment(None)
+    import ray
+    from ray.cluster_utils import Cluster
+
+    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    made.three = [made.add_node(num_cpus=1) for _ in range(3)]
+    made.wait_for_nodes(120)
+    yield made
+    ray.shutdown()
+    made.shutdown()
+
+
+@pytest.fixture
+def where(tmp_path: Path) -> Places:
+    (tmp_path / "results").mkdir()
+    return Places(tmp_path / "data", tmp_path / "results")
+
+
+def jobs() -> list[fakejobs.Job]:
+    tops = [fakejobs.job(number, steps=STEPS, step_s=STEP_S) for number in range(4)]
+    return [*tops, *(fakejobs.job(10 + n, after=tops[n : n + 2], steps=STEPS, step_s=STEP_S) for n in range(3))]
+
+
+def when_running(where: Places, do: Any) -> threading.Thread:
+    """Call `do` once three jobs are in the middle."""
+
+    def wait() -> None:
+        while True:
+            time.sleep(0.05)
+            steps = Counter(job for job, _ in fakejobs.steps_done(where.results)) if _begun(where) else Counter()
+            if len(steps) >= 3 and min(steps.values()) >= 2:
+                do()
+                return
+
+    thread = threading.Thread(target=wait, daemon=True)
+    thread.start()
+    return thread
+
+
+def _begun(where: Places) -> bool:
+    return (where.results / "steps").exists()
+
+
+def check(where: Places, all_jobs: list[fakejobs.Job], watch: Listening, *, lost: int) -> None:
+    """Every job has its record and was told of once; of a lost job at most the step under way was done again."""
+    done = Counter(fakejobs.steps_done(where.results))
+    assert set(done) == {(job.id, step) for job in all_jobs for step in range(STEPS)}
+    again = sum(done.values()) - len(done)
+    sys.stdout.write(f"{again} step(s) of {len(done)} done again after {lost} lost job(s); a checkpoint is 1 step\n")
+    assert again <= lost
+    assert sorted(House(where).ledger.ids()) == sorted(job.id for job in all_jobs)
+    for what in ("started", "finished"):
+        assert Counter(t for w, t in watch.heard if w == what) == Counter(job.title for job in all_jobs)
+    assert list(where.jobs.iterdir()) == []
+
+
+def test_a_killed_worker(cluster, where):
+    watch, all_jobs = Listening(), jobs()
+
+    def kill() -> None:
+        pids = [int(line.split()[2]) for line in (where.results / "steps").read_text().splitlines()]
+        os.kill(pids[-1], signal.SIGKILL)
+
+    killer = when_running(where, kill)
+    assert launcher.launch(
+        fakejobs.plan_of(all_jobs, where), House(where), watch, address=cluster.address, do=fakejobs.do
+    ) == len(all_jobs)
+    killer.join(1)
+    check(where, all_jobs, watch, lost=1)
+    assert sum("was lost with its worker" in text for what, text in watch.heard if what == "note") == 1
+
+
+def test_a_killed_node(cluster, where):
+    watch, all_jobs = Listening(), jobs()
+    killer = when_running(where, lambda: cluster.remove_node(cluster.three[1], allow_graceful=False))
+    launcher.launch(fakejobs.plan_of(all_jobs, where), House(where), watch, address=cluster.address, do=fakejobs.do)
+    killer.join(1)
+    check(where, all_jobs, watch, lost=1)
+
+
+DRIVER = """
+import sys
+from pathlib import Path
+from harness.house import House
+from harness.launch import ray as launcher
+from harness.places import Places
+from harness.watch import Watch
+from tests import fakejobs
+from tests.faults.test_cluster import jobs
+where = Places(Path(sys.argv[1]) / "data", Path(sys.argv[1]) / "results")
+launcher.launch(fakejobs.plan_of(jobs(), where), House(where), Watch(), address=sys.argv[2], do=fakejobs.do)
+"""
+
+
+def test_a_killed_driver_comes_back(cluster, where, tmp_path):
+    words = [sys.executable, "-c", DRIVER, str(tmp_path), cluster.address]
+    first = subprocess.Popen(words, cwd=ROOT)
+    when_running(where, lambda: first.send_signal(signal.SIGKILL)).join(120)
+    first.wait(30)
+    watch, all_jobs = Listening(), jobs()
+    finished = set(House(where).ledger.ids())
+    launcher.launch(fakejobs.plan_of(all_jobs, where), House(where), watch, address=cluster.address, do=fakejobs.do)
+    done = Counter(fakejobs.steps_done(where.results))
+    assert set(done) == {(job.id, step) for job in all_jobs for step in range(STEPS)}
+    assert sum(done.values()) - len(done) <= 3, "one step for each of three nodes"
+    assert sorted(House(where).ledger.ids()) == sorted(job.id for job in all_jobs)
+    assert not finished & {job.id for job in all_jobs if ("started", job.title) in watch.heard}
+    assert list(where.jobs.iterdir()) == []
+
+
+TOY = ["--dataset", "toy-hmdb51", "--modality", "rgb", "--baseline", "i3d,c3d", "--protocol", "full-ft,fixed"]
+TOY += ["--init", "scratch", "--no-mlflow", "--json"]
+for stage in ("source", "full-ft", "fixed"):
+    TOY += ["--set", f"{stage}.steps=3", "--set", f"{stage}.batch=4"]
+
+
+def run(where: Path, *more: str) -> list[dict]:
+    environment = os.environ | {
+        "HARNESS_DATA": str(where.parent / "data"),
+        "HARNESS_RESULTS": str(where),
+        "HARNESS_THREADS": "1",
+    }
+    words = [sys.executable, "-m", "harness", "run", *TOY, *more]
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=900)
+    assert done.returncode == 0, done.stderr[-3000:]
+    (last,) = [e for line in done.stdout.splitlines() if (e := json.loads(line))["event"] == "results"]
+    return last["cells"]
+
+
+def test_the_same_numbers_on_three_nodes_one_of_which_is_lost(cluster, tmp_path):
+    alone = run(tmp_path / "alone")
+    records = tmp_path / "cluster" / "runs"
+
+    def after_two_records() -> None:
+        while len(list(records.glob("[0-9a-f]*/record.json"))) < 2:
+            time.sleep(0.05)
+        cluster.remove_node(random.Random(0).choice(cluster.three), allow_graceful=False)
+
+    threading.Thread(target=after_two_records, daemon=True).start()
+    together = run(tmp_path / "cluster", "--launcher", "ray", "--address", cluster.address)
+    assert together == alone and len(alone) == 4
+    for job_id in os.listdir(tmp_path / "alone" / "runs"):
+        path = tmp_path / "alone" / "runs" / job_id / "scores.npz"
+        if path.exists():
+            one, two = np.load(path), np.load(records / job_id / "scores.npz")
+            for part in one.files:
+                np.testing.assert_array_equal(one[part], two[part])
