@@ -66,7 +66,7 @@ UNPACKERS = (
 UNAR = ("-q", "-f", "-D", "-o", ".", "{archive}")
 """lsar lists, its sister unar unpacks."""
 REMEDY = (
-    "Install one of unrar, unar, 7z or bsdtar (Debian: apt install unar, or libarchive-tools; macOS: brew install unar; "
+    "Install one of unrar, unar, 7z or bsdtar (Debian: apt install unar, its 7z reads no RAR; macOS: brew install unar; "
     "conda: libarchive), and run the command again, or unpack it there yourself."
 )
 

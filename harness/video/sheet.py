@@ -96,7 +96,9 @@ def _looked_at(
     last = max(0, prepared.num_frames(video, FPS) - 2)
     at = np.unique(np.linspace(0, last, columns).round().astype(int))
     wanted = np.stack([at, np.minimum(at + 1, last + 1)], axis=1).reshape(-1)
-    pictures = decode.read_window(path, wanted, fps=FPS, short_side_px=method.short_side_px)
+    info = prepared.info(video)
+    short_side_px = min(method.short_side_px, info.width, info.height)
+    pictures = decode.read_window(path, wanted, fps=FPS, short_side_px=short_side_px)
     pairs = pictures.reshape(len(at), 2, *pictures.shape[1:])
     flows = np.stack([flow.compute(pair, method)[0] for pair in pairs])
     return tuple(float(number) / FPS for number in at), np.ascontiguousarray(pairs[:, 0]), flows

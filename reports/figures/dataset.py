@@ -109,8 +109,16 @@ def _durations(axes: Axes, census: Census) -> None:
         seconds[seconds <= bound] if long else seconds, bins=40, range=(low, max(bound, low + 0.1)), color=SHADES[0]
     )
     axes.axvline(median, color=SHADES[2], linewidth=1.5)
+    axes.margins(y=0.28)
     axes.annotate(
-        f" median {median:.1f} s", (median, 0.94), xycoords=("data", "axes fraction"), fontsize=8.5, color=INK, va="top"
+        f"median {median:.1f} s",
+        (median, 0.97),
+        xycoords=("data", "axes fraction"),
+        xytext=(5, 0),
+        textcoords="offset points",
+        fontsize=8.5,
+        color=INK,
+        va="top",
     )
     rest = f"; {long} longer, up to {seconds[-1]:.0f} s" if long else ""
     _plain(axes, f"Duration, s ({seconds[0]:.1f} to {seconds[-1]:.1f}{rest})")
