@@ -90,7 +90,6 @@ def launch_flags(command: Any) -> Any:
         [
             click.option("--launcher", type=click.Choice(["local", "ray"]), default="local", help="Where jobs run."),
             click.option("--address", metavar="HOST:PORT", help="Of a Ray cluster; unsaid, Ray runs on this machine."),
-            click.option("--gpus-per-job", type=click.IntRange(1), default=1, help="Spread each training; with Ray only."),
             click.option(
                 "--gpus-per-job", type=click.IntRange(1), default=1, help="Spread each training; with Ray only."
             ),
