@@ -15,6 +15,7 @@ from harness.record import Ledger
 from harness.resolve import PUBLISHED, apply_overrides, networks_of, stage_of
 from harness.spec import Cell, Job, plain
 from harness.video import decode, flow, prepare
+from harness.video.store import store_key
 
 CODE = 2
 """Raised when the trainer or the scorer changes the numbers of every job."""
@@ -129,7 +130,9 @@ class Planner:
                     protocol=protocol,
                     init=cell.init,
                     source=cell.source,
-                    scale=apply_overrides(scale, stage, self.overrides_of(cell, network_streams), streams=network_streams),
+                    scale=apply_overrides(
+                        scale, stage, self.overrides_of(cell, network_streams), streams=network_streams
+                    ),
                     seed=cell.seed,
                     backbone=cell.backbone,
                 )
@@ -301,7 +304,7 @@ class Planner:
     def machine(self, scale: Scale) -> dict[str, Any]:
         """Resolved here, once, and set by every launcher."""
         return {
-            "decoder": decode.decoder_key(),
+            "decoder": store_key(scale) if scale.frames == "store" else decode.decoder_key(),
             "precision": environment.precision(self.device),
             "threads": (scale.cpu_threads or environment.cpu_threads()) if self.device == "cpu" else 0,
             "code": CODE,

@@ -21,6 +21,8 @@ from harness.replicas import Replicas
 from harness.spec import Job
 from harness.train import Setting, Step
 from harness.video import loader, prepare
+from harness.video.reader import reads_store
+from harness.video.store import open_store
 from harness.watch import Watch
 
 SCORE_BATCH = 16
@@ -162,7 +164,10 @@ def open_data(work: Work, *, split: int | None, videos: Callable[[Listing], Sequ
     if "rehearsal" in work.spec:
         listing = rehearsal(listing, work.spec["rehearsal"])
     store = stored_flow(work, prepared, videos(listing)) if "flow" in work.streams else None
-    reader = loader.VideoReader(prepared, streams=work.streams, scale=work.scale, flow_store=store)
+    frames = None
+    if reads_store(prepared, work.streams, work.scale):
+        frames = open_store(prepared, work.scale, videos(listing))
+    reader = loader.VideoReader(prepared, streams=work.streams, scale=work.scale, flow_store=store, frame_store=frames)
     return Data(prepared, listing, reader, work.scale.flow, work.device, work.house.workers, work.house.on_bad_video)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from harness import console
+from harness.app.derived import Derived, make
 from harness.errors import unknown
 from harness.places import Places, writable
 
@@ -34,8 +35,9 @@ def verify_data(name: str, where: Places, *, thorough: bool, allow: tuple[str, .
     return not found.failing(allow)
 
 
-def prepare_data(name: str, where: Places) -> None:
-    """`harness data prepare`: rendered where it is embedded, unpacked where its archives lie, indexed, and what it came to."""
+def prepare_data(name: str, where: Places, derived: Derived) -> None:
+    """`harness data prepare`: rendered where it is embedded, unpacked where its archives lie, indexed, and what it came to;
+    then what is to be made of it."""
     from harness import archives, discover
     from harness.video import prepare
 
@@ -55,3 +57,4 @@ def prepare_data(name: str, where: Places) -> None:
         missing = f", {len(listing.missing)} missing from disk" if listing.missing else ""
         click.echo(f"{dataset.name} split {split}: {counts}{missing}")
     click.echo(f"fingerprint {prepared.fingerprint}, in {prepared.root}")
+    make(prepared, derived)

@@ -76,9 +76,20 @@ def data_stats(**flags: Any) -> None:
 
 @data.command("prepare")
 @click.argument("name")
+@click.option("--store", is_flag=True, help="Recode all videos for fast seeking (--set scale.frames=store reads them).")
+@click.option("--flow", is_flag=True, help="Compute all optical flow, which a run would otherwise do when it needs it.")
+@click.option(
+    "--scale", metavar="NAME", help="Whose frame rate, sizes and flow. Default: micro for embedded sets, else paper."
+)
+@click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Processes. Default: one a core.")
 @place_flags
 def data_prepare(**flags: Any) -> None:
-    """Render (embedded) or index a data set."""
-    from harness.app import data as app
+    """Render (embedded), unpack and index a data set; on request, recode its videos and compute its flow.
 
-    app.prepare_data(flags["name"], places_of(flags))
+    Says beforehand what that will take, goes on where it was stopped, and does nothing where all is there.
+    """
+    from harness.app import data as app
+    from harness.app.derived import Derived
+
+    derived = Derived(store=flags["store"], flow=flags["flow"], scale=flags["scale"], workers=flags["workers"])
+    app.prepare_data(flags["name"], places_of(flags), derived)

@@ -5,9 +5,10 @@ One encoder thread, no wall-clock metadata and fixed options: bytes depend on th
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from harness.errors import HarnessError
 
@@ -18,14 +19,16 @@ CODECS: dict[str, dict[str, str]] = {
     # A key frame every 12 keeps seeking cheap. 'superfast' spends a third of the time of 'medium' at this size, and
     # at this crf the quality is the same: only the file grows.
     "h264": {"crf": "17", "preset": "superfast", "g": "12", "sc_threshold": "0"},
-    # Constant quantiser 3 (in lambda units of 118): MPEG-4 part 2 has no rate factor.
+    # Quantiser 2, the encoder's lowest unless told: it takes a quantiser from frames, which have none, not from here.
     "mpeg4": {"flags": "+qscale", "global_quality": "354", "g": "12"},
+    # The frame store (docs/performance.md): decoded fastest of what was tried, and a key frame is never far.
+    "mpeg4-store": {"qmin": "2", "qmax": "2", "g": "12", "bf": "0"},
     # Exact RGB, for tests that compare pixels.
     "ffv1": {},
 }
 """Name -> encoder options."""
 
-_PIXELS = {"h264": "yuv420p", "mpeg4": "yuv420p", "ffv1": "bgr0"}
+_PIXELS = {"h264": "yuv420p", "mpeg4": "yuv420p", "mpeg4-store": "yuv420p", "ffv1": "bgr0"}
 JPEG_QUALITY = 95
 
 
@@ -56,6 +59,43 @@ def write_video(path: Path, frames: np.ndarray, *, codec: str = "h264", fps: Fra
         ) from cause
 
 
+def write_stream(file: BinaryIO, frames: Iterable[np.ndarray], *, codec: str, fps: float, comment: str) -> int:
+    """Frames (H, W, 3) uint8 RGB, one after the other, as an .mp4 file -> how many. Any size; an odd side gets one more px.
+
+    Raises OSError where the file cannot be written.
+    """
+    import av
+
+    count, stream = 0, None
+    rate = Fraction(fps).limit_denominator(1001)
+    with av.open(file, "w", format="mp4", options={"fflags": "+bitexact"}) as container:
+        container.metadata["comment"] = comment
+        for picture in frames:
+            if stream is None:
+                stream = container.add_stream(_encoder(codec), rate=rate, options=_options(codec))
+                stream.height, stream.width = (side + side % 2 for side in picture.shape[:2])
+                stream.pix_fmt = _PIXELS[codec]
+                stream.codec_context.thread_count = 1
+                stream.codec_context.time_base = 1 / rate
+            frame = _frame(_even(picture), _PIXELS[codec])
+            frame.pts = count
+            container.mux(stream.encode(frame))
+            count += 1
+        if stream is not None:
+            container.mux(stream.encode())
+    return count
+
+
+def _even(picture: np.ndarray) -> np.ndarray:
+    """With its last row and column repeated where a side is odd."""
+    import numpy as np
+
+    height, width = picture.shape[:2]
+    if height % 2 == width % 2 == 0:
+        return picture
+    return np.pad(picture, ((0, height % 2), (0, width % 2), (0, 0)), "edge")
+
+
 def write_still(path: Path, picture: np.ndarray) -> None:
     """A picture file of (H, W, 3) uint8 RGB: lossless for '.png', JPEG of quality 95 for '.jpg' and '.jpeg'."""
     import cv2
@@ -73,7 +113,7 @@ def write_still(path: Path, picture: np.ndarray) -> None:
 
 
 def _encoder(codec: str) -> str:
-    return {"h264": "libx264"}.get(codec, codec)
+    return {"h264": "libx264", "mpeg4-store": "mpeg4"}.get(codec, codec)
 
 
 def _options(codec: str) -> dict[str, str]:

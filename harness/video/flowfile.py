@@ -28,8 +28,8 @@ Square = tuple[int, int, int]
 """(top, left, side) in px."""
 
 
-def write(path: Path, codes: Iterable[np.ndarray]) -> None:
-    """Frames (H, W, 2) uint8, one after the other, at least one -> `path`. Raises OSError where it cannot be written."""
+def write(path: Path, codes: Iterable[np.ndarray]) -> int:
+    """Frames (H, W, 2) uint8, one after the other, at least one -> `path`; how many. Raises OSError where it cannot be."""
     codec = _codec()
     ends: list[int] = []
     shape, end = (0, 0), 0
@@ -42,6 +42,7 @@ def write(path: Path, codes: Iterable[np.ndarray]) -> None:
             shape = one.shape[:2]
         file.write(np.array(ends, "<i8").tobytes())
         file.write(TRAILER.pack(MAGIC, len(ends), *shape))
+    return len(ends)
 
 
 class FlowFile:

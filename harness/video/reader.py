@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from harness.contract import Scale, Video
-from harness.errors import HarnessError
+from harness.errors import BrokenVideo, DataMissing, HarnessError
 from harness.video import decode, flow
 from harness.video.flowfile import FlowFile
 from harness.video.views import short_side_size
@@ -18,6 +20,7 @@ from harness.video.views import short_side_size
 if TYPE_CHECKING:
     from harness.video.flowstore import FlowStore
     from harness.video.prepare import Prepared
+    from harness.video.store import FrameStore
 
 CACHE_BYTES = 640 * 2**20
 """Decoded videos kept in memory, unless told otherwise: the embedded data sets fit, and a job stays below 2 GiB."""
@@ -32,7 +35,7 @@ class VideoReader:
     """Clips of a data set's videos, at a scale's frame rate and short side, as uint8.
 
     Decoded videos and flow are kept while `cache_bytes` last; what does not fit is read by window, seeking. Both give the
-    same pixels. A still is a video of one frame. Flow comes from its store, as codes.
+    same pixels. Under scale.frames 'store' it is the recoded frames that are decoded. A still is a video of one frame. Flow comes from its store, as codes.
     """
 
     def __init__(
@@ -42,14 +45,20 @@ class VideoReader:
         streams: Sequence[str],
         scale: Scale,
         flow_store: FlowStore | None = None,
+        frame_store: FrameStore | None = None,
         cache_bytes: int = CACHE_BYTES,
     ) -> None:
+        if frame_store is None and reads_store(prepared, streams, scale):
+            raise HarnessError(
+                f"reading the recoded frames of {prepared.dataset.name} needs its frame store; prepare it first"
+            )
         if "flow" in streams and flow_store is None:
             raise HarnessError(f"reading the flow of {prepared.dataset.name} needs its flow store; prepare it first")
         self.prepared = prepared
         self.streams = tuple(streams)
         self.scale = scale
         self.flow_store = flow_store
+        self.frame_store = frame_store
         self.cache_bytes = cache_bytes
         self._kept: dict[str, np.ndarray] = {}
         self._kept_flow: dict[str, np.ndarray] = {}
@@ -89,9 +98,9 @@ class VideoReader:
         if "flow" in self.streams and self.flow_store is not None:
             self.flow_store.open(video)
         if "rgb" in self.streams and self.prepared.dataset.kind == "video":
-            path, scale = self.prepared.path(video), self.scale
-            for _ in decode.iter_video(path, fps=scale.fps, short_side_px=scale.short_side_px):
-                pass
+            with self._file(video) as path:
+                for _ in decode.iter_video(path, fps=self.scale.fps, short_side_px=self.scale.short_side_px):
+                    pass
 
     def _source(
         self, video: Video, stream: str, wanted: Sequence[np.ndarray], square: _Square
@@ -105,9 +114,8 @@ class VideoReader:
         if kept is not None:
             return square.cut(kept), [np.minimum(numbers, len(kept) - 1) for numbers in wanted]
         union, scale = np.unique(np.concatenate(wanted)), self.scale
-        window = decode.read_window(
-            self.prepared.path(video), union, fps=scale.fps, short_side_px=scale.short_side_px, crop=square
-        )
+        with self._file(video) as path:
+            window = decode.read_window(path, union, fps=scale.fps, short_side_px=scale.short_side_px, crop=square)
         return window, [np.searchsorted(union, numbers) for numbers in wanted]
 
     def _fits(self, video: Video) -> bool:
@@ -116,15 +124,31 @@ class VideoReader:
         return self._kept_bytes + 3 * height * width * self.num_frames(video) <= self.cache_bytes
 
     def _decode(self, video: Video) -> np.ndarray:
-        path, scale = self.prepared.path(video), self.scale
+        scale = self.scale
         if self.prepared.dataset.kind == "stills":
-            whole = decode.read_image(path, short_side_px=scale.short_side_px)[None]
+            whole = decode.read_image(self.prepared.path(video), short_side_px=scale.short_side_px)[None]
         else:
-            whole = decode.read_video(path, fps=scale.fps, short_side_px=scale.short_side_px)
+            with self._file(video) as path:
+                whole = decode.read_video(path, fps=scale.fps, short_side_px=scale.short_side_px)
         if self._kept_bytes + whole.nbytes <= self.cache_bytes:
             self._kept[video.id] = whole
             self._kept_bytes += whole.nbytes
         return whole
+
+    @contextlib.contextmanager
+    def _file(self, video: Video) -> Iterator[Path]:
+        """What to decode. A file of the frame store that cannot be decoded is no fault of the video: HarnessError."""
+        if self.frame_store is None:
+            yield self.prepared.path(video)
+            return
+        path = self.frame_store.path(video)
+        try:
+            yield path
+        except (BrokenVideo, DataMissing) as error:
+            raise HarnessError(
+                f"{error}; it is a file of the frame store: delete it, then run "
+                f"harness data prepare {self.prepared.dataset.name} --store --scale {self.scale.name}"
+            ) from error
 
     def _flow(
         self, video: Video, wanted: Sequence[np.ndarray], square: _Square
@@ -154,6 +178,11 @@ class VideoReader:
         self._kept_flow[video.id] = whole = file.read()
         self._kept_bytes += whole.nbytes
         return whole
+
+
+def reads_store(prepared: Prepared, streams: Sequence[str], scale: Scale) -> bool:
+    """Whether frames come from the frame store: stills and flow never do."""
+    return scale.frames == "store" and "rgb" in streams and prepared.dataset.kind == "video"
 
 
 class _Square:

@@ -22,6 +22,9 @@ MAX_GAP_S = 60.0
 
 FFMPEG_TIMEOUT_S = 10.0
 
+STORED = "harness frames"
+"""Begins the comment of a file of the frame store; the size without its padding follows."""
+
 FULL_RANGE = 2
 """FFmpeg's AVCOL_RANGE_JPEG."""
 
@@ -67,6 +70,7 @@ class VideoFile:
         context.thread_type = "NONE"
         context.options = {"max_pixels": str(MAX_PIXELS)}
         self.stored_size = context.height, context.width
+        self.kept_size = kept_size(self._container.metadata.get("comment", ""))
         self.codec = context.name
         rate = self._stream.average_rate or self._stream.guessed_rate or self._stream.base_rate
         self.fps = float(rate) if rate else 25.0
@@ -191,12 +195,16 @@ class VideoFile:
 class Painter:
     """Frames of one file -> upright RGB pictures of one short side, into arrays that the caller owns.
 
-    Working memory is kept from frame to frame: fresh memory for each picture would cost as much as the conversion.
+    Working memory is kept from frame to frame: fresh memory for each picture would cost as much as the conversion. What a
+    crop leaves out is not converted where frames have their size already.
     """
 
     def __init__(self, video: VideoFile, short_side_px: int) -> None:
         self._video = video
-        self._size = short_side_size(*video.stored_size, short_side_px)
+        self._size = video.kept_size or short_side_size(*video.stored_size, short_side_px)
+        self._ready = video.stored_size if video.kept_size else self._size
+        """Frames of this size need no resizing: those of the frame store, but for their padding, and whatever fits by chance."""
+        self._planes: np.ndarray | None = None
         self._rgb: np.ndarray | None = None
         self._resized: np.ndarray | None = None
         self._formats: Any = None
@@ -209,6 +217,9 @@ class Painter:
         """Fill `out`, uint8 (h, w, 3) RGB, with the part of the picture that starts at (top, left). Raises BrokenVideo."""
         try:
             turns = _turns(frame)
+            if turns == 0 and (frame.height, frame.width) == self._ready:
+                self._cut(frame, out, top, left)
+                return
             if turns == 0 and out.shape[:2] == self._size:
                 self._resize(self._convert(frame), out)
                 return
@@ -220,6 +231,14 @@ class Painter:
         upright = np.rot90(self._resized, turns)
         out[...] = upright[top : top + out.shape[0], left : left + out.shape[1]]
 
+    def _cut(self, frame: av.VideoFrame, out: np.ndarray, top: int, left: int) -> None:
+        """The part of a frame that needs no resizing."""
+        # Chroma has half the rows and columns, so that the part begins and ends on even ones.
+        above, beside = top % 2, left % 2
+        height, width = out.shape[0] + above, out.shape[1] + beside
+        rgb = self._convert(frame, (top - above, left - beside, height + height % 2, width + width % 2))
+        out[...] = rgb[above:height, beside:width]
+
     def _resize(self, rgb: np.ndarray, out: np.ndarray) -> None:
         import cv2
 
@@ -228,19 +247,46 @@ class Painter:
         else:
             cv2.resize(rgb, (self._size[1], self._size[0]), dst=out, interpolation=cv2.INTER_LINEAR)
 
-    def _convert(self, frame: av.VideoFrame) -> np.ndarray:
+    def _convert(self, frame: av.VideoFrame, part: tuple[int, int, int, int] | None = None) -> np.ndarray:
+        """RGB of a frame, or of the (top, left, height, width) of it, which may be cut short at odd borders."""
         import cv2
 
+        top, left, height, width = part or (0, 0, frame.height, frame.width)
         even = frame.width % 2 == 0 and frame.height % 2 == 0
         if frame.format.name == "yuv420p" and even and int(frame.color_range) != FULL_RANGE:
             # OpenCV fills the array it is given if that fits, and makes a new one if the size changed on the way.
-            self._rgb = cv2.cvtColor(frame.to_ndarray(), cv2.COLOR_YUV2RGB_I420, dst=self._rgb)
+            self._planes = _planes(frame, top, left, height, width, self._planes)
+            self._rgb = cv2.cvtColor(self._planes, cv2.COLOR_YUV2RGB_I420, dst=self._rgb)
             return self._rgb
         if self._formats is None:
             from av.video.reformatter import VideoReformatter
 
             self._formats = VideoReformatter()
-        return self._formats.reformat(frame, format="rgb24").to_ndarray()
+        whole = self._formats.reformat(frame, format="rgb24").to_ndarray()
+        return whole[top : top + height, left : left + width]
+
+
+def _planes(frame: av.VideoFrame, top: int, left: int, height: int, width: int, room: np.ndarray | None) -> np.ndarray:
+    """Part of a yuv420p frame, all four numbers even, as OpenCV takes it: uint8 (3/2 height, width); in `room` if it fits."""
+    if room is None or room.shape != (height * 3 // 2, width):
+        room = np.empty((height * 3 // 2, width), np.uint8)
+    flat, start = room.reshape(-1), 0
+    for number, plane in enumerate(frame.planes):
+        half = 2 if number else 1
+        rows, columns = height // half, width // half
+        pixels = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
+        target = flat[start : start + rows * columns].reshape(rows, columns)
+        target[...] = pixels[top // half : top // half + rows, left // half : left // half + columns]
+        start += rows * columns
+    return room
+
+
+def kept_size(comment: str) -> tuple[int, int] | None:
+    """(height, width) that a file of the frame store says it holds; None for any other file."""
+    words = comment.removeprefix(STORED).split("x")
+    if not comment.startswith(STORED) or len(words) != 2 or not all(word.strip().isdigit() for word in words):
+        return None
+    return int(words[1]), int(words[0])
 
 
 def _turns(frame: av.VideoFrame) -> int:

@@ -16,7 +16,7 @@ import pytest
 
 from harness.contract import Dataset, FlowMethod, Listing, Video
 from harness.errors import BrokenVideo, DataMissing, HarnessError
-from harness.video import decode, flow, flowfile, flowstore, index, prepare
+from harness.video import decode, derive, flow, flowfile, index, prepare
 from tests import videos
 
 METHOD = FlowMethod("dis", 20.0, 24, params={"preset": 0})
@@ -252,7 +252,7 @@ def test_processes_store_the_same_bytes_and_a_second_call_computes_nothing(toy, 
     other = prepare.open_prepared(CARD, tmp_path / "other")
     shared = store_of(other, workers=2)
     assert contents(alone.folder) == contents(shared.folder)
-    monkeypatch.setattr(flowstore, "_compute", None)
+    monkeypatch.setattr(derive, "_make", None)
     assert store_of(toy).folder == alone.folder
 
 

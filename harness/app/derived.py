@@ -1,0 +1,106 @@
+"""What `harness data prepare` makes of a data set's videos: the frame store, optical flow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from harness import console
+from harness.contract import Scale, Video
+from harness.errors import HarnessError
+from harness.watch import Watch
+
+if TYPE_CHECKING:
+    from harness.video.derive import Estimate
+    from harness.video.prepare import Prepared
+
+
+@dataclass(frozen=True)
+class Derived:
+    """What was asked for."""
+
+    store: bool = False
+    flow: bool = False
+    scale: str | None = None
+    """None: 'micro' for embedded sets, else 'paper'."""
+    workers: int | None = None
+    """None: one a core."""
+
+
+def make(prepared: Prepared, wanted: Derived) -> None:
+    """Makes what is asked for and not there yet, and says what it came to. Raises HarnessError for stills."""
+    from harness import discover, environment
+    from harness.video.prepare import flow_store
+    from harness.video.store import build_store
+
+    if not (wanted.store or wanted.flow):
+        return
+    if prepared.dataset.kind != "video":
+        raise HarnessError(f"{prepared.dataset.name} holds stills: there is nothing to seek in, and no motion")
+    scale: Scale = discover.load("scale", wanted.scale or ("micro" if prepared.dataset.micro else "paper"))
+    videos, workers = _everything(prepared), wanted.workers or environment.cpu_threads()
+    with console.screen(jobs=0) as watch:
+
+        def announce(estimate: Estimate) -> None:
+            watch.note(told(estimate))
+
+        if wanted.store:
+            watch.stage("frame store", len(videos), "videos")
+            store = build_store(
+                prepared, scale, videos=videos, workers=workers, progress=watch.progress, announce=announce
+            )
+            _came_to("frame store", store.folder, len(videos), store.broken, watch)
+        if wanted.flow:
+            watch.stage("optical flow", len(videos), "videos")
+            flow = flow_store(
+                prepared,
+                scale.flow,
+                videos=videos,
+                fps=scale.fps,
+                workers=workers,
+                progress=watch.progress,
+                announce=announce,
+            )
+            _came_to("optical flow", flow.folder, len(videos), flow.broken, watch)
+
+
+def told(estimate: Estimate) -> str:
+    """An estimate in words."""
+    left = f"{estimate.videos} videos to do" + (f", {estimate.there} done before" if estimate.there else "")
+    processes = f"{estimate.workers} process{'es' if estimate.workers > 1 else ''}"
+    room = f"{size(estimate.bytes)} of {size(estimate.free_bytes)} free"
+    if not estimate.sampled:
+        return (
+            f"{estimate.what}: {left}; at most {room} (none of those tried could be decoded, so the time is not known)"
+        )
+    tried = f"from the beginning of {estimate.sampled} of them"
+    return f"{estimate.what}: {left}; about {room}, about {console.duration(estimate.seconds)} in {processes} ({tried})"
+
+
+def size(count: int) -> str:
+    """Bytes in words."""
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
+
+
+def _came_to(what: str, folder: Path, videos: int, broken: Mapping[str, str], watch: Watch) -> None:
+    taken = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    click.echo(f"{what} of {videos - len(broken)} videos, {size(taken)}, in {folder}")
+    for cause in list(broken.values())[:10]:
+        watch.note(cause)
+    if len(broken) > 10:
+        watch.note(f"and {len(broken) - 10} more that cannot be decoded")
+
+
+def _everything(prepared: Prepared) -> list[Video]:
+    """Every video in any split, once."""
+    found = {
+        video.id: video
+        for split in prepared.dataset.splits
+        for part in prepared.listing(split).subsets.values()
+        for video in part
+    }
+    return [found[video_id] for video_id in sorted(found)]

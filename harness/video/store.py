@@ -1,0 +1,172 @@
+"""The frame store: every video once more, on the scale's timeline, at its short side, in a codec made for seeking.
+
+Preparing it is optional: training straight from the originals works too. What recoding costs in size and in grey levels,
+and what it saves in time, stands in docs/performance.md. Flow is computed from the originals, never from here.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from harness.contract import Scale, Video
+from harness.errors import BrokenVideo, DataMissing, HarnessError
+from harness.spec import digest
+from harness.video import decode, derive, encode
+from harness.video.halves import half
+from harness.video.index import Progress
+from harness.video.videofile import STORED
+from harness.video.views import short_side_size
+
+if TYPE_CHECKING:
+    from harness.video.prepare import Prepared
+
+FORMAT = 1
+"""Raised when the files change their meaning."""
+CODEC = "mpeg4-store"
+BROKEN = "broken.json"
+BYTES_PER_PIXEL = 0.35
+"""At most; real clips take 0.035 to 0.08, noise 0.3."""
+
+
+def store_key(scale: Scale) -> dict[str, Any]:
+    """All that decides the stored pixels: part of the decoder in a job that reads them. Imports nothing heavy."""
+    return {
+        "format": FORMAT,
+        "codec": CODEC,
+        "options": encode.CODECS[CODEC],
+        "fps": scale.fps,
+        "short_side_px": scale.short_side_px,
+        "from": decode.decoder_key(),
+    }
+
+
+@dataclass(frozen=True)
+class FrameStore:
+    """Recoded videos of one data set at one scale."""
+
+    folder: Path
+    sizes: Mapping[str, int]
+    """Video id -> bytes of the original."""
+    broken: Mapping[str, str]
+    """Video id -> why the original cannot be decoded."""
+
+    def path(self, video: Video) -> Path:
+        """The file to decode instead of the original. Raises BrokenVideo for an original that could not be decoded."""
+        if video.id in self.broken:
+            raise BrokenVideo(self.broken[video.id])
+        return _file(self.folder, video.id, self.sizes[video.id])
+
+
+@dataclass(frozen=True)
+class StoreRecipe:
+    """The original -> its frames at `fps` and `short_side_px`, recoded."""
+
+    fps: float
+    short_side_px: int
+    what: str = "frame store"
+    sample_frames: int = 40
+
+    def make(self, source: Path, target: Path, limit: int | None = None) -> int:
+        frames = islice(decode.iter_video(source, fps=self.fps, short_side_px=self.short_side_px), limit)
+        first = next(frames)
+        comment = f"{STORED} {first.shape[1]}x{first.shape[0]}"
+        with target.open("wb") as file:
+            return encode.write_stream(file, _with(first, frames), codec=CODEC, fps=self.fps, comment=comment)
+
+    def bytes_at_most(self, height: int, width: int, frames: int) -> int:
+        height, width = short_side_size(height, width, self.short_side_px)
+        return round(BYTES_PER_PIXEL * height * width * frames)
+
+
+def build_store(
+    prepared: Prepared,
+    scale: Scale,
+    *,
+    videos: Sequence[Video],
+    workers: int = 1,
+    progress: Progress | None = None,
+    announce: Callable[[derive.Estimate], None] | None = None,
+) -> FrameStore:
+    """The frame store of `videos`, made from the originals where it is not there yet; see `derive.build`."""
+    folder, sizes = _folder(prepared, scale), _sizes(prepared, videos)
+    files = {video_id: _file(folder, video_id, size) for video_id, size in sizes.items()}
+    recipe = StoreRecipe(scale.fps, scale.short_side_px)
+    tasks = derive.tasks_of(prepared, recipe, videos, files, scale.fps)
+    broken = derive.build(
+        recipe,
+        tasks,
+        key=store_key(scale),
+        folder=folder,
+        name=prepared.dataset.name,
+        there=len(files) - len(tasks),
+        workers=workers,
+        progress=progress,
+        announce=announce,
+    )
+    if tasks:
+        _remember(folder, {video_id: [sizes[video_id], cause] for video_id, cause in broken.items()})
+    return FrameStore(folder, sizes, broken)
+
+
+def open_store(prepared: Prepared, scale: Scale, videos: Sequence[Video]) -> FrameStore:
+    """The frame store as it is. Raises DataMissing, naming the remedy, where a video was never put there."""
+    folder, sizes = _folder(prepared, scale), _sizes(prepared, videos)
+    broken = {video_id: cause for video_id, (size, cause) in _remembered(folder).items() if sizes.get(video_id) == size}
+    absent = [
+        video_id
+        for video_id, size in sizes.items()
+        if video_id not in broken and not _file(folder, video_id, size).is_file()
+    ]
+    if absent:
+        raise DataMissing(
+            f"{len(absent)} of {len(sizes)} videos of {prepared.dataset.name} are not in the frame store {folder}, "
+            f"{absent[0]} for one; run: harness data prepare {prepared.dataset.name} --store --scale {scale.name}, or read "
+            "the originals: --set scale.frames=originals"
+        )
+    return FrameStore(folder, sizes, broken)
+
+
+def _with(first: np.ndarray, frames: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+    # The next frame comes in the same memory, so that one has to be gone before the other is asked for.
+    yield first
+    yield from frames
+
+
+def _folder(prepared: Prepared, scale: Scale) -> Path:
+    return prepared.store / f"frames-{digest(store_key(scale))}"
+
+
+def _sizes(prepared: Prepared, videos: Sequence[Video]) -> dict[str, int]:
+    return {video.id: prepared.rows[video.id].bytes for video in videos}
+
+
+def _file(folder: Path, video_id: str, size: int) -> Path:
+    # The size of the original is part of the name: a file that was replaced is recoded.
+    return folder / f"{video_id}.{size}.mp4"
+
+
+def _remember(folder: Path, broken: Mapping[str, list[Any]]) -> None:
+    known = {**_remembered(folder), **broken}
+    fresh = half(folder / BROKEN)
+    fresh.write_text(json.dumps(known, indent=1, sort_keys=True), encoding="utf-8")
+    fresh.replace(folder / BROKEN)
+
+
+def _remembered(folder: Path) -> dict[str, list[Any]]:
+    """Video id -> [bytes, cause] of originals that could not be decoded."""
+    try:
+        found = json.loads((folder / BROKEN).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (ValueError, OSError) as error:
+        raise HarnessError(
+            f"{folder / BROKEN} cannot be read ({error}); delete it and prepare the store again"
+        ) from error
+    return dict(found)

@@ -1,0 +1,183 @@
+"""The frame store: the same frames recoded, the same whoever makes it, read instead of the originals where that is asked for."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from harness import discover
+from harness.contract import Clip
+from harness.errors import BrokenVideo, DataMissing, HarnessError
+from harness.video import decode, derive, encode, loader, prepare, store
+from tests import videos
+from tests.unit.test_prepare import CARD, contents, everything
+
+SCALE = replace(discover.load("scale", "micro"), frames="store", short_side_px=48)
+CLIP = Clip(window=3, side_px=32)
+
+
+@pytest.fixture
+def toy(tmp_path) -> prepare.Prepared:
+    return prepare.open_prepared(CARD, tmp_path)
+
+
+def build(toy: prepare.Prepared, **how) -> store.FrameStore:
+    return store.build_store(toy, SCALE, videos=everything(toy), **how)
+
+
+def test_stored_frames_are_the_originals_but_for_the_recoding(toy):
+    built = build(toy)
+    for video in everything(toy):
+        original = decode.read_video(toy.path(video), short_side_px=48)
+        stored = decode.read_video(built.path(video), short_side_px=48)
+        assert stored.shape == original.shape
+        assert 0 < np.abs(stored.astype(int) - original).mean() < 4
+        assert videos.numbers(stored) == videos.numbers(original)
+
+
+@pytest.mark.parametrize("height, width", [(48, 64), (49, 65), (48, 85), (50, 51)])
+def test_any_size_is_kept_to_the_pixel_and_any_square_is_cut(tmp_path, height, width):
+    noise = np.random.default_rng(0).integers(0, 256, (30, height // 4 + 1, width // 4 + 1, 3), np.uint8)
+    frames = noise.repeat(4, 1).repeat(4, 2)[:, :height, :width]
+    with (tmp_path / "v.mp4").open("wb") as file:
+        comment = f"{store.STORED} {width}x{height}"
+        assert encode.write_stream(file, iter(frames), codec=store.CODEC, fps=25.0, comment=comment) == 30
+    whole = decode.read_video(tmp_path / "v.mp4", short_side_px=999)
+    assert whole.shape == frames.shape and np.abs(whole.astype(int) - frames).mean() < 30
+    wanted = [20, 3, 29, 29]
+    for square in ((0, 0, 48), (1, 3, 40), (height - 31, width - 33, 31)):
+        window = decode.read_window(tmp_path / "v.mp4", wanted, crop=lambda *_, square=square: square)
+        top, left, side = square
+        assert (window == whole[wanted, top : top + side, left : left + side]).all()
+
+
+def test_processes_make_the_same_bytes_and_a_second_call_does_nothing(toy, tmp_path, monkeypatch):
+    told: list[derive.Estimate] = []
+    alone = build(toy)
+    other = prepare.open_prepared(CARD, tmp_path / "other")
+    shared = build(other, workers=2, announce=told.append)
+    assert contents(alone.folder) == contents(shared.folder)
+    assert [(one.videos, one.there, one.workers, one.sampled) for one in told] == [(4, 0, 2, 3)]
+    assert told[0].seconds > 0
+    monkeypatch.setattr(derive, "_make", None)
+    assert build(toy, announce=told.append).folder == alone.folder and len(told) == 1
+
+
+def test_the_estimate_is_what_it_comes_to(toy):
+    told: list[derive.Estimate] = []
+    built = build(toy, announce=told.append)
+    taken = sum(path.stat().st_size for path in built.folder.rglob("*.mp4"))
+    assert told[0].bytes == pytest.approx(taken, rel=0.5)
+
+
+def test_readers_decode_the_store_and_flow_and_stills_never_do(toy, monkeypatch):
+    built = build(toy)
+    reader = loader.VideoReader(toy, streams=("rgb",), scale=SCALE, frame_store=built, cache_bytes=0)
+    (batch,) = loader.train_batches(reader, everything(toy)[:2], clip=CLIP, batch=2, seed=0, steps=1)
+    plain = replace(SCALE, frames="originals")
+    direct = loader.VideoReader(toy, streams=("rgb",), scale=plain, cache_bytes=0)
+    (expected,) = loader.train_batches(direct, everything(toy)[:2], clip=CLIP, batch=2, seed=0, steps=1)
+    away = np.abs(batch.clips["rgb"].astype(int) - expected.clips["rgb"]).mean()
+    assert batch.ids == expected.ids and 0 < away < 5
+    with pytest.raises(HarnessError, match="needs its frame store"):
+        loader.VideoReader(toy, streams=("rgb",), scale=SCALE)
+    loader.VideoReader(replace(toy, dataset=replace(CARD, kind="stills")), streams=("rgb",), scale=SCALE)
+
+
+def test_a_store_that_was_not_prepared_names_the_command(toy):
+    with pytest.raises(DataMissing, match=r"4 of 4 videos.*harness data prepare toy --store --scale micro"):
+        store.open_store(toy, SCALE, everything(toy))
+    build(toy)
+    opened = store.open_store(toy, SCALE, everything(toy))
+    opened.path(everything(toy)[0]).unlink()
+    with pytest.raises(DataMissing, match=r"1 of 4 videos"):
+        store.open_store(toy, SCALE, everything(toy))
+
+
+def test_broken_originals_stay_broken_and_damaged_files_of_ours_are_not_their_fault(toy):
+    third, fourth = everything(toy)[2:]
+    toy.path(third).write_bytes(b"\0" * toy.path(third).stat().st_size)
+    assert list(build(toy).broken) == [third.id]
+    opened = store.open_store(toy, SCALE, everything(toy))
+    with pytest.raises(BrokenVideo, match=r"v2\.avi"):
+        opened.path(third)
+    opened.path(fourth).write_bytes(b"damaged")
+    reader = loader.VideoReader(toy, streams=("rgb",), scale=SCALE, frame_store=opened)
+    with pytest.raises(HarnessError, match="delete it, then run harness data prepare toy --store") as raised:
+        reader.check(fourth)
+    assert not isinstance(raised.value, BrokenVideo)
+
+
+def test_jobs_that_read_the_store_have_other_ids_and_others_keep_theirs():
+    from harness.places import places
+    from harness.plan import Planner
+
+    planner = Planner(places("/nowhere", "/nowhere"))
+    assert planner.machine(replace(SCALE, frames="originals"))["decoder"] == decode.decoder_key()
+    key = planner.machine(SCALE)["decoder"]
+    assert key["from"] == decode.decoder_key() and key["options"]["g"] == "12"
+    assert planner.machine(replace(SCALE, short_side_px=50))["decoder"] != key
+
+
+# ------------------------------------------------------------------------------------------------ faults
+
+
+PREPARE = (
+    "import sys; from pathlib import Path; from tests.unit import test_store as t; from harness.video import prepare\n"
+    "t.build(prepare.open_prepared(t.CARD, Path(sys.argv[1])), announce=lambda estimate: None)"
+)
+
+
+def kill_and_finish(tmp_path: Path, moments_s: list[float]) -> None:
+    """Killed at each of these moments after its start; then left alone: bit for bit as an undisturbed store."""
+    whole = contents(build(prepare.open_prepared(CARD, tmp_path / "whole")).folder)
+    command = [sys.executable, "-c", PREPARE, str(tmp_path / "killed")]
+    for moment_s in moments_s:
+        process = subprocess.Popen(command, start_new_session=True)
+        time.sleep(moment_s)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    ready = prepare.open_prepared(CARD, tmp_path / "killed")
+    assert contents(build(ready).folder) == whole
+
+
+def test_killed_twice_the_store_ends_the_same(tmp_path):
+    prepare.open_prepared(CARD, tmp_path / "killed")
+    kill_and_finish(tmp_path, [0.9, 1.2])
+
+
+@pytest.mark.faults
+def test_killed_at_random_moments_the_store_ends_the_same(tmp_path):
+    """20 kills between start-up and the end."""
+    began = time.monotonic()
+    subprocess.run([sys.executable, "-c", PREPARE, str(tmp_path / "timed")], check=True)
+    whole_s = time.monotonic() - began
+    kill_and_finish(tmp_path, list(np.random.default_rng(0).uniform(0.3, 1.0, 20) * whole_s))
+
+
+FILLS = (
+    "import resource, sys; from pathlib import Path; from harness.errors import HarnessError\n"
+    "from tests.unit import test_store as t; from harness.video import prepare\n"
+    "toy = prepare.open_prepared(t.CARD, Path(sys.argv[1]))\n"
+    "resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))\n"
+    "try:\n    t.build(toy)\n"
+    "except HarnessError as error:\n    print(error)\n"
+)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limit on file sizes to set")
+def test_a_disk_that_fills_leaves_nothing_half_written(tmp_path):
+    """The system refuses to let a file grow: nothing that is whole is there, and the next run makes it."""
+    done = subprocess.run([sys.executable, "-c", FILLS, str(tmp_path)], capture_output=True, text=True, check=True)
+    assert "File too large" in done.stdout and "goes on where it stopped" in done.stdout, done.stdout + done.stderr
+    toy = prepare.open_prepared(CARD, tmp_path)
+    assert not list(toy.store.rglob("*.mp4")) and not list(toy.store.rglob(".*.half"))
+    assert len(list(build(toy).folder.rglob("*.mp4"))) == 4
