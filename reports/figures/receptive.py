@@ -37,6 +37,8 @@ LAYERS = (
 )
 """Two-Stream I3D, one stream (section 2.4): held against the built network in the tests."""
 
+WIDTH = 730
+
 
 def fields() -> dict[str, tuple[int, int, int]]:
     """Endpoint -> frames, height and width in px that one of its numbers sees."""
@@ -54,14 +56,14 @@ def receptive() -> Figure:
     """Both extents of every layer, and what Figure 3 prints."""
     seen = fields()
     row, top = 19, 40
-    drawing = Drawing(640, top + row * len(LAYERS) + 28)
-    time, space = Axis(0, 110, 70, 250), Axis(0, 580, 312, 512)
+    drawing = Drawing(WIDTH, top + row * len(LAYERS) + 28)
+    time, space = Axis(0, 110, 70, 250), Axis(0, 580, 312, 516)
     for axis, words in ((time, "frames"), (space, "pixels, each side")):
         for tick in axis.ticks(4):
             drawing.line(axis(tick), top - 6, axis(tick), top + row * len(LAYERS))
             drawing.text(axis(tick), top - 11, f"{tick:g}", style="mute small", anchor="middle")
         drawing.text(axis(axis.low), top - 27, words, style="mute small")
-    drawing.text(640, top - 27, "Figure 3 prints", style="mute small", anchor="end")
+    drawing.text(WIDTH, top - 27, "Figure 3 prints", style="mute small", anchor="end")
     for k, layer in enumerate(LAYERS):
         _row(drawing, top + row * k, layer, seen[layer.name], time, space)
     said = ", ".join(f"{name} {frames}x{px}x{px}" for name, (frames, px, _) in seen.items() if name.startswith("pool"))
@@ -83,4 +85,4 @@ def _row(drawing: Drawing, y: float, layer: Layer, seen: tuple[int, int, int], t
     if layer.printed:
         differs = layer.printed != seen
         words = " × ".join(map(str, layer.printed)) + (" (four modules)" if differs else "")
-        drawing.text(640, y + 12, words, style="small bold" if differs else "small mute", anchor="end")
+        drawing.text(WIDTH, y + 12, words, style="small bold" if differs else "small mute", anchor="end")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -70,7 +71,8 @@ class Content:
 
 def collect(where: Places, *, scale: str) -> Content:
     """Read the ledger and draw everything. Needs no data set, but shows frames of those that are here."""
-    lookup = lookup_in(where)
+    # Tables and findings ask for many cells twice, and planning one takes milliseconds.
+    lookup = functools.cache(lookup_in(where))
     found = tuple(tables.build(number, lookup, scale=scale) for number in tables.NUMBERS)
     evidence = gather(Ledger(where.runs), scale=scale, preferred=_ids(found))
     footage = {

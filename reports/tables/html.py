@@ -28,7 +28,7 @@ def html(table: Table, *, job_link: JobLink | None = None) -> str:
     if table.stacks(derived=True):
         parts.append(_table(table, list(table.groups), job_link=job_link, derived=True))
     notes = [*words.legend(table), *words.sources(table), f"Paper: {table.version}."]
-    parts.append("<ul class='notes'>" + "".join(f"<li>{escape(note)}</li>" for note in notes) + "</ul>")
+    parts.append("<ul class='notes'>" + "".join(f"<li>{_prose(note)}</li>" for note in notes) + "</ul>")
     return "\n".join([*parts, "</section>"]) + "\n"
 
 
@@ -121,6 +121,12 @@ def _behind(cell: TableCell, column: Column, job_link: JobLink | None) -> str:
         links = ", ".join(f'<a href="{escape(job_link(job))}"><code>{escape(job)}</code></a>' for job in cell.job_ids)
         text += f"<p>{'Job' if len(cell.job_ids) == 1 else 'Jobs'} {links}</p>"
     return text + f"<pre><code>{escape(cell.command)}</code></pre>"
+
+
+def _prose(text: str) -> str:
+    """The sentence, with what stands between backticks as code."""
+    parts = escape(text).split("`")
+    return "".join(f"<code>{part}</code>" if k % 2 else part for k, part in enumerate(parts))
 
 
 def _dressed(text: str) -> str:

@@ -3,11 +3,18 @@
     harness table 1                         i3d: 25.4 M against the printed 25M
 
 No rule of rounding gives all five printed parameter counts (79.6 is printed 79, 8.96 is printed 9), so one million apart counts
-as equal. Networks are built on PyTorch's meta device, which allocates nothing; this is the only table that needs torch.
+as equal. Networks are built on PyTorch's meta device, which allocates nothing. What comes out for the baselines that ship is kept in
+`sizes.json`, so that a table is printed without torch; it is measured again for any other network, and by
+
+    python -m reports.tables.table_1        which writes that file, as after a card's version was raised
 """
 
 from __future__ import annotations
 
+import functools
+import itertools
+import json
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from harness import discover, paper
@@ -22,7 +29,7 @@ FPS = 25.0
 """Of the timeline that clips are counted on (section 2.5)."""
 COLUMNS = (
     Column("params_m", "network", "Parameters, M", unit="M"),
-    Column("gmacs", "network", "GMACs", unit="G"),
+    Column("gmacs", "network", "GMACs", decimals=2, unit="G"),
     Column("memory_mib", "network", "Memory, MiB", decimals=0, unit="MiB"),
     Column("sees_frames", "network", "Sees, frames", decimals=0, unit="frames"),
     *(
@@ -113,7 +120,44 @@ class Size(NamedTuple):
     """From first to last, by one output position; of the stream that sees most."""
 
 
+FILE = Path(__file__).with_name("sizes.json")
+
+
 def size_of(card: Any, *, scale: str, classes: int) -> Size:
+    """As kept on file for this version of card and scale, else measured."""
+    known = _on_file().get(_key(card, scale, classes))
+    return Size(*known) if known else measure(card, scale=scale, classes=classes)
+
+
+def _key(card: Any, scale: str, classes: int) -> str:
+    """'i3d 1, micro 2, 14 classes'."""
+    return f"{card.name} {card.version}, {scale} {discover.load('scale', scale).version}, {classes} classes"
+
+
+@functools.lru_cache(maxsize=1)
+def _on_file() -> dict[str, list[int]]:
+    return dict(json.loads(FILE.read_text("utf-8")))
+
+
+def shipped() -> dict[str, tuple[Any, str, int]]:
+    """Key -> (card, scale, classes) of everything that Table 1 asks for, of the baselines of the paper."""
+    found = {}
+    for scale, version in itertools.product(("paper", "micro"), paper.VERSIONS):
+        classes = _classes(lay.Question(scale=scale, version=version))
+        for name in {row for row, _ in paper.table(NUMBER)}:
+            card = discover.load("baseline", name)
+            found[_key(card, scale, classes)] = (card, scale, classes)
+    return dict(sorted(found.items()))
+
+
+def write_file() -> None:
+    """Measure everything that ships."""
+    sizes = {key: measure(card, scale=scale, classes=n) for key, (card, scale, n) in shipped().items()}
+    lines = [f" {json.dumps(key)}: {json.dumps(size)}" for key, size in sizes.items()]
+    FILE.write_text("{\n" + ",\n".join(lines) + "\n}\n", "utf-8")
+
+
+def measure(card: Any, *, scale: str, classes: int) -> Size:
     """Built on the meta device at the scale's sizes; receptive fields are measured on a narrow copy."""
     import torch
     from torch.utils.flop_counter import FlopCounterMode
@@ -152,3 +196,7 @@ def _cell(key: str, value: float, printed: float | None, question: lay.Question)
         verdict = "reproduced" if abs(apart) <= allowed else "above" if apart > 0 else "below"
         why = f"{value:g} against the printed {printed:g}"
     return TableCell(paper=printed, ours=value, verdict=verdict, why=why)
+
+
+if __name__ == "__main__":
+    write_file()
