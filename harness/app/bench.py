@@ -28,9 +28,13 @@ def measure(
     folder = where.results / "bench"
     writable(folder, what="benchmark results", flag="--results")
     committed = report.committed(check) if check else {}
-    limits, found = run.measure(only, quick=quick, rounds=rounds, tell=lambda line: click.echo(line, err=True))
     path = folder / f"{report.machine_name(environment.device())}.json"
-    stored = report.merge(path, limits, found, quick=quick, device=environment.device())
+
+    def keep(limits: dict[str, values.Ceiling], results: list[values.Paired]) -> None:
+        report.merge(path, limits, results, quick=quick, device=environment.device())
+
+    found = run.measure(only, quick=quick, rounds=rounds, tell=lambda line: click.echo(line, err=True), keep=keep)
+    stored = json.loads(path.read_text())
     click.echo(json.dumps(stored) if as_json else report.table(stored))
     click.echo(f"{path}, with the same as .md and .svg", err=True)
     if save_baseline:

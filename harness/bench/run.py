@@ -10,6 +10,7 @@ from harness.bench.values import Ceiling, Paired
 from harness.errors import HarnessError
 
 CEILINGS = "ceilings"
+Keep = Callable[[dict[str, Ceiling], list[Paired]], None]
 
 
 def names() -> tuple[str, ...]:
@@ -17,10 +18,10 @@ def names() -> tuple[str, ...]:
     return (CEILINGS, *suites.SUITES)
 
 
-def measure(
-    only: Sequence[str], *, quick: bool, rounds: int, tell: Callable[[str], None]
-) -> tuple[dict[str, Ceiling], list[Paired]]:
+def measure(only: Sequence[str], *, quick: bool, rounds: int, tell: Callable[[str], None], keep: Keep) -> list[Paired]:
     """Run the named suites, or all; `tell` hears a line a result. Raises HarnessError for an unknown name.
+
+    `keep` is given ceilings and results as they come, so that what was measured before a Ctrl-C is not lost.
 
     'suite:words' runs those pairs of a suite whose name holds the words.
     """
@@ -33,13 +34,15 @@ def measure(
         limits = suites.ceilings(machine)
         for one in limits.values():
             tell(f"{one.name}: {one.rate:.0f} {one.unit}")
+        keep(limits, [])
     found = []
     for pairing in chosen:
         result = suites.measure(pairing, rounds=rounds or (3 if quick else 7))
         low, high = result.interval
         tell(f"{result.suite}: {result.name}: {result.ratio:.2f} ({low:.2f} to {high:.2f}) times {result.reference}")
         found.append(result)
-    return limits, found
+        keep({}, [result])
+    return found
 
 
 def pairings(machine: suites.Machine, only: Sequence[str]) -> list[suites.Pairing]:

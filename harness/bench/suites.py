@@ -151,7 +151,9 @@ def defaults(machine: Machine) -> Iterator[Pairing]:
 def fixed(machine: Machine) -> Iterator[Pairing]:
     """The Fixed protocol on cached features against forwarding in every epoch."""
     for views in (1, 3):
-        ours = Case("fixed, cached", scale="micro", batch=16, device=machine.device, size=views)
+        ours = Case(
+            "fixed, cached", scale="micro", batch=16 if machine.quick else 64, device=machine.device, size=views
+        )
         theirs = dataclasses.replace(ours, what="fixed, anew")
         name = f"{EPOCHS} epochs of a head, {views} view{'s' if views > 1 else ''} a video"
         yield Pairing("fixed", name, "forwarding in every epoch", ours, theirs, 20.0 if views == 1 else None)
