@@ -21,6 +21,18 @@ KINETICS = "arxiv-kinetics400"
 MINIKINETICS = "cvpr2017-minikinetics"
 """arXiv v1 and the CVPR camera-ready: transfer from miniKinetics (213 classes), headline 97.9 / 80.2."""
 VERSIONS = (KINETICS, MINIKINETICS)
+SOURCES = {KINETICS: "kinetics400", MINIKINETICS: "minikinetics-213"}
+"""Version of the paper -> what its source of transfer is, and its largest evaluation."""
+STAND_INS: Mapping[str, Mapping[str, str]] = {
+    "paper": {name: name for name in ("ucf101", "hmdb51", "kinetics400", "minikinetics-213")},
+    "micro": {
+        "ucf101": "micro-ucf101",
+        "hmdb51": "micro-hmdb51",
+        "kinetics400": "micro-kinetics",
+        "minikinetics-213": "micro-kinetics",
+    },
+}
+"""Scale -> data set of the paper -> the one that stands for it."""
 Kind = Literal["paper", "expected"]
 FIELDS = ["version", "table", "row", "column", "value", "note"]
 
@@ -76,6 +88,13 @@ def _parse(name: str, text: str) -> list[PaperNumber]:
             raise HarnessError(f"results/paper/{name}, line {reader.line_num}: {error}") from error
         parsed.append(PaperNumber(line["version"], table, line["row"], line["column"], value, line["note"] or ""))
     return parsed
+
+
+def stand_in(name: str, scale: str) -> str:
+    """The data set that stands for the paper's at this scale. Raises UnknownName."""
+    if scale not in STAND_INS:
+        raise unknown("scale with tables", scale, STAND_INS)
+    return STAND_INS[scale][name]
 
 
 @functools.lru_cache(maxsize=16)

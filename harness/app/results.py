@@ -30,6 +30,15 @@ def show_table(
         click.echo(tables.significance(number, lookup, scale=scale))
 
 
+def show_claims(where: Places, *, scale: str, seeds: tuple[int, ...], how: str) -> None:
+    """`harness claims`."""
+    from harness import claims
+    from harness.results import lookup_in
+    from reports import claims_text
+
+    click.echo(claims_text.render(claims.all_claims(lookup_in(where), scale=scale, seeds=seeds), how), nl=False)
+
+
 def compare(first: str, second: str, where: Places) -> None:
     """`harness compare`: McNemar's exact test and the paired difference of two jobs."""
     from harness.metrics import topk_correct

@@ -17,7 +17,7 @@ from harness.cli.machine import doctor
 from harness.cli.mirror import mirror
 from harness.cli.predict import predict
 from harness.cli.report import report
-from harness.cli.results import compare, table
+from harness.cli.results import claims, compare, table
 from harness.cli.tune import tune
 from harness.cli.weights import weights
 from harness.errors import HarnessError
@@ -34,7 +34,7 @@ def harness() -> None:
     """
 
 
-for verb in (run, tune, plan, ls, table, report, compare, check, predict, data, weights, mirror, doctor, bench):
+for verb in (run, tune, plan, ls, table, claims, report, compare, check, predict, data, weights, mirror, doctor, bench):
     harness.add_command(verb)
 
 

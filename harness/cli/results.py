@@ -41,3 +41,15 @@ def compare(**flags: Any) -> None:
     from harness.app import results as app
 
     app.compare(flags["first"], flags["second"], places_of(flags))
+
+
+@click.command()
+@click.option("--scale", default="paper", metavar="paper|micro", help="Which ledger entries are tested.")
+@click.option("--seed", "seeds", type=int, multiple=True, default=(0,), help="Seeds to average over. Default: 0.")
+@click.option("--format", "how", type=click.Choice(["terminal", "markdown", "json"]), default="terminal")
+@place_flags
+def claims(**flags: Any) -> None:
+    """The paper's findings, each a paired test on the ledger: effect, interval, corrected p, verdict."""
+    from harness.app import results as app
+
+    app.show_claims(places_of(flags), scale=flags["scale"], seeds=flags["seeds"], how=flags["how"])

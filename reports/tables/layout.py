@@ -9,23 +9,12 @@ from typing import Any, Literal
 
 from harness import discover, paper, resolve
 from harness.discover import dashed
-from harness.errors import HarnessError, unknown
+from harness.errors import HarnessError
 from harness.spec import Cell, Selection
 from reports.tables.model import Column, Group, Row
 
-DATASETS: Mapping[str, Mapping[str, str]] = {
-    "paper": {name: name for name in ("ucf101", "hmdb51", "kinetics400", "minikinetics-213")},
-    "micro": {
-        "ucf101": "micro-ucf101",
-        "hmdb51": "micro-hmdb51",
-        "kinetics400": "micro-kinetics",
-        "minikinetics-213": "micro-kinetics",
-    },
-}
-"""Scale -> data set of the paper -> the one that stands for it."""
 TITLES = {"ucf101": "UCF-101", "hmdb51": "HMDB-51", "kinetics400": "Kinetics", "minikinetics-213": "miniKinetics"}
-SOURCES = {paper.KINETICS: "kinetics400", paper.MINIKINETICS: "minikinetics-213"}
-"""Version of the paper -> what its source of transfer is, and its largest evaluation."""
+SOURCES = paper.SOURCES
 MODALITY_TITLES = {"rgb": "RGB", "flow": "Flow", "rgb+flow": "RGB+Flow"}
 INIT_TITLES = {"imagenet": "ImageNet", "scratch": "scratch"}
 PROTOCOL_TITLES = {"original": "Original", "fixed": "Fixed", "full-ft": "Full-FT"}
@@ -80,9 +69,7 @@ class Layout:
 
 def dataset_of(name: str, scale: str) -> str:
     """The data set that stands for the paper's at this scale."""
-    if scale not in DATASETS:
-        raise unknown("scale with tables", scale, DATASETS)
-    return DATASETS[scale][name]
+    return paper.stand_in(name, scale)
 
 
 def group_of(name: str, scale: str, *, suffix: str = "") -> Group:

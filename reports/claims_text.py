@@ -1,0 +1,63 @@
+"""The paper's findings and their verdicts as text: terminal, Markdown, JSON."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from harness.claims import ALPHA, Claim
+
+WIDTH = 110
+RULE = (
+    "Paired on the same videos, drawn by group. effect: points of top-1, of the weakest part of the claim. p is corrected by Holm "
+    f"over the claims that were run; supported takes p < {ALPHA:g} in every part."
+)
+
+
+def render(claims: Sequence[Claim], how: str) -> str:
+    """Text that ends with a line break."""
+    if how == "json":
+        return json.dumps([as_plain(claim) for claim in claims], indent=1) + "\n"
+    return _markdown(claims) if how == "markdown" else _terminal(claims)
+
+
+def as_plain(claim: Claim) -> dict[str, Any]:
+    """A claim as JSON holds it; cells in words."""
+    return asdict(claim) | {"cells": [[str(a), str(b)] for a, b in claim.cells]}
+
+
+def _terminal(claims: Sequence[Claim]) -> str:
+    blocks = []
+    for claim in claims:
+        lines = [f"{claim.verdict.upper():14} {claim.statement} ({claim.paper})."]
+        lines += [f"{'':14} {_numbers(claim)}"] if claim.effect_points is not None else []
+        lines += textwrap.wrap(claim.detail + ".", WIDTH, initial_indent=" " * 15, subsequent_indent=" " * 15)
+        blocks.append("\n".join(lines))
+    return "\n\n".join([*blocks, "\n".join(textwrap.wrap(RULE, WIDTH))]) + "\n"
+
+
+def _markdown(claims: Sequence[Claim]) -> str:
+    lines = ["| claim | verdict | effect, points [95%] | paper | p (Holm) | detail |", "|---|---|---|---|---|---|"]
+    for claim in claims:
+        paper = "" if claim.paper_points is None else f"{claim.paper_points:+.1f}"
+        shown = [f"{claim.statement} ({claim.paper})", claim.verdict, _effect(claim), paper, _p(claim), claim.detail]
+        lines.append(f"| {' | '.join(cell.replace('|', '&#124;') for cell in shown)} |")
+    return "\n".join([*lines, "", RULE]) + "\n"
+
+
+def _numbers(claim: Claim) -> str:
+    paper = "" if claim.paper_points is None else f"; by the paper's numbers {claim.paper_points:+.1f}"
+    return f"effect {_effect(claim)}, p {_p(claim)}{paper}"
+
+
+def _effect(claim: Claim) -> str:
+    if claim.effect_points is None:
+        return ""
+    return f"{claim.effect_points:+.1f} [{claim.low:+.1f}, {claim.high:+.1f}]"
+
+
+def _p(claim: Claim) -> str:
+    return "" if claim.p_corrected is None else f"{claim.p_corrected:.2g}"
