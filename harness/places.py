@@ -32,9 +32,16 @@ class Places:
 def places(data: str | None = None, results: str | None = None) -> Places:
     """Flag, else environment variable, else default."""
     return Places(
-        data=Path(data or os.environ.get("HARNESS_DATA") or _user_data()).expanduser().resolve(),
-        results=Path(results or os.environ.get("HARNESS_RESULTS") or "results").expanduser().resolve(),
+        data=_folder(data or os.environ.get("HARNESS_DATA") or _user_data(), flag="--data"),
+        results=_folder(results or os.environ.get("HARNESS_RESULTS") or "results", flag="--results"),
     )
+
+
+def _folder(text: str, *, flag: str) -> Path:
+    """Raises HarnessError for a URL: locks, checkpoints and records need a file system that renames."""
+    if "://" in text:
+        raise HarnessError(f"{flag} {text}: a URL is not a folder; mount it where every node sees it and name that path")
+    return Path(text).expanduser().resolve()
 
 
 def writable(folder: Path, *, what: str, flag: str) -> None:
