@@ -101,8 +101,15 @@ def check_rescored(suite: str, entry: Rescored, again: Scores, recorded: Scores)
         return outcome("fail", "no counts are expected yet: `harness check --update`")
     if set(again.ids) != set(recorded.ids):
         return outcome("fail", "other videos were scored than when the weights were recorded")
+    relabelled = labels_changed(again, recorded)
+    if relabelled:
+        why = f"the labels of {relabelled} videos are not those recorded: another order of classes, or other lists"
+        return outcome("fail", why)
     moved, changed = differences(again, recorded)
-    what = f"{changed} videos are answered otherwise and logits moved by up to {moved:.2g}: what is fed to the network changed"
+    what = (
+        f"{changed} videos are answered otherwise and logits moved by up to {moved:.2g}: what is fed to the network "
+        "changed, or how it computes"
+    )
     if (right1, right5, again.n) != (entry.correct1, entry.correct5, entry.n):
         return outcome("fail", f"the same weights give other counts; {what}")
     if moved > entry.logits_within:
@@ -112,8 +119,18 @@ def check_rescored(suite: str, entry: Rescored, again: Scores, recorded: Scores)
 
 def differences(again: Scores, recorded: Scores) -> tuple[float, int]:
     """(largest change of a logit, videos whose predicted class changed), aligned by id."""
-    row = {video: k for k, video in enumerate(recorded.ids)}
-    order = [row[video] for video in again.ids]
+    order = _aligned(again, recorded)
     moved = float(np.abs(again.logits - recorded.logits[order]).max())
     changed = int((predictions(again) != predictions(recorded)[order]).sum())
     return moved, changed
+
+
+def labels_changed(again: Scores, recorded: Scores) -> int:
+    """Videos whose label is another than when they were recorded."""
+    return int((again.labels != recorded.labels[_aligned(again, recorded)]).sum())
+
+
+def _aligned(again: Scores, recorded: Scores) -> list[int]:
+    """Row of `recorded` for each row of `again`."""
+    row = {video: k for k, video in enumerate(recorded.ids)}
+    return [row[video] for video in again.ids]

@@ -142,6 +142,12 @@ def test_logits_may_not_move_even_where_counts_stand():
     assert told.state == "fail" and "counts stand" in told.why
 
 
+def test_labels_in_another_order_are_caught_even_where_counts_stand():
+    turned = dataclasses.replace(scores(), labels=np.array([1, 0, 2, 0]))
+    told = check.check_rescored("some", check.Rescored("abc", "f00", n=4, correct1=2, correct5=4), turned, scores())
+    assert told.found == "2 / 4 of 4" and told.state == "fail" and "labels of 3 videos" in told.why
+
+
 def test_other_videos_are_another_test():
     told = check.check_rescored("some", RESCORED, scores(ids=("a", "b", "c", "x")), scores())
     assert told.state == "fail" and "other videos" in told.why
