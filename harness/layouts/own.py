@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from harness.annotations import inside
 from harness.contract import Listing
 from harness.errors import BadLists, Fault, HarnessError, unknown
-from harness.layouts.listing import VIDEO_SUFFIXES, Listed, absent, files_in, listing_of, read_text, stem_of
+from harness.layouts.listing import SUBSETS, VIDEO_SUFFIXES, Listed, absent, files_in, listing_of, read_text, stem_of
 from harness.userlists import SUBSET_WORDS, UserLine, class_names, numbered, subset_of_name, user_list
 
 LIST_SUFFIXES = (".csv", ".txt")
@@ -86,7 +86,9 @@ def _lists(root: Path) -> dict[str, Path]:
                 )
             found[subset] = path
     tables = [path for path in files if path.suffix.lower() == ".csv"]
-    return found or ({"": tables[0]} if len(tables) == 1 else {})
+    if found:
+        return {subset: found[subset] for subset in SUBSETS if subset in found}
+    return {"": tables[0]} if len(tables) == 1 else {}
 
 
 def _from_lists(root: Path, lists: Mapping[str, Path], found: set[str], remedy: str) -> Listing:

@@ -54,8 +54,11 @@ def test_card_is_consistent(card):
 def test_a_set_that_is_not_there_is_said_to_be_missing_where(name, tmp_path):
     with pytest.raises(DataMissing, match="nowhere") as caught:
         CARDS[name].read(tmp_path / "nowhere", 1)
-    if name in OFFICIAL:
-        assert "https://" in str(caught.value) or "harness ls datasets kinetics400" in str(caught.value)
+    if name.startswith("minikinetics"):
+        assert "harness ls datasets kinetics400" in str(caught.value)
+    elif name in OFFICIAL:
+        assert "https://" in str(caught.value)
+        assert "micro-" in str(caught.value)
 
 
 def test_cards_are_read_without_numerical_libraries():
