@@ -44,8 +44,8 @@ def search(trials: Sequence[Job], house: House, watch: Watch, *, address: str | 
 def _tune(ray: Any, trials: Sequence[Job], house: House, box: Any) -> None:
     from ray import tune
 
-    most = connecting.most_of(ray)
-    errands = {job.id: launcher.errand(job, house, do_job, most) for job in trials}
+    orders = launcher.Orders(house, do_job, connecting.most_of(ray))
+    errands = {job.id: orders.errand(job) for job in trials}
     needs = errands[trials[0].id].needs
     # Tune insists on a folder of its own; nothing in it is needed when it ends.
     folder = house.places.results / tuned.TUNED / f".search-{os.getpid()}"

@@ -17,7 +17,7 @@ from harness.console import JsonWatch
 from harness.errors import HarnessError
 from harness.house import House
 from harness.launch import local
-from harness.launch.needs import GIB, needs_of, on_gpu, peaks_of
+from harness.launch.needs import GIB, members_of, needs_of, on_gpu, peaks_of
 from harness.launch.telling import Desk, Teller
 from harness.places import Places
 from harness.spec import Job
@@ -109,12 +109,12 @@ def test_workers_of_a_killed_driver_end_and_nothing_is_done_twice(where, tmp_pat
     environment = os.environ | {"PYTHONPATH": str(ROOT), "HARNESS_THREADS": "2"}
     words = [sys.executable, str(script), str(tmp_path)]
     first = subprocess.Popen(words, env=environment)
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while not (where.results / "steps").exists() and time.monotonic() < deadline:
         time.sleep(0.02)
     first.send_signal(signal.SIGKILL)
-    first.wait(5)
-    subprocess.run(words, env=environment, check=True, timeout=60)
+    first.wait(60)
+    subprocess.run(words, env=environment, check=True, timeout=240)
     done = fakejobs.steps_done(where.results)
     assert len(House(where).ledger.ids()) == 2
     # Of each job, at most the step that was under way when its worker ended is done again.
@@ -171,6 +171,21 @@ def test_json_events_of_many_jobs_say_whose_they_are():
 
 
 # ------------------------------------------------------------------------------------------------ needs
+
+
+@pytest.mark.parametrize(
+    ("kind", "batch", "replica_batch", "asked", "members"),
+    [
+        ("train", 24, 6, 4, 4),
+        ("train", 24, 6, 8, 4),
+        ("train", 24, 6, 3, 1),
+        ("train", 24, 0, 4, 1),
+        ("head", 24, 6, 4, 1),
+    ],
+)
+def test_a_training_is_spread_over_what_shares_its_replicas_evenly(kind, batch, replica_batch, asked, members):
+    schedule = {"batch": batch} | ({"replica_batch": replica_batch} if replica_batch else {})
+    assert members_of(Job(kind, "", {"schedule": schedule}), asked) == members
 
 
 def test_what_a_job_asks_for():

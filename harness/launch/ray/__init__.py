@@ -14,7 +14,7 @@ from harness.errors import HarnessError
 from harness.house import House
 from harness.launch.doing import Doing, do_job
 from harness.launch.ray.connecting import cluster, most_of
-from harness.launch.ray.worker import LOOK_EVERY_S, TRIES, cause_of, errand, inbox, listen, run_errand
+from harness.launch.ray.worker import LOOK_EVERY_S, TRIES, Orders, cause_of, inbox, listen, run_errand
 from harness.launch.telling import Desk
 from harness.locks import clear_finished
 from harness.plan import Plan
@@ -42,11 +42,10 @@ class _Driver:
     """Hands all jobs to Ray and ends with the last, or with the first that fails."""
 
     def __init__(self, ray: Any, plan: Plan, house: House, do: Doing, desk: Desk, gpus_per_job: int) -> None:
-        self.ray, self.jobs, self.house, self.do, self.desk = ray, plan.to_do, house, do, desk
-        self.gpus_per_job = gpus_per_job
+        self.ray, self.jobs, self.desk, self.most = ray, plan.to_do, desk, most_of(ray)
+        self.orders = Orders(house, do, self.most, gpus_per_job=gpus_per_job)
         # max_calls=0: by default Ray starts a fresh process for each task that asks for a GPU.
         self.task = ray.remote(max_retries=TRIES, max_calls=0)(run_errand)
-        self.most = most_of(ray)
 
     def run(self, box: Any) -> None:
         running: dict[Any, Job] = {}
@@ -66,7 +65,7 @@ class _Driver:
                 self.ray.cancel(ref, force=True)
 
     def submit(self, job: Job, box: Any, edges: list[Any]) -> Any:
-        told = errand(job, self.house, self.do, self.most, gpus_per_job=self.gpus_per_job)
+        told = self.orders.errand(job)
         if told.members > 1:
             # The task itself only waits for its group, which asks for its own share of the cluster.
             return self.task.options(name=job.title, num_cpus=0).remote(told, box, *edges)

@@ -48,6 +48,7 @@ def run_together(errand: Errand, box: Any) -> None:
 
 def _member(config: dict[str, Any]) -> None:
     """What each process does: the job, of which only the first tells and leaves a record."""
+    import ray
     from ray import train
 
     errand: Errand = config["errand"]
@@ -61,3 +62,4 @@ def _member(config: dict[str, Any]) -> None:
     leads = train.get_context().get_world_rank() == 0
     watch = Teller(errand.job.id, lambda event: config["box"].put.remote(event)) if leads else Watch()
     errand.do(errand.job, errand.house, watch)
+    ray.get(config["box"].flushed.remote())

@@ -49,12 +49,20 @@ class Errand:
         }
 
 
-def errand(job: Job, house: House, do: Doing, most: Mapping[str, float], *, gpus_per_job: int = 1) -> Errand:
-    """What a worker is told; the job never asks for more memory than the largest node has."""
-    needs = needs_of(job, workers=house.workers, most_cpus=int(most.get("CPU", 1)), peaks=peaks_of(house.ledger))
-    most_bytes = int(most.get("memory", needs.memory_bytes))
-    needs = replace(needs, memory_bytes=min(needs.memory_bytes, most_bytes))
-    return Errand(job, house, do, needs, members_of(job, gpus_per_job))
+class Orders:
+    """Makes errands for the jobs of one command: what has been measured and what the nodes have is looked up once."""
+
+    def __init__(self, house: House, do: Doing, most: Mapping[str, float], *, gpus_per_job: int = 1) -> None:
+        self.house, self.do, self.most, self.gpus_per_job = house, do, most, gpus_per_job
+        self.peaks = peaks_of(house.ledger)
+
+    def errand(self, job: Job) -> Errand:
+        """What a worker is told; the job never asks for more memory than the largest node has."""
+        most_cpus = int(self.most.get("CPU", 1))
+        needs = needs_of(job, workers=self.house.workers, most_cpus=most_cpus, peaks=self.peaks)
+        most_bytes = int(self.most.get("memory", needs.memory_bytes))
+        needs = replace(needs, memory_bytes=min(needs.memory_bytes, most_bytes))
+        return Errand(job, self.house, self.do, needs, members_of(job, self.gpus_per_job))
 
 
 def run_errand(errand: Errand, box: Any, *needed: str) -> str:
