@@ -37,8 +37,11 @@ def given(rows: Rows, classes: Sequence[str], *, name: str) -> Rows:
         faults = [Fault("unknown class", f"{name} names {len(classes)} classes; miniKinetics has {CLASSES}.")]
     if faults:
         raise BadLists(faults)
+    mine = set(classes)
     return {
-        subset: _first(those, set(classes), SCORED.get(subset, TRAIN_MOST), every=subset == "train")
+        subset: tuple(row for row in those if row.label in mine)
+        if subset == "train"
+        else _thinned(those, dict.fromkeys(classes, SCORED[subset]))
         for subset, those in rows.items()
     }
 
@@ -60,11 +63,7 @@ def chosen(rows: Rows) -> Rows:
     classes = sorted(fit, key=_chance)[:CLASSES]
     quota = _quota({cls: sizes["train"][cls] for cls in classes})
     return {
-        subset: tuple(
-            row
-            for cls in sorted(classes)
-            for row in _first(those, {cls}, quota[cls] if subset == "train" else SCORED[subset])
-        )
+        subset: _thinned(those, {cls: quota[cls] if subset == "train" else SCORED[subset] for cls in classes})
         for subset, those in rows.items()
     }
 
@@ -92,18 +91,18 @@ def _sizes(rows: Iterable[KineticsRow]) -> dict[str, int]:
     return sizes
 
 
-def _first(
-    rows: Iterable[KineticsRow], classes: set[str], most: int, *, every: bool = False
-) -> tuple[KineticsRow, ...]:
-    """Of each class the first `most` videos in the order of their ids' hashes (`every`: all), as the list has them."""
-    mine = [row for row in rows if row.label in classes]
-    if every:
-        return tuple(mine)
-    taken: dict[str, list[KineticsRow]] = {}
-    for row in sorted(mine, key=lambda row: _chance(row.stem)):
-        taken.setdefault(str(row.label), []).append(row)
-    keep = {row.stem for those in taken.values() for row in those[:most]}
-    return tuple(row for row in mine if row.stem in keep)
+def _thinned(rows: Iterable[KineticsRow], most: Mapping[str, int]) -> tuple[KineticsRow, ...]:
+    """Of each class in `most` so many videos, the first in the order of their ids' hashes, as the list has them."""
+    of: dict[str, list[KineticsRow]] = {cls: [] for cls in most}
+    for row in rows:
+        if row.label in of:
+            of[row.label].append(row)
+    keep = {row.stem for cls, those in of.items() for row in sorted(those, key=_order)[: most[cls]]}
+    return tuple(row for those in of.values() for row in those if row.stem in keep)
+
+
+def _order(row: KineticsRow) -> str:
+    return _chance(row.stem)
 
 
 def _chance(name: str) -> str:
