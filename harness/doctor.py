@@ -16,6 +16,7 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+import tomllib
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -29,6 +30,8 @@ from harness.errors import HarnessError
 from harness.places import Places
 
 DISTRIBUTION = "quovadis-harness"
+PROJECT = Path(__file__).resolve().parents[1] / "pyproject.toml"
+"""In a checkout."""
 MIN_PYTHON = (3, 11)
 LOW_DISK_GB, LOWEST_DISK_GB = 5.0, 0.5
 """The micro experiment of Table 4 stays under 2 GB; a full disk stops it."""
@@ -84,21 +87,23 @@ def _python() -> Finding:
 
 
 def _libraries() -> Iterator[Finding]:
-    """What the installed distribution says it needs, against what is there."""
+    """What the distribution, or the checkout it runs from, says it needs, against what is there."""
     try:
         needed = _required(importlib.metadata.requires(DISTRIBUTION) or [])
     except importlib.metadata.PackageNotFoundError:
+        needed = _required(_declared(PROJECT))
         yield Finding(
             "libraries",
             "warn",
-            f"{DISTRIBUTION} runs from a folder without being installed, so what it needs is not known",
+            f"{DISTRIBUTION} runs from a folder without being installed"
+            + ("" if needed else ", so what it needs is not known"),
             "run 'pip install -e .' in the checkout",
         )
-        return
     versions = {name: environment.package_version(name) for name in needed}
     missing = [name for name, version in versions.items() if not version]
     seen = ", ".join(f"{name} {version}" for name, version in versions.items() if version)
-    yield Finding("libraries", "ok", seen)
+    if seen:
+        yield Finding("libraries", "ok", seen)
     if missing:
         yield Finding("libraries", "fail", f"not installed: {', '.join(missing)}", f"pip install {' '.join(missing)}")
     builds = [name for name in _OPENCV_BUILDS if environment.package_version(name)]
@@ -109,6 +114,13 @@ def _libraries() -> Iterator[Finding]:
             f"{' and '.join(builds)} are installed over each other; whichever came last is 'cv2'",
             f"pip uninstall -y {' '.join(builds)}; pip install opencv-contrib-python-headless",
         )
+
+
+def _declared(project: Path) -> list[str]:
+    """The requirements that a checkout's pyproject.toml names; [] where there is none."""
+    if not project.is_file():
+        return []
+    return list(tomllib.loads(project.read_text(encoding="utf-8"))["project"]["dependencies"])
 
 
 _OPENCV_BUILDS = ("opencv-python", "opencv-python-headless", "opencv-contrib-python", "opencv-contrib-python-headless")
@@ -221,12 +233,32 @@ def _dataset(name: str, dataset: Dataset, data: Path) -> Finding:
 
     root = prepare.root_of(dataset, data)
     if prepare.expected_fingerprint(dataset, data):
-        return Finding(name, "ok", f"at {root}, indexed")
+        return _indexed(name, dataset, data, root)
     if dataset.micro:
         return Finding(name, "ok", "embedded; rendered when it is first needed")
     if root.is_dir():
         return Finding(name, "warn", f"at {root}, not indexed", f"harness data prepare {name}")
     return Finding(name, "warn", f"not at {root}", dataset.where)
+
+
+def _indexed(name: str, dataset: Dataset, data: Path, root: Path) -> Finding:
+    """Its lists against the card: what they name and the disk lacks, and what the card counts and they do not name."""
+    from harness.video import prepare
+
+    remedy = f"'harness data verify {name}' says which files"
+    try:
+        prepared = prepare.open_prepared(dataset, data, render=False)
+        listings = {split: prepared.listing(split) for split in dataset.splits}
+    except HarnessError as error:
+        return Finding(name, "warn", str(error), remedy)
+    odd = [
+        f"split {split} {subset}: {len(listings[split].subsets.get(subset, ()))} of {count} videos"
+        for (split, subset), count in dataset.counts.items()
+        if split in listings and len(listings[split].subsets.get(subset, ())) != count
+    ]
+    if odd:
+        return Finding(name, "warn", f"at {root}, indexed; {'; '.join(odd)}", remedy)
+    return Finding(name, "ok", f"at {root}, indexed, {len(prepared.rows)} files, every split as its card counts it")
 
 
 # ------------------------------------------------------------------------------------------------ places

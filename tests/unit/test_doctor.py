@@ -97,3 +97,39 @@ def test_a_torn_mlflow_database_is_told(where, monkeypatch):
 def test_a_disk_that_fills_up_is_told(where, monkeypatch, free_gb, state):
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=free_gb * 1e9))
     assert states(doctor._disk(where)) == {"data": state, "results": state}
+
+
+def test_a_checkout_that_is_not_installed_still_names_its_libraries(monkeypatch, tmp_path):
+    def absent(_):
+        raise importlib.metadata.PackageNotFoundError
+
+    monkeypatch.setattr(importlib.metadata, "requires", absent)
+    monkeypatch.setattr(doctor, "PROJECT", tmp_path / "pyproject.toml")
+    (alone,) = [finding for finding in doctor._libraries() if finding.name == "libraries"]
+    assert (alone.state, "not known" in alone.detail) == ("warn", True)
+    doctor.PROJECT.write_text('[project]\ndependencies = ["numpy>=2", "leftpad>=1"]\n')
+    findings = [finding for finding in doctor._libraries() if finding.name == "libraries"]
+    assert [finding.state for finding in findings] == ["warn", "ok", "fail"]
+    assert "numpy" in findings[1].detail and findings[2].detail == "not installed: leftpad"
+
+
+def test_an_indexed_data_set_is_held_against_its_card(tmp_path, monkeypatch):
+    from harness.contract import Dataset, Listing, Video
+    from harness.video import prepare
+
+    listing = Listing(("a", "b"), {"train": (Video("x", "x", 0),), "test": (Video("y", "y", 1),)})
+    rows = {"x": None, "y": None}
+    monkeypatch.setattr(prepare, "expected_fingerprint", lambda *_: "f")
+    monkeypatch.setattr(
+        prepare, "open_prepared", lambda *_, **__: SimpleNamespace(listing=lambda split: listing, rows=rows)
+    )
+
+    def card(tested):
+        facts = {"num_classes": 2, "splits": (1,), "subsets": ("test",), "layout": "", "where": "", "licence": ""}
+        counts = {(1, "train"): 1, (1, "test"): tested}
+        return Dataset(name="own", title="own", kind="video", counts=counts, read=lambda *_: listing, **facts)
+
+    whole, short = (doctor._dataset("own", card(tested), tmp_path) for tested in (1, 3))
+    assert whole.state == "ok" and "2 files" in whole.detail
+    assert short.state == "warn" and "split 1 test: 1 of 3 videos" in short.detail
+    assert short.remedy == "'harness data verify own' says which files"
