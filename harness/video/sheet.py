@@ -37,13 +37,16 @@ class Strip:
 def strips(
     prepared: Prepared, *, clips: int, columns: int, method: FlowMethod = QUICK, progress: Progress | None = None
 ) -> list[Strip]:
-    """`clips` videos of the first split, of as many classes as there are, the same ones every time. Videos that cannot
-    be decoded are passed over for others of their class."""
+    """Up to `clips` videos of the first split, of as many classes as there are, the same ones every time. Videos that
+    cannot be decoded are passed over for others of their class."""
     listing = prepared.listing(prepared.dataset.splits[0])
     found: list[Strip] = []
+    shown: set[str] = set()
     for label, candidates in _sampled(listing.subsets, clips):
-        strip = next(_readable(prepared, label, candidates, columns, method), None)
-        found += [strip] if strip else []
+        fresh = [(subset, video) for subset, video in candidates if video.id not in shown]
+        if strip := next(_readable(prepared, label, fresh, columns, method), None):
+            found.append(strip)
+            shown.add(strip.video.id)
         if progress:
             progress(len(found), clips)
     return found
@@ -65,13 +68,7 @@ def _sampled(subsets: Mapping[str, Sequence[Video]], clips: int) -> list[tuple[i
         labels = [labels[round(i * (len(labels) - 1) / max(1, clips - 1))] for i in range(clips)]
     else:
         labels = sorted(labels[i % len(labels)] for i in range(clips))
-    seen: dict[int, int] = {}
-    plan = []
-    for label in labels:
-        turn = seen.get(label, 0)
-        seen[label] = turn + 1
-        plan.append((label, of[label][turn:]))
-    return [(label, candidates) for label, candidates in plan if candidates]
+    return [(label, of[label]) for label in labels]
 
 
 def _readable(

@@ -1,0 +1,92 @@
+"""What `harness data stats` counts, which clips it shows, and that its pictures are pictures."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from harness import discover
+from harness.app import stats
+from harness.places import Places
+from harness.video import prepare, sheet
+from harness.video.census import census, most
+from tests import videos
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Path:
+    """Two classes; 3 training and 2 test videos of 10 to 30 frames, one of them broken."""
+    root = tmp_path_factory.mktemp("data") / "own"
+    for number, name in enumerate(("train/up/a.mp4", "train/up/b.mp4", "train/down/a.avi", "test/up/c.mp4")):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        codec = "mpeg4" if name.endswith("avi") else "libx264"
+        videos.write(root / name, videos.numbered(10 * min(number + 1, 3), width=96 if number else 64), codec=codec)
+    (root / "test" / "down").mkdir()
+    (root / "test" / "down" / "broken.mp4").write_bytes(b"no video")
+    return root
+
+
+@pytest.fixture(scope="module")
+def prepared(data):
+    return prepare.open_prepared(discover.load("dataset", f"folder:{data}"), data.parent)
+
+
+def test_the_census_counts_what_is_there(prepared):
+    facts = census(prepared)
+    assert (facts.videos, facts.unreadable, facts.missing, facts.classes) == (5, 1, 0, ("down", "up"))
+    assert {s.name: (s.videos, s.listed, s.per_class) for s in facts.subsets} == {
+        "train": (3, 3, (1, 2)), "test": (2, 2, (1, 1)),
+    }  # fmt: skip
+    assert dict(facts.sizes) == {"96x48": 3, "64x48": 1}
+    assert dict(facts.codecs) == {"h264": 3, "mpeg4": 1}
+    assert dict(facts.fps) == {"25": 4}
+    assert facts.duration_marks() == {0: 0.4, 5: 0.4, 50: 1.2, 95: 1.2, 100: 1.2}
+    assert most({"a": 5, "b": 4, "c": 2, "d": 1}, 3) == [("a", 5), ("b", 4), ("2 others", 3)]
+
+
+def test_clips_are_of_all_classes_the_same_every_time_and_can_be_decoded(prepared):
+    found = sheet.strips(prepared, clips=2, columns=3)
+    assert [strip.class_name for strip in found] == ["down", "up"]
+    assert "broken" not in found[0].video.path
+    for strip in found:
+        assert strip.frames.shape[0] == len(strip.times_s) == 3
+        assert strip.flows.shape == (*strip.frames.shape[:3], 2)
+        assert strip.times_s[0] == 0 < strip.times_s[1] < strip.times_s[2]
+        assert np.abs(strip.flows).max() > 0.5  # the texture moves by 1.5 px a frame
+    again = sheet.strips(prepared, clips=2, columns=3)
+    assert all((a.frames == b.frames).all() for a, b in zip(found, again, strict=True))
+    many = sheet.strips(prepared, clips=6, columns=2)
+    ids = [strip.video.id for strip in many]
+    assert len(ids) == len(set(ids)) == 4, "every video that can be decoded, once"
+
+
+def test_pictures_and_facts_are_written(data, tmp_path, capsys):
+    from PIL import Image
+
+    stats.stats_data(
+        f"folder:{data}",
+        Places(data=data.parent, results=tmp_path / "results"),
+        out=tmp_path / "out",
+        clips=2,
+        columns=3,
+        flow_name="dis",
+        as_json=True,
+    )
+    printed = capsys.readouterr().out
+    told = json.loads(printed[printed.index("{\n") :])
+    assert told["videos"] == 5 and told["written"]
+    names = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert [name.rpartition("-")[2] if "clips" in name else name[-4:] for name in names] == [
+        "clips.png",
+        ".png",
+        ".svg",
+    ]
+    for path in (tmp_path / "out").glob("*.png"):
+        picture = np.asarray(Image.open(path).convert("RGB"))
+        assert min(picture.shape[:2]) > 200
+        assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 50, "next to nothing is drawn"
+    (svg,) = (tmp_path / "out").glob("*.svg")
+    assert "5 videos" in svg.read_text() and "down" in svg.read_text()
