@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness import discover, environment, published, tuned
-from harness.contract import Baseline, Clip, Dataset, Protocol, Scale, Schedule
+from harness.contract import Baseline, Clip, Dataset, Protocol, Scale, Schedule, Weights
 from harness.errors import HarnessError
 from harness.places import Places
 from harness.record import Ledger
@@ -44,9 +44,13 @@ class Plan:
         return tuple(job for job in self.jobs if job.id in needed)
 
 
-def make_plan(cells: Iterable[Cell], where: Places) -> Plan:
-    """The graph for `cells`. Data sets that are not there give provisional ids."""
-    builder = Planner(where)
+def make_plan(cells: Iterable[Cell], where: Places, *, looking: bool = False) -> Plan:
+    """The graph for `cells`. Data sets that are not there give provisional ids.
+
+    Published weights that are not imported here raise HarnessError, or, where the plan is only `looking`, give provisional
+    ids too.
+    """
+    builder = Planner(where, looking=looking)
     by_cell = {cell: builder.jobs_of(cell) for cell in cells}
     ledger = Ledger(where.runs)
     done = frozenset(job_id for job_id in builder.jobs if ledger.has(job_id))
@@ -104,8 +108,10 @@ class _Training:
 class Planner:
     """Collects jobs by id, so that equal work becomes one job."""
 
-    def __init__(self, where: Places) -> None:
+    def __init__(self, where: Places, *, looking: bool = False) -> None:
         self.where = where
+        self.looking = looking
+        """Published weights that are not here are planned with, under provisional ids."""
         self.jobs: dict[str, Job] = {}
         self.device = environment.device()
         self.fingerprints: dict[str, str | None] = {}
@@ -240,11 +246,16 @@ class Planner:
                 return {}
             name = training.source.removeprefix(PUBLISHED)
             (stream,) = training.streams
-            return {"published": published.key(published.stream_weights(training.baseline, name, stream), self.where)}
+            return {"published": self.weights_key(published.stream_weights(training.baseline, name, stream))}
         if training.init == "imagenet" and not training.trains_stills:
             weights = published.image_weights(training.baseline, training.backbone)
-            return {"published": published.key(weights, self.where)}
+            return {"published": self.weights_key(weights)}
         return {}
+
+    def weights_key(self, weights: Weights) -> dict[str, str]:
+        if self.looking and published.card(weights, self.where) is None:
+            return {"name": weights.name, "stream": weights.stream, "sha256": ""}
+        return published.key(weights, self.where)
 
     def flow(self, training: _Training, *, split: int | None) -> Job:
         """Optical flow of a split's videos (of all, if None), shared by all networks that read it."""
@@ -260,7 +271,7 @@ class Planner:
         words = ["flow", training.dataset.name] + (
             [f"split {split}"] if split and len(training.dataset.splits) > 1 else []
         )
-        return Job(kind="flow", title=" · ".join(words), spec=spec, provisional=self.provisional(training))
+        return Job(kind="flow", title=" · ".join(words), spec=spec, provisional=self.fingerprint(training.dataset) is None)
 
     def stills(self, training: _Training) -> Job:
         """The 2D network that `--init imagenet` inflates, shared by all baselines that start from it."""
@@ -319,7 +330,11 @@ class Planner:
         return self.fingerprints[dataset.name]
 
     def provisional(self, training: _Training) -> bool:
-        return self.fingerprint(training.dataset) is None
+        """Whether an id will change: data that is not there, or weights that are not, here or in what the training starts from."""
+        if self.fingerprint(training.dataset) is None or self.published(training).get("published", {}).get("sha256") == "":
+            return True
+        starts = training.protocol.weights_from == "source" and not training.source.startswith(PUBLISHED)
+        return starts and self.provisional(_source_training(training))
 
 
 def _source_training(training: _Training) -> _Training:

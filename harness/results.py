@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 from harness.errors import HarnessError
@@ -30,6 +31,7 @@ def lookup_in(where: Places) -> Lookup:
     """A function from a cell to what the ledger has for it; None for cells that are not run or cannot be."""
     ledger, planner = Ledger(where.runs), Planner(where)
 
+    @functools.cache  # tables ask for the same cell under several heads, and each answer reads and hashes files
     def lookup(cell: Cell) -> CellResult | None:
         try:
             job_ids = planner.jobs_of(cell)

@@ -9,10 +9,11 @@ from typing import Any
 
 import click
 
-from harness import console, plan as planning, resolve
+from harness import console, discover, plan as planning, resolve
 from harness.app.launching import Launching
 from harness.caveats import caveats_of
-from harness.errors import HarnessError
+from harness.contract import Dataset
+from harness.errors import DataMissing, HarnessError
 from harness.metrics import CellResult, summary
 from harness.mirror import open_mirror
 from harness.places import Places, writable
@@ -58,7 +59,26 @@ def ready_data(cells: Sequence[Cell], where: Places, watch: Watch) -> None:
             if dataset.micro:
                 writable(where.data, what="data sets", flag="--data")
             watch.stage(f"{'render' if dataset.micro else 'index'} {dataset.name}", 0, "files")
-            prepare.open_prepared(dataset, where.data, progress=watch.progress)
+            try:
+                prepare.open_prepared(dataset, where.data, progress=watch.progress)
+            except DataMissing as missing:
+                raise DataMissing(f"{missing}{_instead_of(dataset, cells)}") from missing
+
+
+def _instead_of(dataset: Dataset, cells: Sequence[Cell]) -> str:
+    """What would do in place of a data set that is only transferred from: published weights. '' for one that is scored."""
+    users = [cell for cell in cells if cell.source == dataset.name]
+    names = [
+        w.name for cell in users for w in discover.load("baseline", cell.baseline).weights if w.stream in cell.modality
+    ]
+    if not names or any(cell.dataset == dataset.name for cell in cells):
+        return ""
+    first = names[0]
+    return (
+        f" It is only transferred from here: weights that others trained on it do as well. `harness weights fetch {first}` "
+        f"(or `harness weights import {first} FILE`) brings them, --source published:{first} uses them; "
+        "`harness weights list` names all there are."
+    )
 
 
 def _announce(plan: planning.Plan, as_json: bool) -> None:
@@ -132,35 +152,9 @@ def _short(path: Path) -> str:
         return str(path)
 
 
-def show_plan(selection: Selection, where: Places, *, as_json: bool) -> None:
-    """The jobs behind a selection, and which of them are done."""
-    from tabulate import tabulate
-
-    plan = planning.make_plan(resolve.cells(selection), where)
-    rows = [
-        {
-            "job": job.id + ("?" if job.provisional else ""),
-            "kind": job.kind,
-            "what": job.title,
-            "after": " ".join(job.upstream.values()),
-            "state": "done" if job.id in plan.done else "to run",
-        }
-        for job in plan.jobs
-    ]
-    if as_json:
-        click.echo(
-            json.dumps({"jobs": rows, "cells": [{"cell": vars(c), "jobs": ids} for c, ids in plan.cells.items()]})
-        )
-        return
-    click.echo(tabulate(rows, headers="keys", tablefmt="simple"))
-    click.echo(f"\n{len(plan.cells)} cell(s), {len(plan.jobs)} job(s), {len(plan.to_do)} to run.")
-    if any(job.provisional for job in plan.jobs):
-        click.echo("? : provisional id, since the data set is not on disk yet.")
-
-
 def list_kind(kind: str, name: str | None, where: Places) -> None:
     """`harness ls`."""
-    from harness import discover, listings
+    from harness import listings
 
     if kind == "jobs":
         click.echo(json.dumps(_job(name, where), indent=1) if name else listings.jobs(where))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import click
 
@@ -13,21 +14,35 @@ from harness.errors import HarnessError
 from harness.places import Places
 from harness.record import Ledger
 
+if TYPE_CHECKING:
+    from reports.tables.layout import Question
+
 
 def show_table(
-    number: int, where: Places, *, scale: str, how: str, run_missing: Launching | None, significance: bool
+    number: int,
+    where: Places,
+    asked: Question,
+    *,
+    how: str,
+    run_missing: Launching | None,
+    significance: bool,
+    with_cost: bool = False,
 ) -> None:
     """`harness table`: from the ledger; with `run_missing`, after running the cells that it lacks in that way."""
     from harness.results import lookup_in
     from reports import tables
+    from reports.tables import costs
 
+    question = vars(asked)
     if run_missing:
-        cells = tables.wanted(number, scale=scale)
-        run_cells(cells, where, run_missing)
+        run_cells(tables.wanted(number, **question), where, run_missing)
     lookup = lookup_in(where)
-    click.echo(tables.render(tables.build(number, lookup, scale=scale), how))
+    table = tables.build(number, lookup, **question)
+    click.echo(tables.render(table, how))
     if significance:
-        click.echo(tables.significance(number, lookup, scale=scale))
+        click.echo(tables.significance(number, lookup, scale=asked.scale, version=asked.version, seeds=asked.seeds))
+    if with_cost:
+        click.echo(costs.text(table, Ledger(where.runs)))
 
 
 def show_claims(where: Places, *, scale: str, seeds: tuple[int, ...], how: str) -> None:

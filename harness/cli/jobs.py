@@ -23,14 +23,16 @@ def run(**flags: Any) -> None:
 
 @click.command()
 @selection_flags
+@click.option("--table", "tables", metavar="2|3|4|5|all", help="Plan a table of the paper instead of a selection.")
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
+@click.option("--svg", metavar="FILE", help="Also draw the graph.")
 @place_flags
 def plan(**flags: Any) -> None:
-    """Show the jobs behind a selection and which are done; starts nothing."""
-    from harness.app import jobs as app
+    """Show the jobs behind a selection or a table, which are done, and what the rest will take; starts nothing."""
+    from harness.app import plans as app
 
     where = places_of(flags)
-    app.show_plan(selection_of(flags), where, as_json=flags["as_json"])
+    app.show_plan(selection_of(flags), where, tables=flags["tables"], as_json=flags["as_json"], svg=flags["svg"])
 
 
 @click.command()

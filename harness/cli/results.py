@@ -14,21 +14,32 @@ from harness.cli.flags import launch_flags, launching_of, place_flags, places_of
 @click.option("--scale", default="paper", metavar="paper|micro", help="Which ledger entries fill the table.")
 @click.option("--run", "run_missing", is_flag=True, help="First run the cells that are missing.")
 @click.option("--significance", is_flag=True, help="Also which differences between its rows are more than luck.")
+@click.option("--with-cost", is_flag=True, help="Also what each number took, with all that it rests on.")
+@click.option("--seed", "seeds", type=int, multiple=True, default=(0,), help="Seeds to average over. Default: 0.")
+@click.option("--source", metavar="published:NAME", help="Transfers from these weights, not from each baseline's own.")
+@click.option(
+    "--version",
+    default="arxiv-kinetics400",
+    metavar="VERSION",
+    help="Of the paper: arxiv-kinetics400 (default) or cvpr2017-minikinetics.",
+)
 @click.option("--format", "how", default="terminal", help="terminal, markdown, latex, csv, json, html.")
 @launch_flags
 @place_flags
 def table(**flags: Any) -> None:
     """Render a table of the paper from the ledger, each number beside the paper's."""
     from harness.app import results as app
+    from reports.tables.layout import Question as Asked
 
     where = places_of(flags)
     app.show_table(
         flags["number"],
         where,
-        scale=flags["scale"],
+        Asked(flags["scale"], flags["version"], flags["seeds"], flags["source"]),
         how=flags["how"],
         run_missing=launching_of(flags) if flags["run_missing"] else None,
         significance=flags["significance"],
+        with_cost=flags["with_cost"],
     )
 
 

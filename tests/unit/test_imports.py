@@ -83,6 +83,7 @@ FLOORS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "harness.causes",
             "harness.settings",
             "harness.claims",
+            "harness.estimate",
             "harness.findings",
             "harness.tune",
             "harness.tuned",

@@ -1,0 +1,128 @@
+"""What `harness plan` shows: the graph, what of it is done, and what the rest will take."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from harness import plan as planning, resolve
+from harness.errors import HarnessError
+from harness.estimate import Estimate, estimates
+from harness.places import Places
+from harness.record import Ledger
+from harness.spec import Cell, Job, Selection
+
+TABLES = ("2", "3", "4", "5")
+BASIS = {
+    "records": "corrected by finished jobs like it",
+    "kind": "corrected by finished jobs of its kind",
+    "model": "by counted operations alone",
+}
+
+
+def show_plan(selection: Selection, where: Places, *, tables: str | None, as_json: bool, svg: str | None) -> None:
+    """Print the graph of a selection, or of a table's cells; nothing is started, and nothing need be there."""
+    plan = planning.make_plan(cells_of(selection, tables), where, looking=True)
+    costs = estimates(plan, Ledger(where.runs))
+    if svg:
+        from reports.figures import graph
+
+        Path(svg).write_text(graph.draw(plan, costs), encoding="utf-8")
+    if as_json:
+        click.echo(json.dumps(_as_plain(plan, costs)))
+        return
+    click.echo(_jobs_table(plan, costs) if len(plan.jobs) <= 60 else _counts(plan))
+    click.echo(_summary(plan, costs))
+
+
+def cells_of(selection: Selection, tables: str | None) -> list[Cell]:
+    """Of one table, of all, or of the selection."""
+    if tables is None:
+        return resolve.cells(selection)
+    if tables not in (*TABLES, "all"):
+        raise HarnessError(f"--table {tables}: there are {', '.join(TABLES)} to run, or all of them with --table all")
+    from reports.tables import wanted
+
+    numbers = TABLES if tables == "all" else (tables,)
+    scale, seeds = selection.scale or "paper", selection.seeds
+    return list(
+        dict.fromkeys(
+            cell
+            for number in numbers
+            for cell in wanted(int(number), scale=scale, seeds=seeds, source=selection.source)
+        )
+    )
+
+
+def _row(job: Job, plan: planning.Plan, cost: Estimate) -> dict[str, Any]:
+    return {
+        "job": job.id + ("?" if job.provisional else ""),
+        "kind": job.kind,
+        "what": job.title,
+        "after": " ".join(job.upstream.values()),
+        "state": "done" if job.id in plan.done else "to run",
+    }
+
+
+def _jobs_table(plan: planning.Plan, costs: Mapping[str, Estimate]) -> str:
+    from tabulate import tabulate
+
+    rows = [_row(job, plan, costs[job.id]) | {"takes": duration(costs[job.id].seconds)} for job in plan.jobs]
+    return str(tabulate(rows, headers="keys", tablefmt="simple"))
+
+
+def _counts(plan: planning.Plan) -> str:
+    from tabulate import tabulate
+
+    every, rest = Counter(job.kind for job in plan.jobs), Counter(job.kind for job in plan.to_do)
+    rows = [{"kind": kind, "jobs": n, "to run": rest[kind]} for kind, n in every.items()]
+    return str(tabulate(rows, headers="keys", tablefmt="simple")) + "\n(each job: --json, or --svg FILE)"
+
+
+def _summary(plan: planning.Plan, costs: Mapping[str, Estimate]) -> str:
+    rest = [costs[job.id] for job in plan.to_do]
+    lines = [f"\n{len(plan.cells)} cell(s), {len(plan.jobs)} job(s), {len(plan.to_do)} to run."]
+    if rest:
+        device_s = sum(cost.device_s for cost in rest)
+        gpu = f", {device_s / 3600:,.1f} GPU-hours of it" if device_s else ""
+        lines.append(
+            f"Predicted: {duration(sum(cost.seconds for cost in rest))} of work one job after the other{gpu}; "
+            f"{size(sum(cost.disk_bytes for cost in rest))} of disk."
+        )
+        told = Counter(cost.basis for cost in rest)
+        lines.append("Of these " + ", ".join(f"{n} {BASIS[basis]}" for basis, n in told.items()) + ".")
+    if any(job.provisional for job in plan.jobs):
+        lines.append("? : provisional id, since a data set or published weights are not here yet.")
+    return "\n".join(lines)
+
+
+def _as_plain(plan: planning.Plan, costs: Mapping[str, Estimate]) -> dict[str, Any]:
+    rest = [costs[job.id] for job in plan.to_do]
+    return {
+        "jobs": [_row(job, plan, costs[job.id]) | {"estimate": vars(costs[job.id])} for job in plan.jobs],
+        "cells": [{"cell": vars(cell), "jobs": ids} for cell, ids in plan.cells.items()],
+        "to_do": {
+            "jobs": len(rest),
+            "seconds": sum(cost.seconds for cost in rest),
+            "gpu_hours": sum(cost.device_s for cost in rest) / 3600,
+            "disk_bytes": sum(cost.disk_bytes for cost in rest),
+        },
+    }
+
+
+def duration(seconds: float) -> str:
+    """'45 s', '12 min', '3.4 h', '21 days'."""
+    for limit, unit, name in ((120, 1, "s"), (7200, 60, "min"), (172800, 3600, "h")):
+        if seconds < limit:
+            return f"{seconds / unit:.{1 if name == 'h' else 0}f} {name}"
+    return f"{seconds / 86400:,.1f} days"
+
+
+def size(count: float) -> str:
+    """'12 MB', '3.4 GB'."""
+    return f"{count / 1e6:,.0f} MB" if count < 1e9 else f"{count / 1e9:,.1f} GB"

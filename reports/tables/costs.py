@@ -1,0 +1,50 @@
+"""What stands behind each number of a table: seconds of its jobs and of all they rest on; shared work once in the total."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from harness.errors import HarnessError
+from harness.record import Ledger
+from reports.tables.model import Table
+
+
+def behind(job_ids: Iterable[str], ledger: Ledger) -> set[str]:
+    """The jobs, and everything upstream of them that the ledger has."""
+    found: set[str] = set()
+    waiting = list(job_ids)
+    while waiting:
+        job_id = waiting.pop()
+        if job_id not in found and ledger.has(job_id):
+            found.add(job_id)
+            waiting += ledger.read(job_id).upstream.values()
+    return found
+
+
+def text(table: Table, ledger: Ledger) -> str:
+    """One line a number: jobs behind it, their wall-clock and GPU-hours. The total counts every job once."""
+    from tabulate import tabulate
+
+    if table.number == 1:
+        raise HarnessError("Table 1 has sizes that are computed; no job stands behind it. Leave out --with-cost")
+    rows, every = [], set()
+    titles = {row.key: row.title for row in table.rows}
+    for (row, column), cell in table.cells.items():
+        if cell.ours is None or not cell.job_ids or column.count("gain"):
+            continue
+        jobs = behind(cell.job_ids, ledger)
+        every |= jobs
+        rows.append([titles.get(row, row), column, *_numbers(jobs, ledger)])
+    if not rows:
+        return "No number of this table is in the ledger yet, so there is no cost to show.\n"
+    apart = sum(len(behind(cell.job_ids, ledger)) for cell in table.cells.values() if cell.job_ids)
+    rows.append(["all of them", "each job once", *_numbers(every, ledger)])
+    grid = tabulate(rows, headers=["row", "column", "jobs", "wall s", "GPU-hours"], disable_numparse=True)
+    return f"{grid}\n\nA number's cost is that of its jobs and all upstream; {apart - len(every)} jobs were saved by sharing.\n"
+
+
+def _numbers(jobs: set[str], ledger: Ledger) -> list[str]:
+    costs = [ledger.read(job_id).cost for job_id in jobs]
+    wall_s = sum(float(cost.get("wall_s", 0.0)) for cost in costs)
+    device_s = sum(float(cost.get("device_s", 0.0)) for cost in costs)
+    return [str(len(jobs)), f"{wall_s:,.0f}", f"{device_s / 3600:.2f}"]

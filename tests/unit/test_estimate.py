@@ -1,0 +1,138 @@
+"""What a plan will take: the model, its correction by finished jobs, and plans of things that are not there."""
+
+from __future__ import annotations
+
+import json
+import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+
+from harness import discover
+from harness.app import plans
+from harness.errors import HarnessError
+from harness.estimate import SIZES, estimates
+from harness.places import Places
+from harness.plan import make_plan
+from harness.record import Record
+from harness.spec import Selection
+from reports import tables
+from reports.figures import graph
+from reports.tables import table_1
+
+FLOPS = 50e9
+
+
+@pytest.fixture
+def where(tmp_path):
+    return Places(data=tmp_path / "data", results=tmp_path / "results")
+
+
+def planned(where, table="4", scale="micro"):
+    return make_plan(plans.cells_of(Selection(scale=scale), table), where, looking=True)
+
+
+def record_of(job, wall_s: float) -> Record:
+    return Record(job.id, job.kind, job.title, job.spec, job.upstream, {}, "", {}, {"wall_s": wall_s})
+
+
+def test_sizes_are_those_of_the_built_networks():
+    assert len(SIZES) == 10
+    for (name, scale), size in SIZES.items():
+        classes = 14 if scale == "micro" else 400
+        built = table_1.size_of(discover.load("baseline", name), scale=scale, classes=classes)
+        assert size.gmacs == pytest.approx(built.macs / 1e9, rel=0.02)
+        assert size.parameters_m == pytest.approx(built.parameters / 1e6, rel=0.02)
+
+
+def test_all_tables_at_paper_scale_are_planned_without_data_or_weights(where):
+    plan = planned(where, "all", "paper")
+    assert len(plan.cells) == 115 and all(job.provisional for job in plan.jobs)
+    with pytest.raises(HarnessError, match="weights fetch"):
+        make_plan(plan.cells, where)
+
+
+def test_shared_work_appears_once_in_all_tables(where):
+    jobs = {number: {job.id for job in planned(where, number).jobs} for number in plans.TABLES}
+    together = {job.id for job in planned(where, "all").jobs}
+    assert together == set().union(*jobs.values())
+    assert len(together) < 0.75 * sum(map(len, jobs.values()))
+    assert len({cell for n in plans.TABLES for cell in tables.wanted(int(n), scale="micro")}) == 115
+
+
+def test_the_model_counts_operations(where):
+    plan = planned(where)
+    found = estimates(plan, [], flops=FLOPS)
+    (long,) = [job for job in plan.jobs if job.title == "i3d · rgb · micro-kinetics · pre-training · scratch"]
+    short = next(
+        job for job in plan.jobs if job.title.startswith("i3d · rgb · micro-hmdb51 · split 1 · original · scratch")
+    )
+    assert found[long.id].basis == "model"
+    assert 1.5 < found[long.id].seconds / found[short.id].seconds < 560 / 220 + 0.1
+    twice = estimates(plan, [], flops=2 * FLOPS)
+    assert twice[long.id].seconds == pytest.approx(found[long.id].seconds / 2)
+
+
+def test_finished_jobs_correct_their_like_before_their_kind(where):
+    plan = planned(where)
+    (done,) = [job for job in plan.jobs if job.title == "c3d · rgb · micro-kinetics · pre-training · scratch"]
+    like = next(job for job in plan.jobs if job.title.startswith("c3d · rgb · micro-hmdb51 · split 1 · full-ft"))
+    kind = next(job for job in plan.jobs if job.title.startswith("i3d · rgb · micro-hmdb51 · split 1 · full-ft"))
+    before = estimates(plan, [], flops=FLOPS)
+    after = estimates(plan, [record_of(done, 3 * before[done.id].seconds)], flops=FLOPS)
+    assert after[like.id].seconds == pytest.approx(3 * before[like.id].seconds) and after[like.id].basis == "records"
+    assert after[kind.id].seconds == pytest.approx(3 * before[kind.id].seconds) and after[kind.id].basis == "kind"
+    heads = [after[job.id].basis for job in plan.jobs if job.kind == "head"]
+    assert heads and set(heads) == {"model"}
+
+
+def test_gpu_hours_are_counted_for_jobs_planned_for_a_gpu(where, monkeypatch):
+    monkeypatch.setenv("HARNESS_DEVICE", "cuda")
+    plan = planned(where, "3", "paper")
+    found = estimates(plan, [], flops=FLOPS)
+    trainings = [found[job.id] for job in plan.jobs if job.kind == "train"]
+    assert trainings and all(cost.device_s == cost.seconds > 0 for cost in trainings)
+    assert all(found[job.id].device_s == 0 for job in plan.jobs if job.kind == "flow")
+
+
+def test_json_and_words(where, capsys):
+    plans.show_plan(Selection(scale="micro"), where, tables="2", as_json=True, svg=None)
+    told = json.loads(capsys.readouterr().out)
+    assert told["to_do"]["jobs"] == len(told["jobs"]) and told["to_do"]["seconds"] > 0
+    with pytest.raises(HarnessError, match="--table all"):
+        plans.cells_of(Selection(), "6")
+
+
+def test_the_picture_has_every_job_and_every_edge(where, tmp_path):
+    plan = planned(where)
+    done = replace(plan, done=frozenset({plan.jobs[0].id}))
+    Path(tmp_path / "graph.svg").write_text(graph.draw(done, estimates(plan, [], flops=FLOPS)))
+    root = ElementTree.parse(tmp_path / "graph.svg").getroot()
+    svg = "{http://www.w3.org/2000/svg}"
+    assert len(root.findall(f"{svg}g")) == len(plan.jobs)
+    assert len(root.findall(f"{svg}path")) == sum(len(job.upstream) for job in plan.jobs)
+    states = [group.find(f"{svg}title").text for group in root.findall(f"{svg}g")]
+    assert sum(": done," in state for state in states) == 1
+
+
+def test_cost_counts_shared_work_once(where):
+    from reports.tables import costs
+    from reports.tables.model import Table, TableCell
+
+    class Books:
+        jobs: ClassVar = {"a": {}, "b": {"source": "a"}, "c": {"source": "a"}}
+
+        def has(self, job_id):
+            return job_id in self.jobs
+
+        def read(self, job_id):
+            return Record(job_id, "train", "", {}, self.jobs[job_id], {}, "", {}, {"wall_s": 100.0, "device_s": 3600.0})
+
+    cells = {("r", job): TableCell(ours=50.0, job_ids=(job,)) for job in ("b", "c")}
+    table = Table(4, "", "micro", "", (), (), (), cells)
+    told = costs.text(table, Books())
+    assert costs.behind(("b",), Books()) == {"a", "b"}
+    total = next(line for line in told.splitlines() if line.startswith("all of them"))
+    assert total.split()[-3:] == ["3", "300", "3.00"] and "1 jobs were saved" in told
