@@ -31,6 +31,8 @@ def launch(
     more often than `TRIES`; finished jobs are kept.
     """
     clear_finished(house.places.jobs, house.ledger.has)
+    if not plan.to_do:
+        return 0
     desk = Desk(watch, read=house.ledger.read)
     desk.expect(plan.to_do)
     with cluster(address) as ray, inbox(ray) as box:
