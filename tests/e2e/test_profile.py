@@ -1,20 +1,22 @@
-"""`harness run --profile` on toy videos: the page is there, and the numbers are those of a run without."""
+"""`harness run --profile` on toy videos: a page for each job that ran, with its time split up."""
 
 from __future__ import annotations
 
 import re
 
-from tests.commands import FLOW, run, weights_of
+from tests.commands import FLOW, record_of, run
 
 
-def test_a_page_a_job_and_the_same_weights(house, transferred):
-    words = ("--dataset", "toy-hmdb51", "--protocol", "fixed", *FLOW, "--set", "fixed.steps=3", "--no-mlflow")
+def test_a_page_for_the_job_that_ran(house, transferred):
+    """The last `--set full-ft.steps` counts: three steps from the source that is there."""
+    words = ("--dataset", "toy-hmdb51", "--protocol", "full-ft", *FLOW, "--set", "full-ft.steps=3", "--no-mlflow")
     (cell,) = run(*words, "--profile", where=house)
-    (head,) = cell["jobs"]
-    pages = {path.stem: path.read_text() for path in (house / "results" / "profiles").iterdir()}
-    assert head in pages and len(pages) == 2, "the features and the head, and nothing that was done before"
-    (features,) = (text for job_id, text in pages.items() if job_id != head)
-    seconds = {name: float(s) for name, s in re.findall(r"<td>([^<]+)</td><td>([\d.]+) s</td>", features)}
-    assert seconds["scoring: the network"] > 0 and seconds["waiting for clips: reading, decoding, cutting"] > 0
-    assert "What would help" in pages[head]
-    assert weights_of(house, head)
+    (page,) = (house / "results" / "profiles").iterdir()
+    assert [page.stem] == list(cell["jobs"]), "nothing that was done before has one"
+    rows = re.findall(r"<td>([^<]+)</td><td>([\d.]+) s</td>", page.read_text())
+    seconds = {name: float(text) for name, text in rows}
+    for stretch in ("forward", "backward", "scoring: the network", "waiting for clips: reading, decoding, cutting"):
+        assert seconds[stretch] > 0
+    assert seconds["trunk.conv1a"] > 0 and "What would help" in page.read_text()
+    wall_s = record_of(house, page.stem)["cost"]["wall_s"]
+    assert 0.5 * wall_s < sum(list(seconds.values())[:7]) <= 1.05 * wall_s, "every second has a place"

@@ -6,9 +6,11 @@ import dataclasses
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
+from click.testing import CliRunner
 
 from baselines.parts.inception import style_of
 from harness import discover
@@ -17,10 +19,12 @@ from harness.bench.cases import PLAIN, Case, build, clips, gflop
 from harness.bench.plain import PlainI3D
 from harness.bench.values import Ceiling, Paired
 from harness.bench.worker import Worker
+from harness.cli.bench import bench
 from harness.contract import BuildSpec
 from harness.errors import HarnessError
 from harness.work import place
 
+ROOT = Path(__file__).resolve().parents[2]
 MACHINE = suites.Machine("cpu", threads=1, quick=True)
 
 
@@ -189,3 +193,48 @@ for what in ("loop", "bare loop", "copy"):
     cases.prepare(cases.Case(what, size=2)).step()
 """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+# ------------------------------------------------------------------------------------------------ the verb
+
+
+@pytest.mark.parametrize("was,code", [(2.0, 0), (3.3, 0), (3.4, 1)])
+def test_the_verb_fails_where_a_ratio_fell(was, code, tmp_path, monkeypatch):
+    """Times are made up here: `tox -e bench` measures them."""
+    baseline = tmp_path / "baseline.json"
+    baseline.write_text(json.dumps({"machine": {}, "ratios": {"i3d micro training": was}}))
+    monkeypatch.setattr(suites, "measure", lambda pairing, rounds: paired(pairing.name))
+    words = ["--only", "micro", "--check", str(baseline), "--results", str(tmp_path)]
+    done = CliRunner().invoke(bench, words, standalone_mode=False)
+    assert done.return_value == code, done.output
+    (stored,) = (tmp_path / "bench").glob("*.json")
+    assert [one["name"] for one in json.loads(stored.read_text())["results"]] == [
+        "i3d micro training",
+        "i3d micro forward",
+    ]
+    assert ("slower" in done.stderr) == bool(code)
+
+
+def test_checking_what_was_not_measured_is_refused(tmp_path, monkeypatch):
+    baseline = tmp_path / "baseline.json"
+    baseline.write_text(json.dumps({"machine": {}, "ratios": {"gone": 1.0}}))
+    monkeypatch.setattr(suites, "measure", lambda pairing, rounds: paired(pairing.name))
+    words = ["--only", "micro", "--check", str(baseline), "--results", str(tmp_path)]
+    done = CliRunner().invoke(bench, words, standalone_mode=False)
+    assert "none of the ratios" in str(done.exception)
+
+
+def test_committed_ratios_are_of_pairs_that_tox_measures():
+    words = (ROOT / "tox.ini").read_text().partition("harness bench --quick")[2].split()
+    only = words[words.index("--only") + 1].split(",")
+    planned = {pairing.name for pairing in run.pairings(MACHINE, only)}
+    ratios = report.committed(ROOT / "benchmarks" / "baseline.json")
+    assert ratios and set(ratios) <= planned and all(ratio > 0 for ratio in ratios.values())
+
+
+def test_the_document_shows_the_committed_results():
+    """Made anew by `harness bench --results results`, whose table goes between the two comments of docs/performance.md."""
+    (stored,) = (ROOT / "results" / "bench").glob("intel-*.json")
+    text = (ROOT / "docs" / "performance.md").read_text()
+    shown = text.partition("<!-- harness bench -->\n")[2].partition("<!-- end -->")[0]
+    assert shown == report.table(json.loads(stored.read_text()))
