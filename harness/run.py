@@ -93,6 +93,8 @@ def _do(job: Job, house: House, watch: Watch, *, leads: bool) -> None:
     started = time.perf_counter()
     work = Work(job=job, house=house, watch=watch)
     configure(work)
+    if work.device.startswith("cuda"):
+        torch.cuda.reset_peak_memory_stats()
     outcome = with_page(work) if house.profile else KINDS[job.kind](work)
     if leads:
         locks.clear_leftovers(house.places.runs, job.id)
@@ -428,14 +430,21 @@ def leave_record(work: Work, outcome: Outcome, *, wall_s: float) -> Record:
 
 
 def cost(outcome: Outcome, *, wall_s: float) -> dict[str, float]:
-    """What the job took."""
+    """What the job took.
+
+    `device_s` is wall-clock times GPUs, 0 on a CPU. `peak_memory_bytes` is the most that this process ever held: of a worker
+    that did several jobs, the most of any so far. `peak_device_bytes` is the job's own, on the first of its GPUs.
+    """
     trained = outcome.trained
     per_kib = 1 if sys.platform == "darwin" else 1024
+    on_gpu = environment.device().startswith("cuda")
     return {
         "wall_s": round(wall_s, 3),
+        "device_s": round(wall_s * rank_and_world()[1], 3) if on_gpu else 0.0,
         "train_s": round(trained.seconds, 3),
         "score_s": round(outcome.score_s, 3),
         "samples_per_s": round(trained.samples / trained.seconds, 2) if trained.seconds else 0.0,
         "wait_share": round(trained.wait_s / trained.seconds, 4) if trained.seconds else 0.0,
         "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * per_kib,
+        "peak_device_bytes": torch.cuda.max_memory_allocated() if on_gpu else 0,
     }
