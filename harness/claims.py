@@ -99,7 +99,7 @@ def all_claims(lookup: Lookup, *, scale: str, seeds: tuple[int, ...] = (0,)) -> 
 
     Raises HarnessError where the two numbers of a pair were scored on different videos.
     """
-    cached = functools.cache(lookup)
+    cached = functools.cache(lookup)  # every number stands in several findings
     measured = [
         (finding, [_measure(part, cached, scale=scale, seeds=seeds) for part in finding.parts])
         for finding in findings.all_findings(scale)
@@ -169,7 +169,7 @@ def _in_ledger(
 
 
 def _contrast(a: Cell, b: Cell, lookup: Lookup, seeds: tuple[int, ...], how: str, weight: float) -> Contrast:
-    first, second = _answers(a, lookup, seeds, how), _answers(b, lookup, seeds, how)
+    first, second = (_answers(cell, lookup, seeds, how) for cell in (a, b))
     if first.ids != second.ids:
         raise HarnessError(
             f"{a} and {b} were scored on different videos; remove the older records of the two and run them again"
@@ -301,10 +301,8 @@ def _told(measured: _Measured) -> str:
 
 def _not_run(finding: Finding, parts: Sequence[_Measured], scale: str) -> Claim:
     missing = [measured.part.name for measured in parts if measured.pooled is None]
-    tables = " or ".join(str(number) for number in finding.tables)
-    detail = finding.impossible or (
-        f"the ledger has no pair of numbers for: {', '.join(missing)}; `harness table {tables} --scale {scale} --run` runs them"
-    )
+    runs = " and ".join(f"`harness table {number} --scale {scale} --run`" for number in finding.tables)
+    detail = finding.impossible or (f"the ledger has no pair of numbers for: {', '.join(missing)}; {runs} fill it")
     return Claim(
         name=finding.name,
         statement=finding.statement,

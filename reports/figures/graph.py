@@ -9,10 +9,10 @@ from harness.estimate import Estimate
 from harness.plan import Plan
 from harness.spec import Job
 
-WIDTH, HEIGHT, GAP_X, GAP_Y, TOP = 300, 20, 90, 6, 60
+WIDTH, HEIGHT, GAP_X, GAP_Y, TOP = 440, 20, 90, 6, 60
 FILLS = {"done": "#cfe8cf", "to run": "#ffffff", "not needed": "#eeeeee"}
 EDGES = {"done": "#3a7d3a", "to run": "#1f4e8c", "not needed": "#999999"}
-LETTERS = 46
+LETTERS = 74
 """Of a title, as many as fit a box."""
 
 
@@ -29,7 +29,7 @@ def draw(plan: Plan, costs: Mapping[str, Estimate]) -> str:
     height = TOP + 20 + max((len(jobs) for jobs in columns), default=0) * (HEIGHT + GAP_Y)
     lines = [_edge(place[need], place[job.id]) for job in plan.jobs for need in job.upstream.values()]
     boxes = [_box(job, place[job.id], _state(job, plan, to_run), costs[job.id].seconds) for job in plan.jobs]
-    heading = f"{len(plan.cells)} cells, {len(plan.jobs)} jobs, {len(to_run)} to run"
+    heading = f"{len(plan.cells)} cell(s), {len(plan.jobs)} job(s), {len(to_run)} to run"
     return "\n".join(
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
