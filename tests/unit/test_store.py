@@ -59,6 +59,22 @@ def test_any_size_is_kept_to_the_pixel_and_any_square_is_cut(tmp_path, height, w
         assert (window == whole[wanted, top : top + side, left : left + side]).all()
 
 
+def test_frames_that_need_no_resizing_are_opencvs_conversion_of_the_whole_frame(tmp_path):
+    """What a crop leaves out is not converted; what it holds is what it would have been."""
+    import av
+    import cv2
+
+    path = tmp_path / "v.mp4"
+    videos.write(path, videos.numbered(6), codec="mpeg4")
+    with av.open(str(path)) as container:
+        whole = [cv2.cvtColor(frame.to_ndarray(), cv2.COLOR_YUV2RGB_I420) for frame in container.decode(video=0)]
+    assert (decode.read_video(path, short_side_px=48) == np.stack(whole)).all()
+    for square in ((0, 0, 31), (1, 0, 32), (5, 7, 33), (17, 33, 31)):
+        window = decode.read_window(path, [1, 4], short_side_px=48, crop=lambda *_, square=square: square)
+        top, left, side = square
+        assert (window == np.stack(whole)[[1, 4], top : top + side, left : left + side]).all()
+
+
 def test_processes_make_the_same_bytes_and_a_second_call_does_nothing(toy, tmp_path, monkeypatch):
     told: list[derive.Estimate] = []
     alone = build(toy)
@@ -175,9 +191,10 @@ FILLS = (
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no limit on file sizes to set")
 def test_a_disk_that_fills_leaves_nothing_half_written(tmp_path):
-    """The system refuses to let a file grow: nothing that is whole is there, and the next run makes it."""
+    """The system refuses to let a file grow. What is there is whole; the next run makes the rest."""
     done = subprocess.run([sys.executable, "-c", FILLS, str(tmp_path)], capture_output=True, text=True, check=True)
     assert "File too large" in done.stdout and "goes on where it stopped" in done.stdout, done.stdout + done.stderr
     toy = prepare.open_prepared(CARD, tmp_path)
-    assert not list(toy.store.rglob("*.mp4")) and not list(toy.store.rglob(".*.half"))
-    assert len(list(build(toy).folder.rglob("*.mp4"))) == 4
+    there = list(toy.store.rglob("*.mp4"))
+    assert len(there) < 4 and not list(toy.store.rglob(".*.half"))
+    assert contents(build(toy).folder) == contents(build(prepare.open_prepared(CARD, tmp_path / "whole")).folder)
