@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from harness import discover, paper, resolve
 from harness.contract import Baseline
@@ -182,7 +183,8 @@ def _differing(axis: str, better: str, worse: str) -> tuple[Bundle, ...]:
     """Every pair of printed numbers that differ in one axis alone."""
     found = []
     for number in printed():
-        other = replace(number, **{axis: worse})
+        changed: dict[str, Any] = {axis: worse}
+        other = replace(number, **changed)
         if getattr(number, axis) == better and other in printed():
             found.append((Pair(number, other),))
     return tuple(found)

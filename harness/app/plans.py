@@ -30,9 +30,9 @@ def show_plan(selection: Selection, where: Places, *, tables: str | None, as_jso
     plan = planning.make_plan(cells_of(selection, tables), where, looking=True)
     costs = estimates(plan, Ledger(where.runs))
     if svg:
-        from reports.figures import graph
+        from reports.figures.graph import draw
 
-        Path(svg).write_text(graph.draw(plan, costs), encoding="utf-8")
+        Path(svg).write_text(draw(plan, costs), encoding="utf-8")
     if as_json:
         click.echo(json.dumps(_as_plain(plan, costs)))
         return
