@@ -7,9 +7,12 @@ the iterations when the flow changes by less than `epsilon` px. Its results are 
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -71,6 +74,16 @@ def function(params: Mapping[str, float]) -> Callable[[np.ndarray, np.ndarray], 
     settings = _settings(params)
     _kernels()
     return lambda grey, after: flow_between(grey, after, settings)
+
+
+def keep_compiled(folder: Path) -> None:
+    """Compiled kernels are kept in `folder`, for this process and those it starts, unless NUMBA_CACHE_DIR names another.
+
+    Otherwise each process compiles them anew, which takes about 4 s.
+    """
+    os.environ.setdefault("NUMBA_CACHE_DIR", str(folder))
+    if "numba" in sys.modules:
+        sys.modules["numba"].config.CACHE_DIR = os.environ["NUMBA_CACHE_DIR"]
 
 
 def flow_between(grey: np.ndarray, after: np.ndarray, settings: Settings) -> np.ndarray:

@@ -7,13 +7,12 @@ last column of the flow, which makes its forward difference zero, and holds zero
 
 from __future__ import annotations
 
-import os
-
 import numpy as np
-from numba import njit
+from numba import config, njit
 
-# Compiled code is kept only where somebody has named a folder for it: Numba's own choice is the package itself.
-_compiled = njit(fastmath=True, nogil=True, error_model="numpy", cache=bool(os.environ.get("NUMBA_CACHE_DIR")))
+# Compiled code is kept only where somebody has named a folder for it (`tvl1.keep_compiled`): Numba's own choice would be the
+# package itself.
+_compiled = njit(fastmath=True, nogil=True, error_model="numpy", cache=bool(config.CACHE_DIR))
 
 _BLOCK_PX = 1200
 """Pixels of one step of the wave: long enough for vectors to pay, short enough to stay in the cache (300 to 2,400 tried)."""

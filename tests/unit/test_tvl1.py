@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -239,6 +240,26 @@ def test_parameters_reach_it_and_unknown_ones_are_named():
 def test_parameters_that_make_no_sense_are_refused(params):
     with pytest.raises(HarnessError, match=f"{next(iter(params))} .*'tvl1-own'"):
         tvl1.function(params)
+
+
+KERNEL = (
+    "import sys; from pathlib import Path; import numpy as np; from harness.video import tvl1\n"
+    "tvl1.keep_compiled(Path(sys.argv[1]))\n"
+    "kernel = tvl1._kernels().where_to\n"
+    "kernel(np.zeros((2, 16), np.float32), *np.zeros((2, 2, 3), np.float32))\n"
+    "print(sum(kernel.stats.cache_hits.values()), sum(kernel.stats.cache_misses.values()))\n"
+)
+
+
+def test_compiled_kernels_are_kept_where_they_are_told_to_be(tmp_path):
+    environment = {name: value for name, value in os.environ.items() if name != "NUMBA_CACHE_DIR"}
+    command = [sys.executable, "-c", KERNEL, str(tmp_path / "numba")]
+    said = [
+        subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout.split()
+        for _ in range(2)
+    ]
+    assert said == [["0", "1"], ["1", "0"]]
+    assert list((tmp_path / "numba").rglob("*.nbc"))
 
 
 def test_without_numba_the_remedy_is_named():
