@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -39,6 +40,34 @@ def flatten(spec: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
 def allowed(name: str) -> str:
     """The name with letters that MLflow refuses (parentheses, apostrophes) replaced by '_'."""
     return re.sub(r"[^\w\-. /]", "_", name)
+
+
+def axes(spec: Mapping[str, Any]) -> dict[str, str]:
+    """The axes of the cell as tags, by the names of the flags: MLflow groups, filters and shows columns by them."""
+    named = {axis: spec[axis]["name"] for axis in ("baseline", "dataset", "protocol", "scale") if axis in spec}
+    said = {axis: str(spec[axis]) for axis in ("split", "init", "seed", "backbone") if spec.get(axis) not in (None, "")}
+    return named | ({"modality": "+".join(spec["streams"])} if "streams" in spec else {}) | said
+
+
+def note(record: Record) -> str:
+    """What a person reads on the run's page: the number with its interval, and how to ask more."""
+    metrics, ask = record.metrics, f"`harness ls jobs {record.job_id}` shows all of it"
+    if not metrics:
+        return f"{record.title}. Job {record.job_id}; {ask}."
+    of = "" if metrics["n"] == metrics["n_of"] else f" of {metrics['n_of']}"
+    return (
+        f"**top-1 {metrics['top1_pct']:.1f}%** (95% interval {metrics['top1_low_pct']:.1f} – {metrics['top1_high_pct']:.1f}), "
+        f"top-5 {metrics['top5_pct']:.1f}%, {metrics['n']}{of} videos. {record.chosen.get('rule', '')}\n\n"
+        f"Job {record.job_id}; {ask}, `harness predict VIDEO --job {record.job_id}` tries it."
+    )
+
+
+def lasted_ms(record: Record) -> tuple[int | None, int | None]:
+    """(start, end) of the job in ms since 1970, so that a record pushed later shows its own time; None where not known."""
+    if not record.finished_at:
+        return None, None
+    end = datetime.datetime.fromisoformat(record.finished_at).timestamp() * 1000
+    return int(end - 1000 * record.cost.get("wall_s", 0.0)), int(end)
 
 
 def numbers(values: Mapping[str, Any], prefix: str = "") -> list[Point]:

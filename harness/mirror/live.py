@@ -51,7 +51,7 @@ class Mirror(Watch):
         """Open the job's run, with its parameters, its data set and a first sample of the machine."""
 
         def start() -> None:
-            self._runs[job.id] = run = self.new_run(job.title, job_tags(job.id, job.kind))
+            self._runs[job.id] = run = self.new_run(job.title, job_tags(job))
             self.server.log_spec(run, job.spec)
             self.server.log_points(run, content.machine(0))
 
@@ -73,7 +73,7 @@ class Mirror(Watch):
         def finish() -> None:
             run = self._runs.get(record.job_id)
             if run is None:
-                run = self.new_run(record.title, job_tags(record.job_id, record.kind))
+                run = self.new_run(record.title, record_tags(record))
                 self.server.log_spec(run, record.spec)
             self.server.log_record(run, record, streamed=self._streamed.get(record.job_id, set()))
             self._runs.pop(record.job_id, None)
@@ -98,11 +98,11 @@ class Mirror(Watch):
         uri = self.server.uri
         return uri if uri.startswith("http") else f"mlflow ui --backend-store-uri {uri}"
 
-    def new_run(self, name: str, tags: Mapping[str, str]) -> str:
+    def new_run(self, name: str, tags: Mapping[str, str], start_ms: int | None = None) -> str:
         """A child of the selection's run, which the first child brings into being."""
         if not self._parent:
             self._parent = self.server.start(self.title, {"kind": "selection"})
-        return self.server.start(name, {**tags, "mlflow.parentRunId": self._parent})
+        return self.server.start(name, {**tags, "mlflow.parentRunId": self._parent}, start_ms)
 
     def _try(self, work: Callable[[], None]) -> bool:
         """Whether `work` was done. A failure of MLflow is said once; after it nothing more is tried."""
@@ -128,9 +128,14 @@ class Mirror(Watch):
         self.server.finish(self._parent, "FINISHED" if kind is None else stopped)
 
 
-def job_tags(job_id: str, kind: str) -> dict[str, str]:
+def job_tags(job: Job) -> dict[str, str]:
     """Tags of a job's run while it is not complete."""
-    return {"job_hash": job_id, "kind": kind, COMPLETE: "false"}
+    return {"job_hash": job.id, "kind": job.kind, COMPLETE: "false"} | content.axes(job.spec)
+
+
+def record_tags(record: Record) -> dict[str, str]:
+    """The same, of a job that is done."""
+    return {"job_hash": record.job_id, "kind": record.kind, COMPLETE: "false"} | content.axes(record.spec)
 
 
 def open_mirror(

@@ -48,13 +48,14 @@ class Server:
     _client: MlflowClient | None = field(default=None, repr=False)
     _experiment: str = ""
 
-    def start(self, name: str, tags: Mapping[str, str]) -> str:
+    def start(self, name: str, tags: Mapping[str, str], start_ms: int | None = None) -> str:
         """A new run's id."""
-        client = self._opened()
-        return str(client.create_run(self._experiment, run_name=name, tags=dict(tags)).info.run_id)
+        client, source = self._opened(), {"mlflow.source.name": "harness", "mlflow.source.type": "LOCAL"}
+        made = client.create_run(self._experiment, run_name=name, tags=source | dict(tags), start_time=start_ms)
+        return str(made.info.run_id)
 
-    def finish(self, run: str, status: str = "FINISHED") -> None:
-        self._opened().set_terminated(run, status)
+    def finish(self, run: str, status: str = "FINISHED", end_ms: int | None = None) -> None:
+        self._opened().set_terminated(run, status, end_ms)
 
     def log_spec(self, run: str, spec: Mapping[str, Any]) -> None:
         """The flattened spec as parameters, and its data set as an input."""
@@ -79,7 +80,9 @@ class Server:
         for start in range(0, len(metrics), MOST_METRICS):
             self._opened().log_batch(run, metrics=metrics[start : start + MOST_METRICS])
 
-    def log_record(self, run: str, record: Record, *, streamed: Iterable[tuple[int, str]] = ()) -> None:
+    def log_record(
+        self, run: str, record: Record, *, streamed: Iterable[tuple[int, str]] = (), end_ms: int | None = None
+    ) -> None:
         """Everything of a record that is not in the run yet; the tag `complete` comes last."""
         points = content.points_of(record, streamed=set(streamed))
         with tempfile.TemporaryDirectory() as folder:
@@ -87,9 +90,14 @@ class Server:
             self.log_points(run, points)
             self._opened().log_artifacts(run, folder)
         reportable = str(content.reportable(record)).lower()
-        for name, value in {"fingerprint": record.fingerprint, "reportable": reportable, COMPLETE: "true"}.items():
+        told = {
+            "mlflow.note.content": content.note(record),
+            "fingerprint": record.fingerprint,
+            "reportable": reportable,
+        }
+        for name, value in (told | {COMPLETE: "true"}).items():
             self._opened().set_tag(run, name, value)
-        self.finish(run)
+        self.finish(run, end_ms=end_ms)
 
     def runs_of(self, job_id: str) -> list[tuple[str, bool]]:
         """(run id, complete?) of every run of a job."""

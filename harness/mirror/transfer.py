@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import HarnessError
-from harness.mirror.live import URI_ENV, Mirror, job_tags
+from harness.mirror import content
+from harness.mirror.live import URI_ENV, Mirror, record_tags
 from harness.mirror.server import Server, failures, quiet, told
 from harness.record import RECORD, SCORES, Ledger, Record
 
@@ -57,9 +58,10 @@ def _send(record: Record, mirror: Mirror) -> bool:
         return False
     for run, _ in found:
         mirror.server.drop(run)
-    run = mirror.new_run(record.title, job_tags(record.job_id, record.kind))
+    start_ms, end_ms = content.lasted_ms(record)
+    run = mirror.new_run(record.title, record_tags(record), start_ms)
     mirror.server.log_spec(run, record.spec)
-    mirror.server.log_record(run, record)
+    mirror.server.log_record(run, record, end_ms=end_ms)
     return True
 
 

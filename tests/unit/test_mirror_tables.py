@@ -1,0 +1,97 @@
+"""A team renders its tables from the tracking server alone: a pulled ledger gives the table that the pushed one gave."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from harness.mirror import open_mirror, pull, push
+from harness.places import Places
+from harness.plan import Planner
+from harness.record import Ledger, write_record, write_scores
+from harness.results import lookup_in
+from harness.spec import Cell, Job
+from reports import tables
+from tests.unit.test_mirror import finished, runs_in
+
+ROWS = {"c3d": ("rgb",), "i3d": ("rgb+flow",)}
+
+
+def filled(where: Places) -> list[Cell]:
+    """Records, with scores made up, of the jobs behind some cells of Table 4; the ids are the plan's own."""
+    cells = [
+        cell
+        for cell in tables.wanted(4, scale="micro")
+        if cell.modality in ROWS.get(cell.baseline, ())
+        and (cell.dataset, cell.protocol) == ("micro-hmdb51", "original")
+    ]
+    planner = Planner(where)
+    wanted = {job_id for cell in cells for job_id in planner.jobs_of(cell)}
+    model = finished(0, where.results / "model")
+    for job in (planner.jobs[job_id] for job_id in wanted):
+        leave(job, model, where.runs)
+    return cells
+
+
+def leave(job: Job, model, runs: Path) -> None:
+    scores = model.scores()
+    rng = np.random.default_rng(int(job.id, 16))
+    logits = scores.logits + rng.normal(size=scores.logits.shape).astype(np.float32)
+    scores = dataclasses.replace(scores, logits=logits.astype(np.float32))
+    record = dataclasses.replace(
+        model, job_id=job.id, kind=job.kind, title=job.title, spec=job.spec, upstream=job.upstream, folder=None
+    )
+    write_record(runs, record, fill=lambda folder: write_scores(folder / "scores.npz", scores))
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory: pytest.TempPathFactory) -> tuple[Places, Places, list[Cell]]:
+    """(the ledger that was pushed, the one that was pulled, the cells it fills)."""
+    here, there = (tmp_path_factory.mktemp(name) for name in ("here", "there"))
+    ours, theirs = Places(data=here / "data", results=here), Places(data=here / "data", results=there)
+    cells = filled(ours)
+    mirror = open_mirror(None, here, "pushed by hand")
+    sent = push(Ledger(ours.runs), mirror)
+    assert len(sent.sent) > len(cells) >= 2
+    assert set(pull(theirs.runs, mirror).brought) == set(sent.sent)
+    return ours, theirs, cells
+
+
+@pytest.mark.parametrize("how", ["terminal", "json", "html"])
+def test_a_pulled_ledger_renders_the_same_table(both, how):
+    ours, theirs, cells = both
+    before, after = (tables.render(tables.build(4, lookup_in(places), scale="micro"), how) for places in (ours, theirs))
+    assert before == after
+    assert all(lookup_in(theirs)(cell) for cell in cells)
+    empty = tables.render(tables.build(4, lambda cell: None, scale="micro"), how)
+    assert before != empty, "a table without numbers proves nothing"
+
+
+def test_runs_say_what_they_are_in_mlflow(both):
+    ours, _, cells = both
+    mirror = open_mirror(None, ours.results, "")
+    (job_id,) = [job for cell in cells[:1] for job in Planner(ours).jobs_of(cell)][:1]
+    (run,) = runs_in(mirror, f"tags.job_hash = '{job_id}'")
+    cell, tags = cells[0], run.data.tags
+    assert {name: tags[name] for name in ("baseline", "dataset", "protocol", "init", "scale", "split")} == {
+        "baseline": cell.baseline,
+        "dataset": cell.dataset,
+        "protocol": cell.protocol,
+        "init": cell.init,
+        "scale": cell.scale,
+        "split": str(cell.split),
+    }
+    assert tags["mlflow.source.name"] == "harness" and "modality" in tags
+    note = tags["mlflow.note.content"]
+    assert f"{run.data.metrics['top1_pct']:.1f}%" in note and job_id in note and "95% interval" in note
+
+
+def test_a_record_that_is_pushed_later_keeps_its_own_time(tmp_path):
+    record = dataclasses.replace(finished(3, tmp_path / "runs"), finished_at="2025-03-01T12:00:00+00:00")
+    mirror = open_mirror(None, tmp_path, "later")
+    push([record], mirror)
+    (run,) = runs_in(mirror, f"tags.job_hash = '{record.job_id}'")
+    assert (run.info.end_time, run.info.end_time - run.info.start_time) == (1740830400000, 2500)
