@@ -40,7 +40,9 @@ def places(data: str | None = None, results: str | None = None) -> Places:
 def _folder(text: str, *, flag: str) -> Path:
     """Raises HarnessError for a URL: locks, checkpoints and records need a file system that renames."""
     if "://" in text:
-        raise HarnessError(f"{flag} {text}: a URL is not a folder; mount it where every node sees it and name that path")
+        raise HarnessError(
+            f"{flag} {text}: a URL is not a folder; mount it where every node sees it and name that path"
+        )
     return Path(text).expanduser().resolve()
 
 

@@ -271,7 +271,9 @@ class Planner:
         words = ["flow", training.dataset.name] + (
             [f"split {split}"] if split and len(training.dataset.splits) > 1 else []
         )
-        return Job(kind="flow", title=" · ".join(words), spec=spec, provisional=self.fingerprint(training.dataset) is None)
+        return Job(
+            kind="flow", title=" · ".join(words), spec=spec, provisional=self.fingerprint(training.dataset) is None
+        )
 
     def stills(self, training: _Training) -> Job:
         """The 2D network that `--init imagenet` inflates, shared by all baselines that start from it."""
@@ -331,7 +333,10 @@ class Planner:
 
     def provisional(self, training: _Training) -> bool:
         """Whether an id will change: data that is not there, or weights that are not, here or in what the training starts from."""
-        if self.fingerprint(training.dataset) is None or self.published(training).get("published", {}).get("sha256") == "":
+        if (
+            self.fingerprint(training.dataset) is None
+            or self.published(training).get("published", {}).get("sha256") == ""
+        ):
             return True
         starts = training.protocol.weights_from == "source" and not training.source.startswith(PUBLISHED)
         return starts and self.provisional(_source_training(training))

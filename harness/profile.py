@@ -229,4 +229,8 @@ def _row(name: str, taken_s: float, total_s: float) -> str:
 def write(path: Path, text: str) -> None:
     """The page, by rename."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_by_rename(path, lambda beside: beside.write_text(text, "utf-8"))
+
+    def fill(beside: Path) -> None:
+        beside.write_text(text, "utf-8")
+
+    write_by_rename(path, fill)

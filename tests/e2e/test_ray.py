@@ -18,7 +18,18 @@ from tests.toyworld import render_source
 from tests.unit.test_launch import Listening
 
 ROOT = Path(__file__).resolve().parents[2]
-WORDS = ["run", "--dataset", "toy-kinetics", "--modality", "rgb", "--init", "scratch", "--baseline", "i3d,c3d", "--json"]
+WORDS = [
+    "run",
+    "--dataset",
+    "toy-kinetics",
+    "--modality",
+    "rgb",
+    "--init",
+    "scratch",
+    "--baseline",
+    "i3d,c3d",
+    "--json",
+]
 WORDS += ["--set", "source.steps=2", "--set", "source.batch=4", "--no-mlflow"]
 
 

@@ -51,7 +51,15 @@ FLOORS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ),
     (
         "edges",
-        ("harness.video.*", "harness.record", "harness.watch", "harness.house", "harness.locks", "harness.published", "harness.archives"),
+        (
+            "harness.video.*",
+            "harness.record",
+            "harness.watch",
+            "harness.house",
+            "harness.locks",
+            "harness.published",
+            "harness.archives",
+        ),
     ),
     (
         "work",
