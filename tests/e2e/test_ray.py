@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from harness.house import House
 from harness.launch import ray as launcher
@@ -64,6 +65,7 @@ def test_the_same_numbers_as_without_ray_and_every_job_told_of_once(tmp_path):
     assert list((tmp_path / "ray" / "jobs").iterdir()) == []
 
 
+@pytest.mark.faults
 def test_edges_lost_workers_and_errors(tmp_path, monkeypatch):
     """One start of Ray for what takes milliseconds: order, a worker killed in the middle, a job that cannot be done."""
     import pytest

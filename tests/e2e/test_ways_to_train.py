@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from tests.commands import FLOW, record_of, run
 
 ORIGINAL = ("--dataset", "toy-hmdb51", "--protocol", "original", "--modality", "flow", "--init", "scratch")
@@ -31,6 +33,7 @@ def test_a_found_schedule_is_replayed_on_all_training_videos(house):
     assert trained_on[0] == trained_on[1]
 
 
+@pytest.mark.slow
 def test_replicas_and_recomputing_leave_the_batch_what_it_is(house):
     (halves,) = run(*ORIGINAL, *SHORT, "--set", "train.replica_batch=2", where=house)
     (again,) = run(*ORIGINAL, *SHORT, "--set", "train.replica_batch=2", "--set", "scale.recompute=true", where=house)

@@ -103,6 +103,7 @@ def test_every_suite_plans_distinct_pairs_and_words_pick_among_them():
         run.pairings(MACHINE, ["inference:nonsense"])
 
 
+@pytest.mark.slow
 def test_flops_are_counted_without_computing():
     """222.3 GFLOP forward at the paper's size: what other counters give for the released network."""
     assert gflop(Case("forward"), training=False) == pytest.approx(222.3, rel=0.002)
@@ -155,6 +156,7 @@ def test_the_plain_network_has_our_weights_and_nothing_of_our_layout():
 # ------------------------------------------------------------------------------------------------ processes
 
 
+@pytest.mark.slow
 def test_a_pair_of_processes_is_timed_in_turn():
     ours = Case("matmul", size=256)
     theirs = dataclasses.replace(ours, malloc="plain")
