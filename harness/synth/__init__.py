@@ -11,6 +11,6 @@ def render(name: str, root: Path, progress: Callable[[int, int], None] | None = 
 
     progress(done, total) counts files. Raises HarnessError where the folder belongs to something else, or the disk is full.
     """
-    from harness.synth.render import render_set
+    from harness.synth.rendering import render_set
 
     render_set(name, root, progress)

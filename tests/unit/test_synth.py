@@ -124,3 +124,11 @@ def test_odd_names_are_in_the_data():
     assert all(letter in names for letter in "[]()!;#&+@~")
     assert any(path.rsplit("/", 1)[1][0] in "-_" for path in sets.contents("micro-kinetics").pictures)
     assert any(" " in path for path in sets.contents("micro-kinetics").pictures)
+
+
+def test_no_part_of_the_package_takes_the_name_of_its_function():
+    """Importing `package.name` puts the module in the place of a function of that name, for whoever comes later."""
+    import harness.synth.rendering  # noqa: F401
+    from harness.synth import render
+
+    assert callable(render)
