@@ -113,6 +113,7 @@ def test_a_broken_test_video_counts_as_wrong(tmp_path):
     assert (metrics["n"], metrics["undecodable"]) == (40, 1)
 
 
+@pytest.mark.faults
 def test_ctrl_c_keeps_what_is_done_and_goes_on_from_the_checkpoint(tmp_path):
     toys = {"HARNESS_PLUGINS": str(ROOT / "tests" / "toys"), "HARNESS_DATA": str(tmp_path / "data")}
     words = ["run", "--dataset", "toy-kinetics", "--modality", "rgb", "--init", "scratch", "--no-mlflow"]

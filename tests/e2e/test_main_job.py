@@ -138,6 +138,7 @@ def test_a_table_stands_beside_the_papers_numbers(house, transferred):
     assert "Two-Stream I3D" in out and "97.7" in out and "not comparable" in out
 
 
+@pytest.mark.slow
 def test_scores_do_not_depend_on_who_runs_the_job(house, transferred, tmp_path):
     """The same job in another folder, in another process pool, has the same id and the same logits bit for bit."""
     few = ("--modality", "rgb", "--init", "scratch", "--set", "source.steps=3", "--set", "source.batch=4")
