@@ -41,7 +41,7 @@ def _folder(text: str, *, flag: str) -> Path:
     """Raises HarnessError for a URL: locks, checkpoints and records need a file system that renames."""
     if "://" in text:
         raise HarnessError(
-            f"{flag} {text}: a URL is not a folder; mount it where every node sees it and name that path"
+            f"{flag} {text}: a URL is not a folder; for the nodes of a Ray cluster name it with --storage, else mount it and name that path"
         )
     return Path(text).expanduser().resolve()
 

@@ -15,6 +15,7 @@ from harness import tuned
 from harness.house import House
 from harness.launch.doing import do_job
 from harness.launch.ray import connecting, worker as launcher
+from harness.launch.ray.storage import Storage, exchange
 from harness.metrics import Scores, softmax
 from harness.record import Record
 from harness.spec import Job
@@ -27,24 +28,30 @@ TUNE_SETTINGS = {
 }
 
 
-def search(trials: Sequence[Job], house: House, watch: Watch, *, address: str | None) -> list[dict[str, Any]]:
+def search(
+    trials: Sequence[Job], house: House, watch: Watch, *, address: str | None, storage: str | None = None
+) -> list[dict[str, Any]]:
     """Run every trial; per trial, in order: its job, rate, and what it came to on the held-out videos.
 
     Raises HarnessError when a trial fails, naming it.
     """
     for name, value in TUNE_SETTINGS.items():
         os.environ.setdefault(name, value)
+    store = Storage(storage) if storage else None
     missing = [job for job in trials if not house.ledger.has(job.id)]
+    if store and missing:
+        before = exchange(tuple(missing), house, store)
+        missing = [job for job in missing if job.id not in before]
     if missing:
         with connecting.cluster(address) as ray, launcher.listening(ray, missing, house, watch) as box:
-            _tune(ray, missing, house, box)
+            _tune(ray, missing, house, box, store)
     return [outcome(house.ledger.read(job.id)) for job in trials]
 
 
-def _tune(ray: Any, trials: Sequence[Job], house: House, box: Any) -> None:
+def _tune(ray: Any, trials: Sequence[Job], house: House, box: Any, store: Storage | None) -> None:
     from ray import tune
 
-    orders = launcher.Orders(house, do_job, connecting.most_of(ray))
+    orders = launcher.Orders(house, do_job, connecting.most_of(ray), storage=store)
     errands = {job.id: orders.errand(job) for job in trials}
     needs = errands[trials[0].id].needs
     # Tune insists on a folder of its own; nothing in it is needed when it ends.
@@ -66,6 +73,9 @@ def _tune(ray: Any, trials: Sequence[Job], house: House, box: Any) -> None:
             raise launcher.cause_of(error)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+    if store:
+        for job in trials:
+            store.fetch(job.id, house.places.runs)
 
 
 def _trial(config: dict[str, str], errands: dict[str, Any], box: Any) -> None:
@@ -74,7 +84,7 @@ def _trial(config: dict[str, str], errands: dict[str, Any], box: Any) -> None:
 
     errand = errands[config["job"]]
     launcher.run_errand(errand, box)
-    found = outcome(errand.house.ledger.read(errand.job.id))
+    found = outcome(launcher.house_here(errand).ledger.read(errand.job.id))
     tune.report({name: found[name] for name in ("top1_pct", "loss")})
 
 

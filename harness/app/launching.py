@@ -19,6 +19,8 @@ class Launching:
     """'local' or 'ray'."""
     address: str | None = None
     """Of a Ray cluster; None: this machine alone."""
+    storage: str | None = None
+    """URL that every node reaches; None: the results folder is one that all nodes see."""
     gpus_per_job: int = 1
     """GPUs that a training is spread over."""
     workers: int = 0
@@ -32,6 +34,10 @@ class Launching:
     def __post_init__(self) -> None:
         if self.address and self.launcher != "ray":
             raise HarnessError(f"--address {self.address} names a Ray cluster; pass --launcher ray with it")
+        if self.storage and self.launcher != "ray":
+            raise HarnessError(
+                f"--storage {self.storage} is for the nodes of a Ray cluster; pass --launcher ray with it"
+            )
         if self.gpus_per_job > 1 and self.launcher != "ray":
             raise HarnessError(
                 f"--gpus-per-job {self.gpus_per_job}: Ray spreads a job over GPUs; pass --launcher ray with it"
@@ -45,7 +51,8 @@ class Launching:
         if self.launcher == "ray":
             from harness.launch import ray
 
-            return ray.launch(plan, self.house(where), watch, address=self.address, gpus_per_job=self.gpus_per_job)
+            how = {"address": self.address, "storage": self.storage, "gpus_per_job": self.gpus_per_job}
+            return ray.launch(plan, self.house(where), watch, **how)  # type: ignore[arg-type]
         from harness.launch import local
 
         return local.launch(plan, self.house(where), watch)

@@ -91,7 +91,7 @@ def conclude(search: Search, where: Places, how: Launching, watch: Watch, share:
     """Run a search's trials and write down its choice with the evidence."""
     from harness.tune import search as run_trials
 
-    evidence = run_trials(search.trials, how.house(where), watch, address=how.address)
+    evidence = run_trials(search.trials, how.house(where), watch, address=how.address, storage=how.storage)
     rows = [{tuned.RATE: rate, **row} for rate, row in zip(search.rates, evidence, strict=True)]
     choice = tuned.best(rows)
     found = {

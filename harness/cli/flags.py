@@ -91,6 +91,11 @@ def launch_flags(command: Any) -> Any:
             click.option("--launcher", type=click.Choice(["local", "ray"]), default="local", help="Where jobs run."),
             click.option("--address", metavar="HOST:PORT", help="Of a Ray cluster; unsaid, Ray runs on this machine."),
             click.option(
+                "--storage",
+                metavar="URL",
+                help="What the cluster's nodes share, such as s3://..., if no results folder.",
+            ),
+            click.option(
                 "--gpus-per-job", type=click.IntRange(1), default=1, help="Spread each training; with Ray only."
             ),
             click.option(
@@ -116,6 +121,7 @@ def launching_of(flags: dict[str, Any]) -> Launching:
     return Launching(
         launcher=flags["launcher"],
         address=flags["address"],
+        storage=flags["storage"],
         gpus_per_job=flags["gpus_per_job"],
         workers=flags["workers"],
         on_bad_video=flags["on_bad_video"],

@@ -90,3 +90,24 @@ def test_edges_lost_workers_and_errors(tmp_path, monkeypatch):
     told = [what for what, title in watch.heard if title != "fake 4"]
     assert sorted(told) == sorted(["started", "finished"] * 4 + ["note"])
     assert any("fake 0 was lost with its worker" in text for what, text in watch.heard if what == "note")
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("storage", [False, True], ids=["one folder", "storage"])
+def test_a_training_spread_over_two_processes_is_that_of_one(tmp_path, monkeypatch, storage):
+    """Ray Train brings two processes up (gloo on a CPU); batch norm stays within a replica, so the numbers are those of one."""
+    render_source(tmp_path / "data" / "toy-kinetics")
+    monkeypatch.setenv("HARNESS_THREADS", "2")
+    monkeypatch.setenv("HARNESS_NODE_FOLDER", str(tmp_path / "nodes"))
+    replicas = ("--baseline", "i3d", "--set", "source.replica_batch=2")
+    alone = run(tmp_path / "alone", *replicas)
+    more = ("--storage", (tmp_path / "store").as_uri()) if storage else ()
+    spread = run(tmp_path / "ray", *replicas, "--launcher", "ray", "--gpus-per-job", "2", *more)
+    (one,), (two,) = ([e["cells"] for e in events if e["event"] == "results"] for events in (alone, spread))
+    assert [cell["jobs"] for cell in one] == [cell["jobs"] for cell in two]
+    (job,) = one[0]["jobs"]
+    logits = [np.load(tmp_path / name / "runs" / job / "scores.npz")["logits"] for name in ("alone", "ray")]
+    np.testing.assert_allclose(logits[0], logits[1], rtol=1e-4, atol=1e-5)
+    started = [event for event in spread if event["event"] == "job_started"]
+    assert len(started) == 1
+    assert list((tmp_path / "ray" / "jobs").glob("*")) == []

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -37,6 +38,7 @@ STEPS, STEP_S = 12, 0.3
 def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """A head without cores, and three nodes of one core."""
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("HARNESS_NODE_FOLDER", str(tmp_path / "nodes"))
     monkeypatch.setenv("HARNESS_PLUGINS", str(ROOT / "tests" / "toys"))
     prepare_environment(None)
     import ray
@@ -116,6 +118,56 @@ def test_a_killed_node(cluster, where):
     launcher.launch(fakejobs.plan_of(all_jobs, where), House(where), watch, address=cluster.address, do=fakejobs.do)
     killer.join(1)
     check(where, all_jobs, watch, lost=1)
+
+
+def test_nodes_that_share_no_folder(cluster, where, tmp_path):
+    """Records and checkpoints go through a URL; a node is lost with all that lay on it."""
+    nodes, url = tmp_path / "nodes", (tmp_path / "store").as_uri()
+    watch, all_jobs = Listening(), jobs()
+
+    def lose_one() -> None:
+        victim = cluster.three[1]
+        cluster.remove_node(victim, allow_graceful=False)
+        for folder in nodes.glob(f"*-{victim.node_id[:12]}"):
+            shutil.rmtree(folder)
+
+    def on_all(then: Any) -> None:
+        while len([n for n in nodes.glob("*/steps") if len(n.read_text().splitlines()) >= 6]) < 3:
+            time.sleep(0.05)
+        then()
+
+    killer = threading.Thread(target=on_all, args=(lose_one,), daemon=True)
+    killer.start()
+    ran = launcher.launch(
+        fakejobs.plan_of(all_jobs, where), House(where), watch, address=cluster.address, storage=url, do=fakejobs.do
+    )
+    killer.join(1)
+    assert not killer.is_alive() and ran == len(all_jobs)
+    assert sorted(House(where).ledger.ids()) == sorted(job.id for job in all_jobs)
+    assert Counter(t for w, t in watch.heard if w == "finished") == Counter(job.title for job in all_jobs)
+    left = [step for folder in nodes.glob("*/steps") for step in fakejobs.steps_done(folder.parent)]
+    twice = sum(count - 1 for count in Counter(left).values())
+    sys.stdout.write(
+        f"{len(left)} step(s) of {STEPS * len(all_jobs)} on the nodes that are left, {twice} of them twice\n"
+    )
+    assert twice == 0
+    # The lost node's steps up to its last checkpoint in the storage were not done again.
+    assert len(left) < STEPS * len(all_jobs)
+    assert (
+        launcher.launch(
+            fakejobs.plan_of(all_jobs, where), House(where), watch, address=cluster.address, storage=url, do=fakejobs.do
+        )
+        == 0
+    )
+
+
+def test_a_new_driver_takes_over_what_the_storage_has(cluster, where, tmp_path):
+    url, all_jobs = (tmp_path / "store").as_uri(), jobs()
+    how = {"address": cluster.address, "storage": url, "do": fakejobs.do}
+    assert launcher.launch(fakejobs.plan_of(all_jobs[:3], where), House(where), Listening(), **how) == 3
+    other = Places(where.data, tmp_path / "elsewhere")
+    assert launcher.launch(fakejobs.plan_of(all_jobs, other), House(other), Listening(), **how) == len(all_jobs) - 3
+    assert sorted(House(other).ledger.ids()) == sorted(job.id for job in all_jobs)
 
 
 DRIVER = """

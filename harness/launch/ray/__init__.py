@@ -8,12 +8,14 @@ the driver alone writes to the screen and to MLflow.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from harness.errors import HarnessError
 from harness.house import House
 from harness.launch.doing import Doing, do_job
 from harness.launch.ray.connecting import cluster, most_of
+from harness.launch.ray.storage import Storage, exchange
 from harness.launch.ray.worker import LOOK_EVERY_S, TRIES, Orders, cause_of, inbox, listen, run_errand
 from harness.launch.telling import Desk
 from harness.locks import clear_finished
@@ -23,29 +25,40 @@ from harness.watch import Watch
 
 
 def launch(
-    plan: Plan, house: House, watch: Watch, *, address: str | None = None, gpus_per_job: int = 1, do: Doing = do_job
+    plan: Plan,
+    house: House,
+    watch: Watch,
+    *,
+    address: str | None = None,
+    storage: str | None = None,
+    gpus_per_job: int = 1,
+    do: Doing = do_job,
 ) -> int:
     """Run every job that is still to do on the cluster at `address`; returns how many ran.
 
-    Without an address, RAY_ADDRESS or else a Ray of its own on this machine. Raises HarnessError when a job does, or is lost
+    Without an address, RAY_ADDRESS or else a Ray of its own on this machine. `storage` is the URL of `storage.Storage`, for nodes
+    that do not share the results folder; records come back to this one. Raises HarnessError when a job does, or is lost
     more often than `TRIES`; finished jobs are kept.
     """
     clear_finished(house.places.jobs, house.ledger.has)
-    if not plan.to_do:
+    store = Storage(storage) if storage else None
+    before = exchange(plan.to_do, house, store) if store and plan.to_do else frozenset()
+    jobs = tuple(job for job in plan.to_do if job.id not in before)
+    if not jobs:
         return 0
     desk = Desk(watch, read=house.ledger.read)
-    desk.expect(plan.to_do)
+    desk.expect(jobs)
     with cluster(address) as ray, inbox(ray) as box:
-        _Driver(ray, plan, house, do, desk, gpus_per_job).run(box)
-    return len(plan.to_do)
+        orders = Orders(house, do, most_of(ray), gpus_per_job=gpus_per_job, storage=store)
+        _Driver(ray, jobs, orders, desk).run(box)
+    return len(jobs)
 
 
 class _Driver:
     """Hands all jobs to Ray and ends with the last, or with the first that fails."""
 
-    def __init__(self, ray: Any, plan: Plan, house: House, do: Doing, desk: Desk, gpus_per_job: int) -> None:
-        self.ray, self.jobs, self.desk, self.most = ray, plan.to_do, desk, most_of(ray)
-        self.orders = Orders(house, do, self.most, gpus_per_job=gpus_per_job)
+    def __init__(self, ray: Any, jobs: Sequence[Job], orders: Orders, desk: Desk) -> None:
+        self.ray, self.jobs, self.orders, self.desk, self.most = ray, jobs, orders, desk, orders.most
         # max_calls=0: by default Ray starts a fresh process for each task that asks for a GPU.
         self.task = ray.remote(max_retries=TRIES, max_calls=0)(run_errand)
 
@@ -91,4 +104,6 @@ class _Driver:
                 f"{job.title} was lost {TRIES + 1} times with its worker or node ({type(error).__name__}; out of memory?). "
                 "Finished jobs are kept; run the same command again to go on from the last checkpoints"
             ) from error
+        if self.orders.storage:
+            self.orders.storage.fetch(job_id, self.orders.house.places.runs)
         self.desk.finish(job_id)

@@ -10,8 +10,7 @@ import shutil
 from typing import Any
 
 from harness.errors import HarnessError
-from harness.launch.ray.worker import TRIES, Errand
-from harness.launch.telling import Teller
+from harness.launch.ray.worker import TRIES, Errand, do_on_node, teller_of
 from harness.watch import Watch
 
 
@@ -31,7 +30,11 @@ def run_together(errand: Errand, box: Any) -> None:
         _member,
         train_loop_config={"errand": errand, "box": box},
         scaling_config=train.ScalingConfig(
-            num_workers=errand.members, use_gpu=bool(needs.gpus), resources_per_worker=share
+            num_workers=errand.members,
+            use_gpu=bool(needs.gpus),
+            resources_per_worker=share,
+            # Without a folder that all nodes see, only processes of one node find each other's checkpoints and record.
+            placement_strategy="STRICT_PACK" if errand.storage else "PACK",
         ),
         run_config=train.RunConfig(
             name=errand.job.id, storage_path=str(folder), failure_config=train.FailureConfig(max_failures=TRIES)
@@ -60,6 +63,6 @@ def _member(config: dict[str, Any]) -> None:
         # A node's members see all its GPUs.
         torch.cuda.set_device(get_device())
     leads = train.get_context().get_world_rank() == 0
-    watch = Teller(errand.job.id, lambda event: config["box"].put.remote(event)) if leads else Watch()
-    errand.do(errand.job, errand.house, watch)
+    watch = teller_of(errand, config["box"]) if leads else Watch()
+    do_on_node(errand, watch)
     ray.get(config["box"].flushed.remote())

@@ -15,7 +15,9 @@ from harness.errors import HarnessError
 from harness.house import House
 from harness.launch.doing import Doing
 from harness.launch.needs import Needs, members_of, needs_of, on_gpu, peaks_of, threads_of
+from harness.launch.ray.storage import Storage, around, house_of_node
 from harness.launch.telling import Desk, Event, Teller
+from harness.record import Record
 from harness.spec import Job
 from harness.watch import Watch
 
@@ -37,6 +39,8 @@ class Errand:
     needs: Needs
     members: int = 1
     """Processes that share the job's steps, each with these needs."""
+    storage: Storage | None = None
+    """Where the nodes share no results folder."""
 
     @property
     def settings(self) -> dict[str, str]:
@@ -52,8 +56,16 @@ class Errand:
 class Orders:
     """Makes errands for the jobs of one command: what has been measured and what the nodes have is looked up once."""
 
-    def __init__(self, house: House, do: Doing, most: Mapping[str, float], *, gpus_per_job: int = 1) -> None:
-        self.house, self.do, self.most, self.gpus_per_job = house, do, most, gpus_per_job
+    def __init__(
+        self,
+        house: House,
+        do: Doing,
+        most: Mapping[str, float],
+        *,
+        gpus_per_job: int = 1,
+        storage: Storage | None = None,
+    ) -> None:
+        self.house, self.do, self.most, self.gpus_per_job, self.storage = house, do, most, gpus_per_job, storage
         self.peaks = peaks_of(house.ledger)
 
     def errand(self, job: Job) -> Errand:
@@ -62,7 +74,7 @@ class Orders:
         needs = needs_of(job, workers=self.house.workers, most_cpus=most_cpus, peaks=self.peaks)
         most_bytes = int(self.most.get("memory", needs.memory_bytes))
         needs = replace(needs, memory_bytes=min(needs.memory_bytes, most_bytes))
-        return Errand(job, self.house, self.do, needs, members_of(job, self.gpus_per_job))
+        return Errand(job, self.house, self.do, needs, members_of(job, self.gpus_per_job), self.storage)
 
 
 def run_errand(errand: Errand, box: Any, *needed: str) -> str:
@@ -82,11 +94,38 @@ def run_errand(errand: Errand, box: Any, *needed: str) -> str:
 
 def run_alone(errand: Errand, box: Any) -> None:
     os.environ.update(errand.settings)
-    teller = Teller(errand.job.id, lambda event: box.put.remote(event))
-    errand.do(errand.job, errand.house, teller)
+    teller = teller_of(errand, box)
+    do_on_node(errand, teller)
     left = _free_gpu()
     if left > LEFT_BYTES:
         teller.note(f"{errand.job.title} left {left / 2**20:.0f} MiB allocated on its GPU; the next job there has less")
+
+
+class _LateTeller(Teller):
+    """Of a job whose record must travel first: the driver announces it when it has arrived."""
+
+    def job_finished(self, record: Record) -> None:
+        self._bundle()
+
+
+def teller_of(errand: Errand, box: Any) -> Teller:
+    return (_LateTeller if errand.storage else Teller)(errand.job.id, lambda event: box.put.remote(event))
+
+
+def do_on_node(errand: Errand, watch: Watch) -> None:
+    """The job in the shared results folder, or in this node's own with what it needs brought from the storage and back."""
+    house = house_here(errand)
+    with around(errand.job, house, errand.storage) if errand.storage else contextlib.nullcontext():
+        errand.do(errand.job, house, watch)
+
+
+def house_here(errand: Errand) -> House:
+    """Whose ledger has the job's record when it is done, on the node that this process runs on."""
+    if errand.storage is None:
+        return errand.house
+    import ray
+
+    return house_of_node(errand.house, errand.storage, ray.get_runtime_context().get_node_id())
 
 
 def _free_gpu() -> int:
