@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.contract import Baseline, BuildSpec
 from harness.errors import RecordError
+from harness.tensors import save_tensors
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -56,10 +57,8 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 
 def write_weights(path: Path, network: nn.Module, *, metadata: Mapping[str, str]) -> None:
     """The whole state dict, contiguous, as safetensors with `metadata`."""
-    from safetensors.torch import save_file
-
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
-    save_file(state, path, metadata=dict(metadata))
+    save_tensors(state, path, metadata=metadata)
 
 
 def _few(names: Any) -> str:

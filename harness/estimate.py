@@ -1,8 +1,8 @@
 """What a plan will take: seconds, GPU-hours and disk of every job, before anything runs and without torch.
 
 The model counts multiply-accumulates: a training step is three forward passes (forward, and twice that backward), two
-operations each. Their rate is this machine's, measured by a tenth of a second of matrix products on a CPU (of one core, in its own time, so that other work does not count), recorded for a GPU
-(see GPU_FLOPS), times the share of it that networks reach. Where the ledger has finished jobs of the same kind, network,
+operations each. Their rate is this machine's, measured by a tenth of a second of matrix products on a CPU (of one core, in its
+own time, so that other work does not count), recorded for a GPU (see GPU_FLOPS), times the share of it that networks reach. Where the ledger has finished jobs of the same kind, network,
 streams and scale, predictions are multiplied by the median of what those took over what they were predicted to take; failing
 that, by that of jobs of the same kind and scale. `Estimate.basis` says which.
 """
@@ -76,15 +76,18 @@ class Estimate:
 def measured_flops() -> float:
     """Operations a second of processor time of single-precision matrix products, over a tenth of a second: the rate of a core."""
     import numpy as np
+    import threadpoolctl
 
     side = 512
     a = np.ones((side, side), np.float32)
-    a @ a
-    began, products = time.process_time(), 0
-    while time.process_time() - began < 0.1:
+    # Threads that wait for each other on a busy machine burn the processor's time.
+    with threadpoolctl.threadpool_limits(1, "blas"):
         a @ a
-        products += 1
-    return products * 2 * side**3 / (time.process_time() - began)
+        began, products = time.process_time(), 0
+        while time.process_time() - began < 0.1:
+            a @ a
+            products += 1
+        return products * 2 * side**3 / (time.process_time() - began)
 
 
 def estimates(plan: Plan, records: Iterable[Record], *, flops: float | None = None) -> dict[str, Estimate]:

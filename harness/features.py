@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from harness.contract import Schedule, Video
 from harness.errors import HarnessError
+from harness.tensors import save_tensors
 from harness.train import Step
 
 LOGREG_ITERATIONS = 2_000
@@ -123,10 +124,8 @@ def stack(parts: list[tuple[Sequence[str], Tensor]], position: Mapping[str, int]
 
 
 def write_features(path: Path, features: Features) -> None:
-    from safetensors.torch import save_file
-
     tensors = {name: getattr(features, name).contiguous() for name in ("train", "train_video", "test", "test_video")}
-    save_file(tensors, path, metadata={"ids": json.dumps(features.ids)})
+    save_tensors(tensors, path, metadata={"ids": json.dumps(features.ids)})
 
 
 def read_features(path: Path) -> Features:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -271,7 +272,14 @@ def save_checkpoint(
         "cuda_rng": torch.cuda.get_rng_state_all() if setting.device.startswith("cuda") else [],
     }
     kept = checkpoints_of(setting.checkpoints)
-    write_by_rename(setting.checkpoints / f"{trained.steps:08d}.ckpt", lambda path: torch.save(state, path))
+    content = io.BytesIO()
+    torch.save(state, content)
+
+    def write(path: Path) -> None:
+        # From memory: of a full disk, torch.save tells only that a stream failed.
+        path.write_bytes(content.getbuffer())
+
+    write_by_rename(setting.checkpoints / f"{trained.steps:08d}.ckpt", write)
     for old in kept[:-1]:
         old.unlink(missing_ok=True)
 

@@ -23,6 +23,7 @@ from baselines.parts.published import imported_path
 from baselines.parts.tf_checkpoint import read_checkpoint
 from harness.contract import Weights
 from harness.errors import HarnessError, unknown
+from harness.tensors import save_tensors
 
 WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model", "net")
 PREFIXES = ("module.", "_orig_mod.", "backbone.", "model.", "network.")
@@ -244,8 +245,6 @@ def import_weights(
     the logits where they are given. Raises HarnessError as `read_tensors` and `convert` do, and for labels that are too
     many or too few.
     """
-    from safetensors.torch import save_file
-
     if labels and len(labels) != weights.classes:
         raise HarnessError(f"{len(labels)} labels for {weights.classes} classes of '{weights.name}'; give one a line")
     state, report = convert(read_tensors(path), target=target, layout=layout or weights.layout)
@@ -253,7 +252,7 @@ def import_weights(
     folder.mkdir(parents=True, exist_ok=True)
     final = imported_path(weights, folder)
     partial = final.with_suffix(".part")
-    save_file(state, partial, metadata={"card": json.dumps(card)})
+    save_tensors(state, partial, metadata={"card": json.dumps(card)})
     partial.replace(final)
     return final, report
 

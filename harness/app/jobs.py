@@ -54,7 +54,14 @@ def ready_data(cells: Sequence[Cell], where: Places, watch: Watch) -> None:
     """Every data set the cells need, on disk and indexed: embedded ones are rendered, others must be there."""
     from harness.video import prepare
 
-    for dataset in planning.datasets_of(cells):
+    datasets = planning.datasets_of(cells)
+    # Reading one takes minutes: first, whether any is missing altogether.
+    for dataset in datasets:
+        if not dataset.micro and not prepare.root_of(dataset, where.data).is_dir():
+            raise DataMissing(
+                f"{prepare.not_there(dataset, prepare.root_of(dataset, where.data))}{_instead_of(dataset, cells)}"
+            )
+    for dataset in datasets:
         if prepare.expected_fingerprint(dataset, where.data) is None:
             if dataset.micro:
                 writable(where.data, what="data sets", flag="--data")

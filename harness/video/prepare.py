@@ -97,7 +97,7 @@ def open_prepared(
         if dataset.render is not None and render:
             _render(dataset, root, progress)
         if not root.is_dir():
-            raise _missing(dataset, root)
+            raise not_there(dataset, root)
         fingerprint = None if recheck else expected_fingerprint(dataset, data_root)
         if fingerprint is None:
             store.mkdir(parents=True, exist_ok=True)
@@ -136,7 +136,8 @@ def _places(dataset: Dataset, data_root: Path) -> tuple[Path, Path]:
     return root_of(dataset, data_root), data_root / ".prepared" / name
 
 
-def _missing(dataset: Dataset, root: Path, detail: str = "") -> DataMissing:
+def not_there(dataset: Dataset, root: Path, detail: str = "") -> DataMissing:
+    """The error that says where the data set was looked for, what should be there, and where to get it."""
     remedy = "" if dataset.micro else " The embedded data sets (micro-…, see `harness data list`) need nothing."
     return DataMissing(
         f"{dataset.name} is not at {root}{f' ({detail})' if detail else ''}. Expected there:\n{dataset.layout.strip()}\n"
@@ -186,7 +187,7 @@ def _read(dataset: Dataset, root: Path, split: int) -> Listing:
     except DataMissing as missing:
         if dataset.where in str(missing):
             raise
-        raise _missing(dataset, root, str(missing)) from missing
+        raise not_there(dataset, root, str(missing)) from missing
 
 
 def _index(dataset: Dataset, root: Path, store: Path, progress: Progress | None) -> str:

@@ -237,11 +237,13 @@ def sick_uri(request: pytest.FixtureRequest) -> Iterator[str]:
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
-    assert handler.asked, "the server was never asked"
+    server.server_close()
+    sys.stdout.write(f"{handler.asked} request(s) to a server that {request.param}\n")
+    assert 0 < handler.asked <= MOST_ASKED
 
 
-MOST_LOST_S = 45.0
-"""That a sick server may cost a whole command, importing mlflow included: one request, its time-out and one more try."""
+MOST_ASKED = 6
+"""Requests that a sick server may get from a whole command: it is given up, not asked for every job."""
 
 
 @pytest.mark.parametrize("sick_uri", ["500", "hangs", "vanished"], indirect=True)
@@ -254,7 +256,6 @@ def test_a_sick_mlflow_server(data, undisturbed, tmp_path, sick_uri, request):
     same(results, cells, undisturbed)
     assert said.count("harness mirror push") == 1, said
     sys.stdout.write(f"{request.node.callspec.id}: {took:.1f} s, undisturbed without MLflow {undisturbed[2]:.1f} s\n")
-    assert took - undisturbed[2] < MOST_LOST_S
 
 
 # ------------------------------------------------------------------------------------------------ files that rot

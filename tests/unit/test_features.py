@@ -13,6 +13,7 @@ from harness.contract import Schedule, Video
 from harness.errors import HarnessError
 from harness.evaluate import clip_loss
 from harness.features import Features, feature_steps, fit_logistic_regression
+from harness.tensors import save_tensors
 from harness.train import Setting, Step, train
 from harness.watch import Watch
 
@@ -114,3 +115,9 @@ def test_what_is_not_linear_or_lacks_a_class_is_refused():
     with pytest.raises(HarnessError, match="no training video has label 2"):
         without = tuple(video for video in VIDEOS if video.label < 2)
         fit_logistic_regression(Head(5, 3, dropout=0.0), features, without, SCHEDULE, reduce="mean")
+
+
+def test_what_cannot_be_written_is_an_error_of_the_system(tmp_path):
+    """So that a full disk is told as one: safetensors has an error of its own for everything."""
+    with pytest.raises(FileNotFoundError):
+        save_tensors({"a": torch.zeros(2)}, tmp_path / "no" / "such" / "folder", metadata={})

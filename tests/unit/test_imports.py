@@ -33,6 +33,7 @@ FLOORS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "harness.holdout",
             "harness.schedules",
             "harness.leaks",
+            "harness.tensors",
             "harness.tuning",
             "harness.paper",
             "harness.annotations",

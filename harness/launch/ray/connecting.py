@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import sys
 import tempfile
 from collections.abc import Iterator
 from typing import Any
@@ -42,6 +43,8 @@ def cluster(address: str | None) -> Iterator[Any]:
     address = address or os.environ.get("RAY_ADDRESS") or None
     prepare_environment(address)
     with contextlib.ExitStack() as stack:
+        # Ray tells of lost nodes on standard output, where results (and JSON) belong to us alone.
+        stack.enter_context(contextlib.redirect_stdout(sys.stderr))
         import ray
 
         if not ray.is_initialized():

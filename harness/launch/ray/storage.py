@@ -199,6 +199,7 @@ def house_of_node(house: House, storage: Storage, node: str) -> House:
 @contextlib.contextmanager
 def around(job: Job, house: House, storage: Storage) -> Iterator[None]:
     """What a node does before and after a job: fetch what it starts from, send what it leaves."""
+    house.places.results.mkdir(parents=True, exist_ok=True)
     for upstream in job.upstream.values():
         storage.fetch(upstream, house.places.runs)
     if not house.ledger.has(job.id):
