@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import HarnessError, RecordError
-from harness.spec import digest
+from harness.spec import job_id
 
 if TYPE_CHECKING:
     from harness.metrics import Scores
@@ -177,7 +177,7 @@ def _read(folder: Path, stamp: int) -> Record:
         record = Record(**stored, folder=folder)
     except (TypeError, KeyError) as error:
         raise RecordError(f"{path} lacks or adds fields ({error}); {remedy}") from error
-    expected = digest({"kind": record.kind, "spec": record.spec, "upstream": record.upstream})
+    expected = job_id(record.kind, record.spec, record.upstream)
     if not folder.name == record.job_id == expected:
         raise RecordError(f"{path} says job {record.job_id} but its spec hashes to {expected}: it was edited; {remedy}")
     return record

@@ -36,6 +36,20 @@ def digest(value: Any) -> str:
     return hashlib.sha256(canonical(value).encode()).hexdigest()[:ID_LENGTH]
 
 
+def job_id(kind: str, spec: Mapping[str, Any], upstream: Mapping[str, str]) -> str:
+    """The id of a job. Where a data set lies is not part of it: what lies there is, by its fingerprint."""
+    data = spec.get("dataset")
+    if isinstance(data, Mapping) and isinstance(data.get("name"), str):
+        spec = {**spec, "dataset": {**data, "name": placeless(data["name"])}}
+    return digest({"kind": kind, "spec": spec, "upstream": upstream})
+
+
+def placeless(name: str) -> str:
+    """'folder:/some/where/videos' -> 'folder:videos': the same on any machine. Other names stay as they are."""
+    family, colon, place = name.partition(":")
+    return f"{family}:{place.rstrip('/').rpartition('/')[2]}" if colon else name
+
+
 @dataclass(frozen=True)
 class Selection:
     """What a person asked for. None means 'what the card says'; a tuple means every one of them."""
@@ -103,4 +117,4 @@ class Job:
 
     @functools.cached_property
     def id(self) -> str:
-        return digest({"kind": self.kind, "spec": self.spec, "upstream": self.upstream})
+        return job_id(self.kind, self.spec, self.upstream)

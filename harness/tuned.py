@@ -16,7 +16,7 @@ from typing import Any
 from harness.errors import HarnessError, RecordError
 from harness.holdout import HELD_OUT
 from harness.record import write_by_rename
-from harness.spec import Job, digest
+from harness.spec import Job, job_id
 
 TUNED = "tuned"
 RATE = "train.base_lr"
@@ -50,7 +50,7 @@ def key_of(job: Job) -> str:
     """What a choice holds for: the training, whatever its rate and seed."""
     schedule = {name: value for name, value in job.spec["schedule"].items() if name != "base_lr"}
     spec = {name: value for name, value in job.spec.items() if name != "seed"} | {"schedule": schedule}
-    return digest({"kind": job.kind, "spec": spec, "upstream": job.upstream})
+    return job_id(job.kind, spec, job.upstream)
 
 
 def path_of(results: Path, job: Job) -> Path:

@@ -1,15 +1,26 @@
-"""Names for what is not finished yet: they carry the process that writes them, so that leftovers can be told from work."""
+"""Names for what is not finished yet: they carry who writes them, so that leftovers can be told from work.
+
+Hosts may share a folder and number their processes alike, so that a process is named by its host too, and each name is used
+once.
+"""
 
 from __future__ import annotations
 
 import os
+import re
+import secrets
 import shutil
+import socket
+import time
 from pathlib import Path
+
+ABANDONED_S = 24 * 3600.0
+"""Age of the last write from which another host's work counts as left: whether its process lives cannot be asked from here."""
 
 
 def half(path: Path) -> Path:
-    """Where this process writes `path` before it renames it, in the same folder."""
-    return path.with_name(f".{path.name}.{os.getpid()}.half")
+    """A new name in the same folder, to write `path` under before it is renamed."""
+    return path.with_name(f".{path.name}.{_host()}+{os.getpid()}+{secrets.token_hex(4)}.half")
 
 
 def sweep(folder: Path) -> None:
@@ -20,7 +31,8 @@ def sweep(folder: Path) -> None:
 
 def sweep_one(left: Path) -> None:
     """The same for one file or folder that `half` named."""
-    if _alive(left.name.split(".")[-2]):
+    host, _, process = left.name.removesuffix(".half").rpartition(".")[2].rpartition("+")[0].rpartition("+")
+    if _alive(process) if host in ("", _host()) else _fresh(left):
         return
     if left.is_dir():
         shutil.rmtree(left, ignore_errors=True)
@@ -28,10 +40,23 @@ def sweep_one(left: Path) -> None:
         left.unlink(missing_ok=True)
 
 
+def _host() -> str:
+    """This machine's name without what separates the parts of a name here."""
+    return re.sub(r"[^A-Za-z0-9-]", "_", socket.gethostname())[:24] or "host"
+
+
+def _fresh(left: Path) -> bool:
+    try:
+        written = max(path.lstat().st_mtime for path in (left, *left.rglob("*")))
+    except FileNotFoundError:  # it was finished, or swept, just now
+        return True
+    return time.time() - written < ABANDONED_S
+
+
 def _alive(pid: str) -> bool:
     try:
         os.kill(int(pid), 0)
-    except (ValueError, ProcessLookupError):
+    except (ValueError, ProcessLookupError, OverflowError):
         return False
     except PermissionError:
         return True

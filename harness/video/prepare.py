@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 
 from harness.contract import Dataset, Listing, Video
 from harness.errors import BrokenVideo, DataMissing, HarnessError
-from harness.spec import canonical
+from harness.spec import canonical, placeless
 from harness.video import index
 from harness.video.flowstore import FlowStore, flow_store
 from harness.video.halves import half, sweep_one
@@ -205,7 +205,9 @@ def _index(dataset: Dataset, root: Path, store: Path, progress: Progress | None)
 
 
 def _key(dataset: Dataset) -> str:
-    return canonical({"format": FORMAT, "name": dataset.name, "version": dataset.version, "splits": dataset.splits})
+    return canonical(
+        {"format": FORMAT, "name": placeless(dataset.name), "version": dataset.version, "splits": dataset.splits}
+    )
 
 
 def _fingerprint(dataset: Dataset, listings: dict[int, Listing], rows: dict[str, IndexRow]) -> str:

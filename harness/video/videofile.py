@@ -228,7 +228,7 @@ class Painter:
             self._resize(self._convert(frame), self._resized)
         except (self._video.error, ValueError) as error:
             raise self._video.broken(f"cannot be converted to RGB: {cause(error)}") from error
-        upright = np.rot90(self._resized, turns)
+        upright = np.rot90(self._resized, turns) if turns else self._resized
         out[...] = upright[top : top + out.shape[0], left : left + out.shape[1]]
 
     def _cut(self, frame: av.VideoFrame, out: np.ndarray, top: int, left: int) -> None:

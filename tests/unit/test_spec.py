@@ -36,3 +36,15 @@ def test_title_and_provisional_do_not_change_the_id_but_everything_else_does():
         Job(kind="train", title="one", spec={"seed": 0}, upstream={"source": "b"}),
     ]
     assert len({job.id, *(other.id for other in others)}) == 4
+
+
+def test_where_a_folder_of_videos_lies_is_no_part_of_an_id():
+    def named(name: str, fingerprint: str = "f") -> str:
+        spec = {"dataset": {"name": name, "fingerprint": fingerprint}, "seed": 0}
+        return Job(kind="train", title="", spec=spec).id
+
+    assert named("folder:/here/my set") == named("folder:/over/there/my set") == named("folder:my set")
+    assert len({named("folder:/here/a"), named("folder:/here/b"), named("ucf101"), named("folder:/here/a", "g")}) == 4
+    assert named("ucf101") == digest(
+        {"kind": "train", "spec": {"dataset": {"name": "ucf101", "fingerprint": "f"}, "seed": 0}, "upstream": {}}
+    )
