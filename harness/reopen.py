@@ -16,8 +16,8 @@ from harness.house import House
 from harness.metrics import Scores
 from harness.places import Places
 from harness.record import WEIGHTS, Record, sha256
-from harness.run import start
 from harness.spec import Job
+from harness.steps import start
 from harness.watch import Watch
 from harness.work import Data, Work, configure, open_data, place
 

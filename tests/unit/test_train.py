@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from harness.checkpoints import checkpoints_of
 from harness.contract import Schedule
 from harness.errors import HarnessError
 from harness.evaluate import clip_loss, reduce_positions
@@ -15,7 +16,6 @@ from harness.train import (
     Setting,
     Step,
     Trained,
-    checkpoints_of,
     learning_rate,
     reestimate_batch_norm,
     save_checkpoint,
