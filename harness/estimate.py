@@ -31,6 +31,10 @@ VIDEO_S: Mapping[str, float] = {"ucf101": 7.2, "hmdb51": 3.2, "kinetics400": 10.
 """Mean length of a video; the embedded ones, and others unless their lists say so, are taken to last a second."""
 HEAD_S = 5.0
 """A head on cached features, whatever its size."""
+STORE_PIXELS_PER_S = 15e6
+"""Decoded and coded again, one core."""
+BYTES_A_STORE_PIXEL = 0.06
+"""As real clips take."""
 BYTES_A_FLOW_PIXEL = 0.2
 """Two components of 8 bits, packed to a tenth, as real clips are."""
 
@@ -131,8 +135,10 @@ def _like(kind: str, spec: Mapping[str, Any]) -> str:
 
 def _kind(kind: str, spec: Mapping[str, Any]) -> str:
     device = "gpu" if spec.get("threads") == 0 else "cpu"
-    small = spec.get("flow") if kind == "flow" else spec.get("scale", {}).get("name")
-    return f"{kind} {device} {small['method']['short_side_px'] if isinstance(small, dict) else small}"
+    small = spec.get("scale", {}).get("name")
+    if kind in ("flow", "store"):
+        small = _side_px(spec)
+    return f"{kind} {device} {small}"
 
 
 def predicted_s(kind: str, spec: Mapping[str, Any], flops: float) -> float:
@@ -140,7 +146,9 @@ def predicted_s(kind: str, spec: Mapping[str, Any], flops: float) -> float:
     if kind == "head":
         return HEAD_S
     if kind == "flow":
-        return _flow_pixels(spec) / FLOW_PIXELS_PER_S
+        return _pixels(spec) / FLOW_PIXELS_PER_S
+    if kind == "store":
+        return _pixels(spec) / STORE_PIXELS_PER_S
     threads = spec.get("threads", 1)
     rate = GPU_FLOPS if threads == 0 else flops * threads * CPU_SHARE
     macs = _network(spec).gmacs * 1e9
@@ -186,16 +194,23 @@ def _videos(spec: Mapping[str, Any]) -> int:
     return sum(n for (of, subset), n in counts.items() if of == (split or 1) and subset in parts)
 
 
-def _flow_pixels(spec: Mapping[str, Any]) -> float:
-    """Pixels of all pairs of frames."""
-    side = spec["flow"]["method"]["short_side_px"]
+def _side_px(spec: Mapping[str, Any]) -> int:
+    """Short side of what a flow or store job makes."""
+    return int(spec["flow"]["method"]["short_side_px"] if "flow" in spec else spec["short_side_px"])
+
+
+def _pixels(spec: Mapping[str, Any]) -> float:
+    """Of all frames of a flow or store job, or pairs of frames."""
+    side = _side_px(spec)
     length_s = VIDEO_S.get(spec["dataset"]["name"], 1.0)
     return _videos(spec) * length_s * spec["fps"] * side * side * 4 / 3
 
 
 def _disk_bytes(job: Job) -> float:
     if job.kind == "flow":
-        return _flow_pixels(job.spec) * BYTES_A_FLOW_PIXEL
+        return _pixels(job.spec) * BYTES_A_FLOW_PIXEL
+    if job.kind == "store":
+        return _pixels(job.spec) * BYTES_A_STORE_PIXEL
     if job.kind == "features":
         views = job.spec["train_views"] + 1
         return _videos(job.spec) * views * 1024 * job.spec["scale"]["width"] * 7 * 4

@@ -234,6 +234,8 @@ class Planner:
             found["image"] = self.add(self.stills(training))
         if "flow" in training.streams:
             found["flow"] = self.add(self.flow(training, split=split))
+        if training.scale.frames == "store" and "rgb" in training.streams:
+            found["store"] = self.add(self.store(training, split=split))
         return found
 
     def published(self, training: _Training) -> dict[str, Any]:
@@ -273,6 +275,24 @@ class Planner:
         )
         return Job(
             kind="flow", title=" · ".join(words), spec=spec, provisional=self.fingerprint(training.dataset) is None
+        )
+
+    def store(self, training: _Training, *, split: int | None) -> Job:
+        """The videos of a split (of all, if None) recoded for seeking, shared by all networks that read them."""
+        spec = {
+            "dataset": self.data_key(training.dataset),
+            "split": split,
+            "subset": training.subset if split is not None else None,
+            "fps": training.scale.fps,
+            "short_side_px": training.scale.short_side_px,
+            "store": store_key(training.scale),
+            "code": CODE,
+        }
+        words = ["store", training.dataset.name] + (
+            [f"split {split}"] if split and len(training.dataset.splits) > 1 else []
+        )
+        return Job(
+            kind="store", title=" · ".join(words), spec=spec, provisional=self.fingerprint(training.dataset) is None
         )
 
     def stills(self, training: _Training) -> Job:

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from harness import evaluate, locks, tuning
-from harness.contract import Clip, Scale, Video
+from harness import discover, evaluate, locks, tuning
+from harness.contract import Clip, Listing, Scale, Video
 from harness.fixed import run_features, run_head
 from harness.holdout import hold_out
 from harness.house import House
@@ -23,6 +23,7 @@ from harness.replicas import Replicas, rank_and_world
 from harness.spec import Job
 from harness.steps import STILLS_SUBSET, found_schedule, loss_on, score, start, trained_on
 from harness.train import reestimate_batch_norm, train
+from harness.video.prepare import Prepared
 from harness.watch import Watch
 from harness.work import (
     Data,
@@ -33,6 +34,7 @@ from harness.work import (
     open_planned,
     place,
     stored_flow,
+    stored_frames,
 )
 
 
@@ -86,14 +88,26 @@ def with_page(work: Work) -> Outcome:
 
 def run_flow(work: Work) -> Outcome:
     """Optical flow of a split's videos, or of all, into the store beside the data set."""
+    prepared, listing, videos = videos_of_split(work)
+    stored_flow(work, prepared, videos)
+    return Outcome(listing=listing, fingerprint=prepared.fingerprint)
+
+
+def run_store(work: Work) -> Outcome:
+    """The videos of a split, or all, recoded for seeking, beside the data set."""
+    prepared, listing, videos = videos_of_split(work)
+    sizes = {"fps": work.spec["fps"], "short_side_px": work.spec["short_side_px"]}
+    stored_frames(work, prepared, dataclasses.replace(discover.load("scale", "paper"), **sizes), videos)
+    return Outcome(listing=listing, fingerprint=prepared.fingerprint)
+
+
+def videos_of_split(work: Work) -> tuple[Prepared, Listing, Sequence[Video]]:
+    """Those that the job's split trains on and scores; without a split, all of the data set."""
     prepared, split = open_planned(work), work.spec["split"]
     listing = prepared.listing(prepared.dataset.splits[0] if split is None else split)
     if split is None:
-        videos = everything(work)
-    else:
-        videos = [*listing.subsets["train"], *listing.subsets[work.spec["subset"]]]
-    stored_flow(work, prepared, videos)
-    return Outcome(listing=listing, fingerprint=prepared.fingerprint)
+        return prepared, listing, everything(work)
+    return prepared, listing, [*listing.subsets["train"], *listing.subsets[work.spec["subset"]]]
 
 
 def run_stills(work: Work) -> Outcome:
@@ -175,4 +189,11 @@ def reestimate(work: Work, data: Data, network: nn.Module, videos: Sequence[Vide
     reestimate_batch_norm(network, (step.inputs for step in steps), device=work.device, precision=work.precision)
 
 
-KINDS = {"flow": run_flow, "stills": run_stills, "train": run_train, "features": run_features, "head": run_head}
+KINDS = {
+    "flow": run_flow,
+    "store": run_store,
+    "stills": run_stills,
+    "train": run_train,
+    "features": run_features,
+    "head": run_head,
+}

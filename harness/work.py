@@ -22,7 +22,7 @@ from harness.spec import Job
 from harness.train import Setting, Step
 from harness.video import loader, prepare
 from harness.video.reader import reads_store
-from harness.video.store import open_store
+from harness.video.store import FrameStore, build_store
 from harness.watch import Watch
 
 SCORE_BATCH = 16
@@ -157,7 +157,8 @@ class Data:
 def open_data(work: Work, *, split: int | None, videos: Callable[[Listing], Sequence[Video]]) -> Data:
     """The job's data set, indexed, with the flow of `videos(listing)` at hand where a stream reads it.
 
-    A flow job has usually computed it before; whatever has been deleted since is computed again.
+    A flow job has usually computed it before, and a store job recoded the videos where the scale reads a frame store;
+    whatever has been deleted since is made again.
     """
     prepared = open_planned(work)
     listing = prepared.listing(prepared.dataset.splits[0] if split is None else split)
@@ -166,7 +167,7 @@ def open_data(work: Work, *, split: int | None, videos: Callable[[Listing], Sequ
     store = stored_flow(work, prepared, videos(listing)) if "flow" in work.streams else None
     frames = None
     if reads_store(prepared, work.streams, work.scale):
-        frames = open_store(prepared, work.scale, videos(listing))
+        frames = stored_frames(work, prepared, work.scale, videos(listing))
     reader = loader.VideoReader(prepared, streams=work.streams, scale=work.scale, flow_store=store, frame_store=frames)
     return Data(prepared, listing, reader, work.scale.flow, work.device, work.house.workers, work.house.on_bad_video)
 
@@ -194,6 +195,13 @@ def stored_flow(work: Work, prepared: prepare.Prepared, videos: Sequence[Video])
         workers=environment.cpu_threads(),
         progress=work.watch.progress,
     )
+
+
+def stored_frames(work: Work, prepared: prepare.Prepared, scale: Scale, videos: Sequence[Video]) -> FrameStore:
+    """The frame store of `videos`, made where it is not there yet, one process a core."""
+    work.watch.stage("store", len(videos), "videos")
+    workers, progress = environment.cpu_threads(), work.watch.progress
+    return build_store(prepared, scale, videos=videos, workers=workers, progress=progress)
 
 
 def place(network: nn.Module, device: str) -> nn.Module:

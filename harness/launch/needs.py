@@ -10,6 +10,8 @@ from harness.record import Record
 from harness.spec import Job
 
 GIB = 2**30
+ON_ALL_CORES = ("flow", "store")
+"""Kinds of job that work on videos one process a core."""
 UNKNOWN_BYTES = GIB
 """Of a job whose like has never been measured here: a micro job stays below."""
 ROOM = 1.2
@@ -50,10 +52,10 @@ def members_of(job: Job, gpus_per_job: int) -> int:
 def needs_of(job: Job, *, workers: int, most_cpus: int, peaks: dict[str, int]) -> Needs:
     """The job's threads and its decoding processes; a GPU where it was planned for one; memory as measured.
 
-    Flow, one process a core, asks for half of the largest node (`most_cpus`), so that it neither crawls nor waits for an
+    Flow and the frame store, one process a core, ask for half of the largest node (`most_cpus`), so that they neither crawl nor wait for an
     empty machine. `peaks` is what `peaks_of` gives.
     """
-    cpus = max(1, most_cpus // 2) if job.kind == "flow" else threads_of(job) + workers
+    cpus = max(1, most_cpus // 2) if job.kind in ON_ALL_CORES else threads_of(job) + workers
     memory = int(peaks[_like(job)] * ROOM) if _like(job) in peaks else UNKNOWN_BYTES
     return Needs(cpus=cpus, gpus=int(on_gpu(job)), memory_bytes=memory)
 

@@ -56,3 +56,22 @@ def test_a_head_by_logistic_regression(house, transferred):
 
 def _trained_on(house, job_id):
     return json.loads((house / "results" / "runs" / job_id / "trained_on.json").read_text())
+
+
+@pytest.mark.slow
+def test_frames_from_the_store_which_is_made_first(house):
+    rgb = ("--dataset", "toy-hmdb51", "--protocol", "original", "--modality", "rgb", "--init", "scratch", *SHORT)
+    (cell,) = run(*rgb, "--set", "scale.frames=store", where=house)
+    record = record_of(house, cell["jobs"][0])
+    store = record_of(house, record["upstream"]["store"])
+    assert store["kind"] == "store" and store["fingerprint"] == record["fingerprint"]
+    (folder,) = (house / "data" / ".prepared" / "toy-hmdb51").glob("frames-*")
+    recoded = sorted(folder.rglob("*.mp4"))
+    assert len(recoded) > record["metrics"]["n"] > 0
+    # Reading the originals is another job, with other pixels.
+    (other,) = run(*rgb, where=house)
+    assert other["jobs"] != cell["jobs"] and "store" not in record_of(house, other["jobs"][0])["upstream"]
+    # What was deleted since is made again.
+    recoded[0].unlink()
+    run(*rgb, "--set", "scale.frames=store", "--seed", "1", where=house)
+    assert recoded[0].is_file()

@@ -115,3 +115,17 @@ def test_jobs_done_are_not_to_do_and_what_only_they_needed_neither(where):
     (folder / "record.json").write_text("{}")
     assert [job.id for job in planned(where, modalities=("rgb",)).to_do] == [target.id]
     assert stills.kind == "stills"
+
+
+def test_the_frame_store_is_a_job_that_all_who_read_it_share(where):
+    said = {"overrides": (("scale.frames", "store"),), "inits": ("scratch",)}
+    plan = planned(where, baselines=("i3d", "c3d"), modalities=("rgb",), **said)
+    stores = [job for job in plan.jobs if job.kind == "store"]
+    assert sorted(job.spec["dataset"]["name"] for job in stores) == ["micro-hmdb51", "micro-kinetics"]
+    for job in plan.jobs:
+        if job.kind == "train":
+            (store,) = [one for one in stores if one.id == job.upstream["store"]]
+            assert store.spec["dataset"] == job.spec["dataset"]
+            assert job.spec["decoder"] == store.spec["store"]
+    flow_alone = planned(where, modalities=("flow",), protocols=("original",), **said)
+    assert "store" not in kinds(flow_alone), "flow is computed from the originals"

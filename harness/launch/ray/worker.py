@@ -14,7 +14,7 @@ from typing import Any
 from harness.errors import HarnessError
 from harness.house import House
 from harness.launch.doing import Doing
-from harness.launch.needs import Needs, members_of, needs_of, on_gpu, peaks_of, threads_of
+from harness.launch.needs import ON_ALL_CORES, Needs, members_of, needs_of, on_gpu, peaks_of, threads_of
 from harness.launch.ray.storage import Storage, around, house_of_node
 from harness.launch.telling import Desk, Event, Teller
 from harness.record import Record
@@ -45,7 +45,7 @@ class Errand:
     @property
     def settings(self) -> dict[str, str]:
         """Environment variables for the time of the job. Ray sets OMP_NUM_THREADS to the cores that were asked for."""
-        threads = self.needs.cpus if self.job.kind == "flow" else threads_of(self.job)
+        threads = self.needs.cpus if self.job.kind in ON_ALL_CORES else threads_of(self.job)
         return {
             "HARNESS_DEVICE": "cuda" if on_gpu(self.job) else "cpu",
             "HARNESS_THREADS": str(threads),
