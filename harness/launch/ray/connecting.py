@@ -18,9 +18,11 @@ SETTINGS = {
     "RAY_AIR_NEW_OUTPUT": "0",
     # A task without a GPU must not see those of others.
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",
+    # A group of processes waits for its share of a busy cluster, and then imports torch: Ray Train gives both a minute.
+    "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "86400",
 }
 """Of Ray, set before it is imported where the user has not set them."""
-PASSED_ON = ("HARNESS_PLUGINS",)
+PASSED_ON = ("HARNESS_PLUGINS", "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S")
 """Environment variables of the driver that its workers need."""
 
 
