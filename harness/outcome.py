@@ -53,7 +53,7 @@ def choice(schedule: Schedule, trained: Trained, held: Sequence[Video]) -> dict[
     return {"rule": rule, "held_out": [video.id for video in held], "steps": trained.steps, "drops": drops}
 
 
-def leave_record(work: Work, outcome: Outcome, *, wall_s: float) -> Record:
+def leave_record(work: Work, outcome: Outcome, *, wall_s: float, cpu_s: float) -> Record:
     """Everything the job found out, in one folder, by one rename."""
     job, trained = work.job, outcome.trained
     record = Record(
@@ -65,7 +65,7 @@ def leave_record(work: Work, outcome: Outcome, *, wall_s: float) -> Record:
         environment=environment.describe(),
         fingerprint=outcome.fingerprint,
         metrics=summary(outcome.scores) if outcome.scores else {},
-        cost=cost(outcome, wall_s=wall_s),
+        cost=cost(outcome, wall_s=wall_s, cpu_s=cpu_s),
         curves=tuple({"step": step, "name": name, "value": value} for step, name, value in trained.curves),
         classes=outcome.listing.classes,
         chosen=outcome.chosen,
@@ -84,10 +84,15 @@ def leave_record(work: Work, outcome: Outcome, *, wall_s: float) -> Record:
     return write_record(work.house.places.runs, record, fill=fill)
 
 
-def cost(outcome: Outcome, *, wall_s: float) -> dict[str, float]:
+def cpu_seconds() -> float:
+    """Processor time of this process and of those it has waited for, so far."""
+    return sum(sum(resource.getrusage(who)[:2]) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+
+
+def cost(outcome: Outcome, *, wall_s: float, cpu_s: float) -> dict[str, float]:
     """What the job took.
 
-    `device_s` is wall-clock times GPUs, 0 on a CPU. `peak_memory_bytes` is the most that this process ever held: of a worker
+    `cpu_s` is processor time, which other work on the machine stretches less than wall-clock. `device_s` is wall-clock times GPUs, 0 on a CPU. `peak_memory_bytes` is the most that this process ever held: of a worker
     that did several jobs, the most of any so far. `peak_device_bytes` is the job's own, on the first of its GPUs.
     """
     trained = outcome.trained
@@ -95,6 +100,7 @@ def cost(outcome: Outcome, *, wall_s: float) -> dict[str, float]:
     on_gpu = environment.device().startswith("cuda")
     return {
         "wall_s": round(wall_s, 3),
+        "cpu_s": round(cpu_s, 3),
         "device_s": round(wall_s * rank_and_world()[1], 3) if on_gpu else 0.0,
         "train_s": round(trained.seconds, 3),
         "score_s": round(outcome.score_s, 3),

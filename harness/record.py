@@ -48,7 +48,7 @@ class Record:
     metrics: Mapping[str, Any]
     """As `metrics.summary` gives them: n, correct1, top1_pct, ...; {} for feature extractions."""
     cost: Mapping[str, float]
-    """wall_s, train_s, score_s, peak_memory_bytes, samples_per_s, wait_share."""
+    """wall_s, cpu_s, device_s, train_s, score_s, samples_per_s, wait_share, peak_memory_bytes, peak_device_bytes."""
     curves: tuple[Mapping[str, Any], ...] = ()
     """{step, name, value} in the order they were measured."""
     classes: tuple[str, ...] = ()
@@ -164,7 +164,7 @@ def _read(folder: Path, stamp: int) -> Record:
     remedy = _rerun(folder.name, folder)
     try:
         stored = json.loads(path.read_text())
-        schema = stored.pop("schema")
+        schema = int(stored.pop("schema"))
     except (ValueError, KeyError, AttributeError, TypeError) as error:
         raise RecordError(f"{path} is not a record ({type(error).__name__}: {error}); {remedy}") from error
     if schema > SCHEMA:

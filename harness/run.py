@@ -16,7 +16,7 @@ from harness.contract import Clip, Listing, Scale, Video
 from harness.fixed import run_features, run_head
 from harness.holdout import hold_out
 from harness.house import House
-from harness.outcome import Outcome, choice, leave_record
+from harness.outcome import Outcome, choice, cpu_seconds, leave_record
 from harness.recompute import recompute_stages
 from harness.record import Record
 from harness.replicas import Replicas, rank_and_world
@@ -57,7 +57,7 @@ def execute(job: Job, house: House, watch: Watch) -> Record:
 def _do(job: Job, house: House, watch: Watch, *, leads: bool) -> None:
     tuning.keep_memory()
     watch.job_started(job)
-    started = time.perf_counter()
+    started, spent = time.perf_counter(), cpu_seconds()
     work = Work(job=job, house=house, watch=watch)
     configure(work)
     if work.device.startswith("cuda"):
@@ -65,7 +65,7 @@ def _do(job: Job, house: House, watch: Watch, *, leads: bool) -> None:
     outcome = with_page(work) if house.profile else KINDS[job.kind](work)
     if leads:
         locks.clear_leftovers(house.places.runs, job.id)
-        record = leave_record(work, outcome, wall_s=time.perf_counter() - started)
+        record = leave_record(work, outcome, wall_s=time.perf_counter() - started, cpu_s=cpu_seconds() - spent)
         shutil.rmtree(work.checkpoints, ignore_errors=True)
         watch.job_finished(record)
 

@@ -31,6 +31,8 @@ def test_the_record_tells_everything(house, transferred):
     assert record["spec"]["protocol"]["name"] == "full-ft" and record["spec"]["schedule"]["steps"] == 30
     assert set(record["upstream"]) == {"source", "flow"}
     assert record["environment"]["torch"] and record["fingerprint"] == record["spec"]["dataset"]["fingerprint"]
+    assert {"wall_s", "cpu_s", "device_s", "samples_per_s", "wait_share", "peak_memory_bytes"} <= set(record["cost"])
+    assert record["cost"]["cpu_s"] > 0 == record["cost"]["device_s"]
     assert record["cost"]["samples_per_s"] > 0 and record["cost"]["peak_memory_bytes"] < 2 * 2**30
     assert record["chosen"]["rule"] == "last step of a fixed schedule"
     assert set(source_of(house, transferred["jobs"][0])["upstream"]) == {"image", "flow"}
