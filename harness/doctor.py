@@ -138,7 +138,7 @@ def _torch() -> Iterator[Finding]:
             [sys.executable, "-c", IMPORT_TORCH], capture_output=True, text=True, timeout=IMPORT_TIMEOUT_S
         )
     except subprocess.TimeoutExpired:
-        yield Finding("torch", "fail", f"not imported within {IMPORT_TIMEOUT_S:.0f} s", "see whether the disk is slow")
+        yield Finding("torch", "fail", f"not imported within {IMPORT_TIMEOUT_S:.0f} s", _SLOW)
         return
     if run.returncode:
         versions = f"torch {_version('torch')} and torchvision {_version('torchvision')}"
@@ -153,6 +153,9 @@ def _torch() -> Iterator[Finding]:
     seen = json.loads(run.stdout.strip().splitlines()[-1])
     yield Finding("torch", "ok", f"torch {seen['torch']} and torchvision {seen['torchvision']} go together")
     yield _devices(seen["gpus"])
+
+
+_SLOW = "see whether the disk is slow, or ask again when the machine is less busy"
 
 
 def _version(name: str) -> str:

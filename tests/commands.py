@@ -17,8 +17,10 @@ SOURCE_STEPS = 70
 FLOW = ("--modality", "flow", "--set", f"source.steps={SOURCE_STEPS}", "--set", "full-ft.steps=30")
 
 
-def command(*words: str, where: Path, threads: int = 1, check: int | None = 0) -> subprocess.CompletedProcess[str]:
-    """`python -m harness WORDS` with its folders below `where`."""
+def command(
+    *words: str, where: Path, threads: int = 1, check: int | None = 0, limit_s: float = 540
+) -> subprocess.CompletedProcess[str]:
+    """`python -m harness WORDS` with its folders below `where`; killed after `limit_s`."""
     environment = os.environ | {
         "HARNESS_DATA": str(where / "data"),
         "HARNESS_RESULTS": str(where / "results"),
@@ -27,7 +29,7 @@ def command(*words: str, where: Path, threads: int = 1, check: int | None = 0) -
         "PYTHONPATH": str(ROOT),
     }
     done = subprocess.run(
-        [sys.executable, "-m", "harness", *words], env=environment, capture_output=True, text=True, timeout=540
+        [sys.executable, "-m", "harness", *words], env=environment, capture_output=True, text=True, timeout=limit_s
     )
     if check is not None:
         assert done.returncode == check, done.stderr[-3000:]

@@ -10,9 +10,10 @@ import click
 from harness import stats
 from harness.app.jobs import run_cells
 from harness.app.launching import Launching
+from harness.caveats import caveats_of_pair
 from harness.errors import HarnessError
 from harness.places import Places
-from harness.record import Ledger
+from harness.record import SCORES, Ledger, Record
 
 if TYPE_CHECKING:
     from reports.tables.layout import Question
@@ -31,18 +32,17 @@ def show_table(
     """`harness table`: from the ledger; with `run_missing`, after running the cells that it lacks in that way."""
     from harness.results import lookup_in
     from reports import tables
-    from reports.tables import costs
+    from reports.tables import aside, costs
 
+    aside.check_format(how, asides=significance or with_cost)
     question = vars(asked)
     if run_missing:
         run_cells(tables.wanted(number, **question), where, run_missing)
     lookup = lookup_in(where)
     table = tables.build(number, lookup, **question)
-    click.echo(tables.render(table, how))
-    if significance:
-        click.echo(tables.significance(number, lookup, scale=asked.scale, version=asked.version, seeds=asked.seeds))
-    if with_cost:
-        click.echo(costs.text(table, Ledger(where.runs)))
+    asides = [tables.significance(number, lookup, **question)] if significance else []
+    asides += [costs.aside(table, Ledger(where.runs))] if with_cost else []
+    click.echo(aside.below(tables.render(table, how), asides, how), nl=False)
 
 
 def show_claims(where: Places, *, scale: str, seeds: tuple[int, ...], how: str) -> None:
@@ -59,6 +59,8 @@ def compare(first: str, second: str, where: Places) -> None:
     from harness.metrics import topk_correct
 
     ledger = Ledger(where.runs)
+    for job in (first, second):
+        _scored(ledger.find(job))
     a, b = ledger.find(first), ledger.find(second)
     scores_a, scores_b = a.scores(), b.scores()
     if set(scores_a.ids) != set(scores_b.ids):
@@ -74,6 +76,17 @@ def compare(first: str, second: str, where: Places) -> None:
         f"only A right: {test.only_a}, only B right: {test.only_b}; McNemar p = {test.p_value:.2g}, "
         f"by group p = {test.p_value_groups:.2g}\n{_can_show(test)}"
     )
+    for caveat in caveats_of_pair(a, b):
+        click.echo(f"- {caveat}")
+
+
+def _scored(record: Record) -> None:
+    """Raise for a job that has no answers to compare."""
+    if SCORES not in record.files:
+        raise HarnessError(
+            f"job {record.job_id} ({record.title}) scored no videos, so there is nothing to compare; `harness ls jobs` shows "
+            "those that did by their top-1"
+        )
 
 
 def _can_show(test: stats.Paired) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 from harness.errors import HarnessError
 from harness.paper import KINETICS
 from harness.spec import Cell
+from reports.tables.aside import Aside
 from reports.tables.layout import Layout, Question
 from reports.tables.measure import Lookup, fill
 from reports.tables.model import Table, TableCell
@@ -53,6 +54,7 @@ def build(
         joiner=layout.joiner,
         notes=layout.notes,
         ours_name="ours" if scale == "paper" else scale,
+        command=question.command(number),
     )
     if hasattr(module, "derive"):
         cells.update(module.derive(table))
@@ -82,15 +84,21 @@ def render(table: Table, how: str = "terminal") -> str:
 
 
 def significance(
-    number: int, lookup: Lookup, *, scale: str, version: str = KINETICS, seeds: tuple[int, ...] = (0,)
-) -> str:
-    """Text that says which differences between the rows of a table are more than luck."""
+    number: int,
+    lookup: Lookup,
+    *,
+    scale: str,
+    version: str = KINETICS,
+    seeds: tuple[int, ...] = (0,),
+    source: str | None = None,
+) -> Aside:
+    """Which differences between the rows of a table are more than luck."""
     from reports.tables import pairs
 
     if number == 1:
         raise HarnessError("Table 1 has sizes, not accuracies; there is nothing to test in it")
-    layout = _module(number).layout(Question(scale=scale, version=version, seeds=seeds))
-    return pairs.text(layout, pairs.compare(layout, lookup))
+    layout = _module(number).layout(Question(scale=scale, version=version, seeds=seeds, source=source))
+    return pairs.aside(layout, pairs.compare(layout, lookup))
 
 
 def _module(number: int) -> Any:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from harness.errors import HarnessError
 from harness.record import Ledger
+from reports.tables.aside import Aside
 from reports.tables.model import Table
 
 
@@ -21,26 +22,31 @@ def behind(job_ids: Iterable[str], ledger: Ledger) -> set[str]:
     return found
 
 
-def text(table: Table, ledger: Ledger) -> str:
+def aside(table: Table, ledger: Ledger) -> Aside:
     """One line a number: jobs behind it, their wall-clock and GPU-hours. The total counts every job once."""
-    from tabulate import tabulate
-
     if table.number == 1:
         raise HarnessError("Table 1 has sizes that are computed; no job stands behind it. Leave out --with-cost")
-    rows, every = [], set()
-    titles = {row.key: row.title for row in table.rows}
+    rows: list[tuple[str, ...]] = []
+    every: set[str] = set()
+    titles, groups = {row.key: row.title for row in table.rows}, {group.key: group.ours for group in table.groups}
+    heads = {c.key: " ".join(filter(None, [groups[c.group], c.title, c.part])) for c in table.columns}
     for (row, column), cell in table.cells.items():
         if cell.ours is None or not cell.job_ids or column.count("gain"):
             continue
         jobs = behind(cell.job_ids, ledger)
         every |= jobs
-        rows.append([titles.get(row, row), column, *_numbers(jobs, ledger)])
-    if not rows:
-        return "No number of this table is in the ledger yet, so there is no cost to show.\n"
+        rows.append((titles.get(row, row), heads.get(column, column), *_numbers(jobs, ledger)))
     apart = sum(len(behind(cell.job_ids, ledger)) for cell in table.cells.values() if cell.job_ids)
-    rows.append(["all of them", "each job once", *_numbers(every, ledger)])
-    grid = tabulate(rows, headers=["row", "column", "jobs", "wall s", "GPU-hours"], disable_numparse=True)
-    return f"{grid}\n\nA number's cost is that of its jobs and all upstream; {apart - len(every)} jobs were saved by sharing.\n"
+    note = f"A number's cost is that of its jobs and all upstream; {apart - len(every)} jobs were saved by sharing."
+    if rows:
+        rows.append(("all of them", "each job once", *_numbers(every, ledger)))
+    return Aside(
+        key="cost",
+        title=f"What stands behind the numbers of Table {table.number}",
+        headers=("row", "column", "jobs", "wall s", "GPU-hours"),
+        rows=tuple(rows),
+        notes=(note if rows else "No number of this table is in the ledger yet, so there is no cost to show.",),
+    )
 
 
 def _numbers(jobs: set[str], ledger: Ledger) -> list[str]:

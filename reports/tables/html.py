@@ -18,14 +18,14 @@ def html(table: Table, *, job_link: JobLink | None = None) -> str:
     `job_link`, job id -> href, as links) and the command that reproduces it. A table is in a region of its own that a page
     may let scroll.
     """
-    from reports.tables.text import blocks
+    from reports.tables.text import blocks, has_derived
 
     name = f"table-{table.number}"
     parts = [f'<section class="paper-table" id="{name}" aria-labelledby="{name}-title">']
     parts.append(f'<h2 id="{name}-title">{escape(words.title(table))}</h2>')
     for groups in blocks(table):
         parts.append(_table(table, groups, job_link=job_link))
-    if table.stacks(derived=True):
+    if has_derived(table):
         parts.append(_table(table, list(table.groups), job_link=job_link, derived=True))
     notes = [*words.legend(table), *words.sources(table), f"Paper: {table.version}."]
     parts.append("<ul class='notes'>" + "".join(f"<li>{_prose(note)}</li>" for note in notes) + "</ul>")
@@ -111,6 +111,8 @@ def _behind(cell: TableCell, column: Column, job_link: JobLink | None) -> str:
     told = [f"{cell.verdict.capitalize()}: {cell.why}."]
     if cell.n is not None:
         told.append(f"{cell.n} of {cell.n_of} videos." if cell.n != cell.n_of else f"{cell.n} videos.")
+    if len(cell.splits) > 1 or len(cell.seeds) > 1:
+        told.append(_mean_of(cell, column))
     if cell.difference is not None:
         told.append(f"{cell.difference:+.{column.decimals}f} points from the paper's {words.printed(cell, column)}.")
     if cell.undecodable:
@@ -121,6 +123,19 @@ def _behind(cell: TableCell, column: Column, job_link: JobLink | None) -> str:
         links = ", ".join(f'<a href="{escape(job_link(job))}"><code>{escape(job)}</code></a>' for job in cell.job_ids)
         text += f"<p>{'Job' if len(cell.job_ids) == 1 else 'Jobs'} {links}</p>"
     return text + f"<pre><code>{escape(cell.command)}</code></pre>"
+
+
+def _mean_of(cell: TableCell, column: Column) -> str:
+    """'Mean of splits 1, 2, 3 (sample deviation 0.4) and seeds 0, 1 (0.2).'"""
+    parts = []
+    for what, which, deviation in (
+        ("splits", cell.splits, cell.split_deviation),
+        ("seeds", cell.seeds, cell.seed_deviation),
+    ):
+        if len(which) > 1 and deviation is not None:
+            name = "sample deviation " if not parts else ""
+            parts.append(f"{what} {', '.join(map(str, which))} ({name}{deviation:.{column.decimals}f})")
+    return f"Mean of {' and '.join(parts)}."
 
 
 def _prose(text: str) -> str:

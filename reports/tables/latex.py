@@ -1,8 +1,11 @@
-"""A table as LaTeX, for \\usepackage{booktabs}; accents and signs are plain enough for any engine."""
+"""A table as LaTeX, for \\usepackage{booktabs}; accents and signs are plain enough for any engine.
+
+Fits the text of an A4 page with margins of 2.5 cm: intervals are set small, and so are the gaps between columns.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from reports.tables import words
 from reports.tables.model import Column, Group, Row, Table
@@ -31,18 +34,44 @@ def escaped(text: str) -> str:
     return "".join(ESCAPES.get(letter, letter) for letter in text)
 
 
+def prose(text: str) -> str:
+    """Escaped, with what stands between backticks in a typewriter's letters, free to break at its spaces."""
+    parts = [escaped(part) for part in text.split("`")]
+    return "".join(rf"\texttt{{{part.replace('--', '-{}-')}}}" if k % 2 else part for k, part in enumerate(parts))
+
+
 def latex(table: Table) -> str:
     """A table environment with one tabular a data set: our columns under one rule, the paper's under another."""
-    from reports.tables.text import blocks
+    from reports.tables.text import blocks, has_derived
 
-    lines = [r"\begin{table}", r"\centering\footnotesize", rf"\caption{{{escaped(words.title(table))}}}"]
+    scale = "" if table.scale == "paper" else f", {table.scale} scale"
+    caption = f"As Table {table.number} of the paper{scale}. {table.title}"
+    lines = [
+        r"\begin{table}",
+        r"\centering\footnotesize\setlength{\tabcolsep}{3.5pt}",
+        rf"\caption{{{escaped(caption)}}}",
+    ]
     for groups in blocks(table):
         lines += _tabular(table, groups)
-    if table.stacks(derived=True):
+    if has_derived(table):
         lines += _tabular(table, list(table.groups), derived=True)
-    notes = [*words.legend(table), f"Paper: {table.version}."]
-    lines += [r"\par\smallskip\raggedright\scriptsize", *[escaped(note) + r"\\" for note in notes], r"\end{table}"]
+    notes = [*words.legend(table), *words.sources(table), f"Paper: {table.version}."]
+    lines += [*small_print(notes), r"\end{table}"]
     return "\n".join(lines) + "\n"
+
+
+LONG = 22
+"""Letters of a name from which on it may be broken."""
+
+
+def column_of(texts: Iterable[str], *, share: float) -> str:
+    """'l', or, where a text is long, a column of that share of the line in which lines break."""
+    return rf"p{{{share:g}\linewidth}}" if max(map(len, texts)) > LONG else "l"
+
+
+def small_print(notes: Sequence[str]) -> list[str]:
+    """Lines below a tabular."""
+    return [r"\par\smallskip\raggedright\scriptsize", *[prose(note) + r"\par" for note in notes]]
 
 
 def _tabular(table: Table, groups: list[Group], *, derived: bool = False) -> list[str]:
@@ -52,17 +81,12 @@ def _tabular(table: Table, groups: list[Group], *, derived: bool = False) -> lis
     lines = lines_of(table, stacks, split_parts=True)
     names = 2 if any(part for _, part, _ in lines) else 1
     shown = sides_of(table, stacks)
-    widths = [len(stacks), len(shown) - len(stacks)]
-    one = groups[0] if len(groups) == 1 else None
-    heads = [f"{table.ours_name}, {one.ours}", f"paper, {one.paper}"] if one else [table.ours_name, "paper"]
-    spans = [rf" \multicolumn{{{width}}}{{l}}{{{escaped(head)}}}" for width, head in zip(widths, heads, strict=True)]
-    start, middle, end = names + 1, names + widths[0], names + sum(widths)
+    what = next(iter(stacks))[1] + r", %" if derived else ""
     text = [
-        rf"\begin{{tabular}}{{{'l' * end}}}",
+        rf"\begin{{tabular}}{{{column_of([row.title for row, *_ in lines], share=0.33) + 'l' * (names - 1 + len(shown))}}}",
         r"\toprule",
-        " &" * names + " & ".join(spans) + r" \\",
-        rf"\cmidrule(lr){{{start}-{middle}}}\cmidrule(lr){{{middle + 1}-{end}}}",
-        _line([""] * names + [_head(groups, key, mine=mine) for mine, key in shown]),
+        *_spans(table, groups, shown, names=names),
+        _line([what] + [""] * (names - 1) + [_head(groups, key, mine=mine, derived=derived) for mine, key in shown]),
         r"\midrule",
     ]
     before = ""
@@ -73,10 +97,24 @@ def _tabular(table: Table, groups: list[Group], *, derived: bool = False) -> lis
     return [*text, r"\bottomrule", r"\end{tabular}", r"\par\medskip"]
 
 
-def _head(groups: list[Group], key: tuple[str, str], *, mine: bool) -> str:
+def _spans(table: Table, groups: list[Group], shown: list[tuple[bool, tuple[str, str]]], *, names: int) -> list[str]:
+    """The heading over our columns, and that over the paper's where it has any, each with its rule."""
+    one = groups[0] if len(groups) == 1 else None
+    heads, rules, start = [], "", names + 1
+    for mine, whose in ((True, table.ours_name), (False, "paper")):
+        width = sum(side is mine for side, _ in shown)
+        if width:
+            name = ((one.ours if mine else one.paper),) if one else ()
+            heads.append(rf"\multicolumn{{{width}}}{{l}}{{{escaped(', '.join((whose, *name)))}}}")
+            rules += rf"\cmidrule(lr){{{start}-{start + width - 1}}}"
+            start += width
+    return [" &" * names + " " + " & ".join(heads) + r" \\", rules]
+
+
+def _head(groups: list[Group], key: tuple[str, str], *, mine: bool, derived: bool) -> str:
     group = next(group for group in groups if group.key == key[0])
     name = group.ours if mine else group.paper
-    return ", ".join(filter(None, [name if len(groups) > 1 else "", key[1]]))
+    return ", ".join(filter(None, [name if len(groups) > 1 else "", "" if derived else key[1]]))
 
 
 def _number(table: Table, row: Row, stack: list[Column], *, mine: bool) -> str:
@@ -85,4 +123,11 @@ def _number(table: Table, row: Row, stack: list[Column], *, mine: bool) -> str:
 
 
 def _line(texts: Sequence[str]) -> str:
-    return " & ".join(escaped(text) for text in texts) + r" \\"
+    return " & ".join(_small_intervals(text) for text in texts) + r" \\"
+
+
+def _small_intervals(text: str) -> str:
+    """'66.4 [64.0, 68.7]' -> the number, and its interval in smaller letters."""
+    number, bracket, rest = text.partition(" [")
+    interval, _, after = rest.partition("]")
+    return escaped(number) + (rf" {{\tiny [{escaped(interval)}]}}{escaped(after)}" if bracket else "")

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from harness import discover, paper, resolve
 from harness.discover import dashed
-from harness.errors import HarnessError
+from harness.errors import HarnessError, unknown
 from harness.spec import Cell, Selection
 from reports.tables.model import Column, Group, Row
 
@@ -29,6 +29,18 @@ class Question:
     seeds: tuple[int, ...] = (0,)
     source: str | None = None
     """Where transferred weights come from ('published:NAME'); None: each baseline's own."""
+
+    def __post_init__(self) -> None:
+        if self.version not in paper.VERSIONS:
+            raise unknown("version of the paper", self.version, paper.VERSIONS)
+
+    def command(self, number: int) -> str:
+        """`harness table NUMBER`, with the flags that ask this."""
+        flags = [f"--scale {self.scale}"]
+        flags += [f"--version {self.version}"] if self.version != paper.KINETICS else []
+        flags += [f"--seed {seed}" for seed in self.seeds] if self.seeds != (0,) else []
+        flags += [f"--source {self.source}"] if self.source else []
+        return " ".join([f"harness table {number}", *flags])
 
 
 @dataclass(frozen=True)

@@ -61,6 +61,8 @@ def _measured(
         n=sum(scores.n for scores in first),
         n_of=sum(scores.n_of for scores in first),
         undecodable=sum(len(scores.undecodable) for scores in first),
+        seeds=tuple(dict.fromkeys(cell.seed for cell in cells)),
+        splits=tuple(by_split),
         job_ids=tuple(dict.fromkeys(job for result in results for job in result.job_ids)),
         verdict=verdict,
         why=why,

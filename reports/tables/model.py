@@ -30,6 +30,9 @@ class TableCell:
     """Videos that the lists name; more than n where some are missing from disk."""
     undecodable: int = 0
     """Of the n, counted as wrong."""
+    seeds: tuple[int, ...] = ()
+    """Whose mean this is."""
+    splits: tuple[int, ...] = ()
     job_ids: tuple[str, ...] = ()
     verdict: Verdict = "blank"
     why: str = ""
@@ -107,6 +110,8 @@ class Table:
     notes: tuple[str, ...] = ()
     ours_name: str = "ours"
     """Heads our columns: 'ours', or the scale's name, so that a micro number cannot be read as one of the paper's."""
+    command: str = ""
+    """Prints this table; with `--run`, after running what it lacks."""
 
     def cell(self, row: Row, column: Column) -> TableCell:
         return self.cells.get((row.key, column.key), TableCell())

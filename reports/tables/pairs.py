@@ -16,6 +16,7 @@ import numpy as np
 from harness import stats
 from harness.errors import HarnessError
 from harness.metrics import Scores, topk_correct
+from reports.tables.aside import Aside
 from reports.tables.layout import Layout, Slot
 from reports.tables.measure import Lookup
 from reports.tables.model import Column
@@ -110,29 +111,33 @@ def _paired(a: _Answers, b: _Answers) -> stats.Paired:
     return stats.paired(a.right, b.right[[place[video] for video in a.videos]], a.clusters)
 
 
-def text(layout: Layout, comparisons: Sequence[Comparison]) -> str:
-    """Plain text: one line a comparison, those that are more than luck marked with '*'."""
-    from tabulate import tabulate
-
+def aside(layout: Layout, comparisons: Sequence[Comparison]) -> Aside:
+    """One line a comparison, those that are more than luck marked with '*'."""
     titles = {row.key: row.title for row in layout.rows}
     groups = {group.key: group.ours for group in layout.groups}
     heads = {c.key: " ".join(filter(None, [groups[c.group], c.title, c.part])) for c in layout.columns}
-    lines = [_line(comparison, heads, titles) for comparison in comparisons]
-    if not lines:
-        return "No column of this table has two numbers to compare yet.\n"
-    headers = ["column", "best", "against", "points better", "95% interval", "p", "p (Holm)", "", "would show"]
     found = sum(comparison.found for comparison in comparisons)
     notes = [
-        f"* more than luck: p below {ALPHA:g} after Holm's correction over all {len(lines)} comparisons ({found} of them).",
+        f"* more than luck: p below {ALPHA:g} after Holm's correction over all {len(comparisons)} comparisons ({found} of them).",
         "Paired on the same videos, drawn by group; the best row was picked by looking, which flatters it a little.",
         "would show: the difference in points that so many videos reveal four times in five, taken as independent.",
     ]
-    return tabulate(lines, headers=headers, tablefmt="simple", disable_numparse=True) + "\n\n" + "\n".join(notes) + "\n"
+    if len(layout.question.seeds) > 1:
+        notes.append(
+            f"Of seed {layout.question.seeds[0]} alone: answers of several seeds are no pairs of right and wrong."
+        )
+    return Aside(
+        key="significance",
+        title=f"Differences within Table {layout.number}",
+        headers=("column", "best", "against", "points better", "95% interval", "p", "p (Holm)", "", "would show"),
+        rows=tuple(_line(comparison, heads, titles) for comparison in comparisons),
+        notes=tuple(notes) if comparisons else ("No column of this table has two numbers to compare yet.",),
+    )
 
 
-def _line(comparison: Comparison, heads: dict[str, str], titles: dict[str, str]) -> list[str]:
+def _line(comparison: Comparison, heads: dict[str, str], titles: dict[str, str]) -> tuple[str, ...]:
     smallest = "-" if np.isnan(comparison.smallest) else f"{comparison.smallest:.1f}"
-    return [
+    return (
         heads[comparison.column],
         titles[comparison.best],
         titles[comparison.other],
@@ -142,4 +147,4 @@ def _line(comparison: Comparison, heads: dict[str, str], titles: dict[str, str])
         f"{comparison.adjusted:.2g}",
         "*" if comparison.found else "",
         smallest,
-    ]
+    )

@@ -32,15 +32,21 @@ def terminal(table: Table) -> str:
     lines = [words.title(table), f"Paper: {table.version}"]
     for groups in blocks(table):
         lines += ["", block_title(table, groups), _grid(table, groups, split_parts=True, tablefmt="simple")]
-    if table.stacks(derived=True):
+    if has_derived(table):
         lines += ["", _derived_grid(table, tablefmt="simple")]
     return "\n".join([*lines, "", *words.legend(table), *words.sources(table)]) + "\n"
 
 
 def blocks(table: Table) -> list[list[Group]]:
-    """Groups that are printed side by side: all, where each has one column; else one block each."""
+    """Groups that are printed side by side: all, where each has one column; else one block each. Empty ones are left out."""
     titles = [sum(group == key for group, _ in table.stacks()) for key in (g.key for g in table.groups)]
-    return [list(table.groups)] if max(titles) == 1 else [[group] for group in table.groups]
+    found = [list(table.groups)] if max(titles) == 1 else [[group] for group in table.groups]
+    return [groups for groups in found if lines_of(table, stacks_of(table, groups), split_parts=False)]
+
+
+def has_derived(table: Table) -> bool:
+    """Whether computed columns have anything in them."""
+    return bool(lines_of(table, table.stacks(derived=True), split_parts=False))
 
 
 def stacks_of(table: Table, groups: list[Group], *, derived: bool = False) -> Stacks:
@@ -140,7 +146,7 @@ def markdown(table: Table) -> str:
     for groups in blocks(table):
         grid = _grid(table, groups, split_parts=False, tablefmt="pipe")
         lines += ["", f"**{block_title(table, groups)}**", "", grid]
-    if table.stacks(derived=True):
+    if has_derived(table):
         lines += ["", _derived_grid(table, tablefmt="pipe")]
     notes = [f"- {note}" for note in words.legend(table) + words.sources(table)]
     return "\n".join([*lines, "", *notes]) + "\n"

@@ -58,10 +58,7 @@ def legend(table: Table) -> list[str]:
     lines = list(table.notes)
     if any(cell.low is not None for cell in cells):
         lines.append("[low, high]: 95% interval, drawn by group of videos where groups are known.")
-    if any(cell.split_deviation is not None for cell in cells):
-        lines.append("±: sample deviation over splits.")
-    elif any(cell.seed_deviation is not None for cell in cells):
-        lines.append("±: sample deviation over seeds.")
+    lines += _deviations(cells)
     judged = [cell for cell in cells if cell.verdict in MARKS and cell.low is not None]
     if judged:
         lines.append(
@@ -82,8 +79,17 @@ def legend(table: Table) -> list[str]:
         lines.append("Videos missing from disk are not in n; `harness report` bounds what they could change.")
     missing = sum(cell.verdict == "not run" and cell.command != "" for cell in cells)
     if missing:
-        lines.append(f"-: not run ({missing}); `harness table {table.number} --scale {table.scale} --run` runs them.")
+        lines.append(f"-: not run ({missing}); `{table.command} --run` runs them.")
     return lines
+
+
+def _deviations(cells: Sequence[TableCell]) -> list[str]:
+    """What numbers are means of."""
+    seeds = next((cell.seeds for cell in cells if len(cell.seeds) > 1), ())
+    over = f"seeds {', '.join(map(str, seeds))}"
+    if any(cell.split_deviation is not None for cell in cells):
+        return ["±: sample deviation over splits." + (f" Each split is the mean of {over}." if seeds else "")]
+    return [f"Means of {over}; ±: sample deviation over them."] if seeds else []
 
 
 def _foreign(table: Table, cell: TableCell) -> bool:

@@ -5,6 +5,7 @@ A shipped checkpoint is scored again, a cell is trained again, on a micro set re
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -35,7 +36,7 @@ def test_what_is_expected_is_both_kinds_of_number():
 
 
 def test_every_expected_number_is_reproduced(where):
-    done = command("check", "--run", "--junit", str(where / "junit.xml"), where=where, check=None)
+    done = command("check", "--run", "--junit", str(where / "junit.xml"), where=where, check=None, limit_s=3600)
     assert done.returncode == 0, done.stdout + done.stderr[-2000:]
     (suite,) = ElementTree.parse(where / "junit.xml").getroot()
     assert suite.get("failures") == "0" and int(suite.get("tests")) >= 2
@@ -48,7 +49,16 @@ def test_what_is_broken_is_caught_and_what_is_honest_passes(where, monkeypatch, 
         told = rescored(where, monkeypatch)
     assert told.exit_code == 1, (told.output, told.exception)
     assert ("labels of" if name == "label order" else "the same weights give other counts") in told.output
+    if name == "BGR for RGB":
+        # The shipped network answers far fewer videos right, not a few otherwise: 109 of 280 with its own order.
+        assert right_answers(told) < 109 - 20
     assert rescored(where, monkeypatch).exit_code == 0
+
+
+def right_answers(told: Result) -> int:
+    """Of the line 'found    82 / 213 of 280'."""
+    (found,) = re.findall(r"found +(\d+) / \d+ of 280", told.output)
+    return int(found)
 
 
 def rescored(where: Path, monkeypatch: pytest.MonkeyPatch) -> Result:

@@ -118,7 +118,7 @@ def test_the_picture_has_every_job_and_every_edge(where, tmp_path):
 
 
 def test_cost_counts_shared_work_once(where):
-    from reports.tables import costs
+    from reports.tables import aside, costs
     from reports.tables.model import Table, TableCell
 
     class Books:
@@ -132,7 +132,7 @@ def test_cost_counts_shared_work_once(where):
 
     cells = {("r", job): TableCell(ours=50.0, job_ids=(job,)) for job in ("b", "c")}
     table = Table(4, "", "micro", "", (), (), (), cells)
-    told = costs.text(table, Books())
+    told = aside.terminal(costs.aside(table, Books()))
     assert costs.behind(("b",), Books()) == {"a", "b"}
     total = next(line for line in told.splitlines() if line.startswith("all of them"))
     assert total.split()[-3:] == ["3", "300", "3.00"] and "1 jobs were saved" in told

@@ -19,7 +19,7 @@ from harness.errors import HarnessError
 from harness.metrics import CellResult, Scores
 from harness.spec import Cell
 from reports import tables
-from reports.tables import latex, words
+from reports.tables import aside, latex, words
 from reports.tables.model import Table, TableCell
 from reports.tables.table_4 import errors_removed
 from reports.tables.verdict import judge
@@ -75,6 +75,26 @@ def test_every_printed_number_has_its_place() -> None:
         columns, rows = {c.key for c in _built(number).columns}, {r.key for r in _built(number).rows}
         for row, column in paper.table(number):
             assert row in rows and column in columns
+
+
+def test_the_first_versions_headline_has_its_place() -> None:
+    text = tables.render(tables.build(5, NOTHING, scale="paper", version="cvpr2017-minikinetics"))
+    (line,) = [line for line in text.splitlines() if "97.9" in line]
+    assert line.startswith("Two-Stream I3D, as in the abstract") and line.split()[-2:] == ["97.9", "80.2"]
+    assert "98.0" not in text
+
+
+def test_blocks_without_a_number_are_left_out() -> None:
+    """The first version's numbers on UCF-101 and HMDB-51 are not known, and the ledger has none."""
+    for how in ("terminal", "markdown", "latex", "html"):
+        text = tables.render(tables.build(2, NOTHING, scale="paper", version="cvpr2017-minikinetics"), how)
+        assert "miniKinetics" in text and "UCF-101" not in text
+
+
+def test_a_missing_number_comes_with_the_command_that_asks_the_same() -> None:
+    text = tables.render(tables.build(2, NOTHING, scale="paper", version="cvpr2017-minikinetics", seeds=(0, 3)))
+    assert "`harness table 2 --scale paper --version cvpr2017-minikinetics --seed 0 --seed 3 --run`" in text
+    assert "`harness table 4 --scale micro --run`" in tables.render(tables.build(4, NOTHING, scale="micro"))
 
 
 def _built(number: int) -> Table:
@@ -342,7 +362,7 @@ def test_latex_is_whole(number: int) -> None:
     text = tables.render(tables.build(number, EVERYTHING, scale="micro"), "latex")
     assert text.count(r"\begin{tabular}") == text.count(r"\end{tabular}") > 0
     for part in text.split(r"\begin{tabular}{")[1:]:
-        spec, body = part.split("}", 1)
+        spec, body = part.replace(r"p{0.33\linewidth}", "l", 1).split("}", 1)
         rows = [
             line
             for line in body.split(r"\end{tabular}")[0].splitlines()
@@ -361,15 +381,35 @@ def test_latex_escapes_what_would_break_it() -> None:
 
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs pdflatex (TeX Live's basic scheme and booktabs)")
-@pytest.mark.parametrize("number", [2, 3, 4, 5])
-def test_latex_compiles(number: int, tmp_path: Path) -> None:
-    table = tables.render(tables.build(number, EVERYTHING, scale="micro"), "latex")
-    packages = r"\usepackage[margin=1cm]{geometry}\usepackage{booktabs}"
-    head = r"\documentclass[a4paper,landscape]{article}" + packages + r"\begin{document}"
-    (tmp_path / "t.tex").write_text(head + "\n" + table + r"\end{document}")
+@pytest.mark.parametrize("scale", ["paper", "micro"])
+def test_latex_compiles_and_fits_a_page(scale: str, tmp_path: Path) -> None:
+    """Tables 2-5 with what may be asked for below them, and of a version of the paper with few numbers."""
+    pages = []
+    for number in (2, 3, 4, 5):
+        below = [tables.significance(number, EVERYTHING, scale=scale)]
+        pages.append(aside.below(tables.render(tables.build(number, EVERYTHING, scale=scale), "latex"), below, "latex"))
+        pages.append(
+            tables.render(tables.build(number, NOTHING, scale=scale, version="cvpr2017-minikinetics"), "latex")
+        )
+    packages = r"\usepackage[margin=2.5cm]{geometry}\usepackage{booktabs}"
+    head = r"\documentclass[a4paper,11pt]{article}" + packages + r"\begin{document}"
+    (tmp_path / "t.tex").write_text("\n".join([head, *[page + r"\clearpage" for page in pages], r"\end{document}"]))
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "t.tex"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout[-2000:]
+    assert "Overfull" not in done.stdout
+
+
+def test_what_is_asked_for_below_a_table_keeps_its_format() -> None:
+    table, below = tables.build(2, EVERYTHING, scale="micro"), [tables.significance(2, EVERYTHING, scale="micro")]
+    stored = json.loads(aside.below(tables.render(table, "json"), below, "json"))
+    assert stored["number"] == 2 and len(stored["significance"]["rows"]) == 24
+    assert aside.below(tables.render(table, "html"), below, "html").count("<section") == 2
+    assert "| points better |" in aside.below(tables.render(table, "markdown"), below, "markdown").replace("  ", "")
+    with pytest.raises(HarnessError, match="holds one table"):
+        aside.check_format("csv", asides=True)
+    with pytest.raises(HarnessError, match="did you mean 'latex'"):
+        aside.check_format("latx", asides=False)
 
 
 def test_unknown_tables_formats_and_scales_are_refused() -> None:

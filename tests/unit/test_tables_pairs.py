@@ -10,7 +10,7 @@ from harness.errors import HarnessError
 from harness.metrics import CellResult, Scores
 from harness.spec import Cell
 from reports import tables
-from reports.tables import pairs, table_2
+from reports.tables import aside, pairs, table_2
 from reports.tables.layout import Question
 
 N = 280
@@ -70,11 +70,11 @@ def test_pairing_follows_the_videos_not_their_order() -> None:
 
 
 def test_the_text_marks_what_is_more_than_luck() -> None:
-    text = tables.significance(2, lookup, scale="micro")
+    text = aside.terminal(tables.significance(2, lookup, scale="micro"))
     assert "micro-hmdb51 RGB" in text and " * " in text and "comparisons" in text
-    grid = text.split("\n\n")[0]
+    grid = text.split("\n\n")[1]
     assert max(map(len, grid.splitlines())) <= 140
-    assert tables.significance(2, lambda cell: None, scale="micro").startswith("No column")
+    assert tables.significance(2, lambda cell: None, scale="micro").notes[0].startswith("No column")
     with pytest.raises(HarnessError, match="sizes, not accuracies"):
         tables.significance(1, lookup, scale="micro")
 

@@ -1,0 +1,84 @@
+"""What may be asked for below a table (its significance, its cost), in the table's own format."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+from harness.errors import HarnessError, unknown
+from reports.tables.latex import column_of, escaped, small_print
+
+
+@dataclass(frozen=True)
+class Aside:
+    """A grid of texts with a title and notes."""
+
+    key: str
+    """Its name in JSON."""
+    title: str
+    headers: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    notes: tuple[str, ...]
+
+
+def check_format(how: str, *, asides: bool) -> None:
+    """Raise for a format that is not one, or cannot hold asides: before anything is run or looked up."""
+    if how not in (*FORMATS, "csv", "json"):
+        raise unknown("format", how, (*FORMATS, "csv", "json"))
+    if how == "csv" and asides:
+        raise HarnessError("a CSV file holds one table: ask for --significance or --with-cost with --format json")
+
+
+def below(table: str, asides: Sequence[Aside], how: str) -> str:
+    """The rendered table with its asides, in a format that `check_format` let pass."""
+    if not asides:
+        return table
+    if how == "json":
+        return json.dumps(json.loads(table) | {a.key: asdict(a) for a in asides}, indent=1, ensure_ascii=False) + "\n"
+    return "\n".join([table, *[FORMATS[how](aside) for aside in asides]])
+
+
+def terminal(aside: Aside) -> str:
+    return "\n".join([aside.title, "", *([_grid(aside, "simple"), ""] if aside.rows else []), *aside.notes]) + "\n"
+
+
+def _markdown(aside: Aside) -> str:
+    grid = [_grid(aside, "pipe"), ""] if aside.rows else []
+    return "\n".join([f"#### {aside.title}", "", *grid, *[f"- {note}" for note in aside.notes]]) + "\n"
+
+
+def _html(aside: Aside) -> str:
+    from html import escape
+
+    notes = "".join(f"<li>{escape(note)}</li>" for note in aside.notes)
+    grid = _grid(aside, "html") if aside.rows else ""
+    return f'<section id="{aside.key}">\n<h3>{escape(aside.title)}</h3>\n{grid}\n<ul class="notes">{notes}</ul>\n</section>\n'
+
+
+def _latex(aside: Aside) -> str:
+    lines = [
+        r"\begin{table}",
+        r"\centering\scriptsize\setlength{\tabcolsep}{3pt}",
+        rf"\caption{{{escaped(aside.title)}}}",
+    ]
+    if aside.rows:
+        columns = zip(aside.headers, *aside.rows, strict=True)
+        lines += [rf"\begin{{tabular}}{{{''.join(column_of(texts, share=0.16) for texts in columns)}}}", r"\toprule"]
+        body = [" & ".join(map(escaped, row)) + r" \\" for row in (aside.headers, *aside.rows)]
+        lines += [body[0], r"\midrule", *body[1:], r"\bottomrule", r"\end{tabular}"]
+    return "\n".join([*lines, *small_print(aside.notes), r"\end{table}"]) + "\n"
+
+
+def _grid(aside: Aside, tablefmt: str) -> str:
+    from tabulate import tabulate
+
+    return str(tabulate(aside.rows, headers=aside.headers, tablefmt=tablefmt, disable_numparse=True))
+
+
+FORMATS: Mapping[str, Callable[[Aside], str]] = {
+    "terminal": terminal,
+    "markdown": _markdown,
+    "html": _html,
+    "latex": _latex,
+}

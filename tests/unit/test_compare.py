@@ -1,0 +1,90 @@
+"""`harness compare`: what is said beside the test of two jobs, and jobs that have nothing to compare."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from harness.caveats import caveats_of_pair
+from harness.cli import harness
+from harness.metrics import summary
+from harness.record import SCORES, Record, write_record, write_scores
+from harness.spec import job_id
+from tests.unit.test_tables import scores_with
+
+SPEC = {
+    "scale": {"name": "paper", "fps": 25.0, "width": 1.0},
+    "dataset": {"name": "hmdb51", "version": 1, "fingerprint": "aa"},
+    "split": 1,
+    "subset": "test",
+    "decoder": {"decoder": "pyav 18.1.0"},
+    "flow": None,
+    "precision": "float32",
+    "code": 2,
+}
+METRICS = {"n": 240, "n_of": 240, "undecodable": 0, "top1_pct": 50.0}
+WHOLE = Record("aaaaaaaaaaaa", "train", "a job", SPEC, {}, {}, "aa", METRICS, {})
+
+
+def with_spec(**changes: object) -> Record:
+    return dataclasses.replace(WHOLE, spec=SPEC | changes)
+
+
+def test_equal_conditions_need_no_word() -> None:
+    assert caveats_of_pair(WHOLE, with_spec(baseline={"name": "another"}, seed=3)) == []
+
+
+def test_missing_and_undecodable_videos_are_told_of_the_job_that_has_them() -> None:
+    bounds = {"top1_if_missing_wrong_pct": 49.2, "top1_if_missing_right_pct": 50.8}
+    short = dataclasses.replace(WHOLE, metrics=METRICS | {"n": 236, "undecodable": 2} | bounds)
+    told = caveats_of_pair(WHOLE, short)
+    assert len(told) == 2 and all(said.startswith("B: ") for said in told)
+    assert "236 of 240" in told[0] and "49.2 to 50.8%" in told[0] and "2 videos cannot be decoded" in told[1]
+
+
+@pytest.mark.parametrize(
+    "changes, said",
+    [
+        ({"decoder": {"decoder": "pyav 17.0.0"}}, "A and B differ in the decoder"),
+        ({"dataset": {"name": "hmdb51", "version": 1, "fingerprint": "bb"}}, "fingerprint"),
+        ({"scale": {"name": "paper", "fps": 12.5, "width": 1.0}}, "sizes of the same scale: fps"),
+        ({"scale": {"name": "micro", "fps": 25.0, "width": 0.25}}, "B: run at micro scale"),
+        ({"precision": "bfloat16"}, "precision"),
+        ({"published": {"name": "tf-rgb", "sha256": "cc"}}, "B: starts from published weights 'tf-rgb'"),
+    ],
+)
+def test_other_conditions_are_named(changes: dict[str, object], said: str) -> None:
+    assert any(said in line for line in caveats_of_pair(WHOLE, with_spec(**changes)))
+
+
+def test_a_caveat_of_both_is_said_once() -> None:
+    micro = with_spec(scale={"name": "micro"})
+    (told,) = caveats_of_pair(micro, micro)
+    assert told.startswith("Both: run at micro scale")
+
+
+def test_the_command_prints_them_and_refuses_jobs_without_answers(tmp_path: Path) -> None:
+    jobs = [written(tmp_path / "runs", right, fps) for right, fps in ((200, 25.0), (150, 12.5), (None, 50.0))]
+    told = CliRunner().invoke(harness, ["compare", jobs[0], jobs[1], "--results", str(tmp_path)])
+    assert told.exit_code == 0, told.output
+    assert "- A and B differ in sizes of the same scale: fps." in told.output and "McNemar" in told.output
+    refused = CliRunner().invoke(harness, ["compare", jobs[0], jobs[2], "--results", str(tmp_path)])
+    assert "scored no videos" in str(refused.exception)
+
+
+def written(runs: Path, right: int | None, fps: float) -> str:
+    """A record with so many right answers of 240, or with none at all; its id."""
+    spec = SPEC | {"scale": {"name": "paper", "fps": fps}}
+    scores = scores_with(right, 240) if right is not None else None
+    job = job_id("train", spec, {})
+    record = dataclasses.replace(WHOLE, job_id=job, spec=spec, metrics=summary(scores) if scores else {})
+
+    def fill(folder: Path) -> None:
+        if scores is not None:
+            write_scores(folder / SCORES, scores)
+
+    write_record(runs, record, fill=fill)
+    return job
