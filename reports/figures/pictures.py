@@ -162,19 +162,19 @@ def _strip(drawing: Drawing, frames: Sequence[np.ndarray], *, y: float, width: f
 
 
 def samples(dataset: str, names: Sequence[str], found: Footage) -> Figure | None:
-    """First, middle and last frame of one video of every class."""
+    """First, middle and last frame of one video of every class; of stills, one picture, twice as many in a line."""
     if len(names) > 60:
         return None
     first: dict[int, str] = {}
     for video in sorted(found.videos.values(), key=lambda video: video.id):
         first.setdefault(video.label, video.id)
     card = discover.load("dataset", dataset)
-    columns, each, row = 2, 62, 66
+    columns, each, row = (4 if found.still else 2), 62, 66
     order = [k for _, k in class_order(dataset, names) if k in first]
     shown = [(names[k], found.frames(first[k], 3, short_side_px=56)) for k in order]
     drawing = Drawing(400, row * -(-len(shown) // columns))
     for k, (name, frames) in enumerate(shown):
-        x, y = (k % columns) * 204, (k // columns) * row
+        x, y = (k % columns) * (408 // columns), (k // columns) * row
         drawing.text(x, y + 10, name, style="small")
         for j, frame in enumerate(frames):
             height = min(46.0, (each + 2) * frame.shape[0] / frame.shape[1])

@@ -127,7 +127,7 @@ def _behind(cell: TableCell, column: Column, job_link: JobLink | None) -> str:
 
 def _mean_of(cell: TableCell, column: Column) -> str:
     """'Mean of splits 1, 2, 3 (sample deviation 0.4) and seeds 0, 1 (0.2).'"""
-    parts = []
+    parts: list[str] = []
     for what, which, deviation in (
         ("splits", cell.splits, cell.split_deviation),
         ("seeds", cell.seeds, cell.seed_deviation),
