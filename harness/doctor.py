@@ -8,36 +8,25 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
-import os
 import platform
 import re
-import shutil
-import sqlite3
 import subprocess
 import sys
 import tempfile
 import tomllib
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
-from harness import __version__, discover, environment
-from harness.contract import Dataset, FlowMethod
+from harness import __version__, environment, premises
+from harness.contract import FlowMethod
 from harness.errors import HarnessError
 from harness.places import Places
+from harness.premises import Finding
 
 DISTRIBUTION = "quovadis-harness"
 PROJECT = Path(__file__).resolve().parents[1] / "pyproject.toml"
 """In a checkout."""
 MIN_PYTHON = (3, 11)
-LOW_DISK_GB, LOWEST_DISK_GB = 5.0, 0.5
-"""The micro experiment of Table 4 stays under 2 GB; a full disk stops it."""
-LOW_MEMORY_GB = 2.0
-"""What a micro job may take."""
-SERVER_TIMEOUT_S = 5.0
 IMPORT_TIMEOUT_S = 180.0
 
 IMPORT_TORCH = """
@@ -47,32 +36,18 @@ print(json.dumps({"torch": torch.__version__, "torchvision": torchvision.__versi
 """
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One thing looked at."""
-
-    name: str
-    """What it is, in a word or two."""
-    state: Literal["ok", "warn", "fail"]
-    """'warn': something is missing that not everybody needs; 'fail': the main job cannot run."""
-    detail: str
-    """What was seen."""
-    remedy: str = ""
-    """What to do about it; '' where there is nothing to do."""
-
-
 def report(where: Places, *, import_torch: bool = True) -> list[Finding]:
     """Every finding, in the order of a first reading. `import_torch=False` leaves out the seconds that torch takes."""
     return [
         _python(),
         *_libraries(),
         *(_torch() if import_torch else ()),
-        _memory(),
+        premises.memory(),
         _decoder(),
         *(_flow(FlowMethod(name=name, bound_px=20.0, short_side_px=64)) for name in ("tvl1", "dis")),
-        *_datasets(where.data),
-        _mlflow(where.results),
-        *_disk(where),
+        *premises.datasets(where.data),
+        premises.mlflow(where.results),
+        *premises.disk(where),
     ]
 
 
@@ -218,103 +193,3 @@ def _flow(method: FlowMethod) -> Finding:
 
 def _broken(name: str, what: str, packages: str) -> Finding:
     return Finding(name, "fail", what, f"pip install --force-reinstall {packages}")
-
-
-# ------------------------------------------------------------------------------------------------ data
-
-
-def _datasets(data: Path) -> Iterator[Finding]:
-    """One finding a data set: there and indexed, there, rendered when needed, or not there."""
-    for name, dataset in discover.all("dataset").items():
-        if dataset.at and not dataset.counts:  # a family without a member of its own: there is nothing to look for
-            continue
-        yield _dataset(name, dataset, data)
-
-
-def _dataset(name: str, dataset: Dataset, data: Path) -> Finding:
-    from harness.video import prepare
-
-    root = prepare.root_of(dataset, data)
-    if prepare.expected_fingerprint(dataset, data):
-        return _indexed(name, dataset, data, root)
-    if dataset.micro:
-        return Finding(name, "ok", "embedded; rendered when it is first needed")
-    if root.is_dir():
-        return Finding(name, "warn", f"at {root}, not indexed", f"harness data prepare {name}")
-    return Finding(name, "warn", f"not at {root}", dataset.where)
-
-
-def _indexed(name: str, dataset: Dataset, data: Path, root: Path) -> Finding:
-    """Its lists against the card: what they name and the disk lacks, and what the card counts and they do not name."""
-    from harness.video import prepare
-
-    remedy = f"'harness data verify {name}' says which files"
-    try:
-        prepared = prepare.open_prepared(dataset, data, render=False)
-        listings = {split: prepared.listing(split) for split in dataset.splits}
-    except HarnessError as error:
-        return Finding(name, "warn", str(error), remedy)
-    odd = [
-        f"split {split} {subset}: {len(listings[split].subsets.get(subset, ()))} of {count} videos"
-        for (split, subset), count in dataset.counts.items()
-        if split in listings and len(listings[split].subsets.get(subset, ())) != count
-    ]
-    if odd:
-        return Finding(name, "warn", f"at {root}, indexed; {'; '.join(odd)}", remedy)
-    return Finding(name, "ok", f"at {root}, indexed, {len(prepared.rows)} files, every split as its card counts it")
-
-
-# ------------------------------------------------------------------------------------------------ places
-
-
-def _mlflow(results: Path) -> Finding:
-    uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{results / 'mlflow.db'}"
-    if uri.startswith(("http://", "https://")):
-        return _server(uri)
-    if not uri.startswith("sqlite:///"):
-        return Finding("mlflow", "ok", f"{uri}: not looked into")
-    path = Path(uri.removeprefix("sqlite:///"))
-    if not path.exists():
-        return Finding("mlflow", "ok", f"{path} is made by the first run")
-    try:
-        with sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=SERVER_TIMEOUT_S) as database:
-            runs = database.execute("select count(*) from runs").fetchone()[0]
-    except sqlite3.Error as error:
-        remedy = f"move {path} away; 'harness mirror push' fills a new one from the ledger"
-        return Finding("mlflow", "warn", f"{path} cannot be read: {error}", remedy)
-    return Finding("mlflow", "ok", f"{path}: {runs} runs; 'mlflow ui --backend-store-uri sqlite:///{path}' shows them")
-
-
-def _server(uri: str) -> Finding:
-    """Does a tracking server answer? Runs do not depend on it: what it misses is pushed later."""
-    remedy = "start it, or mend MLFLOW_TRACKING_URI; runs go on without it and 'harness mirror push' brings them later"
-    try:
-        with urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=SERVER_TIMEOUT_S) as answer:
-            return Finding("mlflow", "ok", f"{uri} answers ({answer.status})")
-    except (urllib.error.URLError, OSError, ValueError) as error:
-        return Finding("mlflow", "warn", f"{uri} does not answer: {getattr(error, 'reason', error)}", remedy)
-
-
-def _memory() -> Finding:
-    import psutil
-
-    memory = psutil.virtual_memory()
-    seen = f"{memory.available / 1e9:.1f} GB of {memory.total / 1e9:.1f} GB are free"
-    if memory.available / 1e9 < LOW_MEMORY_GB:
-        return Finding("memory", "warn", seen, f"a micro job may take {LOW_MEMORY_GB:.0f} GB: close something")
-    return Finding("memory", "ok", seen)
-
-
-def _disk(where: Places) -> Iterator[Finding]:
-    """Space, and whether files may be made, where the data sets and the ledger go."""
-    for what, folder, flag in (("data", where.data, "--data"), ("results", where.results, "--results")):
-        there = next(parent for parent in (folder, *folder.parents) if parent.exists())
-        free_gb = shutil.disk_usage(there).free / 1e9
-        seen = f"{folder}: {free_gb:.1f} GB free"
-        if not os.access(there, os.W_OK | os.X_OK):
-            yield Finding(what, "fail", f"{there} cannot be written", f"choose another folder with {flag}")
-        elif free_gb < LOW_DISK_GB:
-            state: Literal["warn", "fail"] = "fail" if free_gb < LOWEST_DISK_GB else "warn"
-            yield Finding(what, state, seen, f"free some space, or choose another folder with {flag}")
-        else:
-            yield Finding(what, "ok", seen)

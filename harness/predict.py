@@ -83,8 +83,8 @@ def check_together(scorers: Sequence[Scorer]) -> None:
     for other in scorers[1:]:
         if other.classes != first.classes:
             raise HarnessError(
-                f"{first.name} and {other.name} do not know the same classes ({len(first.classes)} and "
-                f"{len(other.classes)}); only networks of one data set can be fused"
+                f"{first.title} ({first.name}) and {other.title} ({other.name}) do not know the same classes in the same "
+                "order; only networks of one data set can be fused"
             )
     names = [scorer.name for scorer in scorers]
     if len(set(names)) != len(names):

@@ -32,7 +32,10 @@ def sheet_of(sights: Sequence[Sight]) -> np.ndarray:
     rows, captions = [], []
     for sight in sights:
         rows += pictures.clip_rows(dict(sight.shown), sight.scorer.scale.flow, columns=SHEET_COLUMNS)
-        captions += [f"{stream}, {len(clip)} x {clip.shape[1]} px" for stream, clip in sight.shown.items()]
+        captions += [
+            f"{stream}: {min(SHEET_COLUMNS, len(clip))} of {len(clip)} frames, {clip.shape[1]} px"
+            for stream, clip in sight.shown.items()
+        ]
     return pictures.contact_sheet(rows, captions=captions, short_side_px=SHORT_SIDE_PX)
 
 
@@ -74,7 +77,8 @@ def draw_curves(path: Path, prediction: Prediction) -> None:
         points = prediction.curve(sight, names)
         for name in names:
             panel.plot([p["time_s"] for p in points], [p[name] for p in points], marker="o", markersize=3, label=name)
-        panel.set(ylim=(0, 1), ylabel="probability", title=sight.scorer.title)
+        # A little room: a line along 0 or 1 would lie on the frame and be cut in half.
+        panel.set(ylim=(-0.03, 1.03), ylabel="probability", title=sight.scorer.title)
         panel.title.set_size(8)
     panels[-1].set_xlabel("seconds" + _loops(prediction.sights[0]))
     panels[0].legend(fontsize=7, loc="best")

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from harness import discover, doctor
+from harness import discover, doctor, premises
 from harness.places import Places
 
 
@@ -78,26 +78,26 @@ def test_a_tracking_server_is_asked(monkeypatch):
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Healthy)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     uri = f"http://127.0.0.1:{server.server_port}"
-    assert doctor._server(uri).state == "ok"
+    assert premises.server(uri).state == "ok"
     server.shutdown()
     server.server_close()
-    gone = doctor._server(uri)
+    gone = premises.server(uri)
     assert gone.state == "warn"
     assert "mirror push" in gone.remedy
 
 
 def test_a_torn_mlflow_database_is_told(where, monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    assert doctor._mlflow(where.results).state == "ok"
+    assert premises.mlflow(where.results).state == "ok"
     where.results.mkdir()
     (where.results / "mlflow.db").write_bytes(b"not a database, by any stretch of the imagination" * 40)
-    assert doctor._mlflow(where.results).state == "warn"
+    assert premises.mlflow(where.results).state == "warn"
 
 
 @pytest.mark.parametrize(("free_gb", "state"), [(100, "ok"), (3, "warn"), (0.1, "fail")])
 def test_a_disk_that_fills_up_is_told(where, monkeypatch, free_gb, state):
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=free_gb * 1e9))
-    assert states(doctor._disk(where)) == {"data": state, "results": state}
+    assert states(premises.disk(where)) == {"data": state, "results": state}
 
 
 def test_a_checkout_that_is_not_installed_still_names_its_libraries(monkeypatch, tmp_path):
@@ -130,7 +130,7 @@ def test_an_indexed_data_set_is_held_against_its_card(tmp_path, monkeypatch):
         counts = {(1, "train"): 1, (1, "test"): tested}
         return Dataset(name="own", title="own", kind="video", counts=counts, read=lambda *_: listing, **facts)
 
-    whole, short = (doctor._dataset("own", card(tested), tmp_path) for tested in (1, 3))
+    whole, short = (premises.dataset_finding("own", card(tested), tmp_path) for tested in (1, 3))
     assert whole.state == "ok" and "2 files" in whole.detail
     assert short.state == "warn" and "split 1 test: 1 of 3 videos" in short.detail
     assert short.remedy == "'harness data verify own' says which files"

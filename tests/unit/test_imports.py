@@ -112,6 +112,7 @@ FLOORS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "harness.listings",
             "harness.verdict",
             "harness.doctor",
+            "harness.premises",
             "harness.bench",
             "reports",
         ),
