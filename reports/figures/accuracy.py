@@ -110,7 +110,7 @@ def classes(evidence: Evidence) -> Figure | None:
     """Top-1 by class and baseline, one panel a data set."""
     panels = [_classes(evidence, dataset) for dataset in evidence.datasets]
     caption = (
-        "Top-1 accuracy, %, of each class (rows) by baseline (columns), all streams that the baseline was run with. Darker is "
+        "Top-1 accuracy, %, of each class (rows) by baseline (columns), all streams that the baseline was run with. Stronger is "
         "better; the last column is the mean over baselines. A class has few videos, so a cell's 95% interval is wide: "
         "about ±20 points at 20 videos."
     )

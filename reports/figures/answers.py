@@ -23,7 +23,7 @@ def confusions(evidence: Evidence, dataset: str) -> Figure | None:
     if not results:
         return None
     caption = (
-        f"{told(evidence, dataset)}. True class down, predicted class across; a row sums to the videos of its class, and darker is "
+        f"{told(evidence, dataset)}. True class down, predicted class across; a row sums to the videos of its class, and stronger is "
         "more of them. The diagonal is right. Classes stand in groups by what tells them apart."
     )
     panels = tuple(_confusion(result, dataset) for result in results)
