@@ -97,6 +97,7 @@ def row(what: str, run: Callable[[Any, Any], object], target_ms: int) -> dict[st
 
 def busy_share() -> float:
     """Share of the time, in percent, that four pretended GPUs were busy with jobs that sleep."""
+    timed(on_ray, jobs_of(GPUS, threads=0))  # one worker for each is up
     jobs = jobs_of(BUSY_JOBS, sleep_s=SLEEP_S, threads=0)  # no CPU threads: planned for a GPU
     return 100 * BUSY_JOBS * SLEEP_S / (GPUS * timed(on_ray, jobs))
 
