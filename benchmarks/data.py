@@ -4,8 +4,8 @@
 
 Each of 64 frames at a random place of a file like UCF-101's (mpeg4 .avi, 320x240, 25 fps, a key frame every 12) or like
 Kinetics' (h264 .mp4, x264's defaults), short side 256, a random square of 224 px, in two processes of one thread. Every
-reader has two processes of its own, and they are told in turn. About five minutes on an idle machine; on a busy one ask for
-processor time, of the slower process of the two. What it gave stands in docs/performance.md.
+reader has two processes of its own, and they are told in turn. About five minutes on an idle machine; on a busy one ask
+for processor time, of the slower process of the two. What it gave stands in docs/performance.md.
 """
 
 from __future__ import annotations
@@ -206,8 +206,8 @@ def _serve(pipe: Any, reader: str, files: list[str], first: int) -> None:
 
 @contextmanager
 def pair_of(reader: str, files: list[str], *, busy: bool) -> Iterator[Callable[[], float]]:
-    """A function that has two processes read 2 x CLIPS clips and gives the seconds: by the clock, or where the machine is
-    busy with other work the processor time of the slower process."""
+    """A function that has two processes read 2 x CLIPS clips and gives the seconds: by the clock, or where the machine
+    is busy with other work the processor time of the slower process."""
     spawn = multiprocessing.get_context("spawn")
     pipes, processes = [], []
     for first in range(2):

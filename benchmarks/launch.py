@@ -1,8 +1,9 @@
 """What launchers cost: `python -m benchmarks.launch [--busy]`.
 
-Jobs that do nothing but leave a record, through the local launcher and through Ray after its start-up; the time a job takes beyond
-the same function called in a loop is what the launcher costs. `--busy` also runs 500 jobs that sleep a second on four
-pretended GPUs (two minutes) and says which share of the time they were busy. For people; nothing here passes or fails.
+Jobs that do nothing but leave a record, through the local launcher and through Ray after its start-up; the time a job
+takes beyond the same function called in a loop is what the launcher costs. `--busy` also runs 500 jobs that sleep a
+second on four pretended GPUs (two minutes) and says which share of the time they were busy. For people; nothing here
+passes or fails.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """What a person waits for: `python -m benchmarks.main_job [--demo]`.
 
-Times whole processes, several runs each, and prints minimum, median and maximum beside the target and beside the time of
-a bare interpreter on the same machine, so that figures of different machines can be compared. `--demo` also times the
-main job from an empty folder (minutes). Nothing here passes or fails: it is read by people.
+Times whole processes, several runs each, and prints minimum, median and maximum beside the target and beside the time
+of a bare interpreter on the same machine, so that figures of different machines can be compared. `--demo` also times
+the main job from an empty folder (minutes). Nothing here passes or fails: it is read by people.
 """
 
 from __future__ import annotations

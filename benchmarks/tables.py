@@ -2,8 +2,8 @@
 
     python -m benchmarks.tables
 
-Makes the records in a temporary folder, 105 of them those of Table 4 at micro scale with scores of 280 videos, then renders
-the table in this process (processor time after imports) and as a command (wall-clock and processor time).
+Makes the records in a temporary folder, 105 of them those of Table 4 at micro scale with scores of 280 videos, then
+renders the table in this process (processor time after imports) and as a command (wall-clock and processor time).
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """Whole tables on three nodes: `python -m benchmarks.three_nodes [--beside RESULTS] [TABLE ...]`.
 
-Ray's own means simulate a cluster on this machine: a head without cores and three nodes of one core each. Every table is run on it
-by the command a user would type, with HARNESS_DATA and HARNESS_RESULTS as they are set. `--beside` then compares each job's
-scores with those that another results folder has of the same job, say of the local launcher: the exit code is 1 where a bit differs.
+Ray's own means simulate a cluster on this machine: a head without cores and three nodes of one core each. Every table
+is run on it by the command a user would type, with HARNESS_DATA and HARNESS_RESULTS as they are set. `--beside` then
+compares each job's scores with those that another results folder has of the same job, say of the local launcher: the
+exit code is 1 where a bit differs.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The official archives as downloaded, unpacked where they lie: by a program that is installed, or by Python itself.
 
-UCF101.rar, UCF101TrainTestSplits-RecognitionTask.zip, hmdb51_org.rar (a rar of rars), test_train_splits.rar, and Kinetics'
-.tar.gz parts. An archive is unpacked beside itself under a name that nothing reads, and appears by renames; a killed
-unpacking leaves nothing, and is done again. Members that would leave the folder are refused, by name, before
+UCF101.rar, UCF101TrainTestSplits-RecognitionTask.zip, hmdb51_org.rar (a rar of rars), test_train_splits.rar, and
+Kinetics' .tar.gz parts. An archive is unpacked beside itself under a name that nothing reads, and appears by renames; a
+killed unpacking leaves nothing, and is done again. Members that would leave the folder are refused, by name, before
 anything is written.
 """
 
@@ -75,8 +75,8 @@ def extract_archives(root: Path, *, progress: Progress | None = None) -> tuple[s
     """Unpack every archive below `root` that is not unpacked yet; the names of those that were, relative to it.
 
     An archive's content lands in the folder where it lies, archives within it included; the archive itself stays.
-    Raises HarnessError naming the archive: where no program reads it, a member leaves the folder, the disk is too small,
-    or it is damaged.
+    Raises HarnessError naming the archive: where no program reads it, a member leaves the folder, the disk is too
+    small, or it is damaged.
     """
     found = sorted(_archives(root))
     done = _done(root)

@@ -1,7 +1,7 @@
 """What the known causes of a gap would do to a job's scores: its test videos scored again with one thing changed at a time.
 
-A change that costs nothing cannot explain a gap; one that *raises* the accuracy says that the job's data already have that
-fault. Differences are paired on the same videos and drawn by group.
+A change that costs nothing cannot explain a gap; one that *raises* the accuracy says that the job's data already have
+that fault. Differences are paired on the same videos and drawn by group.
 """
 
 from __future__ import annotations

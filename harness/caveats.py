@@ -40,8 +40,8 @@ def _card(name: str) -> Dataset:
 def caveats_of_pair(first: Record, second: Record) -> list[str]:
     """What a reader must know of two jobs that are held against each other, in sentences.
 
-    Of each: videos it was not scored on or could not decode, its data set, weights that nobody knows the training videos of.
-    Of both: what differs beside the networks and their training.
+    Of each: videos it was not scored on or could not decode, its data set, weights that nobody knows the training
+    videos of. Of both: what differs beside the networks and their training.
     """
     a, b = caveats_of_job(first), caveats_of_job(second)
     shared = [said for said in a if said in b]

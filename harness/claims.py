@@ -1,20 +1,21 @@
 """The paper's findings as paired tests on the ledger, valid at any scale. `harness claims` prints them.
 
-A finding is held against every pair of numbers that the paper prints for it (Tables 2 to 5): the same videos, answered by A and
-by B. Where a finding says several things at once (better than each of four others), each is a *part* and all must hold: the
-claim's effect, interval and p are those of its weakest part. p is two-sided and 1 where the effect points the other way; it is
-corrected by Holm over all findings that could be tested.
+A finding is held against every pair of numbers that the paper prints for it (Tables 2 to 5): the same videos, answered
+by A and by B. Where a finding says several things at once (better than each of four others), each is a *part* and all
+must hold: the claim's effect, interval and p are those of its weakest part. p is two-sided and 1 where the effect
+points the other way; it is corrected by Holm over all findings that could be tested.
 
 =============  ===================================================================================================
 supported      in every part A is ahead of B, with a corrected p below 0.05
 not supported  the 95% interval of some part lies below one point: if the finding holds here at all, then by less. Or, for
-               the order of time, single frames tell the two directions apart, which only something else than motion explains
+               the order of time, single frames tell the two directions apart, which only something else than motion
+               explains
 undecided      neither: these videos cannot tell
 not run        the ledger has no pair of numbers for some part
 =============  ===================================================================================================
 
-What is drawn is videos, by group, of the networks that were trained: with one seed a claim speaks of these very trainings. With
-several, answers are averaged over seeds, and the deviation over seeds widens the interval.
+What is drawn is videos, by group, of the networks that were trained: with one seed a claim speaks of these very
+trainings. With several, answers are averaged over seeds, and the deviation over seeds widens the interval.
 """
 
 from __future__ import annotations

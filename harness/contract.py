@@ -175,8 +175,8 @@ class Schedule:
     """Global batch: videos per optimiser step, over all devices and accumulations."""
     base_lr: float
     replica_batch: int = 0
-    """Videos of one forward pass, which share their batch-norm statistics. A batch is a whole number of these, done one after
-    the other on one device or side by side on many, with the same result. 0: the whole batch in one pass."""
+    """Videos of one forward pass, which share their batch-norm statistics. A batch is a whole number of these, done one
+    after the other on one device or side by side on many, with the same result. 0: the whole batch in one pass."""
     optimiser: Literal["sgd", "adamw", "logreg"] = "sgd"
     """'logreg': scikit-learn's LogisticRegression, for heads on cached features (`--set head.solver=logreg`)."""
     momentum: float = 0.9
@@ -228,16 +228,16 @@ class Scale:
     flip: bool = True
     """Random left-right flip in training, one decision a video (paper section 2.5)."""
     cpu_threads: int = 0
-    """Threads of one job on a CPU; 0: as many as the machine has. With 1, job ids and numbers are the same on any number of
-    cores, and the launcher runs as many jobs side by side as there are cores, which uses them better than sharing one
-    small network among them."""
+    """Threads of one job on a CPU; 0: as many as the machine has. With 1, job ids and numbers are the same on any
+    number of cores, and the launcher runs as many jobs side by side as there are cores, which uses them better than
+    sharing one small network among them."""
     frames: Literal["originals", "store"] = "originals"
     """What training and scoring decode: the files as they came, or what `harness data prepare --store` made of them."""
     compile: bool = False
     """torch.compile the network. Needs a C++ compiler; other kernels, so other last bits."""
     recompute: bool = False
-    """Keep only the borders of the network's stages for the backward pass and compute the rest again: about a third more time
-    for a fraction of the memory."""
+    """Keep only the borders of the network's stages for the backward pass and compute the rest again: about a third
+    more time for a fraction of the memory."""
     precise_bn_clips: int = 0
     """Training clips over which batch-norm statistics are re-estimated after the last step; 0: keep the moving ones.
     A short training at the released decay scores at chance in eval mode with a training loss of 0.1."""
@@ -343,8 +343,8 @@ class Baseline:
     paper: str
     """Where the paper describes it."""
     build_image: Callable[[BuildSpec], Any] | None = None
-    """-> 2D Network over {"rgb": (N, 3, 1, H, W)}, what `--init imagenet` trains on stills at micro scale and loads published
-    weights into at paper scale. None: the baseline cannot start from images."""
+    """-> 2D Network over {"rgb": (N, 3, 1, H, W)}, what `--init imagenet` trains on stills at micro scale and loads
+    published weights into at paper scale. None: the baseline cannot start from images."""
     image_name: str = ""
     """Names the 2D network in job ids: baselines that share it share its training."""
     bootstrap: Callable[[Any, Mapping[str, Any], BuildSpec], None] | None = None

@@ -1,9 +1,9 @@
 """Name -> the plug-in's value.
 
 Plug-ins come from three places, later ones never shadowing earlier ones: the built-in folders (the file name is the
-name), the entry-point groups ``harness.baselines``, ``harness.datasets``, ``harness.protocols`` and ``harness.scales`` of
-installed distributions, and loose files in the folders of ``--plugins`` / ``HARNESS_PLUGINS`` (separated as PATH is).
-A plug-in file holds exactly one value of its kind. `-` and `_` in names are the same letter.
+name), the entry-point groups ``harness.baselines``, ``harness.datasets``, ``harness.protocols`` and ``harness.scales``
+of installed distributions, and loose files in the folders of ``--plugins`` / ``HARNESS_PLUGINS`` (separated as PATH
+is). A plug-in file holds exactly one value of its kind. `-` and `_` in names are the same letter.
 """
 
 from __future__ import annotations

@@ -1,10 +1,11 @@
 """What a plan will take: seconds, GPU-hours and disk of every job, before anything runs and without torch.
 
 The model counts multiply-accumulates: a training step is three forward passes (forward, and twice that backward), two
-operations each. Their rate is this machine's, measured by a tenth of a second of matrix products on a CPU (of one core, in its
-own time, so that other work does not count), recorded for a GPU (see GPU_FLOPS), times the share of it that networks reach. Where the ledger has finished jobs of the same kind, network,
-streams and scale, predictions are multiplied by the median of what those took over what they were predicted to take; failing
-that, by that of jobs of the same kind and scale. `Estimate.basis` says which.
+operations each. Their rate is this machine's, measured by a tenth of a second of matrix products on a CPU (of one core,
+in its own time, so that other work does not count), recorded for a GPU (see GPU_FLOPS), times the share of it that
+networks reach. Where the ledger has finished jobs of the same kind, network, streams and scale, predictions are
+multiplied by the median of what those took over what they were predicted to take; failing that, by that of jobs of the
+same kind and scale. `Estimate.basis` says which.
 """
 
 from __future__ import annotations

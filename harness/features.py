@@ -76,8 +76,8 @@ def fit_logistic_regression(
 ) -> None:
     """Set the linear maps of `head` to scikit-learn's solution on every cached view of the training videos.
 
-    A view's features are reduced over positions as its logits would be ('mean' or 'last'), which is the same for a linear head.
-    Raises HarnessError for a head that is not linear in its features, or a class without a training video.
+    A view's features are reduced over positions as its logits would be ('mean' or 'last'), which is the same for a
+    linear head. Raises HarnessError for a head that is not linear in its features, or a class without a training video.
     """
     from sklearn.linear_model import LogisticRegression
 

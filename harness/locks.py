@@ -8,8 +8,8 @@ modification time its owner renews every few seconds. It only needs a file syste
 - elsewhere: when its heartbeat has stood still for `DEAD_AFTER_S` of the waiting process's own clock.
 
 Who takes over from a dead owner n makes file n + 1, which only one can, and looks again before it believes it: a late
-comer may have found the folder empty meanwhile. Should an owner that was only asleep wake up, both do the same job for a
-while; a record is written by one rename and the first stands (`record.write_record`), so no number comes of it.
+comer may have found the folder empty meanwhile. Should an owner that was only asleep wake up, both do the same job for
+a while; a record is written by one rename and the first stands (`record.write_record`), so no number comes of it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Which of Kinetics-400's videos are in miniKinetics, as far as anybody can know. Rows in, rows out.
 
-The paper's first version gives counts and no lists: 213 classes, 150 to 1,000 training videos, 25 validation and 75 test
-videos each, 120,000 in all. Which classes, and which videos, was never published.
+The paper's first version gives counts and no lists: 213 classes, 150 to 1,000 training videos, 25 validation and 75
+test videos each, 120,000 in all. Which classes, and which videos, was never published.
 """
 
 from __future__ import annotations

@@ -10,7 +10,8 @@ from harness.train import Step
 def ahead(steps: Iterator[Step], device: str) -> Iterator[Step]:
     """The same steps, in order. On a GPU each is asked for, copied and made into numbers while the one before computes.
 
-    Page-locked memory, which decoding processes hand over, is what lets a copy run beside a kernel. On a CPU nothing changes.
+    Page-locked memory, which decoding processes hand over, is what lets a copy run beside a kernel. On a CPU nothing
+    changes.
     """
     if not device.startswith("cuda"):
         yield from steps

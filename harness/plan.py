@@ -7,14 +7,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from harness import discover, environment, published, tuned
+from harness import discover, environment, keys, published, tuned
 from harness.contract import Baseline, Clip, Dataset, Protocol, Scale, Schedule, Weights
 from harness.errors import HarnessError
 from harness.places import Places
 from harness.record import Ledger
 from harness.resolve import PUBLISHED, apply_overrides, networks_of, stage_of
 from harness.spec import Cell, Job, plain
-from harness.video import decode, flow, prepare
+from harness.video import decode, prepare
 from harness.video.store import store_key
 
 CODE = 2
@@ -47,8 +47,8 @@ class Plan:
 def make_plan(cells: Iterable[Cell], where: Places, *, looking: bool = False) -> Plan:
     """The graph for `cells`. Data sets that are not there give provisional ids.
 
-    Published weights that are not imported here raise HarnessError, or, where the plan is only `looking`, give provisional
-    ids too.
+    Published weights that are not imported here raise HarnessError, or, where the plan is only `looking`, give
+    provisional ids too.
     """
     builder = Planner(where, looking=looking)
     by_cell = {cell: builder.jobs_of(cell) for cell in cells}
@@ -165,7 +165,7 @@ class Planner:
                 "split": training.split,
                 "subset": training.subset,
                 "init": training.init,
-                "protocol": _protocol_key(training.protocol),
+                "protocol": keys.protocol_key(training.protocol),
                 "stage": training.stage,
                 "schedule": _schedule(training),
                 "seed": training.seed,
@@ -210,7 +210,7 @@ class Planner:
             "split": training.split,
             "subset": training.subset,
             "init": training.init,
-            "protocol": _protocol_key(training.protocol),
+            "protocol": keys.protocol_key(training.protocol),
             "stage": training.stage,
             "schedule": _schedule(training),
             "seed": training.seed,
@@ -261,39 +261,35 @@ class Planner:
 
     def flow(self, training: _Training, *, split: int | None) -> Job:
         """Optical flow of a split's videos (of all, if None), shared by all networks that read it."""
-        spec = {
-            "dataset": self.data_key(training.dataset),
-            "split": split,
-            "subset": training.subset if split is not None else None,
-            "flow": _flow_key(training.scale),
+        made = {
+            "flow": keys.flow_key(training.scale),
             "fps": training.scale.fps,
             "decoder": decode.decoder_key(),
-            "code": CODE,
         }
-        words = ["flow", training.dataset.name] + (
-            [f"split {split}"] if split and len(training.dataset.splits) > 1 else []
-        )
-        return Job(
-            kind="flow", title=" · ".join(words), spec=spec, provisional=self.fingerprint(training.dataset) is None
-        )
+        return self.preparing("flow", training, split, made)
 
     def store(self, training: _Training, *, split: int | None) -> Job:
         """The videos of a split (of all, if None) recoded for seeking, shared by all networks that read them."""
+        made = {
+            "fps": training.scale.fps,
+            "short_side_px": training.scale.short_side_px,
+            "store": store_key(training.scale),
+        }
+        return self.preparing("store", training, split, made)
+
+    def preparing(self, kind: str, training: _Training, split: int | None, made: Mapping[str, Any]) -> Job:
+        """A job that makes files of a split's videos (of all, if None) before anything is trained on them."""
         spec = {
             "dataset": self.data_key(training.dataset),
             "split": split,
             "subset": training.subset if split is not None else None,
-            "fps": training.scale.fps,
-            "short_side_px": training.scale.short_side_px,
-            "store": store_key(training.scale),
             "code": CODE,
+            **made,
         }
-        words = ["store", training.dataset.name] + (
-            [f"split {split}"] if split and len(training.dataset.splits) > 1 else []
-        )
-        return Job(
-            kind="store", title=" · ".join(words), spec=spec, provisional=self.fingerprint(training.dataset) is None
-        )
+        words = [kind, training.dataset.name]
+        words += [f"split {split}"] if split and len(training.dataset.splits) > 1 else []
+        absent = self.fingerprint(training.dataset) is None
+        return Job(kind=kind, title=" · ".join(words), spec=spec, provisional=absent)
 
     def stills(self, training: _Training) -> Job:
         """The 2D network that `--init imagenet` inflates, shared by all baselines that start from it."""
@@ -306,8 +302,8 @@ class Planner:
         spec = {
             "network": training.baseline.image_name,
             "backbone": training.backbone,
-            "scale": _scale_key(training.scale),
-            "schedule": _schedule_key(training.scale.stages["stills"]),
+            "scale": keys.scale_key(training.scale),
+            "schedule": keys.schedule_key(training.scale.stages["stills"]),
             "clip": plain(_still_clip(training)),
             "dataset": self.data_key(images),
             "seed": 0,
@@ -322,12 +318,12 @@ class Planner:
 
     def common(self, training: _Training) -> dict[str, Any]:
         """What every job of a baseline's network depends on."""
-        flow_key = _flow_key(training.scale) if "flow" in training.streams else None
+        flow_key = keys.flow_key(training.scale) if "flow" in training.streams else None
         return {
             "baseline": {"name": training.baseline.name, "version": training.baseline.version},
             "backbone": training.backbone,
             "streams": list(training.streams),
-            "scale": _scale_key(training.scale),
+            "scale": keys.scale_key(training.scale),
             "train_clip": plain(training.baseline.train_clip[training.scale.name]),
             "test_clip": plain(training.baseline.test_clip[training.scale.name]),
             "dataset": self.data_key(training.dataset),
@@ -383,28 +379,4 @@ def _still_clip(training: _Training) -> Clip:
 def _schedule(training: _Training) -> dict[str, Any]:
     schedule: Schedule = training.scale.stages[training.stage]
     factor = training.baseline.learning_rate.get(training.stage, 1.0)
-    return _schedule_key(dataclasses.replace(schedule, base_lr=schedule.base_lr * factor))
-
-
-def _schedule_key(schedule: Schedule) -> dict[str, Any]:
-    """All of it; `rates` came later than the others and says nothing where it is empty."""
-    fields: dict[str, Any] = plain(schedule)
-    if not fields["rates"]:
-        del fields["rates"]
-    return fields
-
-
-def _flow_key(scale: Scale) -> dict[str, Any]:
-    return {"method": plain(scale.flow), "by": flow.method_key(scale.flow)}
-
-
-def _protocol_key(protocol: Protocol) -> dict[str, Any]:
-    return {"name": protocol.name, "version": protocol.version}
-
-
-def _scale_key(scale: Scale) -> dict[str, Any]:
-    """The scale without its schedules, of which each job names its own, and without flow, which stands by its key."""
-    fields = plain(scale)
-    for name in ("stages", "flow", "cpu_threads"):
-        del fields[name]
-    return fields
+    return keys.schedule_key(dataclasses.replace(schedule, base_lr=schedule.base_lr * factor))

@@ -1,7 +1,7 @@
 """What trained networks say about a video that no data set holds, and what they saw of it.
 
-The clip is cut exactly as in testing: a test video of a job gets the logits that the job recorded, up to the last bits of
-sums over batches of another size.
+The clip is cut exactly as in testing: a test video of a job gets the logits that the job recorded, up to the last bits
+of sums over batches of another size.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Where the time of one job went: `harness run ... --profile` leaves a page a job beside the ledger.
 
-Hooks and two wrapped functions keep a stopwatch while the job runs, and are gone after it; a run without --profile meets none
-of this. On a GPU each stretch waits for the device, which makes the job itself slower and the stretches true.
+Hooks and two wrapped functions keep a stopwatch while the job runs, and are gone after it; a run without --profile
+meets none of this. On a GPU each stretch waits for the device, which makes the job itself slower and the stretches
+true.
 """
 
 from __future__ import annotations

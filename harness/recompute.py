@@ -15,8 +15,8 @@ from torch.utils.checkpoint import checkpoint
 def recompute_stages(network: nn.Module) -> int:
     """Have every stage of the network keep its inputs alone while training; returns how many there are.
 
-    A stage is a child, with parameters, of the first module on the way down that has several. Names and numbers stay as they
-    are: what is drawn is drawn the same again, and moving statistics move once.
+    A stage is a child, with parameters, of the first module on the way down that has several. Names and numbers stay as
+    they are: what is drawn is drawn the same again, and moving statistics move once.
     """
     stages = [stage for part in _branching(network) for stage in part.children() if _learns(stage)]
     for stage in stages:

@@ -70,8 +70,8 @@ def work_of(record: Record, house: House) -> Work:
 def open_job(record: Record, house: House) -> Scorer:
     """The network that a job ended with.
 
-    Raises RecordError where its weights are not here (a ledger pulled from MLflow has none) or are not what was recorded,
-    and where those of the job it rests on are not.
+    Raises RecordError where its weights are not here (a ledger pulled from MLflow has none) or are not what was
+    recorded, and where those of the job it rests on are not.
     """
     work = work_of(record, house)
     configure(work)

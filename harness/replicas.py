@@ -1,9 +1,9 @@
 """A step of several replicas, done one after the other in one process or side by side in many, with the same result.
 
-The paper trained on 64 GPUs of 6 clips each, batch norm within a GPU (section 2.5 and the released README). Here a replica is a
-part of the batch, not a device: gradients are the mean over all replicas, moving statistics the mean of what each would have
-made of those before the step, and dropout is drawn from (seed, step, replica). So neither the number of devices nor their
-memory is part of an experiment. In several processes, torch.distributed carries the sums.
+The paper trained on 64 GPUs of 6 clips each, batch norm within a GPU (section 2.5 and the released README). Here a
+replica is a part of the batch, not a device: gradients are the mean over all replicas, moving statistics the mean of
+what each would have made of those before the step, and dropout is drawn from (seed, step, replica). So neither the
+number of devices nor their memory is part of an experiment. In several processes, torch.distributed carries the sums.
 """
 
 from __future__ import annotations

@@ -41,8 +41,9 @@ from harness.work import (
 def execute(job: Job, house: House, watch: Watch) -> Record:
     """Do the job and return its record; the record of a job that is already done comes straight from the ledger.
 
-    Where another process is at the same job, anywhere on the results folder, its record is waited for. Of the processes that
-    torch.distributed has brought together for one job, the first has the lock, decides for all and leaves the record.
+    Where another process is at the same job, anywhere on the results folder, its record is waited for. Of the processes
+    that torch.distributed has brought together for one job, the first has the lock, decides for all and leaves the
+    record.
     """
     group = Replicas(1, *rank_and_world())
     if group.world == 1 and house.ledger.has(job.id):

@@ -1,7 +1,7 @@
 """The search for a learning rate, by Ray Tune, on a held-out part of the training videos. Test videos are never looked at.
 
-A trial is a job like any other: it has an id, a lock, checkpoints and a record, so a search that breaks off goes on, and one
-that is asked for twice runs once.
+A trial is a job like any other: it has an id, a lock, checkpoints and a record, so a search that breaks off goes on,
+and one that is asked for twice runs once.
 """
 
 from __future__ import annotations

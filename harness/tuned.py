@@ -1,8 +1,8 @@
 """Learning rates that `harness tune` found: where they are kept, and what `--set train.base_lr=tuned` means.
 
-A choice is a file ``RESULTS/tuned/<key>.json`` with its evidence. The key is the hash of everything that the training depends on
-but its seed and the rate itself, so a number is used for exactly the training it was found for, on its split: a
-rate found on another split's training videos has seen this one's test videos.
+A choice is a file ``RESULTS/tuned/<key>.json`` with its evidence. The key is the hash of everything that the training
+depends on but its seed and the rate itself, so a number is used for exactly the training it was found for, on its
+split: a rate found on another split's training videos has seen this one's test videos.
 """
 
 from __future__ import annotations

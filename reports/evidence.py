@@ -1,7 +1,7 @@
 """What a ledger holds, as results: a number's scores with everything it was measured under. No plan, no data set, no torch.
 
-Tables ask the plan which jobs make a cell. Figures ask the records what they are, so that they show any ledger: of another
-machine, of other versions, of data sets that no table of the paper has.
+Tables ask the plan which jobs make a cell. Figures ask the records what they are, so that they show any ledger: of
+another machine, of other versions, of data sets that no table of the paper has.
 """
 
 from __future__ import annotations
@@ -108,8 +108,8 @@ class Evidence:
     def of(self, dataset: str) -> tuple[Result, ...]:
         """The results that stand for a data set: per baseline and modality one, all under one protocol.
 
-        The protocol that most baselines were run under; the lowest split and seed; from the first init on the card that was
-        run; the paper's backbone where it was run.
+        The protocol that most baselines were run under; the lowest split and seed; from the first init on the card that
+        was run; the paper's backbone where it was run.
         """
         found = [result for result in self.results if result.setting.dataset == dataset]
         ran: Counter[str] = Counter()

@@ -1,7 +1,7 @@
 """Jobs that only count, for what launchers do around jobs: as real as they must be, and fast.
 
-A fake job takes `steps` steps of `step_s` each, leaves a checkpoint after each step in the results folder, goes on from it, and
-leaves a record. Every step that is done is one line of ``RESULTS/steps``, so that work done twice shows.
+A fake job takes `steps` steps of `step_s` each, leaves a checkpoint after each step in the results folder, goes on from
+it, and leaves a record. Every step that is done is one line of ``RESULTS/steps``, so that work done twice shows.
 """
 
 from __future__ import annotations

@@ -19,8 +19,9 @@ SIDE_PX = 224
 class TimmTrunk(nn.Module):
     """A timm network up to its last map: (N, C, H, W) -> (N, out_channels, h, w); inflated, with T after C and t after F.
 
-    Pictures come in [-1, 1] and are brought to the mean and deviation that timm's weights expect. What a network norms behind its final pool (ConvNeXt) is normed position by position here. Layers that only the
-    classifier would use are dropped, so that every parameter gets a gradient.
+    Pictures come in [-1, 1] and are brought to the mean and deviation that timm's weights expect. What a network norms
+    behind its final pool (ConvNeXt) is normed position by position here. Layers that only the classifier would use are
+    dropped, so that every parameter gets a gradient.
     """
 
     def __init__(self, model: nn.Module):

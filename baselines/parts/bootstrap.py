@@ -14,8 +14,9 @@ Bootstrap = Literal["repeat", "centre"]
 
 
 def inflate_kernel(weight: Tensor, time: int, *, how: Bootstrap = "repeat") -> Tensor:
-    """(out, in, kh, kw) -> (out, in, time, kh, kw): repeated and divided by `time` (paper section 2.4), or the kernel in the
-    middle slice and zeros around it. Either way a clip that repeats one picture gives that picture's response."""
+    """(out, in, kh, kw) -> (out, in, time, kh, kw): repeated and divided by `time` (paper section 2.4), or the kernel
+    in the middle slice and zeros around it. Either way a clip that repeats one picture gives that picture's
+    response."""
     if how == "repeat":
         return (weight.unsqueeze(2) / time).expand(-1, -1, time, -1, -1).contiguous()
     inflated = weight.new_zeros(*weight.shape[:2], time, *weight.shape[2:])
@@ -24,8 +25,8 @@ def inflate_kernel(weight: Tensor, time: int, *, how: Bootstrap = "repeat") -> T
 
 
 def across_modalities(weight: Tensor, channels: int) -> Tensor:
-    """A first kernel over RGB for `channels` of flow: the mean over its three inputs, repeated (the field's cross-modality
-    initialisation; the paper does not say how)."""
+    """A first kernel over RGB for `channels` of flow: the mean over its three inputs, repeated (the field's
+    cross-modality initialisation; the paper does not say how)."""
     return weight.mean(1, keepdim=True).expand(-1, channels, *weight.shape[2:]).contiguous()
 
 

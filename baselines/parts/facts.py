@@ -26,9 +26,9 @@ KERNELS = {"conv1a": (7, 7, 2, 2), "conv2b": (1, 1, 1, 1), "conv2c": (3, 3, 1, 1
 def receptive_fields() -> dict[str, Field]:
     """Endpoint of the inflated Inception -> what one of its numbers sees, in frames and pixels; 'pool' is the final average.
 
-    An inception module's widest branch counts. Figure 3 of the paper prints 59 x 219 x 219 behind pool5a and 99 x 539 x 539
-    at the end: what four modules between the last two pools would give. The released network has five, and gives
-    67 x 251 x 251 and 107 x 571 x 571.
+    An inception module's widest branch counts. Figure 3 of the paper prints 59 x 219 x 219 behind pool5a and 99 x 539 x
+    539 at the end: what four modules between the last two pools would give. The released network has five, and gives 67
+    x 251 x 251 and 107 x 571 x 571.
     """
     fields: dict[str, Field] = {}
     time, space, time_step, space_step = 1, 1, 1, 1
@@ -76,8 +76,9 @@ def training_bytes(network: nn.Module, clips: Mapping[str, Tensor]) -> int:
 def frames_seen(baseline: Baseline, streams: tuple[str, ...], scale: Scale) -> int:
     """Frames of the 25 fps timeline, from first to last, that reach one output position of the network: measured.
 
-    The gradient of that position's features is non-zero for just the frames that reach it. A network that runs convolutionally
-    in time is given a clip longer than it can see and asked in the middle; any other its training clip, at the last position.
+    The gradient of that position's features is non-zero for just the frames that reach it. A network that runs
+    convolutionally in time is given a clip longer than it can see and asked in the middle; any other its training clip,
+    at the last position.
     """
     clip = baseline.train_clip[scale.name]
     if baseline.test_clip[scale.name].dense:

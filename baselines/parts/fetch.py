@@ -26,9 +26,10 @@ def fetch(
 ) -> Path:
     """The file at `url` (or the copy `local`) as `target`, which appears by one rename once its hash is right.
 
-    What an interrupted download left in `target`.part is kept and continued if the server can. `expected`: SHA-256 in hex,
-    the first digits of it, or 'git-blob:' and git's name for the content; '' checks nothing. `progress(done, total)`
-    in bytes. Raises HarnessError saying what went wrong and how to bring the file by hand; a wrong hash removes it.
+    What an interrupted download left in `target`.part is kept and continued if the server can. `expected`: SHA-256 in
+    hex, the first digits of it, or 'git-blob:' and git's name for the content; '' checks nothing. `progress(done,
+    total)` in bytes. Raises HarnessError saying what went wrong and how to bring the file by hand; a wrong hash removes
+    it.
     """
     if target.is_file() and matches(target, expected):
         return target

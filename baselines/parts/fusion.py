@@ -56,8 +56,8 @@ class TwoStream(WithHead):
 class Fused(WithHead):
     """Pictures and the flow after each, through 2D trunks, fused in 3D: clips -> features (N, 1, 512).
 
-    The trunks' maps (5x7x7 at 224 px) are concatenated in channels; 3x3x3 convolution without padding, batch norm,
-    ReLU (3x5x5); 3x3x3 max-pool with stride 2 (1x2x2); mean. Maps smaller than 5x5 (micro) are padded by one in space for
+    The trunks' maps (5x7x7 at 224 px) are concatenated in channels; 3x3x3 convolution without padding, batch norm, ReLU
+    (3x5x5); 3x3x3 max-pool with stride 2 (1x2x2); mean. Maps smaller than 5x5 (micro) are padded by one in space for
     the convolution, and the pool takes what is there.
     """
 

@@ -105,7 +105,8 @@ class LayerNorm3d(nn.LayerNorm):
 class Squeeze3d(nn.Module):
     """Squeeze and excite, frame by frame: the mean is over space only, so that the network stays convolutional in time.
 
-    Children keep the names of the 2D module; `order` says in which they are applied to the mean, `gate` names the one that makes the factor.
+    Children keep the names of the 2D module; `order` says in which they are applied to the mean, `gate` names the one
+    that makes the factor.
     """
 
     def __init__(self, children: dict[str, nn.Module], order: tuple[str, ...], gate: str):

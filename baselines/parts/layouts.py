@@ -95,8 +95,8 @@ def torchvision(name: str) -> str | None:
 
 
 def timm(classifier: str, classifier_only: Iterable[str]) -> Layout:
-    """A timm network: its names behind 'trunk.model.', its classifier as our head; `classifier_only` are the children that
-    the trunk does without."""
+    """A timm network: its names behind 'trunk.model.', its classifier as our head; `classifier_only` are the children
+    that the trunk does without."""
     left_out = tuple(f"{name}." for name in classifier_only)
 
     def rename(name: str) -> str | None:

@@ -1,7 +1,8 @@
 """TensorFlow's SAME padding, exactly: output = ceil(size / stride), and the odd pixel goes after.
 
 Where SAME is symmetric (every stride-1 layer with an odd kernel) the library call pads by itself; only the strided stem
-needs an explicit pad. Max-pools never do: `ceil_mode` with the leading pad gives SAME for every size, with -inf outside.
+needs an explicit pad. Max-pools never do: `ceil_mode` with the leading pad gives SAME for every size, with -inf
+outside.
 """
 
 from __future__ import annotations
@@ -68,7 +69,8 @@ class SameConv(nn.modules.conv._ConvNd):
             pads = [(0, 0)] * len(pads)
         convolve = F.conv3d if len(pads) == 3 else F.conv2d
         y = convolve(x, weight, bias, self.stride, [before for before, _ in pads])
-        # For one small clip torch picks a kernel that answers in the plain layout, and everything after it would follow.
+        # For one small clip torch picks a kernel that answers in the plain layout, and everything after it would
+        # follow.
         channels_last = torch.channels_last_3d if len(pads) == 3 else torch.channels_last
         return y.contiguous(memory_format=channels_last) if x.is_contiguous(memory_format=channels_last) else y
 

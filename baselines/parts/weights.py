@@ -35,8 +35,8 @@ PREFIXES = ("module.", "_orig_mod.", "backbone.", "model.", "network.")
 def read_tensors(path: Path) -> dict[str, Tensor]:
     """Name -> tensor of a safetensors file, a PyTorch file, or a TensorFlow checkpoint (its prefix or .index file).
 
-    Nothing in the file is run. Wrappers ({"state_dict": ...}) and prefixes that all names share ("module.") are taken off.
-    Raises HarnessError for a file that wants to run code, holds no tensors, or cannot be read.
+    Nothing in the file is run. Wrappers ({"state_dict": ...}) and prefixes that all names share ("module.") are taken
+    off. Raises HarnessError for a file that wants to run code, holds no tensors, or cannot be read.
     """
     prefix = path.with_suffix("") if path.suffix == ".index" else path
     if Path(f"{prefix}.index").is_file():
@@ -241,9 +241,9 @@ def import_weights(
 ) -> tuple[Path, Report]:
     """Convert a downloaded file and keep it in `folder` as safetensors with its card; returns where, and the report.
 
-    The card holds what `weights` says, the hash of the file it came from, the report, and the class names in the order of
-    the logits where they are given. Raises HarnessError as `read_tensors` and `convert` do, and for labels that are too
-    many or too few.
+    The card holds what `weights` says, the hash of the file it came from, the report, and the class names in the order
+    of the logits where they are given. Raises HarnessError as `read_tensors` and `convert` do, and for labels that are
+    too many or too few.
     """
     if labels and len(labels) != weights.classes:
         raise HarnessError(f"{len(labels)} labels for {weights.classes} classes of '{weights.name}'; give one a line")

@@ -36,8 +36,8 @@ def verify_data(name: str, where: Places, *, thorough: bool, allow: tuple[str, .
 
 
 def prepare_data(name: str, where: Places, derived: Derived) -> None:
-    """`harness data prepare`: rendered where it is embedded, unpacked where its archives lie, indexed, and what it came to;
-    then what is to be made of it."""
+    """`harness data prepare`: rendered where it is embedded, unpacked where its archives lie, indexed, and what it came
+    to; then what is to be made of it."""
     from harness import archives, discover
     from harness.video import prepare
 

@@ -1,7 +1,7 @@
 """The plain reference: I3D as one would first write it. Every SAME padding explicit, nothing shared, nothing fused.
 
-Layers, names and numbers are the house's (`baselines.parts.inception`), so that its state loads and its answers can be held
-against ours; only the way of computing is plain.
+Layers, names and numbers are the house's (`baselines.parts.inception`), so that its state loads and its answers can be
+held against ours; only the way of computing is plain.
 """
 
 from __future__ import annotations

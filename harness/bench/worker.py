@@ -1,6 +1,7 @@
 """A process that builds one case and runs it whenever it is told: `python -m harness.bench.worker CASE`.
 
-Two of them, told in turn, are how two settings of what is process-wide - the allocator, threads - are timed side by side.
+Two of them, told in turn, are how two settings of what is process-wide - the allocator, threads - are timed side by
+side.
 """
 
 from __future__ import annotations

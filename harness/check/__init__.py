@@ -1,7 +1,7 @@
 """Are the numbers that were reproduced once still reproduced? The ledger, and shipped weights, against `results/expected`.
 
-Two kinds of expectation, two kinds of tolerance: the same weights scored again must give the same counts; a training done
-again must lie where the seeds that were run before say it would.
+Two kinds of expectation, two kinds of tolerance: the same weights scored again must give the same counts; a training
+done again must lie where the seeds that were run before say it would.
 """
 
 from harness.check.compare import Outcome, check_rescored, check_retrained

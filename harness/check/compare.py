@@ -40,8 +40,8 @@ class Outcome:
 def check_retrained(suite: str, entry: Retrained, found: Mapping[int, tuple[int, int]], how_to_run: str) -> Outcome:
     """`found`: seed -> (right answers, videos scored) of those in the ledger.
 
-    Their mean must lie within the interval that the expected seeds predict for the mean of so many new ones: Student's t
-    times the deviation times sqrt(1/r + 1/k). A deviation below one video is taken as one video.
+    Their mean must lie within the interval that the expected seeds predict for the mean of so many new ones: Student's
+    t times the deviation times sqrt(1/r + 1/k). A deviation below one video is taken as one video.
     """
 
     def outcome(state: Literal["ok", "fail", "missing"], seen: str, why: str) -> Outcome:

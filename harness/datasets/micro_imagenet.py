@@ -1,6 +1,7 @@
 """micro-imagenet: still pictures of the micro world's objects, actors and places, in ImageNet's layout.
 
-18 classes of 60 training and 20 validation pictures of 80 px. At micro scale `--init imagenet` trains a 2D network on these.
+18 classes of 60 training and 20 validation pictures of 80 px. At micro scale `--init imagenet` trains a 2D network on
+these.
 """
 
 from functools import partial

@@ -52,8 +52,8 @@ def members_of(job: Job, gpus_per_job: int) -> int:
 def needs_of(job: Job, *, workers: int, most_cpus: int, peaks: dict[str, int]) -> Needs:
     """The job's threads and its decoding processes; a GPU where it was planned for one; memory as measured.
 
-    Flow and the frame store, one process a core, ask for half of the largest node (`most_cpus`), so that they neither crawl nor wait for an
-    empty machine. `peaks` is what `peaks_of` gives.
+    Flow and the frame store, one process a core, ask for half of the largest node (`most_cpus`), so that they neither
+    crawl nor wait for an empty machine. `peaks` is what `peaks_of` gives.
     """
     cpus = max(1, most_cpus // 2) if job.kind in ON_ALL_CORES else threads_of(job) + workers
     memory = int(peaks[_like(job)] * ROOM) if _like(job) in peaks else UNKNOWN_BYTES

@@ -20,10 +20,10 @@ EXPECTED = "train/ and test/ (or val/) with a folder a class, or lists such as t
 def read_own(root: Path, split: int, *, list_file: str = "", remedy: str = "") -> Listing:
     """`train/<class>/*` and `test/<class>/*`, or lists -> Listing. Ids are paths below the root without suffix.
 
-    Lists are `.csv` and `.txt` files in the root or in `annotations/` whose names say a subset, or the only `.csv`, with
-    a column `split`; `list_file`, a path below the root, names that one instead. Labels are class names, in alphabetical
-    order, or numbers from 0, whose names `classes.txt` may tell. Absolute paths are taken if they lie below the root.
-    Raises DataMissing where there is neither, BadLists for lists that cannot be trusted.
+    Lists are `.csv` and `.txt` files in the root or in `annotations/` whose names say a subset, or the only `.csv`,
+    with a column `split`; `list_file`, a path below the root, names that one instead. Labels are class names, in
+    alphabetical order, or numbers from 0, whose names `classes.txt` may tell. Absolute paths are taken if they lie
+    below the root. Raises DataMissing where there is neither, BadLists for lists that cannot be trusted.
     """
     if not root.is_dir():
         raise absent(root, EXPECTED, remedy)

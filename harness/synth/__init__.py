@@ -9,7 +9,8 @@ from pathlib import Path
 def render(name: str, root: Path, progress: Callable[[int, int], None] | None = None) -> None:
     """The whole of the embedded data set below `root`, by one rename; nothing to do if it is there already.
 
-    progress(done, total) counts files. Raises HarnessError where the folder belongs to something else, or the disk is full.
+    progress(done, total) counts files. Raises HarnessError where the folder belongs to something else, or the disk is
+    full.
     """
     from harness.synth.rendering import render_set
 

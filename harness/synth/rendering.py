@@ -43,8 +43,8 @@ def render_set(
 ) -> None:
     """The set below `root`, the same bytes whatever the number of workers (default: the cores at hand).
 
-    Does nothing if it is there; replaces one of another version. Raises HarnessError if the folder holds something else, or
-    cannot be written.
+    Does nothing if it is there; replaces one of another version. Raises HarnessError if the folder holds something
+    else, or cannot be written.
     """
     if is_rendered(name, root):
         return

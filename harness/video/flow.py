@@ -1,8 +1,9 @@
 """Optical flow: frames -> displacements in px -> the 8-bit codes that are stored -> what a network sees.
 
-The paper (section 2.5) says TV-L1 and nothing more; the authors' code resizes first, goes to grey, computes forward flow,
-clips it to +-20 px and divides by that. Here every frame has one flow, to the next frame; the last is repeated, so that
-both streams have the same frames. Everything that a number could depend on stands in `method_key`: two methods never mix.
+The paper (section 2.5) says TV-L1 and nothing more; the authors' code resizes first, goes to grey, computes forward
+flow, clips it to +-20 px and divides by that. Here every frame has one flow, to the next frame; the last is repeated,
+so that both streams have the same frames. Everything that a number could depend on stands in `method_key`: two methods
+never mix.
 """
 
 from __future__ import annotations

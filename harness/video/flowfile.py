@@ -1,11 +1,11 @@
 """Stored optical flow of one video: a file of compressed frames, any of which can be read alone. Lossless.
 
-Chosen by measurement (docs/performance.md): each component is a plane of differences between a row and the row above it,
-compressed by zstd at level 1. Real clips shrink to a tenth or less, and a frame is back faster than a frame of video is decoded.
-PNG, LZ4, DEFLATE, higher levels and differences in time were larger or slower.
+Chosen by measurement (docs/performance.md): each component is a plane of differences between a row and the row above
+it, compressed by zstd at level 1. Real clips shrink to a tenth or less, and a frame is back faster than a frame of
+video is decoded. PNG, LZ4, DEFLATE, higher levels and differences in time were larger or slower.
 
-The frames come first, then where each of them ends (int64), then one trailer of fixed size, written last: a file without
-it is not whole.
+The frames come first, then where each of them ends (int64), then one trailer of fixed size, written last: a file
+without it is not whole.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Names for what is not finished yet: they carry who writes them, so that leftovers can be told from work.
 
-Hosts may share a folder and number their processes alike, so that a process is named by its host too, and each name is used
-once.
+Hosts may share a folder and number their processes alike, so that a process is named by its host too, and each name is
+used once.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Batches of clips: which video, which frames, which square, mirrored or not; the same for any number of workers.
 
-Everything random about a video in an epoch follows from (seed, epoch, video id), and step k of a training is a function of
-k, so that a resumed training sees exactly what an unbroken one would have seen. Pixels stay uint8 until they are on the
-device.
+Everything random about a video in an epoch follows from (seed, epoch, video id), and step k of a training is a function
+of k, so that a resumed training sees exactly what an unbroken one would have seen. Pixels stay uint8 until they are on
+the device.
 """
 
 from __future__ import annotations
@@ -97,10 +97,10 @@ def train_batches(
 ) -> Iterator[Batch]:
     """The batches of steps `start_step` .. `steps` - 1 (None: without end) of a training, or those with these `numbers`.
 
-    Epochs follow one another without a seam, each a fresh permutation of all videos; a batch may hold the end of one and
-    the beginning of the next. Positions, crops and flips are drawn anew for each epoch. A video that cannot be decoded
-    raises BrokenVideo; with a `quarantine` its id is put there, and the next video of the epoch that can be decoded
-    stands in for it. `workers` processes work ahead; they change nothing but the time.
+    Epochs follow one another without a seam, each a fresh permutation of all videos; a batch may hold the end of one
+    and the beginning of the next. Positions, crops and flips are drawn anew for each epoch. A video that cannot be
+    decoded raises BrokenVideo; with a `quarantine` its id is put there, and the next video of the epoch that can be
+    decoded stands in for it. `workers` processes work ahead; they change nothing but the time.
     """
     if not videos:
         raise ValueError("no videos to train on")

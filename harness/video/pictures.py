@@ -18,7 +18,8 @@ BACKGROUND = 255
 def flow_colours(flows: np.ndarray, *, limit: float = 1.0) -> np.ndarray:
     """(..., H, W, 2) float, x then y -> uint8 (..., H, W, 3) RGB: hue is the direction, saturation the length.
 
-    No motion is white; lengths from `limit` on are fully saturated. Right is red, down yellow-green, left cyan, up violet.
+    No motion is white; lengths from `limit` on are fully saturated. Right is red, down yellow-green, left cyan, up
+    violet.
     """
     x, y = flows[..., 0].astype(np.float32), flows[..., 1].astype(np.float32)
     saturation = np.clip(np.hypot(x, y) / np.float32(limit), 0, 1)

@@ -34,8 +34,9 @@ Place = Callable[[int, int], tuple[int, int]]
 class VideoReader:
     """Clips of a data set's videos, at a scale's frame rate and short side, as uint8.
 
-    Decoded videos and flow are kept while `cache_bytes` last; what does not fit is read by window, seeking. Both give the
-    same pixels. Under scale.frames 'store' it is the recoded frames that are decoded. A still is a video of one frame. Flow comes from its store, as codes.
+    Decoded videos and flow are kept while `cache_bytes` last; what does not fit is read by window, seeking. Both give
+    the same pixels. Under scale.frames 'store' it is the recoded frames that are decoded. A still is a video of one
+    frame. Flow comes from its store, as codes.
     """
 
     def __init__(

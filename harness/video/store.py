@@ -1,7 +1,7 @@
 """The frame store: every video once more, on the scale's timeline, at its short side, in a codec made for seeking.
 
-Preparing it is optional: training straight from the originals works too. What recoding costs in size and in grey levels,
-and what it saves in time, stands in docs/performance.md. Flow is computed from the originals, never from here.
+Preparing it is optional: training straight from the originals works too. What recoding costs in size and in grey
+levels, and what it saves in time, stands in docs/performance.md. Flow is computed from the originals, never from here.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The arithmetic of `harness.video.tvl1`, compiled by Numba: one thread, float32, everything of a level in flat arrays.
 
-A level of H x W pixels lies in arrays with one column more than the picture (its *seam*) and a row more above and below,
-so that neighbours are found by adding to an index and no inner loop asks whether it is at a border. The seam repeats the
-last column of the flow, which makes its forward difference zero, and holds zeros in the dual variables.
+A level of H x W pixels lies in arrays with one column more than the picture (its *seam*) and a row more above and
+below, so that neighbours are found by adding to an index and no inner loop asks whether it is at a border. The seam
+repeats the last column of the flow, which makes its forward difference zero, and holds zeros in the dual variables.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from __future__ import annotations
 import numpy as np
 from numba import config, njit
 
-# Compiled code is kept only where somebody has named a folder for it (`tvl1.keep_compiled`): Numba's own choice would be the
-# package itself.
+# Compiled code is kept only where somebody has named a folder for it (`tvl1.keep_compiled`): Numba's own choice would
+# be the package itself.
 _compiled = njit(fastmath=True, nogil=True, error_model="numpy", cache=bool(config.CACHE_DIR))
 
 _BLOCK_PX = 1200
@@ -67,8 +67,9 @@ def linearise(picture, warped, flow, data):
 def iterate(gx, gy, residual, inverse, u, v, ux, uy, vx, vy, shape, count, limit, theta, step):
     """`count` primal-dual iterations in place -> the sum of squared changes in the last of them.
 
-    (gx, gy, residual, inverse): the data term of `linearise`; (u, v): the flow; (ux, uy), (vx, vy): their dual variables;
-    all (N,). They run as a wave: iteration k works a block of rows behind iteration k - 1, while rows are in the cache.
+    (gx, gy, residual, inverse): the data term of `linearise`; (u, v): the flow; (ux, uy), (vx, vy): their dual
+    variables; all (N,). They run as a wave: iteration k works a block of rows behind iteration k - 1, while rows are in
+    the cache.
     """
     height, width = shape
     rows = max(1, _BLOCK_PX // (width + 1))

@@ -195,8 +195,8 @@ class VideoFile:
 class Painter:
     """Frames of one file -> upright RGB pictures of one short side, into arrays that the caller owns.
 
-    Working memory is kept from frame to frame: fresh memory for each picture would cost as much as the conversion. What a
-    crop leaves out is not converted where frames have their size already.
+    Working memory is kept from frame to frame: fresh memory for each picture would cost as much as the conversion. What
+    a crop leaves out is not converted where frames have their size already.
     """
 
     def __init__(self, video: VideoFile, short_side_px: int) -> None:

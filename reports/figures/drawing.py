@@ -1,6 +1,7 @@
 """Small SVG drawings that follow the page's light and dark colours, and stand alone as .svg and .png files.
 
-Hand-made rather than matplotlib's: a figure is 2-20 kB, its text is text, and its colours are classes that a style sheet turns.
+Hand-made rather than matplotlib's: a figure is 2-20 kB, its text is text, and its colours are classes that a style
+sheet turns.
 """
 
 from __future__ import annotations

@@ -24,7 +24,8 @@ FORMATS = ("html", *SUFFIXES, "svg", "png")
 def write(content: Content, out: Path, *, formats: tuple[str, ...] = FORMATS) -> list[str]:
     """Write the report and return the paths of its files below `out`, sorted.
 
-    The manifest holds every file's sha256, so that two reports can be compared, and one be removed, without looking further.
+    The manifest holds every file's sha256, so that two reports can be compared, and one be removed, without looking
+    further.
     """
     writable(out, what="the report", flag="--out")
     files = rendered(content, formats)

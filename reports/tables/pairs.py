@@ -2,8 +2,9 @@
 
     harness table 2 --scale micro --significance
 
-Both are right or wrong on the same videos, drawn by group (harness.stats.paired). The table makes many comparisons, so p is adjusted by
-Holm over all of them; and a column says the smallest difference that its test set would show four times in five.
+Both are right or wrong on the same videos, drawn by group (harness.stats.paired). The table makes many comparisons, so
+p is adjusted by Holm over all of them; and a column says the smallest difference that its test set would show four
+times in five.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
     harness table 2 --scale micro --run
 
-The numbers on UCF-101 and HMDB-51 are trained on them alone (Table 4's Original), those on Kinetics are Table 3's, all from
-ImageNet except 3D-ConvNet.
+The numbers on UCF-101 and HMDB-51 are trained on them alone (Table 4's Original), those on Kinetics are Table 3's, all
+from ImageNet except 3D-ConvNet.
 """
 
 from __future__ import annotations

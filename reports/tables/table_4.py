@@ -2,8 +2,9 @@
 
     harness table 4 --scale micro --run
 
-Every cell is with / without ImageNet; both streams where the architecture has two. As in the paper's first version, the last column
-is the reduction of misclassification from Original to the better of Fixed and Full-FT, computed from the accuracies.
+Every cell is with / without ImageNet; both streams where the architecture has two. As in the paper's first version, the
+last column is the reduction of misclassification from Original to the better of Fixed and Full-FT, computed from the
+accuracies.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""What is asked of finished jobs: predict, check, doctor --job, on toy videos. The networks are tiny and hardly trained: what
-is tested is that they are fed as they were when they were scored, and that it shows when they are not."""
+"""What is asked of finished jobs: predict, check, doctor --job, on toy videos. The networks are tiny and hardly
+trained: what is tested is that they are fed as they were when they were scored, and that it shows when they are not."""
 
 from __future__ import annotations
 

@@ -137,7 +137,8 @@ def test_our_i3d_gives_the_plain_ones_logits_and_gradients(dtype, training):
         if training:
             expected.square().sum().backward()
             found.square().sum().backward()
-            # The stem's gradient has come through everything, batch norms over two numbers among it, which magnify roundings.
+            # The stem's gradient has come through everything, batch norms over two numbers among it, which magnify
+            # roundings.
             a, b = ours.trunk.conv1a.conv.weight.grad, plain.trunk.conv1a.conv.weight.grad
             assert 0 < (a - b).norm() <= 500 * TOLERANCE[dtype] * b.norm()
 

@@ -1,6 +1,7 @@
 """Imports go down only, large libraries load only when used, and one file knows each outside tool.
 
-Reads the imports with `ast`, runs nothing. Every rule is also tried on a small broken tree, so that it is known to bite.
+Reads the imports with `ast`, runs nothing. Every rule is also tried on a small broken tree, so that it is known to
+bite.
 """
 
 from __future__ import annotations

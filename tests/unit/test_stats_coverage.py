@@ -1,7 +1,7 @@
 """The 95% intervals cover 95% +- 2 of simulated truths, at the group counts of the micro and the real test sets.
 
-Videos of a group share how hard they are: a group's chance of being right is drawn from a beta distribution whose correlation
-within a group is given. Seeds are fixed, so a failure is a change of the code, not of luck.
+Videos of a group share how hard they are: a group's chance of being right is drawn from a beta distribution whose
+correlation within a group is given. Seeds are fixed, so a failure is a change of the code, not of luck.
 """
 
 from __future__ import annotations

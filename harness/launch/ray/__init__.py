@@ -1,9 +1,9 @@
 """Jobs on a Ray cluster, or on one that is started here for the time being: `--launcher ray [--address ...]`.
 
-A job is a Ray task that asks for its cores, its GPU and its memory; the tasks it needs are its arguments, so Ray starts it when
-they are done, wherever there is room. A worker or a node that is lost takes nothing along: the task is started again and goes
-on from the job's last checkpoint in the results folder, which every node sees. Events come back through one small actor;
-the driver alone writes to the screen and to MLflow.
+A job is a Ray task that asks for its cores, its GPU and its memory; the tasks it needs are its arguments, so Ray starts
+it when they are done, wherever there is room. A worker or a node that is lost takes nothing along: the task is started
+again and goes on from the job's last checkpoint in the results folder, which every node sees. Events come back through
+one small actor; the driver alone writes to the screen and to MLflow.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ def launch(
 ) -> int:
     """Run every job that is still to do on the cluster at `address`; returns how many ran.
 
-    Without an address, RAY_ADDRESS or else a Ray of its own on this machine. `storage` is the URL of `storage.Storage`, for nodes
-    that do not share the results folder; records come back to this one. Raises HarnessError when a job does, or is lost
-    more often than `TRIES`; finished jobs are kept.
+    Without an address, RAY_ADDRESS or else a Ray of its own on this machine. `storage` is the URL of `storage.Storage`,
+    for nodes that do not share the results folder; records come back to this one. Raises HarnessError when a job does,
+    or is lost more often than `TRIES`; finished jobs are kept.
     """
     clear_finished(house.places.jobs, house.ledger.has)
     store = Storage(storage) if storage else None

@@ -1,9 +1,9 @@
 """Where nodes share no folder: finished records and checkpoints go through a URL that each of them reaches (`--storage URL`).
 
 Every node works in a folder of its own. What a job starts from is fetched before it begins; its checkpoints are sent as
-they are written, its record when it is finished, ``record.json`` last: a record is in the storage whole or not at all. A
-node that takes over a lost one's job fetches the newest checkpoint. Any file system of fsspec serves (s3://, gs://, abfs://,
-hdfs://, sftp://, file://); its package and its credentials are the user's.
+they are written, its record when it is finished, ``record.json`` last: a record is in the storage whole or not at all.
+A node that takes over a lost one's job fetches the newest checkpoint. Any file system of fsspec serves (s3://, gs://,
+abfs://, hdfs://, sftp://, file://); its package and its credentials are the user's.
 """
 
 from __future__ import annotations

@@ -1,0 +1,33 @@
+"""What of a protocol, a schedule, a scale and its flow a job depends on: their part in its spec, and so in its id."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from harness.contract import Protocol, Scale, Schedule
+from harness.spec import plain
+from harness.video import flow
+
+
+def schedule_key(schedule: Schedule) -> dict[str, Any]:
+    """All of it; `rates` came later than the others and says nothing where it is empty."""
+    fields: dict[str, Any] = plain(schedule)
+    if not fields["rates"]:
+        del fields["rates"]
+    return fields
+
+
+def flow_key(scale: Scale) -> dict[str, Any]:
+    return {"method": plain(scale.flow), "by": flow.method_key(scale.flow)}
+
+
+def protocol_key(protocol: Protocol) -> dict[str, Any]:
+    return {"name": protocol.name, "version": protocol.version}
+
+
+def scale_key(scale: Scale) -> dict[str, Any]:
+    """The scale without its schedules, of which each job names its own, and without flow, which stands by its key."""
+    fields = plain(scale)
+    for name in ("stages", "flow", "cpu_threads"):
+        del fields[name]
+    return fields
