@@ -37,7 +37,7 @@ def wanted(jobs: int) -> list[Cell]:
         cells: list[Cell] = []
         for seed in range(9):
             for number in (2, 3, 4, 5):
-                for cell in tables.wanted(number, scale="micro", seeds=(seed,)):
+                for cell in tables.wanted(number, tables.Question(scale="micro", seeds=(seed,))):
                     cells += [] if cell in cells else [cell]
             if len(make_plan(cells, where).jobs) >= jobs:
                 break

@@ -56,7 +56,7 @@ def main() -> None:
         where = Places(data=Path(folder) / "data", results=Path(folder) / "results")
         fill_ledger(where)
         began, cpu = time.perf_counter(), time.process_time()
-        text = tables.render(tables.build(4, lookup_in(where), scale="micro"))
+        text = tables.render(tables.build(4, lookup_in(where), tables.Question(scale="micro")))
         inside_s, inside_cpu_s = time.perf_counter() - began, time.process_time() - cpu
         command = [sys.executable, "-m", "harness", "table", "4", "--scale", "micro", "--results", str(where.results)]
         before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()

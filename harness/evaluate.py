@@ -51,10 +51,11 @@ def video_logits(
     with torch.inference_mode(), autocast(device, precision):
         for inputs, ids in views:
             logits = reduce_positions(module(inputs).float(), reduce).cpu().numpy()
+            begun = len(counts)
             for video_id, row in zip(ids, logits, strict=True):
                 sums[video_id] = sums.get(video_id, 0.0) + row.astype(np.float64)
                 counts[video_id] = counts.get(video_id, 0) + 1
-            watch.advance(len(ids))
+            watch.advance(len(counts) - begun)
     module.train(was_training)
     return {video_id: (total / counts[video_id]).astype(np.float32) for video_id, total in sums.items()}
 

@@ -51,8 +51,14 @@ class Launching:
         if self.launcher == "ray":
             from harness.launch import ray
 
-            how = {"address": self.address, "storage": self.storage, "gpus_per_job": self.gpus_per_job}
-            return ray.launch(plan, self.house(where), watch, **how)  # type: ignore[arg-type]
+            return ray.launch(
+                plan,
+                self.house(where),
+                watch,
+                address=self.address,
+                storage=self.storage,
+                gpus_per_job=self.gpus_per_job,
+            )
         from harness.launch import local
 
         return local.launch(plan, self.house(where), watch)

@@ -46,17 +46,11 @@ def cells_of(selection: Selection, tables: str | None) -> list[Cell]:
         return resolve.cells(selection)
     if tables not in (*TABLES, "all"):
         raise HarnessError(f"--table {tables}: there are {', '.join(TABLES)} to run, or all of them with --table all")
-    from reports.tables import wanted
+    from reports.tables import Question, wanted
 
     numbers = TABLES if tables == "all" else (tables,)
-    scale, seeds = selection.scale or "paper", selection.seeds
-    return list(
-        dict.fromkeys(
-            cell
-            for number in numbers
-            for cell in wanted(int(number), scale=scale, seeds=seeds, source=selection.source)
-        )
-    )
+    asked = Question(scale=selection.scale or "paper", seeds=selection.seeds, source=selection.source)
+    return list(dict.fromkeys(cell for number in numbers for cell in wanted(int(number), asked)))
 
 
 def _row(job: Job, plan: planning.Plan, cost: Estimate) -> dict[str, Any]:

@@ -35,12 +35,11 @@ def show_table(
     from reports.tables import aside, costs
 
     aside.check_format(how, asides=significance or with_cost)
-    question = vars(asked)
     if run_missing:
-        run_cells(tables.wanted(number, **question), where, run_missing)
+        run_cells(tables.wanted(number, asked), where, run_missing)
     lookup = lookup_in(where)
-    table = tables.build(number, lookup, **question)
-    asides = [tables.significance(number, lookup, **question)] if significance else []
+    table = tables.build(number, lookup, asked)
+    asides = [tables.significance(number, lookup, asked)] if significance else []
     asides += [costs.aside(table, Ledger(where.runs))] if with_cost else []
     click.echo(aside.below(tables.render(table, how), asides, how), nl=False)
 
@@ -59,9 +58,7 @@ def compare(first: str, second: str, where: Places) -> None:
     from harness.metrics import topk_correct
 
     ledger = Ledger(where.runs)
-    for job in (first, second):
-        _scored(ledger.find(job))
-    a, b = ledger.find(first), ledger.find(second)
+    a, b = _scored(ledger.find(first)), _scored(ledger.find(second))
     scores_a, scores_b = a.scores(), b.scores()
     if set(scores_a.ids) != set(scores_b.ids):
         raise HarnessError(f"{a.job_id} and {b.job_id} were not scored on the same videos; nothing paired can be said")
@@ -80,13 +77,14 @@ def compare(first: str, second: str, where: Places) -> None:
         click.echo(f"- {caveat}")
 
 
-def _scored(record: Record) -> None:
-    """Raise for a job that has no answers to compare."""
+def _scored(record: Record) -> Record:
+    """The record; HarnessError for a job that has no answers to compare."""
     if SCORES not in record.files:
         raise HarnessError(
             f"job {record.job_id} ({record.title}) scored no videos, so there is nothing to compare; `harness ls jobs` shows "
             "those that did by their top-1"
         )
+    return record
 
 
 def _can_show(test: stats.Paired) -> str:

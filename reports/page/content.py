@@ -73,7 +73,7 @@ def collect(where: Places, *, scale: str) -> Content:
     """Read the ledger and draw everything. Needs no data set, but shows frames of those that are here."""
     # Tables and findings ask for many cells twice, and planning one takes milliseconds.
     lookup = functools.cache(lookup_in(where))
-    found = tuple(tables.build(number, lookup, scale=scale) for number in tables.NUMBERS)
+    found = tuple(tables.build(number, lookup, tables.Question(scale=scale)) for number in tables.NUMBERS)
     evidence = gather(Ledger(where.runs), scale=scale, preferred=_ids(found))
     footage = {
         name: pictures.footage(name, where.data, fingerprint=prints[-1])

@@ -6,7 +6,6 @@ import importlib
 from typing import Any
 
 from harness.errors import HarnessError
-from harness.paper import KINETICS
 from harness.spec import Cell
 from reports.tables.aside import Aside
 from reports.tables.layout import Layout, Question
@@ -17,21 +16,12 @@ NUMBERS = (1, 2, 3, 4, 5)
 __all__ = ["NUMBERS", "Lookup", "Question", "Table", "TableCell", "build", "render", "significance", "wanted"]
 
 
-def build(
-    number: int,
-    lookup: Lookup,
-    *,
-    scale: str,
-    version: str = KINETICS,
-    seeds: tuple[int, ...] = (0,),
-    source: str | None = None,
-) -> Table:
-    """Table `number` at this scale; `lookup` gives what the ledger has for a cell, or None.
+def build(number: int, lookup: Lookup, question: Question) -> Table:
+    """Table `number` as `question` asks for it; `lookup` gives what the ledger has for a cell, or None.
 
     Numbers are compared with those of one version of the paper. Several seeds give their mean, and their deviation.
-    `source` ('published:NAME') shows transfers from those weights instead of each baseline's own source.
     """
-    module, question = _module(number), Question(scale=scale, version=version, seeds=seeds, source=source)
+    module = _module(number)
     if number == 1:
         return module.build(question)
     layout: Layout = module.layout(question)
@@ -45,15 +35,15 @@ def build(
     table = Table(
         number=number,
         title=layout.title,
-        scale=scale,
-        version=version,
+        scale=question.scale,
+        version=question.version,
         groups=layout.groups,
         columns=layout.columns,
         rows=layout.rows,
         cells=cells,
         joiner=layout.joiner,
         notes=layout.notes,
-        ours_name="ours" if scale == "paper" else scale,
+        ours_name="ours" if question.scale == "paper" else question.scale,
         command=question.command(number),
     )
     if hasattr(module, "derive"):
@@ -61,18 +51,10 @@ def build(
     return table
 
 
-def wanted(
-    number: int,
-    *,
-    scale: str,
-    version: str = KINETICS,
-    seeds: tuple[int, ...] = (0,),
-    source: str | None = None,
-) -> list[Cell]:
+def wanted(number: int, question: Question) -> list[Cell]:
     """The cells that fill the table: those the paper prints a number for, and all of other baselines."""
     if number == 1:
         return []
-    question = Question(scale=scale, version=version, seeds=seeds, source=source)
     return list(_module(number).layout(question).wanted())
 
 
@@ -83,21 +65,13 @@ def render(table: Table, how: str = "terminal") -> str:
     return text.render(table, how)
 
 
-def significance(
-    number: int,
-    lookup: Lookup,
-    *,
-    scale: str,
-    version: str = KINETICS,
-    seeds: tuple[int, ...] = (0,),
-    source: str | None = None,
-) -> Aside:
+def significance(number: int, lookup: Lookup, question: Question) -> Aside:
     """Which differences between the rows of a table are more than luck."""
     from reports.tables import pairs
 
     if number == 1:
         raise HarnessError("Table 1 has sizes, not accuracies; there is nothing to test in it")
-    layout = _module(number).layout(Question(scale=scale, version=version, seeds=seeds, source=source))
+    layout = _module(number).layout(question)
     return pairs.aside(layout, pairs.compare(layout, lookup))
 
 

@@ -170,7 +170,7 @@ def test_different_videos_are_refused():
 @pytest.mark.parametrize("scale", ["paper", "micro"])
 def test_findings_compare_exactly_the_cells_of_the_tables(scale):
     needed = set(findings.all_cells(findings.all_findings(scale), scale))
-    assert needed == {cell for number in (2, 3, 4, 5) for cell in tables.wanted(number, scale=scale)}
+    assert needed == {cell for number in (2, 3, 4, 5) for cell in tables.wanted(number, tables.Question(scale=scale))}
 
 
 def test_nothing_to_test_the_order_of_time_on_at_paper_scale():

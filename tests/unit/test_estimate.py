@@ -59,7 +59,7 @@ def test_shared_work_appears_once_in_all_tables(where):
     together = {job.id for job in planned(where, "all").jobs}
     assert together == set().union(*jobs.values())
     assert len(together) < 0.75 * sum(map(len, jobs.values()))
-    assert len({cell for n in plans.TABLES for cell in tables.wanted(int(n), scale="micro")}) == 115
+    assert len({cell for n in plans.TABLES for cell in tables.wanted(int(n), tables.Question(scale="micro"))}) == 115
 
 
 def test_the_model_counts_operations(where):

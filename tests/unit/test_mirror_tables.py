@@ -24,7 +24,7 @@ def filled(where: Places) -> list[Cell]:
     """Records, with scores made up, of the jobs behind some cells of Table 4; the ids are the plan's own."""
     cells = [
         cell
-        for cell in tables.wanted(4, scale="micro")
+        for cell in tables.wanted(4, tables.Question(scale="micro"))
         if cell.modality in ROWS.get(cell.baseline, ())
         and (cell.dataset, cell.protocol) == ("micro-hmdb51", "original")
     ]
@@ -63,10 +63,13 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> tuple[Places, Places, list
 @pytest.mark.parametrize("how", ["terminal", "json", "html"])
 def test_a_pulled_ledger_renders_the_same_table(both, how):
     ours, theirs, cells = both
-    before, after = (tables.render(tables.build(4, lookup_in(places), scale="micro"), how) for places in (ours, theirs))
+    before, after = (
+        tables.render(tables.build(4, lookup_in(places), tables.Question(scale="micro")), how)
+        for places in (ours, theirs)
+    )
     assert before == after
     assert all(lookup_in(theirs)(cell) for cell in cells)
-    empty = tables.render(tables.build(4, lambda cell: None, scale="micro"), how)
+    empty = tables.render(tables.build(4, lambda cell: None, tables.Question(scale="micro")), how)
     assert before != empty, "a table without numbers proves nothing"
 
 

@@ -62,7 +62,7 @@ def at(table: Table, row: str, column: str) -> TableCell:
 @pytest.mark.parametrize("number, count", [(2, 31), (3, 17), (4, 54), (5, 36)])
 @pytest.mark.parametrize("scale", ["paper", "micro"])
 def test_wanted_cells_are_those_the_paper_prints(number: int, count: int, scale: str) -> None:
-    cells = tables.wanted(number, scale=scale)
+    cells = tables.wanted(number, tables.Question(scale=scale))
     assert len(cells) == len(set(cells)) == count
     assert {cell.scale for cell in cells} == {scale}
     assert all(cell.dataset.startswith("micro-") == (scale == "micro") for cell in cells)
@@ -78,7 +78,7 @@ def test_every_printed_number_has_its_place() -> None:
 
 
 def test_the_first_versions_headline_has_its_place() -> None:
-    text = tables.render(tables.build(5, NOTHING, scale="paper", version="cvpr2017-minikinetics"))
+    text = tables.render(tables.build(5, NOTHING, tables.Question(scale="paper", version="cvpr2017-minikinetics")))
     (line,) = [line for line in text.splitlines() if "97.9" in line]
     assert line.startswith("Two-Stream I3D, as in the abstract") and line.split()[-2:] == ["97.9", "80.2"]
     assert "98.0" not in text
@@ -87,14 +87,20 @@ def test_the_first_versions_headline_has_its_place() -> None:
 def test_blocks_without_a_number_are_left_out() -> None:
     """The first version's numbers on UCF-101 and HMDB-51 are not known, and the ledger has none."""
     for how in ("terminal", "markdown", "latex", "html"):
-        text = tables.render(tables.build(2, NOTHING, scale="paper", version="cvpr2017-minikinetics"), how)
+        text = tables.render(
+            tables.build(2, NOTHING, tables.Question(scale="paper", version="cvpr2017-minikinetics")), how
+        )
         assert "miniKinetics" in text and "UCF-101" not in text
 
 
 def test_a_missing_number_comes_with_the_command_that_asks_the_same() -> None:
-    text = tables.render(tables.build(2, NOTHING, scale="paper", version="cvpr2017-minikinetics", seeds=(0, 3)))
+    text = tables.render(
+        tables.build(2, NOTHING, tables.Question(scale="paper", version="cvpr2017-minikinetics", seeds=(0, 3)))
+    )
     assert "`harness table 2 --scale paper --version cvpr2017-minikinetics --seed 0 --seed 3 --run`" in text
-    assert "`harness table 4 --scale micro --run`" in tables.render(tables.build(4, NOTHING, scale="micro"))
+    assert "`harness table 4 --scale micro --run`" in tables.render(
+        tables.build(4, NOTHING, tables.Question(scale="micro"))
+    )
 
 
 def _built(number: int) -> Table:
@@ -102,7 +108,7 @@ def _built(number: int) -> Table:
         from reports.tables import table_1
 
         return Table(1, "", "paper", "", (), table_1.COLUMNS, tuple(_built(4).rows), {})
-    return tables.build(number, NOTHING, scale="paper")
+    return tables.build(number, NOTHING, tables.Question(scale="paper"))
 
 
 def test_rows_stand_in_the_papers_order() -> None:
@@ -111,9 +117,9 @@ def test_rows_stand_in_the_papers_order() -> None:
 
 
 def test_blanks_of_the_paper_stay_blank() -> None:
-    table = tables.build(4, EVERYTHING, scale="paper")
+    table = tables.build(4, EVERYTHING, tables.Question(scale="paper"))
     assert ("c3d", "ucf101/original/imagenet") not in table.cells
-    two = tables.build(2, NOTHING, scale="paper")
+    two = tables.build(2, NOTHING, tables.Question(scale="paper"))
     assert at(two, "fused-3d", "kinetics400/rgb").verdict == "blank"
     assert words.ours(at(two, "fused-3d", "kinetics400/rgb"), two.columns[0]) == ""
 
@@ -127,21 +133,21 @@ def test_an_extra_baseline_appends_rows(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(
         discover, "load", lambda kind, name: extra if (kind, name) == ("baseline", "mine") else real_load(kind, name)
     )
-    table = tables.build(4, EVERYTHING, scale="micro")
+    table = tables.build(4, EVERYTHING, tables.Question(scale="micro"))
     assert table.rows[-1].title == "Mine"
     assert at(table, "mine", "hmdb51/full-ft/imagenet").ours == 50.0
     assert at(table, "mine", "hmdb51/full-ft/imagenet").paper is None
-    five = tables.build(5, EVERYTHING, scale="micro")
+    five = tables.build(5, EVERYTHING, tables.Question(scale="micro"))
     assert [row.key for row in five.rows][-1] == "mine/rgb+flow/scratch"
     assert not any(row.key.startswith("two-stream") for row in five.rows)
-    assert len(tables.wanted(4, scale="micro")) == 54 + 12
+    assert len(tables.wanted(4, tables.Question(scale="micro"))) == 54 + 12
 
 
 # ---------------------------------------------------------------------------------------------- numbers
 
 
 def test_a_cell_knows_its_interval_videos_jobs_and_command() -> None:
-    cell = at(tables.build(4, EVERYTHING, scale="micro"), "two-stream", "hmdb51/full-ft/scratch")
+    cell = at(tables.build(4, EVERYTHING, tables.Question(scale="micro")), "two-stream", "hmdb51/full-ft/scratch")
     assert (cell.ours, cell.n, cell.n_of, cell.paper) == (50.0, 280, 280, 64.3)
     assert cell.low is not None and cell.high is not None and 40 < cell.low < 50 < cell.high < 60
     assert cell.job_ids == ("two-stream-rgb+flow-0",)
@@ -151,7 +157,9 @@ def test_a_cell_knows_its_interval_videos_jobs_and_command() -> None:
 
 def test_seeds_are_averaged_and_widen_the_verdict() -> None:
     by_seed = ledger(lambda cell: {0: 0.50, 1: 0.60, 2: 0.55}[cell.seed])
-    cell = at(tables.build(4, by_seed, scale="paper", seeds=(0, 1, 2)), "i3d", "hmdb51/original/imagenet")
+    cell = at(
+        tables.build(4, by_seed, tables.Question(scale="paper", seeds=(0, 1, 2))), "i3d", "hmdb51/original/imagenet"
+    )
     assert cell.ours == pytest.approx(55.0)
     assert cell.seed_deviation == pytest.approx(5.0)
     assert len(cell.job_ids) == 3 and cell.n == 280
@@ -162,18 +170,18 @@ def test_seeds_are_averaged_and_widen_the_verdict() -> None:
 
 def test_table_5_is_the_mean_over_three_splits_with_their_deviation() -> None:
     by_split = ledger(lambda cell: {1: 0.9, 2: 0.95, 3: 1.0}[cell.split])
-    cell = at(tables.build(5, by_split, scale="paper"), "i3d/rgb/imagenet", "ucf101")
+    cell = at(tables.build(5, by_split, tables.Question(scale="paper")), "i3d/rgb/imagenet", "ucf101")
     assert cell.ours == pytest.approx(95.0)
     assert cell.split_deviation == pytest.approx(5.0)
     assert cell.n == 3 * 280
     partly = ledger(lambda cell: None if cell.split == 3 else 0.9)
-    missing = at(tables.build(5, partly, scale="paper"), "i3d/rgb/imagenet", "ucf101")
+    missing = at(tables.build(5, partly, tables.Question(scale="paper")), "i3d/rgb/imagenet", "ucf101")
     assert (missing.ours, missing.verdict) == (None, "not run")
     assert "2 of 3 parts" in missing.why
 
 
 def test_top5_stands_beside_top1() -> None:
-    table = tables.build(3, EVERYTHING, scale="micro")
+    table = tables.build(3, EVERYTHING, tables.Question(scale="micro"))
     assert at(table, "i3d", "imagenet/rgb/top5").ours == 100.0 - 50.0
     assert at(table, "i3d", "imagenet/rgb/top5").paper == 89.3
 
@@ -183,7 +191,7 @@ def test_missing_and_undecodable_videos_are_told() -> None:
         scores = scores_with(140, 280, missing=("a", "b"))
         return CellResult(replace(scores, undecodable=("v0",)), ("job",))
 
-    table = tables.build(4, lookup, scale="micro")
+    table = tables.build(4, lookup, tables.Question(scale="micro"))
     cell = at(table, "i3d", "hmdb51/original/scratch")
     assert (cell.n, cell.n_of, cell.undecodable) == (280, 282, 1)
     assert cell.ours == pytest.approx(100 * 139 / 280)
@@ -214,24 +222,28 @@ def test_an_obstacle_forbids_every_comparison() -> None:
 
 def test_validation_videos_are_not_the_papers_test_videos() -> None:
     only_val = ledger(lambda cell: 0.7 if cell.subset == "val" else None)
-    cell = at(tables.build(3, only_val, scale="paper"), "i3d", "imagenet/rgb/top1")
+    cell = at(tables.build(3, only_val, tables.Question(scale="paper")), "i3d", "imagenet/rgb/top1")
     assert cell.ours == 70.0 and cell.verdict == "not comparable" and cell.difference is None
     assert "val" in cell.why and "--subset val" in cell.command
     both = ledger(lambda cell: 0.7 if cell.subset == "val" else 0.71)
-    assert at(tables.build(3, both, scale="paper"), "i3d", "imagenet/rgb/top1").verdict == "reproduced"
+    assert at(tables.build(3, both, tables.Question(scale="paper")), "i3d", "imagenet/rgb/top1").verdict == "reproduced"
 
 
 def test_a_number_is_compared_only_with_its_own_version() -> None:
     from harness.paper import MINIKINETICS
 
-    told = at(tables.build(4, EVERYTHING, scale="paper", version=MINIKINETICS), "i3d", "ucf101/full-ft/imagenet")
+    told = at(
+        tables.build(4, EVERYTHING, tables.Question(scale="paper", version=MINIKINETICS)),
+        "i3d",
+        "ucf101/full-ft/imagenet",
+    )
     assert told.paper is None and told.verdict == "not comparable"
     assert "transferred from kinetics400" in told.why
 
 
 def test_no_micro_number_is_ever_judged_or_headed_as_the_papers() -> None:
     for number in (2, 3, 4, 5):
-        table = tables.build(number, EVERYTHING, scale="micro")
+        table = tables.build(number, EVERYTHING, tables.Question(scale="micro"))
         measured = [cell for (_, column), cell in table.cells.items() if cell.ours is not None and "gain" not in column]
         assert measured and {cell.verdict for cell in measured} == {"not comparable"}
         assert all(cell.difference is None for cell in measured)
@@ -251,7 +263,7 @@ def test_weights_of_unknown_provenance_are_marked(monkeypatch: pytest.MonkeyPatc
     real = discover.load
     monkeypatch.setattr(discover, "load", lambda k, n: changed if (k, n) == ("baseline", "i3d") else real(k, n))
     monkeypatch.setattr(discover, "all", lambda kind: {"i3d": changed})
-    table = tables.build(4, EVERYTHING, scale="paper", source="published:theirs")
+    table = tables.build(4, EVERYTHING, tables.Question(scale="paper", source="published:theirs"))
     cell = at(table, "i3d", "hmdb51/full-ft/imagenet")
     assert "'theirs', provenance: unknown" in cell.caveat and "--source published:theirs" in cell.command
     assert at(table, "i3d", "hmdb51/original/imagenet").caveat == ""
@@ -264,7 +276,7 @@ def test_errors_removed() -> None:
     assert errors_removed(50.0, 40.0, 45.0) == pytest.approx(-10.0)
     assert errors_removed(None, 40.0, 45.0) is None
     assert errors_removed(100.0, 100.0, 100.0) is None
-    cell = at(tables.build(4, EVERYTHING, scale="micro"), "i3d", "ucf101/gain/imagenet")
+    cell = at(tables.build(4, EVERYTHING, tables.Question(scale="micro")), "i3d", "ucf101/gain/imagenet")
     assert (cell.ours, cell.paper) == (0.0, pytest.approx(69.7, abs=0.05))
 
 
@@ -274,7 +286,7 @@ def test_errors_removed() -> None:
 @pytest.mark.parametrize("number", [2, 3, 4, 5])
 @pytest.mark.parametrize("scale", ["paper", "micro"])
 def test_the_terminal_table_fits(number: int, scale: str) -> None:
-    text = tables.render(tables.build(number, EVERYTHING, scale=scale))
+    text = tables.render(tables.build(number, EVERYTHING, tables.Question(scale=scale)))
     rows = text.split("\n\nBoth streams")[0] if number == 4 else text
     grid = [line for line in rows.splitlines() if "  " in line]
     assert max(map(len, grid)) <= 120
@@ -282,7 +294,7 @@ def test_the_terminal_table_fits(number: int, scale: str) -> None:
 
 def test_terminal_table_4_shows_ours_and_the_papers_in_columns_of_their_own() -> None:
     only_i3d = ledger(lambda cell: 0.5 if cell.baseline == "i3d" else None)
-    lines = tables.render(tables.build(4, only_i3d, scale="micro")).splitlines()
+    lines = tables.render(tables.build(4, only_i3d, tables.Question(scale="micro"))).splitlines()
     start = lines.index("micro-hmdb51 beside the paper's HMDB-51, 280 videos")
     assert lines[start + 1].split() == ["micro"] * 3 + ["paper"] * 3
     assert lines[start + 2].split() == ["Original", "Fixed", "Full-FT"] * 2
@@ -294,25 +306,25 @@ def test_terminal_table_4_shows_ours_and_the_papers_in_columns_of_their_own() ->
 
 
 def test_marks_are_explained_where_they_occur() -> None:
-    text = tables.render(tables.build(4, ledger(lambda cell: 0.79), scale="paper"))
+    text = tables.render(tables.build(4, ledger(lambda cell: 0.79), tables.Question(scale="paper")))
     assert "79.3= [" in text or "78.9= [" in text
     assert "= reproduced" in text and "54 comparisons" in text
-    assert "reproduced" not in tables.render(tables.build(4, EVERYTHING, scale="micro"))
+    assert "reproduced" not in tables.render(tables.build(4, EVERYTHING, tables.Question(scale="micro")))
 
 
 def test_markdown_pairs_read_as_the_papers() -> None:
-    text = tables.render(tables.build(4, NOTHING, scale="paper"), "markdown")
+    text = tables.render(tables.build(4, NOTHING, tables.Question(scale="paper")), "markdown")
     row = next(line for line in text.splitlines() if line.startswith("| Two-Stream I3D"))
     assert [field.strip() for field in row.split("|")][1:-1][4:] == ["93.4 / 88.8", "97.7 / 97.4", "98.0 / 97.6"]
     grids = text.split("**")
     for grid in (grids[2], grids[4].split("| Errors removed")[0]):
         assert {line.count("|") for line in grid.splitlines() if line.startswith("|")} == {8}
-    three = tables.render(tables.build(3, NOTHING, scale="paper"), "markdown")
+    three = tables.render(tables.build(3, NOTHING, tables.Question(scale="paper")), "markdown")
     assert "71.1 (89.3)" in three
 
 
 def test_csv_and_json_hold_every_number() -> None:
-    table = tables.build(4, EVERYTHING, scale="micro")
+    table = tables.build(4, EVERYTHING, tables.Question(scale="micro"))
     rows = list(csv.DictReader(io.StringIO(tables.render(table, "csv"))))
     assert len(rows) == len(table.cells) == 54 + 18
     line = next(r for r in rows if (r["row"], r["column"]) == ("i3d", "hmdb51/full-ft/scratch"))
@@ -345,7 +357,7 @@ class _Tags(HTMLParser):
 def test_html_is_whole(number: int) -> None:
     from reports.tables.html import html
 
-    table = tables.build(number, EVERYTHING, scale="micro")
+    table = tables.build(number, EVERYTHING, tables.Question(scale="micro"))
     text = html(table, job_link=lambda job: f"#job-{job}")
     tags = _Tags()
     tags.feed(text)
@@ -359,7 +371,7 @@ def test_html_is_whole(number: int) -> None:
 
 @pytest.mark.parametrize("number", [2, 3, 4, 5])
 def test_latex_is_whole(number: int) -> None:
-    text = tables.render(tables.build(number, EVERYTHING, scale="micro"), "latex")
+    text = tables.render(tables.build(number, EVERYTHING, tables.Question(scale="micro")), "latex")
     assert text.count(r"\begin{tabular}") == text.count(r"\end{tabular}") > 0
     for part in text.split(r"\begin{tabular}{")[1:]:
         spec, body = part.replace(r"p{0.33\linewidth}", "l", 1).split("}", 1)
@@ -386,10 +398,16 @@ def test_latex_compiles_and_fits_a_page(scale: str, tmp_path: Path) -> None:
     """Tables 2-5 with what may be asked for below them, and of a version of the paper with few numbers."""
     pages = []
     for number in (2, 3, 4, 5):
-        below = [tables.significance(number, EVERYTHING, scale=scale)]
-        pages.append(aside.below(tables.render(tables.build(number, EVERYTHING, scale=scale), "latex"), below, "latex"))
+        below = [tables.significance(number, EVERYTHING, tables.Question(scale=scale))]
         pages.append(
-            tables.render(tables.build(number, NOTHING, scale=scale, version="cvpr2017-minikinetics"), "latex")
+            aside.below(
+                tables.render(tables.build(number, EVERYTHING, tables.Question(scale=scale)), "latex"), below, "latex"
+            )
+        )
+        pages.append(
+            tables.render(
+                tables.build(number, NOTHING, tables.Question(scale=scale, version="cvpr2017-minikinetics")), "latex"
+            )
         )
     packages = r"\usepackage[margin=2.5cm]{geometry}\usepackage{booktabs}"
     head = r"\documentclass[a4paper,11pt]{article}" + packages + r"\begin{document}"
@@ -401,7 +419,10 @@ def test_latex_compiles_and_fits_a_page(scale: str, tmp_path: Path) -> None:
 
 
 def test_what_is_asked_for_below_a_table_keeps_its_format() -> None:
-    table, below = tables.build(2, EVERYTHING, scale="micro"), [tables.significance(2, EVERYTHING, scale="micro")]
+    table, below = (
+        tables.build(2, EVERYTHING, tables.Question(scale="micro")),
+        [tables.significance(2, EVERYTHING, tables.Question(scale="micro"))],
+    )
     stored = json.loads(aside.below(tables.render(table, "json"), below, "json"))
     assert stored["number"] == 2 and len(stored["significance"]["rows"]) == 24
     assert aside.below(tables.render(table, "html"), below, "html").count("<section") == 2
@@ -414,8 +435,8 @@ def test_what_is_asked_for_below_a_table_keeps_its_format() -> None:
 
 def test_unknown_tables_formats_and_scales_are_refused() -> None:
     with pytest.raises(HarnessError, match="no Table 6"):
-        tables.build(6, NOTHING, scale="paper")
+        tables.build(6, NOTHING, tables.Question(scale="paper"))
     with pytest.raises(HarnessError, match="did you mean 'latex'"):
         tables.render(_built(4), "latx")
     with pytest.raises(HarnessError, match="scale with tables"):
-        tables.build(4, NOTHING, scale="huge")
+        tables.build(4, NOTHING, tables.Question(scale="huge"))

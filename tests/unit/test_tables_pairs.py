@@ -70,13 +70,13 @@ def test_pairing_follows_the_videos_not_their_order() -> None:
 
 
 def test_the_text_marks_what_is_more_than_luck() -> None:
-    text = aside.terminal(tables.significance(2, lookup, scale="micro"))
+    text = aside.terminal(tables.significance(2, lookup, Question(scale="micro")))
     assert "micro-hmdb51 RGB" in text and " * " in text and "comparisons" in text
     grid = text.split("\n\n")[1]
     assert max(map(len, grid.splitlines())) <= 140
-    assert tables.significance(2, lambda cell: None, scale="micro").notes[0].startswith("No column")
+    assert tables.significance(2, lambda cell: None, Question(scale="micro")).notes[0].startswith("No column")
     with pytest.raises(HarnessError, match="sizes, not accuracies"):
-        tables.significance(1, lookup, scale="micro")
+        tables.significance(1, lookup, Question(scale="micro"))
 
 
 def test_different_videos_are_refused() -> None:

@@ -113,7 +113,10 @@ class Storage:
     # ------------------------------------------------------------------------------------------------ checkpoints
 
     def fetch_checkpoints(self, job_id: str, jobs: Path) -> None:
-        """What a lost node left of the job, where this node has nothing newer: steps are never taken from two nodes."""
+        """What was sent of the job by the node that lost it, beside what this node may have of an earlier try.
+
+        Training goes on from the highest step of both: equal steps are equal, whichever node they come from.
+        """
         system, root = self.system
         for path in system.glob(f"{root}/jobs/{job_id}/*"):
             target = jobs / job_id / path.rsplit("/", 1)[-1]
