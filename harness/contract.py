@@ -152,7 +152,7 @@ class FlowMethod:
     """How optical flow is computed and stored. All of it is part of the key: two methods never mix."""
 
     name: str
-    """'tvl1' (OpenCV's Dual TV-L1), 'dis', ..."""
+    """'tvl1' (OpenCV's Dual TV-L1), 'tvl1-own', 'tvl1-torch', 'tvl1-auto', 'dis', 'raft': see `harness.video.methods`."""
     bound_px: float
     """Displacements are clipped to +-bound and divided by it (the paper's models: 20)."""
     short_side_px: int
@@ -160,7 +160,7 @@ class FlowMethod:
     code: Literal["zero-exact", "released-256"] = "zero-exact"
     """8-bit code of a stored component. 'zero-exact': round(f * 127 / bound) + 128. 'released-256': the authors' linear
     [-bound, bound] -> [0, 255] (kinetics-i3d#24), whose zero falls between 127 and 128."""
-    params: Mapping[str, float] = field(default_factory=dict)
+    params: Mapping[str, float | str] = field(default_factory=dict)
     """Parameters of the method that differ from its library's defaults."""
     version: int = 1
     """Raised when our code around the method changes its numbers."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from harness.contract import Protocol, Scale, Schedule
 from harness.spec import plain
-from harness.video import flow
+from harness.video import flow, methods
 
 
 def schedule_key(schedule: Schedule) -> dict[str, Any]:
@@ -18,7 +18,9 @@ def schedule_key(schedule: Schedule) -> dict[str, Any]:
 
 
 def flow_key(scale: Scale) -> dict[str, Any]:
-    return {"method": plain(scale.flow), "by": flow.method_key(scale.flow)}
+    """The method, chosen here where the scale leaves the choice to the machine, and what computes it."""
+    method = methods.chosen(scale.flow)
+    return {"method": plain(method), "by": flow.method_key(method)}
 
 
 def protocol_key(protocol: Protocol) -> dict[str, Any]:

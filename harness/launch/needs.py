@@ -29,8 +29,10 @@ class Needs:
 
 
 def on_gpu(job: Job) -> bool:
-    """Whether the job was planned for a GPU: such a job has no number of CPU threads. Flow is computed on the CPU."""
-    return job.spec.get("threads") == 0
+    """Whether the job was planned for a GPU: such a job has no number of CPU threads, or its flow is computed there."""
+    flow = job.spec.get("flow") or {}
+    of_flow = job.kind == "flow" and flow.get("method", {}).get("params", {}).get("device") == "cuda"
+    return of_flow or job.spec.get("threads") == 0
 
 
 def threads_of(job: Job) -> int:

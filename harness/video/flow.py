@@ -8,7 +8,7 @@ never mix.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict
 from functools import lru_cache
 from typing import Any
@@ -16,13 +16,8 @@ from typing import Any
 import numpy as np
 
 from harness.contract import FlowMethod
-from harness.errors import HarnessError, unknown
-from harness.video import tvl1
-from harness.video.decode import opencv_version
-
-FlowFunction = Callable[[np.ndarray, np.ndarray], np.ndarray]
-"""(grey, next grey), uint8 (H, W) each -> float32 (H, W, 2) px, x then y."""
-
+from harness.errors import unknown
+from harness.video import methods
 
 # ---------------------------------------------------------------------------------------------------- computing
 
@@ -42,83 +37,30 @@ def pairwise(frames: Iterator[np.ndarray], method: FlowMethod) -> Iterator[np.nd
 
     # One thread, whatever the process: the pool below this has a process a core, and results must not depend on it.
     cv2.setNumThreads(1)
-    between = _function(method)
-    previous: np.ndarray | None = None
+    loaded = methods.load(method)
+    picture: np.ndarray | None = None
     flow: np.ndarray | None = None
+    row: list[np.ndarray] = []
     for frame in frames:
-        grey = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
-        if previous is not None:
-            flow = between(previous, grey)
+        picture = frame if loaded.colour else cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
+        row.append(picture)
+        if len(row) > loaded.at_once:
+            for flow in loaded.flows(row):
+                yield flow
+            row = row[-1:]
+    if len(row) > 1:
+        for flow in loaded.flows(row):
             yield flow
-        previous = grey
     if flow is not None:
         yield flow
-    elif previous is not None:
-        yield np.zeros((*previous.shape, 2), np.float32)
+    elif picture is not None:
+        yield np.zeros((*picture.shape[:2], 2), np.float32)
 
 
 def method_key(method: FlowMethod) -> dict[str, Any]:
-    """All that decides the stored codes: the method, its parameters and code, and the library's version."""
-    _check(method)
-    library = tvl1.library() if method.name == "tvl1-own" else f"opencv {opencv_version()}"
-    return {**asdict(method), "params": dict(method.params), "library": library}
-
-
-# Our names -> OpenCV's setters. Its defaults: tau .25, lambda .15, theta .3, 5 scales, 5 warps, epsilon .01, inner 30,
-# outer 10, scale step .8, median 5.
-_TVL1_SETTERS = {
-    "tau": "setTau",
-    "lambda": "setLambda",
-    "theta": "setTheta",
-    "nscales": "setScalesNumber",
-    "warps": "setWarpingsNumber",
-    "epsilon": "setEpsilon",
-    "inner": "setInnerIterations",
-    "outer": "setOuterIterations",
-    "scale_step": "setScaleStep",
-    "median": "setMedianFiltering",
-}
-_WHOLE = frozenset({"nscales", "warps", "inner", "outer", "median"})
-_PARAMS = {"tvl1": frozenset(_TVL1_SETTERS), "tvl1-own": tvl1.NAMES, "dis": frozenset({"preset"})}
-
-
-def _check(method: FlowMethod) -> None:
-    if method.name not in _PARAMS:
-        raise unknown("flow method", method.name, _PARAMS)
-    for name in method.params:
-        if name not in _PARAMS[method.name]:
-            raise unknown(f"parameter of flow method '{method.name}'", name, _PARAMS[method.name])
-
-
-def _function(method: FlowMethod) -> FlowFunction:
-    _check(method)
-    if method.name == "tvl1-own":
-        return tvl1.function(method.params)
-    return _tvl1(method) if method.name == "tvl1" else _dis(method)
-
-
-def _tvl1(method: FlowMethod) -> FlowFunction:
-    import cv2
-
-    if not hasattr(cv2, "optflow"):
-        raise HarnessError(
-            "the installed OpenCV has no TV-L1: another build lies over the contrib build. Uninstall every opencv-* "
-            "package, then install opencv-contrib-python-headless"
-        )
-    solver = cv2.optflow.createOptFlow_DualTVL1()
-    for name, value in method.params.items():
-        getattr(solver, _TVL1_SETTERS[name])(int(value) if name in _WHOLE else float(value))
-    return lambda grey, after: solver.calc(grey, after, None)
-
-
-def _dis(method: FlowMethod) -> FlowFunction:
-    import cv2
-
-    preset = int(method.params.get("preset", cv2.DISOPTICAL_FLOW_PRESET_FAST))
-    if preset not in (0, 1, 2):
-        raise HarnessError(f"preset {preset} of flow method 'dis' does not exist; 0 ultrafast, 1 fast, 2 medium")
-    solver = cv2.DISOpticalFlow.create(preset)
-    return lambda grey, after: solver.calc(grey, after, None)
+    """All that decides the stored codes: the method, its parameters and code, and what computes it, with its version."""
+    method = methods.chosen(method)
+    return {**asdict(method), "params": methods.key_params(method), "library": methods.library(method)}
 
 
 # ---------------------------------------------------------------------------------------------------- codes

@@ -13,7 +13,7 @@ import numpy as np
 from harness.contract import FlowMethod, Video
 from harness.errors import BrokenVideo
 from harness.spec import digest
-from harness.video import decode, derive, flow, flowfile, tvl1
+from harness.video import decode, derive, flow, flowfile, methods, tvl1
 from harness.video.index import Progress
 from harness.video.views import short_side_size
 
@@ -84,6 +84,7 @@ def flow_store(
     Each video's codes appear by one rename, so a killed run loses what it was at and nothing else. Videos that cannot
     be decoded are named in `FlowStore.broken`. Raises HarnessError for a method that does not exist and a full disk.
     """
+    method = methods.chosen(method)
     key = {"format": FORMAT, "flow": flow.method_key(method), "decoder": decode.decoder_key(), "fps": fps}
     folder = prepared.store / f"flow-{digest(key)}"
     sizes = {video.id: prepared.rows[video.id].bytes for video in videos}
@@ -99,7 +100,7 @@ def flow_store(
         folder=folder,
         name=prepared.dataset.name,
         there=len(wanted) - len(tasks),
-        workers=workers,
+        workers=min(workers, methods.most_workers(method) or workers),
         progress=progress,
         announce=announce,
     )

@@ -3,6 +3,9 @@
 Zach, Pock and Bischof, "A Duality Based Approach for Realtime TV-L1 Optical Flow" (2007), with the changes OpenCV made:
 grey levels 0..255, a bilinear pyramid, several warps a level, cubic warping, a median filter of the flow, and an end of
 the iterations when the flow changes by less than `epsilon` px. Its results are held against OpenCV's in the tests.
+
+Two back ends compute it, methods of their own so that they never mix: `tvl1-own`, compiled by Numba, here and in
+`tvl1_kernels`; `tvl1-torch`, on tensors, in `tvl1_torch`. `tvl1-auto` is whichever suits the machine (`methods.chosen`).
 """
 
 from __future__ import annotations
@@ -11,16 +14,18 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from harness.environment import package_version
 from harness.errors import HarnessError
 
 VERSION = 2
 """Raised when this file or its kernels change their numbers."""
+TENSORS_VERSION = 1
+"""Raised when `tvl1_torch` changes its numbers. It stands here since keys are made without torch."""
 
 
 @dataclass(frozen=True)
@@ -59,19 +64,31 @@ def library() -> str:
     """All of this method that could change its numbers, versions included."""
     from harness.video.decode import opencv_version
 
+    return f"own {VERSION}, numba {package_version('numba') or 'missing'}, opencv {opencv_version()}"
+
+
+def tensors_library() -> str:
+    """The same of `tvl1-torch`. OpenCV is in it for the grey pictures."""
+    from harness.video.decode import opencv_version
+
+    return f"own tensors {TENSORS_VERSION}, torch {package_version('torch') or 'missing'}, opencv {opencv_version()}"
+
+
+def numba_works() -> bool:
+    """Whether Numba, and the LLVM it brings along, can be imported."""
     try:
-        numba = metadata.version("numba")
-    except metadata.PackageNotFoundError:
-        numba = "missing"
-    return f"own {VERSION}, numba {numba}, opencv {opencv_version()}"
+        import numba  # noqa: F401
+    except (ImportError, OSError):
+        return False
+    return True
 
 
-def function(params: Mapping[str, float]) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+def function(params: Mapping[str, float | str]) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
     """Parameters -> (grey, next grey), uint8 (H, W) each -> float32 (H, W, 2) px, x then y.
 
     Raises HarnessError where Numba is not installed, and for values that make no sense.
     """
-    settings = _settings(params)
+    settings = settings_of(params)
     _kernels()
     return lambda grey, after: flow_between(grey, after, settings)
 
@@ -160,31 +177,33 @@ def _settle(state: tuple[Any, ...], inside: np.ndarray, settings: Settings) -> N
                 break
 
 
-def _settings(params: Mapping[str, float]) -> Settings:
+def settings_of(params: Mapping[str, float | str], method: str = "tvl1-own") -> Settings:
+    """Parameters by their outside names -> settings. Raises HarnessError, naming `method`, for values that make no sense."""
     kinds: dict[str, Any] = {one.name.rstrip("_"): type(one.default) for one in fields(Settings)}
     given = {"lambda_" if name == "lambda" else name: kinds[name](value) for name, value in params.items()}
     settings = Settings(**given)
+
+    def require(name: str, value: float, sound: bool, remedy: str) -> None:
+        if not sound:
+            raise HarnessError(f"{name} {value} of flow method '{method}' makes no sense; give {remedy}")
+
     for name in ("nscales", "warps", "inner", "outer", "check_every"):
-        _require(name, getattr(settings, name), getattr(settings, name) >= 1, "at least 1")
+        require(name, getattr(settings, name), getattr(settings, name) >= 1, "at least 1")
     for name in ("tau", "lambda_", "theta"):
-        _require(name.rstrip("_"), getattr(settings, name), getattr(settings, name) > 0, "more than 0")
-    _require("epsilon", settings.epsilon, settings.epsilon >= 0, "0 or more")
-    _require("median", settings.median, settings.median in (1, 3, 5), "1 (none), 3 or 5")
-    _require("scale_step", settings.scale_step, 0.2 <= settings.scale_step <= 0.95, "0.2 to 0.95")
+        require(name.rstrip("_"), getattr(settings, name), getattr(settings, name) > 0, "more than 0")
+    require("epsilon", settings.epsilon, settings.epsilon >= 0, "0 or more")
+    require("median", settings.median, settings.median in (1, 3, 5), "1 (none), 3 or 5")
+    require("scale_step", settings.scale_step, 0.2 <= settings.scale_step <= 0.95, "0.2 to 0.95")
     return settings
-
-
-def _require(name: str, value: float, sound: bool, remedy: str) -> None:
-    if not sound:
-        raise HarnessError(f"{name} {value} of flow method 'tvl1-own' makes no sense; give {remedy}")
 
 
 def _kernels() -> Any:
     try:
         from harness.video import tvl1_kernels
-    except ImportError as error:
+    except (ImportError, OSError) as error:
         raise HarnessError(
             f"flow method 'tvl1-own' needs Numba, which cannot be imported ({error}); run pip install numba, or use "
-            "method 'tvl1', OpenCV's, which gives the same flow many times slower"
+            "method 'tvl1-torch', the same on tensors (another key: its last digits differ), 'tvl1-auto', which chooses "
+            "between them, or 'tvl1', OpenCV's; all give nearly the same flow, more slowly"
         ) from error
     return tvl1_kernels

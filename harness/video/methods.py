@@ -1,0 +1,185 @@
+"""The methods of optical flow by name: what parameters they take, what computes them, and how they are made ready.
+
+======================  ==============================================================================================
+``tvl1``                OpenCV's Dual TV-L1, the reference
+``tvl1-own``            the same definition compiled by Numba, on the CPU
+``tvl1-torch``          the same on tensors; parameter ``device``: 'cpu' (the default) or 'cuda'
+``tvl1-auto``           the quickest of our two that works here: tensors on a GPU, Numba, tensors on the CPU
+``dis``                 OpenCV's Dense Inverse Search, for a quick look
+``raft``                torchvision's RAFT, with weights that lie on this machine (`harness.video.raft`)
+======================  ==============================================================================================
+
+A method never turns into another one while it computes: where what it needs is missing, it says so. Only `tvl1-auto`
+chooses, once, when a job is planned; keys and jobs then hold the method it chose.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+import numpy as np
+
+from harness import environment
+from harness.contract import FlowMethod
+from harness.errors import HarnessError, unknown
+from harness.video import raft, tvl1
+from harness.video.decode import opencv_version
+
+Params = Mapping[str, float | str]
+AUTO = "tvl1-auto"
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A method that is ready to compute."""
+
+    flows: Callable[[Sequence[np.ndarray]], Iterable[np.ndarray]]
+    """N + 1 pictures in a row, uint8, one size -> N flows, float32 (H, W, 2) px, x then y."""
+    at_once: int = 1
+    """Pairs that it is best given at once. Flows do not depend on it."""
+    colour: bool = False
+    """Whether it takes RGB (H, W, 3), not grey (H, W)."""
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """What is known of a method before anything is loaded."""
+
+    names: frozenset[str]
+    """Of its parameters."""
+    library: Callable[[Params], str]
+    load: Callable[[Params], Loaded]
+
+
+# ---------------------------------------------------------------------------------------------------- asking
+
+
+def chosen(method: FlowMethod) -> FlowMethod:
+    """'tvl1-auto' as the method that this machine computes it by; any other as it is. Raises UnknownName, also for parameters."""
+    _check(method)
+    if method.name != AUTO:
+        return method
+    if environment.device().startswith("cuda"):
+        return replace(method, name="tvl1-torch", params={**method.params, "device": "cuda"})
+    return replace(method, name="tvl1-own" if tvl1.numba_works() else "tvl1-torch")
+
+
+def library(method: FlowMethod) -> str:
+    """What computes it, with versions: all that could change its numbers and is not a parameter."""
+    method = chosen(method)
+    return _KINDS[method.name].library(method.params)
+
+
+def key_params(method: FlowMethod) -> dict[str, float | str]:
+    """Its parameters as keys hold them: without where weights lie, for whose hash `library` stands."""
+    return {name: value for name, value in method.params.items() if name != raft.PATH}
+
+
+def load(method: FlowMethod) -> Loaded:
+    """Ready to compute. Raises HarnessError where something it needs is missing."""
+    method = chosen(method)
+    return _KINDS[method.name].load(method.params)
+
+
+def most_workers(method: FlowMethod) -> int | None:
+    """Processes that may compute it at once; None: as many as there are cores."""
+    # Each has half a gigabyte of the GPU for itself before it computes anything, and four keep one busy.
+    return 4 if str(method.params.get("device", "cpu")).startswith("cuda") else None
+
+
+def _check(method: FlowMethod) -> None:
+    if method.name not in (*_KINDS, AUTO):
+        raise unknown("flow method", method.name, (*_KINDS, AUTO))
+    names = tvl1.NAMES if method.name == AUTO else _KINDS[method.name].names
+    for name in method.params:
+        if name not in names:
+            raise unknown(f"parameter of flow method '{method.name}'", name, names)
+
+
+# ---------------------------------------------------------------------------------------------------- OpenCV's
+
+# Our names -> OpenCV's setters. Its defaults: tau .25, lambda .15, theta .3, 5 scales, 5 warps, epsilon .01, inner 30,
+# outer 10, scale step .8, median 5.
+_TVL1_SETTERS = {
+    "tau": "setTau",
+    "lambda": "setLambda",
+    "theta": "setTheta",
+    "nscales": "setScalesNumber",
+    "warps": "setWarpingsNumber",
+    "epsilon": "setEpsilon",
+    "inner": "setInnerIterations",
+    "outer": "setOuterIterations",
+    "scale_step": "setScaleStep",
+    "median": "setMedianFiltering",
+}
+_WHOLE = frozenset({"nscales", "warps", "inner", "outer", "median"})
+
+
+def _opencv(params: Params) -> str:
+    return f"opencv {opencv_version()}"
+
+
+def _one_by_one(between: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Loaded:
+    return Loaded(lambda row: (between(grey, after) for grey, after in pairwise(row)))
+
+
+def _tvl1(params: Params) -> Loaded:
+    import cv2
+
+    if not hasattr(cv2, "optflow"):
+        raise HarnessError(
+            "the installed OpenCV has no TV-L1: another build lies over the contrib build. Uninstall every opencv-* "
+            "package, then install opencv-contrib-python-headless"
+        )
+    solver = cv2.optflow.createOptFlow_DualTVL1()
+    for name, value in params.items():
+        getattr(solver, _TVL1_SETTERS[name])(int(value) if name in _WHOLE else float(value))
+    return _one_by_one(lambda grey, after: solver.calc(grey, after, None))
+
+
+def _dis(params: Params) -> Loaded:
+    import cv2
+
+    preset = int(params.get("preset", cv2.DISOPTICAL_FLOW_PRESET_FAST))
+    if preset not in (0, 1, 2):
+        raise HarnessError(f"preset {preset} of flow method 'dis' does not exist; 0 ultrafast, 1 fast, 2 medium")
+    solver = cv2.DISOpticalFlow.create(preset)
+    return _one_by_one(lambda grey, after: solver.calc(grey, after, None))
+
+
+# ---------------------------------------------------------------------------------------------------- others
+
+PAIRS_AT_ONCE = {"cpu": 4, "cuda": 64}
+"""Of `tvl1-torch`: as long as a batch stays in the cache; as it takes to fill a GPU, half a gigabyte at 256x340."""
+
+
+def _tvl1_torch(params: Params) -> Loaded:
+    from harness.video import tvl1_torch
+
+    given = dict(params)
+    device = _device(given.pop("device", "cpu"), "tvl1-torch")
+    return Loaded(tvl1_torch.function(given, device=device), PAIRS_AT_ONCE[device.partition(":")[0]])
+
+
+def _raft(params: Params) -> Loaded:
+    given = dict(params)
+    device = _device(given.pop("device", "cpu"), "raft")
+    return Loaded(raft.function(given, device=device), colour=True)
+
+
+def _device(name: float | str, method: str) -> str:
+    """'cpu' or 'cuda', if torch sees one. It is a parameter, hence in keys: a GPU's last digits are other ones."""
+    if name not in ("cpu", "cuda"):
+        raise HarnessError(f"device '{name}' of flow method '{method}' makes no sense; give 'cpu' or 'cuda'")
+    return str(name)
+
+
+_KINDS: Mapping[str, _Kind] = {
+    "tvl1": _Kind(frozenset(_TVL1_SETTERS), _opencv, _tvl1),
+    "tvl1-own": _Kind(tvl1.NAMES, lambda params: tvl1.library(), lambda params: _one_by_one(tvl1.function(params))),
+    "tvl1-torch": _Kind(tvl1.NAMES | {"device"}, lambda params: tvl1.tensors_library(), _tvl1_torch),
+    "dis": _Kind(frozenset({"preset"}), _opencv, _dis),
+    "raft": _Kind(raft.NAMES | {"device"}, raft.library, _raft),
+}
