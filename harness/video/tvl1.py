@@ -180,7 +180,13 @@ def _settle(state: tuple[Any, ...], inside: np.ndarray, settings: Settings) -> N
 def settings_of(params: Mapping[str, float | str], method: str = "tvl1-own") -> Settings:
     """Parameters by their outside names -> settings. Raises HarnessError, naming `method`, for values that make no sense."""
     kinds: dict[str, Any] = {one.name.rstrip("_"): type(one.default) for one in fields(Settings)}
-    given = {"lambda_" if name == "lambda" else name: kinds[name](value) for name, value in params.items()}
+    given = {}
+    for name, value in params.items():
+        field = "lambda_" if name == "lambda" else name
+        try:
+            given[field] = kinds[name](value)
+        except ValueError as error:
+            raise HarnessError(f"{name} '{value}' of flow method '{method}' makes no sense; give a number") from error
     settings = Settings(**given)
 
     def require(name: str, value: float, sound: bool, remedy: str) -> None:
