@@ -163,7 +163,9 @@ def _decoder() -> Finding:
     codecs = ("h264", "mpeg4")
     try:
         from harness.video import decode, encode
+        from harness.video.frames import DEFAULT, chosen
 
+        reader = chosen()
         with tempfile.TemporaryDirectory() as folder:
             for codec in codecs:
                 path = Path(folder) / f"{codec}.mp4"
@@ -173,7 +175,8 @@ def _decoder() -> Finding:
                     return _broken("decoder", f"{codec}: {count} of {len(frames)} frames came back", "av")
     except (ImportError, HarnessError) as error:
         return _broken("decoder", str(error), "av opencv-contrib-python-headless")
-    return Finding("decoder", "ok", f"PyAV {_version('av')} writes and reads {' and '.join(codecs)}")
+    read = "" if reader == DEFAULT else f"{reader} "
+    return Finding("decoder", "ok", f"PyAV {_version('av')} writes and {read}reads {' and '.join(codecs)}")
 
 
 def _flow(method: FlowMethod) -> Finding:

@@ -20,7 +20,7 @@ from harness.record import Record
 from harness.replicas import Replicas
 from harness.spec import Job
 from harness.train import Setting, Step
-from harness.video import loader, prepare
+from harness.video import frames, loader, prepare
 from harness.video.reader import reads_store
 from harness.video.store import FrameStore, build_store
 from harness.watch import Watch
@@ -94,7 +94,9 @@ class Work:
 
 
 def configure(work: Work) -> None:
-    """Threads and seed, as the plan resolved them."""
+    """Threads, seed and decoder, as the plan resolved them."""
+    if key := work.spec.get("decoder") or work.spec.get("store"):
+        frames.choose(key)
     if work.spec.get("threads"):
         torch.set_num_threads(int(work.spec["threads"]))
     torch.backends.cudnn.benchmark = True

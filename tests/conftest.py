@@ -15,7 +15,14 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 # A tracking server, data folder, ledger or plug-in of the person who runs the tests is no business of theirs.
-for _name in ("MLFLOW_TRACKING_URI", "HARNESS_DATA", "HARNESS_RESULTS", "HARNESS_PLUGINS", "HARNESS_OUT"):
+for _name in (
+    "MLFLOW_TRACKING_URI",
+    "HARNESS_DATA",
+    "HARNESS_RESULTS",
+    "HARNESS_PLUGINS",
+    "HARNESS_OUT",
+    "HARNESS_DECODER",
+):
     os.environ.pop(_name, None)
 
 TEST_DATA_ENV = "HARNESS_TEST_DATA"

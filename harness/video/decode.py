@@ -14,8 +14,6 @@ The rules, all of which are part of `decoder_key`:
 
 from __future__ import annotations
 
-import functools
-import importlib.metadata
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,9 +21,12 @@ from typing import Any
 
 import numpy as np
 
-from harness.errors import BrokenVideo, DataMissing, HarnessError
+from harness.errors import BrokenVideo, DataMissing
+from harness.video import frames
+from harness.video.frames import opencv_version as opencv_version
+from harness.video.painter import Painter
 from harness.video.timeline import nearest
-from harness.video.videofile import Painter, VideoFile
+from harness.video.videofile import VideoFile
 from harness.video.views import short_side_size
 
 RULES_VERSION = 1
@@ -36,8 +37,6 @@ LONGEST_GUESS = 4096
 
 Crop = Callable[[int, int], tuple[int, int, int]]
 """(height, width) of the picture -> (top, left, side) of a square, in px."""
-
-OPENCV_DISTRIBUTIONS = ("opencv-contrib-python-headless", "opencv-contrib-python")
 
 
 @dataclass(frozen=True)
@@ -209,28 +208,17 @@ def read_image(path: str | Path, *, short_side_px: int) -> np.ndarray:
     return _resized(picture, short_side_px)
 
 
-@functools.cache
 def decoder_key() -> dict[str, str]:
-    """Names and versions of all that decodes and resizes, for job ids and stores. Imports neither PyAV nor OpenCV."""
+    """Names and versions of all that decodes and resizes, for job ids and stores. Imports none of it.
+
+    Raises HarnessError where the decoder that HARNESS_DECODER names is not installed.
+    """
+    decoder = frames.chosen()
     return {
-        "decoder": f"pyav {importlib.metadata.version('av')}",
+        "decoder": f"{decoder} {frames.version(decoder)}",
         "convert": f"opencv {opencv_version()}",
         "rules": str(RULES_VERSION),
     }
-
-
-@functools.cache
-def opencv_version() -> str:
-    """Version of the installed OpenCV, without importing it. Raises HarnessError when the contrib build is absent."""
-    for name in OPENCV_DISTRIBUTIONS:
-        try:
-            return importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    raise HarnessError(
-        f"OpenCV with its contrib modules is not installed; install {OPENCV_DISTRIBUTIONS[0]} "
-        "(the builds without 'contrib' have no TV-L1 optical flow, and two builds side by side break each other)"
-    )
 
 
 def _resized(picture: np.ndarray, short_side_px: int) -> np.ndarray:

@@ -89,6 +89,7 @@ FLOORS: tuple[tuple[str, tuple[str, ...]], ...] = (
         (
             "harness.resolve",
             "harness.caveats",
+            "harness.keys",
             "harness.plan",
             "harness.results",
             "harness.launch",
@@ -148,7 +149,8 @@ FAST_ROOTS = (
 TOOL_OWNERS = {
     "ray": ("harness.launch.ray", "harness.tune"),
     "mlflow": ("harness.mirror",),
-    "av": ("harness.video",),
+    "av": ("harness.video", "harness.bench"),
+    "torchcodec": ("harness.video", "harness.bench"),
     "timm": ("baselines.parts",),
 }
 """The modules, and what lies in them, that may name an outside tool."""
