@@ -98,7 +98,8 @@ def row(what: str, run: Callable[[Any, Any], object], target_ms: int) -> dict[st
 
 def busy_share() -> float:
     """Share of the time, in percent, that four pretended GPUs were busy with jobs that sleep."""
-    timed(on_ray, jobs_of(GPUS, threads=0))  # one worker for each is up
+    # One worker for each GPU is up: jobs that took no time would all be done by the first.
+    timed(on_ray, jobs_of(GPUS, sleep_s=5 * SLEEP_S, threads=0))
     jobs = jobs_of(BUSY_JOBS, sleep_s=SLEEP_S, threads=0)  # no CPU threads: planned for a GPU
     return 100 * BUSY_JOBS * SLEEP_S / (GPUS * timed(on_ray, jobs))
 
@@ -137,4 +138,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    # Of the module by its name: what `__main__` defines travels to other processes as code, with every job.
+    from benchmarks import launch
+
+    launch.main()

@@ -4,61 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from harness.bench.case import Case, Ready
 from harness.contract import CHANNELS, Baseline, BuildSpec, Clip, Scale
-from harness.errors import HarnessError
 
 PLAIN = "plain"
 """Stands for the plain I3D where a baseline is named."""
-
-
-@dataclass(frozen=True)
-class Case:
-    """One thing to be timed, as it is told to the process that does it."""
-
-    what: str
-    """A key of `WHATS`."""
-    baseline: str = "i3d"
-    streams: tuple[str, ...] = ("rgb",)
-    scale: str = "paper"
-    batch: int = 1
-    frames: int = 0
-    """Frames of a clip; 0: the card's training clip."""
-    side_px: int = 0
-    """0: the card's."""
-    layout: str = "channels last"
-    """'channels last', or 'plain' (NCDHW)."""
-    precision: str = "float32"
-    malloc: str = "kept"
-    """'kept': as jobs run (harness.tuning); 'plain': as the system has it."""
-    threads: int = 1
-    device: str = "cpu"
-    repeat: int = 1
-    """Times a round runs it; the round's seconds are divided by this."""
-    size: int = 0
-    """Of ceilings and loops: what it means is theirs."""
-
-
-@dataclass(frozen=True)
-class Ready:
-    """A case, built and ready to run."""
-
-    step: Callable[[], Any]
-    facts: Mapping[str, Any]
-
-
-def prepare(case: Case) -> Ready:
-    """Build what the case names. Raises HarnessError for an unknown name."""
-    return known(case.what)(case)
-
-
-def known(what: str) -> Callable[[Case], Ready]:
-    """The builder of that name."""
-    if what not in WHATS:
-        raise HarnessError(f"no benchmark '{what}'; have: {', '.join(sorted(WHATS))}")
-    return WHATS[what]
 
 
 # ---------------------------------------------------------------------------------------------------- networks
@@ -102,7 +54,7 @@ def forward(case: Case) -> Ready:
 
     from harness.train import autocast
 
-    network, inputs = _placed(case).eval(), clips(case, case.device)
+    network, inputs = placed(case).eval(), clips(case, case.device)
 
     def step() -> Any:
         with torch.inference_mode(), autocast(case.device, case.precision):
@@ -118,7 +70,7 @@ def training(case: Case) -> Ready:
     from harness.evaluate import clip_loss
     from harness.train import autocast, make_optimiser
 
-    network, inputs = _placed(case).train(), clips(case, case.device)
+    network, inputs = placed(case).train(), clips(case, case.device)
     card = _card(case)
     optimiser = make_optimiser(network, next(iter(_scale(case).stages.values())))
     labels = torch.arange(case.batch, device=case.device)
@@ -149,7 +101,8 @@ def gflop(case: Case, *, training: bool) -> float:
     return counter.get_total_flops() / 1e9
 
 
-def _placed(case: Case) -> Any:
+def placed(case: Case) -> Any:
+    """The network on its device, laid out as jobs lay it out, or plainly."""
     from harness.work import place
 
     network = build(case)
@@ -210,111 +163,10 @@ def _dtype(case: Case) -> Any:
     return getattr(torch, case.precision)
 
 
-# ---------------------------------------------------------------------------------------------------- loops and heads
-
-
-def _head_job(case: Case) -> tuple[Any, Any, list[Any]]:
-    """(linear head, schedule, batches in memory): the smallest training there is, so that the loop's own cost shows."""
-    import torch
-
-    from harness.contract import Schedule
-    from harness.train import Step
-
-    torch.manual_seed(0)
-    schedule = Schedule(steps=case.size, batch=64, base_lr=1e-3, optimiser="adamw", policy="one-cycle")
-    steps = [Step(torch.randn(64, 1, 256), torch.randint(0, 51, (64,)), ("video",) * 64) for _ in range(case.size)]
-    return torch.nn.Linear(256, 51), schedule, steps
-
-
-def loop(case: Case) -> Ready:
-    """`size` steps of harness.train.train."""
-    from pathlib import Path
-
-    from harness.evaluate import clip_loss
-    from harness.train import Setting, train
-    from harness.watch import Watch
-
-    head, schedule, steps = _head_job(case)
-    setting = Setting(
-        schedule=schedule,
-        device=case.device,
-        precision="float32",
-        job_id="bench",
-        checkpoints=Path("/nonexistent/bench"),
-        loss=clip_loss("reduced", "mean"),
-    )
-    return Ready(lambda: train(head, lambda first: iter(steps[first:]), setting, watch=Watch()), {"steps": case.size})
-
-
-def bare_loop(case: Case) -> Ready:
-    """The same steps as one would write them by hand, loss printed never."""
-    import torch
-
-    head, schedule, steps = _head_job(case)
-
-    def run() -> None:
-        optimiser = torch.optim.AdamW(head.parameters(), lr=schedule.base_lr, fused=True)
-        for inputs, labels, _ in steps:
-            optimiser.zero_grad(set_to_none=True)
-            torch.nn.functional.cross_entropy(head(inputs).mean(1), labels).backward()
-            optimiser.step()
-
-    return Ready(run, {"steps": case.size})
-
-
-EPOCHS = 30
-"""Of the comparison of cached features with forwarding anew."""
-
-
-def fixed_cached(case: Case) -> Ready:
-    """Every one of `size` views of `batch` videos forwarded once, then 30 epochs of the head on what is kept."""
-    import torch
-
-    return _fixed(case, lambda network, inputs: torch.cat([network.features(inputs) for _ in range(case.size)]))
-
-
-def fixed_anew(case: Case) -> Ready:
-    """The same 30 epochs, the frozen network forwarding the batch in each."""
-    return _fixed(case, None)
-
-
-def _fixed(case: Case, cache: Callable[[Any, Any], Any] | None) -> Ready:
-    import torch
-
-    from harness.adapt import freeze_all_but_head
-
-    network, inputs = _placed(case), clips(case, case.device)
-    freeze_all_but_head(network)
-    labels = torch.arange(case.batch) % 400
-
-    def run() -> Any:
-        head = network.head
-        optimiser = torch.optim.AdamW(head.parameters(), lr=1e-3, fused=True)
-        with torch.no_grad():
-            kept = cache(network, inputs) if cache else None
-        for epoch in range(EPOCHS):
-            if kept is None:
-                with torch.no_grad():
-                    features = network.features(inputs)
-            else:
-                view = epoch % case.size
-                features = kept[view * case.batch : (view + 1) * case.batch]
-            optimiser.zero_grad(set_to_none=True)
-            torch.nn.functional.cross_entropy(head(features).mean(1), labels).backward()
-            optimiser.step()
-        return head.fc.weight.detach()
-
-    return Ready(run, {"epochs": EPOCHS})
-
-
 WHATS: Mapping[str, Callable[[Case], Ready]] = {
     "forward": forward,
     "training": training,
     "matmul": matmul,
     "conv3d": conv3d,
     "copy": copy,
-    "loop": loop,
-    "bare loop": bare_loop,
-    "fixed, cached": fixed_cached,
-    "fixed, anew": fixed_anew,
 }

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from harness import environment
-from harness.bench import suites
+from harness.bench import data, suites
+from harness.bench.pairing import Machine, Pairing
 from harness.bench.values import Ceiling, Paired
 from harness.errors import HarnessError
 
@@ -25,10 +26,12 @@ def measure(only: Sequence[str], *, quick: bool, rounds: int, tell: Callable[[st
 
     'suite:words' runs those pairs of a suite whose name holds the words.
     """
-    machine = suites.Machine(environment.device(), environment.cpu_threads(), quick)
+    machine = Machine(environment.device(), environment.cpu_threads(), quick)
     chosen = pairings(machine, only)
     if machine.precisions == ("float32",):
         tell("bfloat16 is left out: this device has no instructions for it")
+    if missing := data.lacking():
+        tell(f"the suite 'data' is left out: {' and '.join(missing)} not installed here")
     limits: dict[str, Ceiling] = {}
     if not only or CEILINGS in only:
         limits = suites.ceilings(machine)
@@ -45,7 +48,7 @@ def measure(only: Sequence[str], *, quick: bool, rounds: int, tell: Callable[[st
     return found
 
 
-def pairings(machine: suites.Machine, only: Sequence[str]) -> list[suites.Pairing]:
+def pairings(machine: Machine, only: Sequence[str]) -> list[Pairing]:
     """What `--only` asks for, in the order of the suites; all of it where nothing is asked."""
     asked = [name.partition(":")[::2] for name in only]
     unknown = [suite for suite, _ in asked if suite not in names()]

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import statistics
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from harness import environment
-from harness.bench.cases import EPOCHS, PLAIN, Case
+from harness.bench import data
+from harness.bench.case import Case
+from harness.bench.cases import PLAIN
+from harness.bench.heads import EPOCHS
+from harness.bench.pairing import Both, Machine, Pairing, Suite
 from harness.bench.values import Ceiling, Paired, alternate
-from harness.bench.worker import Command, Worker
+from harness.bench.worker import Command, Together, Worker
 
 PLAIN_I3D = "plain I3D (explicit padding, NCDHW, fp32, default allocator)"
 OTHERS: Mapping[str, tuple[str, ...]] = {
@@ -21,36 +23,6 @@ OTHERS: Mapping[str, tuple[str, ...]] = {
     "fused_3d": ("rgb", "flow"),
 }
 """The baselines besides I3D, and the streams one network of theirs reads."""
-
-
-@dataclass(frozen=True)
-class Machine:
-    """What the benchmarks are run on, and how long they may take."""
-
-    device: str
-    threads: int
-    quick: bool
-    """Small sizes: minutes in place of half an hour."""
-
-    @property
-    def precisions(self) -> tuple[str, ...]:
-        """float32, and bfloat16 where the device computes in it."""
-        return ("float32", "bfloat16") if environment.computes_bfloat16(self.device) else ("float32",)
-
-
-@dataclass(frozen=True)
-class Pairing:
-    """What is to be held against what."""
-
-    suite: str
-    name: str
-    reference: str
-    ours: Case | Command
-    theirs: Case | Command
-    target: float | None = None
-
-
-Suite = Callable[[Machine], Iterator[Pairing]]
 
 
 def ceilings(machine: Machine) -> dict[str, Ceiling]:
@@ -187,6 +159,7 @@ SUITES: Mapping[str, Suite] = {
     "micro": micro,
     "fixed": fixed,
     "loop": loop,
+    "data": data.pairings,
     "startup": startup,
 }
 
@@ -207,11 +180,14 @@ def measure(pairing: Pairing, *, rounds: int) -> Paired:
     if "steps" in facts:
         more_s = statistics.median(x - y for x, y in zip(ours_s, theirs_s, strict=True)) / facts["steps"]
         facts["note"] = f"{1e3 * more_s:.2f} ms a step more"
+    facts |= data.facts_of(a.facts, b.facts, ours_s, theirs_s)
     return Paired(pairing.suite, pairing.name, pairing.reference, ours_s, theirs_s, pairing.target, facts)
 
 
-def _running(what: Case | Command) -> Worker | Command:
-    return Worker(what) if isinstance(what, Case) else what
+def _running(what: Case | Command | Both) -> Worker | Command | Together:
+    if isinstance(what, Both):
+        return Together([data.at_hand(part) for part in what.parts])
+    return Worker(data.at_hand(what)) if isinstance(what, Case) else what
 
 
 def _size(case: Case) -> str:

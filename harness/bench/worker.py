@@ -6,19 +6,20 @@ side.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import resource
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from types import TracebackType
 from typing import Any
 
 from harness import tuning
-from harness.bench.cases import Case, known, prepare
+from harness.bench.case import Case, Ready
 from harness.errors import HarnessError
 
 
@@ -52,9 +53,17 @@ class Worker:
 
     def run(self) -> float:
         """Seconds of one more round."""
+        self.begin()
+        return self.end()
+
+    def begin(self) -> None:
+        """Tell the process to do one more round."""
         assert self.process.stdin
         self.process.stdin.write("\n")
         self.process.stdin.flush()
+
+    def end(self) -> float:
+        """Seconds of the round that was begun, when it is done."""
         answer = self._answer()
         self.facts["memory_bytes"] = answer["memory_bytes"]
         return float(answer["seconds"])
@@ -68,6 +77,36 @@ class Worker:
             )
         answer: dict[str, Any] = json.loads(line)
         return answer
+
+
+class Together:
+    """Several processes told at the same moment: a round is over when the last has done its part."""
+
+    def __init__(self, cases: Sequence[Case]) -> None:
+        self.workers = [Worker(case) for case in cases]
+        self.facts: dict[str, Any] = {}
+
+    def __enter__(self) -> Together:
+        with contextlib.ExitStack() as stack:
+            for worker in self.workers:
+                stack.enter_context(worker)
+            self._stack = stack.pop_all()
+        self.facts = {"parts": [worker.facts for worker in self.workers]}
+        return self
+
+    def __exit__(self, *ending: object) -> None:
+        self._stack.close()
+
+    def run(self) -> float:
+        """Seconds by the clock of one more round."""
+        begun = time.perf_counter()
+        for worker in self.workers:
+            worker.begin()
+        for worker in self.workers:
+            worker.end()
+        took = time.perf_counter() - begun
+        self.facts["memory_bytes"] = max(worker.facts["memory_bytes"] for worker in self.workers)
+        return took
 
 
 @dataclass(frozen=True)
@@ -90,18 +129,33 @@ class Command:
         return time.perf_counter() - begun
 
 
+def builders() -> dict[str, Callable[[Case], Ready]]:
+    """Everything that a process can be told to build, by name."""
+    from harness.bench import cases, clips, heads
+
+    return {**cases.WHATS, **heads.WHATS, **clips.WHATS}
+
+
+def known(what: str) -> Callable[[Case], Ready]:
+    """The builder of that name."""
+    found = builders()
+    if what not in found:
+        raise HarnessError(f"no benchmark '{what}'; have: {', '.join(sorted(found))}")
+    return found[what]
+
+
 def main() -> None:
     """Build, warm up, then a line of JSON for each line read."""
-    case = Case(**json.loads(sys.argv[1]))
-    case = Case(**{**asdict(case), "streams": tuple(case.streams)})
-    known(case.what)
+    told = json.loads(sys.argv[1])
+    case = Case(**told | {"streams": tuple(told["streams"])})
+    build = known(case.what)
     tuning.keep_memory()
     import torch
 
     torch.set_num_threads(case.threads)
     torch.manual_seed(0)
     torch.backends.cudnn.benchmark = True
-    ready = prepare(case)
+    ready = build(case)
     # Thirty epochs warm up within themselves; a GPU also chooses its kernels.
     for _ in range(1 if "epochs" in ready.facts else 2 if case.device == "cpu" else 5):
         _timed(ready.step, case)

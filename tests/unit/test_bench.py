@@ -14,18 +14,20 @@ from click.testing import CliRunner
 
 from baselines.parts.inception import style_of
 from harness import discover
-from harness.bench import report, run, suites, values
-from harness.bench.cases import PLAIN, Case, build, clips, gflop
+from harness.bench import data, readers, report, run, suites, values, videos
+from harness.bench.case import Case
+from harness.bench.cases import PLAIN, build, clips, gflop
+from harness.bench.pairing import Machine, Pairing
 from harness.bench.plain import PlainI3D
 from harness.bench.values import Ceiling, Paired
-from harness.bench.worker import Worker
+from harness.bench.worker import Worker, known
 from harness.cli.bench import bench
 from harness.contract import BuildSpec
 from harness.errors import HarnessError
 from harness.work import place
 
 ROOT = Path(__file__).resolve().parents[2]
-MACHINE = suites.Machine("cpu", threads=1, quick=True)
+MACHINE = Machine("cpu", threads=1, quick=True)
 
 
 def paired(name="one", *, ours=(1.0, 2.0, 1.0), theirs=(3.0, 4.0, 2.5), **facts):
@@ -161,7 +163,7 @@ def test_the_plain_network_has_our_weights_and_nothing_of_our_layout():
 def test_a_pair_of_processes_is_timed_in_turn():
     ours = Case("matmul", size=256)
     theirs = dataclasses.replace(ours, malloc="plain")
-    result = suites.measure(suites.Pairing("micro", "small", "plain", ours, theirs), rounds=2)
+    result = suites.measure(Pairing("micro", "small", "plain", ours, theirs), rounds=2)
     assert len(result.ours_s) == len(result.reference_s) == 2 and min(result.ours_s + result.reference_s) > 0
     assert result.facts["gflop"] == 2 * 256**3 / 1e9 and result.facts["memory_bytes"] > 2**27
 
@@ -173,15 +175,51 @@ def test_a_process_that_dies_is_an_error_that_names_the_case():
 
 def test_the_fixed_pair_trains_the_same_head_from_the_same_features():
     """Cached and anew do the same arithmetic: equal heads after 30 epochs, within float32's last bits."""
-    from harness.bench.cases import prepare
-
     heads = []
     for what in ("fixed, cached", "fixed, anew"):
         torch.manual_seed(0)
-        ready = prepare(Case(what, scale="micro", batch=2, frames=9, side_px=32, size=1))
+        ready = known(what)(Case(what, scale="micro", batch=2, frames=9, side_px=32, size=1))
         heads.append(ready.step())
     torch.testing.assert_close(heads[0], heads[1], atol=1e-5, rtol=1e-5)
     assert heads[0].abs().max() > 0
+
+
+@pytest.fixture
+def small_files(monkeypatch):
+    """One short file of each codec."""
+    monkeypatch.setattr(videos, "FILES", 1)
+    for module in (videos, readers):
+        monkeypatch.setattr(module, "FILE_FRAMES", 72)
+    videos.data.cache_clear()
+    yield
+    videos.data.cache_clear()
+
+
+def test_readers_are_timed_on_the_same_pictures_and_others_are_refused(small_files, monkeypatch):
+    def mean(reader, corpus):
+        case = data.at_hand(Case("clips", reader=reader, corpus=corpus, size=1))
+        return {"parts": [known("clips")(case).facts]}
+
+    for corpus in ("mpeg4", "h264"):
+        mine = mean("ours", corpus)
+        for reader in ("OpenCV", "PyAV"):
+            assert data.facts_of(mine, mean(reader, corpus), [0.5], [1.0]) == {"note": "2 clips/s"}
+    data.facts_of(mean("ours", "store of mpeg4"), mean("ours", "mpeg4"), [1.0], [1.0])
+    monkeypatch.setitem(readers.READERS, "dark", lambda path, chance: readers.ours(path, chance) // 2)
+    with pytest.raises(HarnessError, match="different pictures"):
+        data.facts_of(mine, mean("dark", "h264"), [1.0], [1.0])
+
+
+def test_the_loader_is_held_against_its_own_windows_and_verify_against_opening(small_files):
+    loading, decoding, verifying, opening = (
+        known(what)(data.at_hand(Case(what, corpus="all", size=3)))
+        for what in ("loading", "decoding", "verifying", "opening")
+    )
+    assert loading.facts == decoding.facts == {"clips": 2} and verifying.facts == opening.facts == {"files": 3}
+    for ready in (loading, decoding, verifying, opening):
+        ready.step()
+    assert data.facts_of(loading.facts, decoding.facts, [0.5], [0.25]) == {"note": "125.00 ms a clip more"}
+    assert data.facts_of(verifying.facts, opening.facts, [0.5], [1.0]) == {"note": "6 files/s"}
 
 
 def test_it_runs_with_torch_alone():
@@ -190,10 +228,13 @@ def test_it_runs_with_torch_alone():
 import sys
 for name in ("ray", "mlflow", "sklearn", "matplotlib", "cv2", "av", "numba", "timm", "torchvision", "pandas", "scipy"):
     sys.modules[name] = None
-from harness.bench import cases, report, run, suites, values, worker
-cases.prepare(cases.Case("training", scale="micro", batch=2, frames=9, side_px=32)).step()
+from harness.bench import data, report, run, suites, values
+from harness.bench.case import Case
+from harness.bench.worker import known
+known("training")(Case("training", scale="micro", batch=2, frames=9, side_px=32)).step()
 for what in ("loop", "bare loop", "copy"):
-    cases.prepare(cases.Case(what, size=2)).step()
+    known(what)(Case(what, size=2)).step()
+assert data.lacking() == ["av", "cv2"] and not list(data.pairings(None))
 """
     subprocess.run([sys.executable, "-c", code], check=True)
 
