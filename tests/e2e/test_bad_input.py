@@ -120,7 +120,12 @@ def test_ctrl_c_keeps_what_is_done_and_goes_on_from_the_checkpoint(tmp_path):
     words += ["--set", "source.steps=120", "--set", "source.batch=4", "--set", "source.checkpoint_every=2"]
     environment = os.environ | toys | {"HARNESS_RESULTS": str(tmp_path / "results"), "PYTHONPATH": str(ROOT)}
     process = subprocess.Popen(
-        [sys.executable, "-m", "harness", *words], env=environment, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-m", "harness", *words],
+        env=environment,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A test suite that a shell runs in the background ignores Ctrl-C, and so would what it starts.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     jobs = tmp_path / "results" / "jobs"
     deadline = time.monotonic() + 240
