@@ -33,13 +33,13 @@ class Case:
     size: int = 0
     """Of ceilings and loops: what it means is theirs."""
     reader: str = ""
-    """Of clips: a key of `readers.READERS`."""
+    """Of clips: a key of `readers.READERS`; of flow: the method."""
     corpus: str = ""
     """Of clips: which files, in words of `videos.files_of`."""
     folder: str = ""
     """Of clips: where they lie; filled in when the pair is run."""
     part: int = 0
-    """Of clips: which of the processes that share a pairing's work this is."""
+    """Which of the processes that share a pairing's work this is."""
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from harness.bench.values import Ceiling, Paired
 from harness.errors import HarnessError
 
 SCHEMA = 1
-ORDER = ("inference", "training", "defaults", "micro", "fixed", "loop", "data", "startup")
+ORDER = ("inference", "training", "defaults", "micro", "fixed", "loop", "data", "flow", "startup")
 """Of suites in the table; others follow."""
 
 

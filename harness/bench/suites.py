@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from harness.bench import data
+from harness.bench import data, flows
 from harness.bench.case import Case
 from harness.bench.cases import PLAIN
 from harness.bench.heads import EPOCHS
@@ -160,6 +160,7 @@ SUITES: Mapping[str, Suite] = {
     "fixed": fixed,
     "loop": loop,
     "data": data.pairings,
+    "flow": flows.pairings,
     "startup": startup,
 }
 
@@ -180,7 +181,10 @@ def measure(pairing: Pairing, *, rounds: int) -> Paired:
     if "steps" in facts:
         more_s = statistics.median(x - y for x, y in zip(ours_s, theirs_s, strict=True)) / facts["steps"]
         facts["note"] = f"{1e3 * more_s:.2f} ms a step more"
-    facts |= data.facts_of(a.facts, b.facts, ours_s, theirs_s)
+    if pairing.suite == "flow":
+        facts |= flows.facts_of(a.facts, b.facts, ours_s)
+    else:
+        facts |= data.facts_of(a.facts, b.facts, ours_s, theirs_s)
     return Paired(pairing.suite, pairing.name, pairing.reference, ours_s, theirs_s, pairing.target, facts)
 
 

@@ -131,9 +131,9 @@ class Command:
 
 def builders() -> dict[str, Callable[[Case], Ready]]:
     """Everything that a process can be told to build, by name."""
-    from harness.bench import cases, clips, heads
+    from harness.bench import cases, clips, flows, heads
 
-    return {**cases.WHATS, **heads.WHATS, **clips.WHATS}
+    return {**cases.WHATS, **heads.WHATS, **clips.WHATS, **flows.WHATS}
 
 
 def known(what: str) -> Callable[[Case], Ready]:

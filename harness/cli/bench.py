@@ -15,7 +15,7 @@ from harness.cli.flags import place_flags, places_of
     "--only",
     default="",
     metavar="A,B",
-    help="Of: ceilings, inference, training, defaults, micro, fixed, loop, data, startup; SUITE:WORDS picks pairs.",
+    help="Of: ceilings, inference, training, defaults, micro, fixed, loop, data, flow, startup; SUITE:WORDS picks pairs.",
 )
 @click.option("--quick", is_flag=True, help="Small sizes and three rounds: minutes in place of half an hour.")
 @click.option("--rounds", type=click.IntRange(min=0), default=0, help="Rounds a pair; 0: 7, and 3 with --quick.")
