@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from harness import console
 from harness.places import Places, writable
 from harness.record import Ledger
 
@@ -13,7 +14,8 @@ def push(where: Places) -> None:
     from harness import mirror
 
     tracker = mirror.open_mirror(None, where.results, "pushed by hand")
-    pushed = mirror.push(Ledger(where.runs), tracker)
+    with console.screen(jobs=0) as watch:
+        pushed = mirror.push(Ledger(where.runs), tracker, watch=watch)
     click.echo(
         f"{len(pushed.sent)} record(s) sent, {len(pushed.there)} already there. Open with: {tracker.how_to_open}"
     )
@@ -24,5 +26,7 @@ def pull(where: Places) -> None:
     from harness import mirror
 
     writable(where.results, what="results", flag="--results")
-    pulled = mirror.pull(where.runs, mirror.open_mirror(None, where.results, ""))
+    tracker = mirror.open_mirror(None, where.results, "")
+    with console.screen(jobs=0) as watch:
+        pulled = mirror.pull(where.runs, tracker, watch=watch)
     click.echo(f"{len(pulled.brought)} record(s) brought, {len(pulled.there)} already here.")

@@ -30,6 +30,8 @@ SETTINGS = {
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_CONFIGURE_LOGGING": "false",
+    # A bar for each record of a ledger: ours tells how far the whole is.
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
 }
 """Set before mlflow is imported, where the user has not set them: no telemetry, and a hanging server costs seconds."""
 MOST_METRICS, MOST_PARAMS = 900, 90

@@ -14,6 +14,7 @@ from harness.mirror import content
 from harness.mirror.live import URI_ENV, Mirror, record_tags
 from harness.mirror.server import Server, failures, quiet, told
 from harness.record import RECORD, SCORES, Ledger, Record
+from harness.watch import Watch
 
 
 @dataclass(frozen=True)
@@ -34,18 +35,21 @@ class Pulled:
     """In the ledger before."""
 
 
-def push(records: Iterable[Record], mirror: Mirror) -> Pushed:
-    """Send every record that MLflow does not have complete, each once however often this is called.
+def push(records: Iterable[Record], mirror: Mirror, *, watch: Watch | None = None) -> Pushed:
+    """Send every record that MLflow does not have complete, each once however often this is called; `watch` hears of each.
 
     A run that a killed command left half-way is replaced. Raises HarnessError when MLflow is away; what was sent by
     then stays.
     """
+    records, watch = tuple(records), watch or Watch()
+    watch.stage("send", len(records), "records")
     sent: list[str] = []
     there: list[str] = []
     try:
         with quiet(), mirror:
             for record in records:
                 (sent if _send(record, mirror) else there).append(record.job_id)
+                watch.advance()
     except failures() as error:
         raise _unanswered(mirror.server, f"after {len(sent)} records", error) from error
     return Pushed(tuple(sent), tuple(there))
@@ -65,23 +69,26 @@ def _send(record: Record, mirror: Mirror) -> bool:
     return True
 
 
-def pull(runs: Path, mirror: Mirror) -> Pulled:
+def pull(runs: Path, mirror: Mirror, *, watch: Watch | None = None) -> Pulled:
     """Rebuild the ledger in `runs` from what MLflow has complete; enough to render every table.
 
     Weights and features do not travel: a job that transfers from a pulled one says so. A record that was edited on the
     server is refused by name, as everywhere. Raises HarnessError when MLflow is away.
     """
-    ledger = Ledger(runs)
+    ledger, watch = Ledger(runs), watch or Watch()
     brought: list[str] = []
     there: list[str] = []
     try:
         with quiet():
-            for job_id, run in sorted(mirror.server.complete_jobs().items()):
+            jobs = sorted(mirror.server.complete_jobs().items())
+            watch.stage("bring", len(jobs), "records")
+            for job_id, run in jobs:
                 if ledger.has(job_id):
                     there.append(job_id)
                 elif _bring(mirror.server, run, runs / job_id):
                     ledger.read(job_id)
                     brought.append(job_id)
+                watch.advance()
     except failures() as error:
         raise _unanswered(mirror.server, f"after {len(brought)} records", error) from error
     return Pulled(tuple(brought), tuple(there))

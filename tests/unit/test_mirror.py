@@ -23,6 +23,19 @@ from harness.mirror import Mirror, open_mirror, pull, push
 from harness.mirror.content import allowed, flatten, reportable
 from harness.record import Ledger, Record, write_record, write_scores
 from harness.spec import Job
+from harness.watch import Watch
+
+
+class Counting(Watch):
+    def __init__(self) -> None:
+        self.told: list[Any] = []
+
+    def stage(self, name: str, total: int, unit: str) -> None:
+        self.told.append((name, total))
+
+    def advance(self, count: int = 1, note: str = "") -> None:
+        self.told.append(count)
+
 
 CLASSES = ("opening (a box)", "person's wave", "sit")
 
@@ -153,7 +166,9 @@ def test_pushing_sends_what_is_missing_and_nothing_twice(filled: Any) -> None:
 def test_pulling_rebuilds_the_ledger(filled: Any, tmp_path: Path) -> None:
     results, _, records, _ = filled
     mirror = open_mirror(None, results, "pulled")
-    pulled = pull(tmp_path / "runs", mirror)
+    watch = Counting()
+    pulled = pull(tmp_path / "runs", mirror, watch=watch)
+    assert watch.told == [("bring", len(pulled.brought)), *[1] * len(pulled.brought)]
     ledger = Ledger(tmp_path / "runs")
     assert set(pulled.brought) == set(ledger.ids()) >= {record.job_id for record in records}
     for record in records:
