@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from harness.contract import Video
 from harness.errors import BrokenVideo, HarnessError
-from harness.video.halves import half, sweep
+from harness.video.halves import half, sweep, whole
 from harness.video.index import Progress
 
 if TYPE_CHECKING:
@@ -139,9 +139,8 @@ def _begin(folder: Path, key: Mapping[str, Any]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     sweep(folder)
     target = folder / "key.json"
-    fresh = half(target)
-    fresh.write_text(json.dumps(key, indent=1, sort_keys=True), encoding="utf-8")
-    fresh.replace(target)
+    with whole(target) as fresh:
+        fresh.write_text(json.dumps(key, indent=1, sort_keys=True), encoding="utf-8")
 
 
 def _check_space(recipe: Recipe, name: str, videos: int, need: int, folder: Path, free: int) -> None:
@@ -159,8 +158,8 @@ def _estimate(recipe: Recipe, tasks: Sequence[Task], there: int, workers: int, f
     seconds = 0.0
     for number, task in enumerate(dict.fromkeys(chosen)):
         fresh = half(task.target)
-        fresh.parent.mkdir(parents=True, exist_ok=True)
         try:
+            fresh.parent.mkdir(parents=True, exist_ok=True)
             if number == 0:
                 recipe.make(task.source, fresh, 2)  # compilers and libraries load
             began = time.perf_counter()
@@ -207,17 +206,14 @@ def _start_worker() -> None:
 
 
 def _make(recipe: Recipe, task: Task) -> tuple[str, str]:
-    task.target.parent.mkdir(parents=True, exist_ok=True)
-    fresh = half(task.target)
     try:
-        recipe.make(task.source, fresh)
-        fresh.replace(task.target)
+        task.target.parent.mkdir(parents=True, exist_ok=True)
+        with whole(task.target) as fresh:
+            recipe.make(task.source, fresh)
     except BrokenVideo as error:
         return task.video_id, str(error)
     except OSError as error:
         raise _full(recipe, task.target, error) from error
-    finally:
-        fresh.unlink(missing_ok=True)
     return task.video_id, ""
 
 

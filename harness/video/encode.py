@@ -68,7 +68,8 @@ def write_stream(file: BinaryIO, frames: Iterable[np.ndarray], *, codec: str, fp
 
     count, stream = 0, None
     rate = Fraction(fps).limit_denominator(1001)
-    with av.open(file, "w", format="mp4", options={"fflags": "+bitexact"}) as container:
+    sink = _Sink(file)
+    with av.open(sink, "w", format="mp4", options={"fflags": "+bitexact"}) as container:
         container.metadata["comment"] = comment
         for picture in frames:
             if stream is None:
@@ -81,9 +82,43 @@ def write_stream(file: BinaryIO, frames: Iterable[np.ndarray], *, codec: str, fp
             frame.pts = count
             container.mux(stream.encode(frame))
             count += 1
+            sink.check()
         if stream is not None:
             container.mux(stream.encode())
+    sink.check()
     return count
+
+
+class _Sink:
+    """A file that PyAV writes to. The first error is kept: PyAV can raise it from a write, but from a seek, which writes what
+    a buffer holds, it prints a traceback and goes on."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._error: OSError | None = None
+
+    def check(self) -> None:
+        if self._error is not None:
+            raise self._error
+
+    def write(self, content: bytes) -> int:
+        if self._error is None:
+            try:
+                self._file.write(content)
+            except OSError as error:
+                self._error = error
+        return len(content)
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        if self._error is None:
+            try:
+                return self._file.seek(offset, whence)
+            except OSError as error:
+                self._error = error
+        return offset
+
+    def tell(self) -> int:
+        return self._file.tell()
 
 
 def _even(picture: np.ndarray) -> np.ndarray:

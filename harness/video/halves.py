@@ -6,12 +6,14 @@ used once.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import secrets
 import shutil
 import socket
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 ABANDONED_S = 24 * 3600.0
@@ -21,6 +23,17 @@ ABANDONED_S = 24 * 3600.0
 def half(path: Path) -> Path:
     """A new name in the same folder, to write `path` under before it is renamed."""
     return path.with_name(f".{path.name}.{_host()}+{os.getpid()}+{secrets.token_hex(4)}.half")
+
+
+@contextlib.contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """A name to write `path` under; it is renamed when all is written, and gone if that fails: a full disk gets its room back."""
+    fresh = half(path)
+    try:
+        yield fresh
+        fresh.replace(path)
+    finally:
+        fresh.unlink(missing_ok=True)
 
 
 def sweep(folder: Path) -> None:

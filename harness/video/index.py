@@ -19,7 +19,7 @@ from typing import Any
 from harness.contract import Dataset, Video
 from harness.errors import BrokenVideo, DataMissing
 from harness.video import decode
-from harness.video.halves import half
+from harness.video.halves import whole
 
 Progress = Callable[[int, int], None]
 """(done, total) -> None."""
@@ -181,6 +181,5 @@ def _write(path: Path, rows: Iterable[IndexRow]) -> None:
 
     kinds = {"str": pa.string(), "int": pa.int64(), "float": pa.float64()}
     schema = pa.schema([(field.name, kinds[str(field.type)]) for field in fields(IndexRow)])
-    fresh = half(path)
-    pq.write_table(pa.Table.from_pylist([asdict(row) for row in rows], schema=schema), fresh)
-    fresh.replace(path)
+    with whole(path) as fresh:
+        pq.write_table(pa.Table.from_pylist([asdict(row) for row in rows], schema=schema), fresh)

@@ -20,7 +20,7 @@ from harness.errors import BrokenVideo, DataMissing, HarnessError
 from harness.spec import canonical, placeless
 from harness.video import index
 from harness.video.flowstore import FlowStore, flow_store
-from harness.video.halves import half, sweep_one
+from harness.video.halves import half, sweep_one, whole
 from harness.video.index import IndexRow, Progress
 from harness.video.views import timeline_frames
 
@@ -192,15 +192,16 @@ def _read(dataset: Dataset, root: Path, split: int) -> Listing:
 
 def _index(dataset: Dataset, root: Path, store: Path, progress: Progress | None) -> str:
     # The marks are taken before anything is read, so that a change meanwhile makes the index stale, not wrong.
+    for left in store.glob(".*.half"):
+        sweep_one(left)
     signature = _signature(root)
     listings = {split: _read(dataset, root, split) for split in dataset.splits}
     videos = {video.id: video for listing in listings.values() for part in listing.subsets.values() for video in part}
     rows = index.build(videos, dataset, root, store, progress=progress)
     fingerprint = _fingerprint(dataset, listings, rows)
     kept = {"key": _key(dataset), "fingerprint": fingerprint, "videos": len(rows), "signature": signature}
-    fresh = half(store / FINGERPRINT)
-    fresh.write_text(json.dumps(kept, indent=1), encoding="utf-8")
-    fresh.replace(store / FINGERPRINT)
+    with whole(store / FINGERPRINT) as fresh:
+        fresh.write_text(json.dumps(kept, indent=1), encoding="utf-8")
     return fingerprint
 
 

@@ -19,7 +19,7 @@ from harness.contract import Scale, Video
 from harness.errors import BrokenVideo, DataMissing, HarnessError
 from harness.spec import digest
 from harness.video import decode, derive, encode
-from harness.video.halves import half
+from harness.video.halves import whole
 from harness.video.index import Progress
 from harness.video.videofile import STORED
 from harness.video.views import short_side_size
@@ -154,9 +154,8 @@ def _file(folder: Path, video_id: str, size: int) -> Path:
 
 def _remember(folder: Path, broken: Mapping[str, list[Any]]) -> None:
     known = {**_remembered(folder), **broken}
-    fresh = half(folder / BROKEN)
-    fresh.write_text(json.dumps(known, indent=1, sort_keys=True), encoding="utf-8")
-    fresh.replace(folder / BROKEN)
+    with whole(folder / BROKEN) as fresh:
+        fresh.write_text(json.dumps(known, indent=1, sort_keys=True), encoding="utf-8")
 
 
 def _remembered(folder: Path) -> dict[str, list[Any]]:

@@ -200,6 +200,31 @@ def test_a_killed_indexing_goes_on_from_its_journal(tmp_path, monkeypatch):
     assert len(probed) == 5, "two of four were in the journal"
 
 
+@pytest.mark.parametrize("written", [index.PARQUET, prepare.FINGERPRINT])
+def test_a_disk_that_fills_while_indexing_leaves_nothing_half_written(tmp_path, monkeypatch, written):
+    """Refused a file, by name, once half of it is there; the next call goes on from the journal."""
+    render(tmp_path / "toy")
+    really = os.replace
+
+    def full(path: Path, target: Path) -> None:
+        if target.name == written:
+            raise OSError(28, "No space left on device", str(target))
+        really(path, target)
+
+    probed = []
+    probe = decode.probe
+    monkeypatch.setattr(decode, "probe", lambda path: probed.append(path) or probe(path))
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(HarnessError, match=r"cannot prepare toy under .*No space left.*free some space there"):
+        prepare.open_prepared(DOWNLOADED, tmp_path)
+    store = tmp_path / ".prepared/toy"
+    assert not list(store.rglob(".*.half")) and not (store / written).exists()
+    assert prepare.expected_fingerprint(DOWNLOADED, tmp_path) is None
+    monkeypatch.setattr(Path, "replace", lambda path, target: really(path, target))
+    assert len(prepare.open_prepared(DOWNLOADED, tmp_path).rows) == 4
+    assert len(probed) == 4, "what was read before the disk was full is kept"
+
+
 def test_a_path_that_leaves_the_folder_is_refused(tmp_path):
     render(tmp_path / "toy")
     (tmp_path / "toy/list.txt").write_text("../toy/class0/v0.avi 0\n")
