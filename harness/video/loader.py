@@ -25,8 +25,15 @@ if TYPE_CHECKING:
 
 __all__ = ["Batch", "VideoReader", "test_batches", "to_network", "train_batches"]
 
-WHOLE_VIEWS_BYTES = 512 * 2**20
-"""Views of one test video that are held in memory together; longer videos are decoded twice instead."""
+WHOLE_VIEWS_BYTES = 128 * 2**20
+"""Views of one test video that are held in memory together: half a minute at the paper's size. Longer videos are decoded
+twice instead, so that a file of any length is scored in less than 1 GiB."""
+
+BATCH_BYTES = 128 * 2**20
+"""Views of a batch in testing: three of 250 frames at the paper's size, and as many as asked for of those it is usual to
+score together."""
+
+CHANNELS = {"rgb": 3, "flow": 2}
 
 ORDER = "\0order"
 """Stands for a video id where the order of an epoch is drawn; no file name can hold it."""
@@ -169,12 +176,14 @@ def test_batches(
     broken: list[str] | None = None,  # noqa: PT028 (not a test)
     workers: int = 0,  # noqa: PT028
 ) -> Iterator[Batch]:
-    """Every view of every video exactly once, in order, centre crop, no flip; the last batch may be smaller.
+    """Every view of every video exactly once, in order, centre crop, no flip; the last batch may be smaller, and all are where
+    that many views would be more than BATCH_BYTES.
 
     A video is given whole or not at all: one that cannot be decoded to its end has its id appended to `broken`, for the
     scorer to count as wrong; without a list it raises BrokenVideo.
     """
     waiting: list[_View] = []
+    batch = min(batch, max(1, BATCH_BYTES // _view_bytes(reader, clip)))
     for found in _in_order(_TestVideo(reader, clip, tolerant=broken is not None), videos, workers):
         if isinstance(found, str):
             assert broken is not None
@@ -203,7 +212,7 @@ class _TestVideo:
     def __call__(self, video: Video) -> Iterable[_View] | str:
         try:
             cuts = test_positions(self.reader.num_frames(video), self.clip)
-            if self._bytes(len(cuts)) <= WHOLE_VIEWS_BYTES:
+            if len(cuts) * _view_bytes(self.reader, self.clip) <= WHOLE_VIEWS_BYTES:
                 return list(self._views(video, cuts))
             self.reader.check(video)
             return self._views(video, cuts)
@@ -212,17 +221,19 @@ class _TestVideo:
                 raise
             return video.id
 
-    def _bytes(self, views: int) -> int:
-        return views * self.clip.window * self.clip.side_px**2 * 3
-
     def _views(self, video: Video, cuts: Sequence[Mapping[str, np.ndarray]]) -> Iterator[_View]:
         side = self.clip.side_px
-        together = max(1, WHOLE_VIEWS_BYTES // self._bytes(1))
+        together = max(1, WHOLE_VIEWS_BYTES // _view_bytes(self.reader, self.clip))
         for start in range(0, len(cuts), together):
             part = cuts[start : start + together]
             clips = self.reader.clips(video, part, side, lambda height, width: centre_crop(height, width, side))
             for number, one in enumerate(clips, start):
                 yield _View(video, number, False, one)
+
+
+def _view_bytes(reader: VideoReader, clip: Clip) -> int:
+    values = sum(CHANNELS[stream] * clip.frames(stream) for stream in reader.streams)
+    return values * clip.side_px**2
 
 
 # ---------------------------------------------------------------------------------------------------- workers

@@ -91,7 +91,7 @@ class VideoReader:
         for stream in self.streams:
             frames, numbers = self._source(video, stream, [cut[stream] for cut in cuts], square)
             for clip, wanted in zip(clips, numbers, strict=True):
-                clip[stream] = frames[wanted]
+                clip[stream] = _taken(frames, wanted)
         return clips
 
     def check(self, video: Video) -> None:
@@ -184,6 +184,14 @@ class VideoReader:
 def reads_store(prepared: Prepared, streams: Sequence[str], scale: Scale) -> bool:
     """Whether frames come from the frame store: stills and flow never do."""
     return scale.frames == "store" and "rgb" in streams and prepared.dataset.kind == "video"
+
+
+def _taken(frames: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """frames[wanted], without a copy where those are consecutive: views of a long video are as large as memory allows."""
+    first, last = int(wanted[0]), int(wanted[-1])
+    if last - first + 1 == len(wanted) and (np.diff(wanted) == 1).all():
+        return frames[first : last + 1]
+    return frames[wanted]
 
 
 class _Square:
