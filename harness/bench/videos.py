@@ -7,6 +7,7 @@ import dataclasses
 import functools
 import tempfile
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -70,7 +71,7 @@ def files_of(corpus: str, folder: Path) -> list[str]:
     return [str(built.path(video)) for video in videos]
 
 
-def scale_of(frames: str) -> Scale:
+def scale_of(frames: Literal["originals", "store"]) -> Scale:
     """The paper's, reading 'originals' or the 'store'."""
     from harness import discover
 
@@ -93,7 +94,7 @@ def scene(number: int) -> np.ndarray:
     for k in range(FILE_FRAMES):
         angle = k / 40 + number
         top, left = HEIGHT + 60 * np.sin(angle), WIDTH + 90 * np.cos(0.7 * angle)
-        shown = cv2.warpAffine(wide, np.float32([[1, 0, -left], [0, 1, -top]]), (WIDTH, HEIGHT))
+        shown = cv2.warpAffine(wide, np.array([[1, 0, -left], [0, 1, -top]], np.float32), (WIDTH, HEIGHT))
         centre = int(160 + 90 * np.sin(k / 9)), int(120 + 40 * np.cos(k / 7))
         cv2.circle(shown, centre, 30, (30.0, 60.0, 200.0), -1)
         frames[k] = np.clip(shown + chance.normal(0, 1.5, shown.shape), 0, 255)
