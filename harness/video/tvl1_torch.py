@@ -56,9 +56,14 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def flows_between(grey: Tensor, after: Tensor, settings: Settings) -> Tensor:
+Advance = Callable[..., Tensor]
+"""`advance`, or what a compiler made of it."""
+
+
+def flows_between(grey: Tensor, after: Tensor, settings: Settings, *, step: Advance | None = None) -> Tensor:
     """uint8 (N, H, W) twice, on one device -> float32 (N, H, W, 2) px there, x then y: where each pixel of `grey` went.
 
+    `step` may be `torch.compile(advance, dynamic=True)`; no method of flow uses that, since on a GPU nobody has timed it.
     Raises HarnessError for other types and for shapes that do not fit.
     """
     for name, pictures in (("grey", grey), ("after", after)):
@@ -76,7 +81,7 @@ def flows_between(grey: Tensor, after: Tensor, settings: Settings) -> Tensor:
                 flow = torch.zeros((2, *here.shape), device=here.device)
             else:
                 flow = resized(flow, *here.shape[1:]).mul_(1 / settings.scale_step)
-            flow = _solve_level(here, there, flow, settings)
+            flow = _solve_level(here, there, flow, settings, step or advance)
         assert flow is not None
         return flow.permute(1, 2, 3, 0).contiguous()
 
@@ -131,12 +136,12 @@ class Term(NamedTuple):
         return Term(self.gradient[:, rows], self.pull[:, rows], self.offset[rows])
 
 
-def _solve_level(here: Tensor, there: Tensor, flow: Tensor, settings: Settings) -> Tensor:
+def _solve_level(here: Tensor, there: Tensor, flow: Tensor, settings: Settings, step: Advance) -> Tensor:
     """float32 (N, H, W) twice and flows (2, N, H, W) to start from -> the flows at this level."""
     channels = with_gradients(there)
     dual = torch.zeros((2, *flow.shape), device=flow.device)
     for _ in range(settings.warps):
-        flow, dual = _settle(linearise(here, sample(channels, flow), flow), flow, dual, settings)
+        flow, dual = _settle(linearise(here, sample(channels, flow), flow), flow, dual, settings, step)
     return flow
 
 
@@ -182,7 +187,7 @@ def linearise(here: Tensor, warped: Tensor, flow: Tensor) -> Term:
     return Term(gradient, gradient * inverse, residual * inverse)
 
 
-def _settle(term: Term, flow: Tensor, dual: Tensor, settings: Settings) -> tuple[Tensor, Tensor]:
+def _settle(term: Term, flow: Tensor, dual: Tensor, settings: Settings, step: Advance) -> tuple[Tensor, Tensor]:
     """Iterations on one linearisation, a median filter of the flow before each `inner` of them, until every pair rests."""
     pairs, enough = flow.shape[1], settings.epsilon**2 * flow[0, 0].numel()
     rest_flow, rest_dual = torch.empty_like(flow), torch.empty_like(dual)
@@ -192,7 +197,7 @@ def _settle(term: Term, flow: Tensor, dual: Tensor, settings: Settings) -> tuple
         flow = median(flow, settings.median)
         for done in range(0, settings.inner, settings.check_every):
             count = min(settings.inner - done, settings.check_every)
-            change = iterate(term, flow, dual, count, settings)
+            change = iterate(term, flow, dual, count, settings, step)
             moving = (change > enough).nonzero()[:, 0]  # the host waits here, once in `check_every` iterations
             if len(moving) == len(rows):
                 continue
@@ -208,26 +213,32 @@ def _settle(term: Term, flow: Tensor, dual: Tensor, settings: Settings) -> tuple
     return rest_flow, rest_dual
 
 
-def iterate(term: Term, flow: Tensor, dual: Tensor, count: int, settings: Settings) -> Tensor:
-    """`count` primal-dual iterations, `flow` and `dual` in place -> the last one's sum of squared changes, (N,).
-
-    Tensor operations of fixed shapes and nothing else, so that a compiler may have it whole.
-    """
-    limit, theta, step = settings.lambda_ * settings.theta, settings.theta, settings.tau / settings.theta
-    ahead = torch.zeros_like(dual)
-    move = flow
+def iterate(term: Term, flow: Tensor, dual: Tensor, count: int, settings: Settings, step: Advance) -> Tensor:
+    """`count` primal-dual iterations, `flow` and `dual` in place -> the last one's sum of squared changes, (N,)."""
+    weights = settings.lambda_ * settings.theta, settings.theta, settings.tau / settings.theta
+    ahead, move = torch.zeros_like(dual), flow
     for _ in range(count):
-        off = torch.addcmul(term.offset, term.pull[0], flow[0]).addcmul_(term.pull[1], flow[1]).clamp_(-limit, limit)
-        move = divergence(dual).mul_(theta).addcmul_(term.gradient, off, value=-1)
-        flow += move
-        # The last column and row stay zero: no difference reaches over the border.
-        torch.sub(flow[..., 1:], flow[..., :-1], out=ahead[0, ..., :-1])
-        torch.sub(flow[..., 1:, :], flow[..., :-1, :], out=ahead[1, ..., :-1, :])
-        length = (ahead[0] * ahead[0]).addcmul_(ahead[1], ahead[1]).sqrt_()
-        dual.add_(ahead, alpha=step).div_(length.mul_(step).add_(1))
+        move = step(term, flow, dual, ahead, *weights)
     # A row at a time, then a pair's rows: the order of additions must not depend on how many pairs there are.
     rows = (move * move).sum(-1)
     return rows.transpose(0, 1).flatten(1).sum(-1)
+
+
+def advance(term: Term, flow: Tensor, dual: Tensor, ahead: Tensor, limit: float, theta: float, pace: float) -> Tensor:
+    """One iteration, `flow` and `dual` in place -> what was added to `flow`.
+
+    `ahead` is room for forward differences, like `dual`; its last column, in x, and row, in y, are zero and stay so: no
+    difference reaches over the border. Nothing but tensor operations of fixed shapes, so that a compiler may have it
+    whole, without `out=` on parts of tensors, which it would not take.
+    """
+    off = torch.addcmul(term.offset, term.pull[0], flow[0]).addcmul_(term.pull[1], flow[1]).clamp_(-limit, limit)
+    move = divergence(dual).mul_(theta).addcmul_(term.gradient, off, value=-1)
+    flow += move
+    ahead[0, ..., :-1].copy_(flow[..., 1:]).sub_(flow[..., :-1])
+    ahead[1, ..., :-1, :].copy_(flow[..., 1:, :]).sub_(flow[..., :-1, :])
+    length = (ahead[0] * ahead[0]).addcmul_(ahead[1], ahead[1]).sqrt_()
+    dual.add_(ahead, alpha=pace).div_(length.mul_(pace).add_(1))
+    return move
 
 
 def divergence(dual: Tensor) -> Tensor:
