@@ -9,9 +9,10 @@ import typing
 from typing import Any
 
 from harness import discover, schedules, tuned
-from harness.contract import MODALITIES, Baseline, Dataset, Protocol, Scale, Schedule, streams_of
+from harness.contract import MODALITIES, Baseline, Dataset, FlowMethod, Protocol, Scale, Schedule, streams_of
 from harness.errors import HarnessError, unknown
 from harness.spec import Cell, Selection
+from harness.video import methods
 
 INITS = ("imagenet", "scratch")
 PUBLISHED = "published:"
@@ -159,7 +160,7 @@ def apply_overrides(
     """The scale with every `--set key=value` applied, in order, for a network of `streams`.
 
     Keys: ``train.FIELD`` (the schedule of the cell's own training), ``STAGE.FIELD`` (any stage by name; ``head`` is ``fixed``),
-    ``scale.FIELD``. ``solver`` is another word for ``optimiser``; ``STAGE.schedule=NAME`` takes a whole schedule of
+    ``scale.FIELD``, ``flow.FIELD`` (see `_flow`). ``solver`` is another word for ``optimiser``; ``STAGE.schedule=NAME`` takes a whole schedule of
     harness.schedules. Raises HarnessError naming unknown keys with the nearest guess, and values that the field does not take.
     """
     for key, text in overrides:
@@ -168,9 +169,12 @@ def apply_overrides(
         if head == "scale":
             scale = _replace(scale, name, text, key)
             continue
+        if head == "flow":
+            scale = dataclasses.replace(scale, flow=_flow(scale.flow, name, text, key))
+            continue
         target = stage if head == "train" else head
         if target not in scale.stages:
-            raise unknown("--set section", head, ("train", "scale", *scale.stages))
+            raise unknown("--set section", head, ("train", "scale", "flow", *scale.stages))
         if name == "schedule":
             changed = schedules.named(text, streams)
         else:
@@ -179,9 +183,30 @@ def apply_overrides(
     return scale
 
 
+def _flow(method: FlowMethod, name: str, text: str, key: str) -> FlowMethod:
+    """How flow is computed and stored, with a field changed: its name, code, bound or size, or else a parameter of it.
+
+    Another name starts from its own defaults: parameters of one method mean nothing to the next.
+    """
+    if name == "name":
+        return methods.checked(dataclasses.replace(method, name=text, params={}))
+    if name in ("code", "bound_px", "short_side_px"):
+        return _replace(method, name, text, key)
+    return methods.checked(dataclasses.replace(method, params={**method.params, name: _number_or_word(text)}))
+
+
+def _number_or_word(text: str) -> float | str:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
 ALIASES = {"head": "fixed", "solver": "optimiser"}
 
-_Value = typing.TypeVar("_Value", Schedule, Scale)
+_Value = typing.TypeVar("_Value", Schedule, Scale, FlowMethod)
 
 
 def _replace(value: _Value, name: str, text: str, key: str) -> _Value:

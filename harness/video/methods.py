@@ -58,8 +58,7 @@ class _Kind:
 
 def chosen(method: FlowMethod) -> FlowMethod:
     """'tvl1-auto' as the method that this machine computes it by; any other as it is. Raises UnknownName, also for parameters."""
-    _check(method)
-    if method.name != AUTO:
+    if checked(method).name != AUTO:
         return method
     if environment.device().startswith("cuda"):
         return replace(method, name="tvl1-torch", params={**method.params, "device": "cuda"})
@@ -89,13 +88,15 @@ def most_workers(method: FlowMethod) -> int | None:
     return 4 if str(method.params.get("device", "cpu")).startswith("cuda") else None
 
 
-def _check(method: FlowMethod) -> None:
+def checked(method: FlowMethod) -> FlowMethod:
+    """The method as it is. Raises UnknownName where there is none of this name, or it has no parameter of that one."""
     if method.name not in (*_KINDS, AUTO):
         raise unknown("flow method", method.name, (*_KINDS, AUTO))
     names = tvl1.NAMES if method.name == AUTO else _KINDS[method.name].names
     for name in method.params:
         if name not in names:
             raise unknown(f"parameter of flow method '{method.name}'", name, names)
+    return method
 
 
 # ---------------------------------------------------------------------------------------------------- OpenCV's

@@ -10,8 +10,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
+from harness import keys
 from harness.contract import FlowMethod
 from harness.errors import HarnessError, UnknownName
+from harness.resolve import apply_overrides
+from harness.scales.micro import SCALE as MICRO
 from harness.video import flow
 from tests import videos
 
@@ -124,6 +127,34 @@ def test_the_key_holds_everything_that_could_change_a_number():
     ):
         assert flow.method_key(other) != key
     assert key["library"].startswith("opencv ")
+
+
+def changed(*overrides: str) -> FlowMethod:
+    pairs = tuple((key, value) for key, _, value in (one.partition("=") for one in overrides))
+    return apply_overrides(MICRO, "source", pairs).flow
+
+
+def test_a_selection_may_name_the_method_its_parameters_and_its_code():
+    assert changed("flow.inner=20") == replace(MICRO.flow, params={**MICRO.flow.params, "inner": 20})
+    assert changed("flow.code=released-256", "flow.bound_px=20") == replace(
+        MICRO.flow, code="released-256", bound_px=20.0
+    )
+    named = changed("flow.name=tvl1-torch", "flow.warps=3", "flow.epsilon=0.1", "flow.device=cuda")
+    assert named == replace(MICRO.flow, name="tvl1-torch", params={"warps": 3, "epsilon": 0.1, "device": "cuda"})
+    with pytest.raises(UnknownName, match=r"flow method 'tvl'.*did you mean 'tvl1'"):
+        changed("flow.name=tvl")
+    with pytest.raises(UnknownName, match=r"parameter of flow method 'tvl1' 'iner'.*did you mean 'inner'"):
+        changed("flow.iner=20")
+    with pytest.raises(HarnessError, match="flow.code=8bit: expected one of zero-exact, released-256"):
+        changed("flow.code=8bit")
+
+
+def test_jobs_hold_the_method_that_was_chosen_never_the_choice(monkeypatch):
+    monkeypatch.setenv("HARNESS_DEVICE", "cuda")
+    key = keys.flow_key(replace(MICRO, flow=changed("flow.name=tvl1-auto")))
+    assert key["method"]["name"] == key["by"]["name"] == "tvl1-torch"
+    assert key["method"]["params"] == key["by"]["params"] == {"device": "cuda"}
+    assert keys.flow_key(MICRO)["method"]["name"] == "tvl1"
 
 
 def test_keys_are_made_without_loading_anything_heavy():
