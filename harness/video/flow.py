@@ -32,7 +32,7 @@ def compute(frames: np.ndarray, method: FlowMethod) -> np.ndarray:
 
 
 def pairwise(frames: Iterator[np.ndarray], method: FlowMethod) -> Iterator[np.ndarray]:
-    """`compute`, frame by frame, so that a long video never has to fit into memory."""
+    """`compute`, frame by frame, so that a long video never has to fit into memory. A frame may lie where the last one did."""
     import cv2
 
     # One thread, whatever the process: the pool below this has a process a core, and results must not depend on it.
@@ -42,7 +42,7 @@ def pairwise(frames: Iterator[np.ndarray], method: FlowMethod) -> Iterator[np.nd
     flow: np.ndarray | None = None
     row: list[np.ndarray] = []
     for frame in frames:
-        picture = frame if loaded.colour else cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
+        picture = frame.copy() if loaded.colour else cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
         row.append(picture)
         if len(row) > loaded.at_once:
             for flow in loaded.flows(row):

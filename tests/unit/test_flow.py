@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from harness.contract import FlowMethod
 from harness.errors import HarnessError, UnknownName
 from harness.resolve import apply_overrides
 from harness.scales.micro import SCALE as MICRO
-from harness.video import flow
+from harness.video import flow, methods
 from tests import videos
 
 FAST = FlowMethod("tvl1", 20.0, 48, params={"nscales": 3, "scale_step": 0.5, "warps": 2, "inner": 30, "outer": 1})
@@ -71,6 +72,30 @@ def test_grey_is_luma_red_first():
 def test_parameters_reach_the_method():
     frames = videos.numbered(3)
     assert np.abs(flow.compute(frames, FAST) - flow.compute(frames, replace(FAST, params={"warps": 1}))).max() > 1e-3
+
+
+@pytest.mark.parametrize("colour", [True, False])
+def test_frames_may_come_in_the_same_memory_and_a_method_gets_each_pair_once(colour, monkeypatch):
+    frames = np.random.default_rng(0).integers(0, 256, (8, 4, 6, 3), np.uint8)
+    pairs = []
+
+    def flows(row):
+        pairs.extend(pairwise(row))
+        return [np.full((4, 6, 2), len(pairs), np.float32)] * (len(row) - 1)
+
+    def reused():
+        memory = np.empty_like(frames[0])
+        for frame in frames:
+            memory[...] = frame
+            yield memory
+
+    monkeypatch.setattr(methods, "load", lambda method: methods.Loaded(flows, at_once=3, colour=colour))
+    found = [one[0, 0, 0] for one in flow.pairwise(reused(), FAST)]
+    assert found == [3, 3, 3, 6, 6, 6, 7, 7]
+    assert len(pairs) == 7 and all((a == b).all() for (_, a), (b, _) in pairwise(pairs))
+    assert [np.abs(a - b.astype(int)).max() > 0 for a, b in pairs] == [True] * 7
+    if colour:
+        assert (np.stack([pair[0] for pair in pairs]) == frames[:-1]).all()
 
 
 def test_unknown_methods_and_parameters_are_named():
