@@ -29,9 +29,9 @@ WHOLE_VIEWS_BYTES = 128 * 2**20
 """Views of one test video that are held in memory together: half a minute at the paper's size. Longer videos are decoded
 twice instead, so that a file of any length is scored in less than 1 GiB."""
 
-BATCH_BYTES = 128 * 2**20
-"""Views of a batch in testing: three of 250 frames at the paper's size, and as many as asked for of those it is usual to
-score together."""
+BATCH_BYTES = 96 * 2**20
+"""Views of a batch in testing, and of a longer video that are read together: two of 250 frames at the paper's size. While the
+network has one batch, the next is read and put together, three times this much in all."""
 
 CHANNELS = {"rgb": 3, "flow": 2}
 
@@ -223,7 +223,7 @@ class _TestVideo:
 
     def _views(self, video: Video, cuts: Sequence[Mapping[str, np.ndarray]]) -> Iterator[_View]:
         side = self.clip.side_px
-        together = max(1, WHOLE_VIEWS_BYTES // _view_bytes(self.reader, self.clip))
+        together = max(1, min(WHOLE_VIEWS_BYTES, BATCH_BYTES) // _view_bytes(self.reader, self.clip))
         for start in range(0, len(cuts), together):
             part = cuts[start : start + together]
             clips = self.reader.clips(video, part, side, lambda height, width: centre_crop(height, width, side))
