@@ -1,7 +1,7 @@
-"""`harness data prepare` on a disk that is full from the beginning, or fills while frames are recoded or flow is computed.
+"""`harness data prepare` killed at any moment, and on a disk that is full from the beginning or fills on the way.
 
-It stops with one paragraph that names the disk, keeps nothing half-written, and the same command, once there is room, ends
-with what an undisturbed one leaves, bit for bit.
+Whatever happened, the same command ends with what an undisturbed one leaves, bit for bit. A full disk stops it with one
+paragraph that names the disk, and nothing half-written is kept.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import pytest
 
 from tests.commands import ROOT
 from tests.toyworld import render_target
-from tests.unit.test_prepare import contents
+from tests.unit.test_prepare import contents, kill_at_random_moments
 
 pytestmark = pytest.mark.faults
 
@@ -96,3 +96,33 @@ def test_the_disk_is_full(undisturbed, tmp_path, when):
     assert len(made(whole)) > 128 and made(kept) == made(whole)
     fingerprints = [json.loads((folder / "fingerprint.json").read_text())["fingerprint"] for folder in (kept, whole)]
     assert fingerprints[0] == fingerprints[1]
+
+
+KILLED = """
+import os, shutil, sys
+os.environ["HARNESS_DATA"] = sys.argv[1]
+rendered = os.path.join(sys.argv[1], "toy-hmdb51")
+if not os.path.isdir(rendered):
+    shutil.rmtree(rendered + ".new", ignore_errors=True)
+    shutil.copytree({source!r}, rendered + ".new")
+    os.rename(rendered + ".new", rendered)
+sys.argv = {words!r}
+from harness.cli import main
+main()
+"""
+
+
+def test_killed_at_random_moments(undisturbed, tmp_path, monkeypatch):
+    """Driver and workers, 20 times, at moments spread over indexing, recoding and flow."""
+    rendered, whole = undisturbed
+    for name, value in environment(tmp_path).items():
+        monkeypatch.setenv(name, value)
+    expected = made(whole)
+
+    def same(data: Path) -> None:
+        prepared = data / ".prepared" / "toy-hmdb51"
+        assert made(prepared) == expected
+        assert not list(prepared.rglob("*.half"))
+
+    code = KILLED.format(source=str(rendered), words=["harness", *PREPARE[2:]])
+    sys.stdout.write(kill_at_random_moments(code, tmp_path, same) + "\n")

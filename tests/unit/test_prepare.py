@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -332,25 +333,48 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
+def kill_at_random_moments(code: str, place: Path, same: Callable[[Path], None], *, kills: int = 20) -> str:
+    """`python -c code FOLDER` killed, with its processes, at moments spread over its run, until `kills` have hit; the same
+    folder goes on after each. One that came through is checked by `same(folder)`, as the last is, and a fresh one begun.
+
+    What happened, in words.
+    """
+    began = time.monotonic()
+    subprocess.run([sys.executable, "-c", code, str(place / "timed")], check=True)
+    whole_s = time.monotonic() - began
+    rng, hit, runs, found = np.random.default_rng(0), 0, 0, []
+    while hit < kills:
+        folder = place / str(runs)
+        began = time.monotonic()
+        process = subprocess.Popen([sys.executable, "-c", code, str(folder)], start_new_session=True)
+        try:
+            assert process.wait(rng.uniform(0.5, 1.0) * whole_s) == 0
+            whole_s = max(0.5, time.monotonic() - began)  # the machine has become faster
+            same(folder)
+            runs += 1
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            hit += 1
+            found.append(len([path for path in folder.rglob("*") if path.is_file() and "-" in path.parent.name]))
+    subprocess.run([sys.executable, "-c", code, str(place / str(runs))], check=True)
+    same(place / str(runs))
+    return f"{hit} kills over {runs + 1} folders, files of the store after each: {found}"
+
+
 @pytest.mark.faults
 def test_killed_at_random_moments_the_store_ends_the_same(tmp_path):
     """20 kills between start-up and the end; the last run finishes. Bit for bit as an undisturbed store."""
     here = prepare.open_prepared(CARD, tmp_path / "whole")
     whole = contents(store_of(here, SLOW).folder)
-    command = [sys.executable, "-c", PREPARE, str(tmp_path / "killed")]
-    began = time.monotonic()
-    subprocess.run([sys.executable, "-c", PREPARE, str(tmp_path / "timed")], check=True)
-    whole_s = time.monotonic() - began
-    rng = np.random.default_rng(0)
-    for _ in range(20):
-        process = subprocess.Popen(command, start_new_session=True)
-        time.sleep(rng.uniform(0.3, 1.0) * whole_s)
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-    subprocess.run(command, check=True)
-    ready = prepare.open_prepared(CARD, tmp_path / "killed")
-    assert ready.fingerprint == here.fingerprint
-    assert contents(store_of(ready, SLOW).folder) == whole
+
+    def same(folder: Path) -> None:
+        ready = prepare.open_prepared(CARD, folder)
+        assert ready.fingerprint == here.fingerprint
+        found = [path for path in ready.store.iterdir() if path.name.startswith("flow-")]
+        assert [contents(path) for path in found] == [whole]
+
+    sys.stdout.write(kill_at_random_moments(PREPARE, tmp_path, same) + "\n")
 
 
 SLOW = FlowMethod("tvl1", 20.0, 48)

@@ -18,7 +18,7 @@ from harness.contract import Clip
 from harness.errors import BrokenVideo, DataMissing, HarnessError
 from harness.video import decode, derive, encode, loader, prepare, store
 from tests import videos
-from tests.unit.test_prepare import CARD, contents, everything
+from tests.unit.test_prepare import CARD, contents, everything, kill_at_random_moments
 
 SCALE = replace(discover.load("scale", "micro"), frames="store", short_side_px=48)
 CLIP = Clip(window=3, side_px=32)
@@ -173,10 +173,14 @@ def test_killed_twice_the_store_ends_the_same(tmp_path):
 @pytest.mark.faults
 def test_killed_at_random_moments_the_store_ends_the_same(tmp_path):
     """20 kills between start-up and the end."""
-    began = time.monotonic()
-    subprocess.run([sys.executable, "-c", PREPARE, str(tmp_path / "timed")], check=True)
-    whole_s = time.monotonic() - began
-    kill_and_finish(tmp_path, list(np.random.default_rng(0).uniform(0.3, 1.0, 20) * whole_s))
+    whole = contents(build(prepare.open_prepared(CARD, tmp_path / "whole")).folder)
+
+    def same(folder: Path) -> None:
+        ready = prepare.open_prepared(CARD, folder)
+        found = [path for path in ready.store.iterdir() if path.name.startswith("frames-")]
+        assert [contents(path) for path in found] == [whole]
+
+    sys.stdout.write(kill_at_random_moments(PREPARE, tmp_path, same) + "\n")
 
 
 FILLS = (
