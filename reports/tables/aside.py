@@ -57,17 +57,21 @@ def _html(aside: Aside) -> str:
 
 
 def _latex(aside: Aside) -> str:
-    lines = [
-        r"\begin{table}",
-        r"\centering\scriptsize\setlength{\tabcolsep}{3pt}",
-        rf"\caption{{{escaped(aside.title)}}}",
-    ]
+    """A longtable: with a row for every number of a table, it may be longer than a page."""
+    lines = [r"% needs \usepackage{booktabs,longtable}", r"{\scriptsize\setlength{\tabcolsep}{3pt}"]
     if aside.rows:
         columns = zip(aside.headers, *aside.rows, strict=True)
-        lines += [rf"\begin{{tabular}}{{{''.join(column_of(texts, share=0.16) for texts in columns)}}}", r"\toprule"]
-        body = [" & ".join(map(escaped, row)) + r" \\" for row in (aside.headers, *aside.rows)]
-        lines += [body[0], r"\midrule", *body[1:], r"\bottomrule", r"\end{tabular}"]
-    return "\n".join([*lines, *small_print(aside.notes), r"\end{table}"]) + "\n"
+        head, *body = [" & ".join(map(escaped, row)) + r" \\" for row in (aside.headers, *aside.rows)]
+        lines += [
+            rf"\begin{{longtable}}{{{''.join(column_of(texts, share=0.155) for texts in columns)}}}",
+            rf"\caption{{{escaped(aside.title)}}}\\",
+            *[r"\toprule", head, r"\midrule", r"\endhead", r"\bottomrule", r"\endfoot"],
+            *body,
+            r"\end{longtable}",
+        ]
+    else:
+        lines += [rf"\textbf{{{escaped(aside.title)}}}"]
+    return "\n".join([*lines, *small_print(aside.notes), "}"]) + "\n"
 
 
 def _grid(aside: Aside, tablefmt: str) -> str:

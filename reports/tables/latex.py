@@ -47,6 +47,7 @@ def latex(table: Table) -> str:
     scale = "" if table.scale == "paper" else f", {table.scale} scale"
     caption = f"As Table {table.number} of the paper{scale}. {table.title}"
     lines = [
+        r"% needs \usepackage{booktabs}",
         r"\begin{table}",
         r"\centering\footnotesize\setlength{\tabcolsep}{3.5pt}",
         rf"\caption{{{escaped(caption)}}}",
