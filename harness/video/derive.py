@@ -132,6 +132,7 @@ def build(
             broken[video_id] = cause
         if progress:
             progress(done, there + len(tasks))
+    sweep(folder)  # again: of a killed run, workers may have been dying still when this one began
     return broken
 
 

@@ -20,6 +20,10 @@ ABANDONED_S = 24 * 3600.0
 """Age of the last write from which another host's work counts as left: whether its process lives cannot be asked from here."""
 
 
+CLOCK_S = 5.0
+"""By which a file's time may lie before the start of the process that wrote it: clocks of shared folders differ."""
+
+
 def half(path: Path) -> Path:
     """A new name in the same folder, to write `path` under before it is renamed."""
     return path.with_name(f".{path.name}.{_host()}+{os.getpid()}+{secrets.token_hex(4)}.half")
@@ -45,7 +49,7 @@ def sweep(folder: Path) -> None:
 def sweep_one(left: Path) -> None:
     """The same for one file or folder that `half` named."""
     host, _, process = left.name.removesuffix(".half").rpartition(".")[2].rpartition("+")[0].rpartition("+")
-    if _alive(process) if host in ("", _host()) else _fresh(left):
+    if _alive(process, left) if host in ("", _host()) else _fresh(left):
         return
     if left.is_dir():
         shutil.rmtree(left, ignore_errors=True)
@@ -66,11 +70,15 @@ def _fresh(left: Path) -> bool:
     return time.time() - written < ABANDONED_S
 
 
-def _alive(pid: str) -> bool:
+def _alive(pid: str, left: Path) -> bool:
+    """Whether the process still runs that wrote `left`: not as a zombie, and not another that was given its number."""
+    import psutil
+
     try:
-        os.kill(int(pid), 0)
-    except (ValueError, ProcessLookupError, OverflowError):
+        process = psutil.Process(int(pid))
+        written = left.lstat().st_mtime
+        return process.status() != psutil.STATUS_ZOMBIE and process.create_time() <= written + CLOCK_S
+    except (ValueError, OverflowError, psutil.NoSuchProcess, FileNotFoundError):
         return False
-    except PermissionError:
+    except psutil.AccessDenied:
         return True
-    return True

@@ -44,6 +44,21 @@ def test_what_the_dead_leave_goes_and_what_the_living_write_stays(tmp_path, monk
     assert mine.exists() and not dead.exists() and not old.exists()
 
 
+def test_a_zombie_writes_no_more_and_a_number_may_have_been_given_again(tmp_path, monkeypatch):
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # it has ended, and nobody has asked how
+    number = os.getpid()
+    monkeypatch.setattr(os, "getpid", lambda: process.pid)
+    zombies = made(tmp_path / "clip.mp4", folder=False)
+    monkeypatch.setattr(os, "getpid", lambda: number)
+    earlier = made(tmp_path / "clip.mp4", folder=False)
+    os.utime(earlier, (0, 0))  # written before this process, which has the number now, was started
+    mine = made(tmp_path / "clip.mp4", folder=False)
+    halves.sweep(tmp_path)
+    assert [mine] == list(tmp_path.iterdir()) and not zombies.exists()
+    process.wait()
+
+
 @pytest.mark.parametrize("folder", [False, True])
 def test_another_hosts_work_stays_for_a_day_whatever_its_process_number(tmp_path, monkeypatch, folder):
     monkeypatch.setattr(socket, "gethostname", lambda: "elsewhere")
