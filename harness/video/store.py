@@ -110,7 +110,7 @@ def build_store(
         progress=progress,
         announce=announce,
     )
-    if tasks:
+    if broken:
         _remember(folder, {video_id: [sizes[video_id], cause] for video_id, cause in broken.items()})
     return FrameStore(folder, sizes, broken)
 
