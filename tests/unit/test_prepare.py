@@ -333,6 +333,12 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
+def made_of(path: Path) -> bool:
+    """Whether a finished file of a store is made of a video."""
+    stored = any(part.startswith(("flow-", "frames-")) for part in path.parts)
+    return stored and path.suffix not in (".json", ".half")
+
+
 def kill_at_random_moments(code: str, place: Path, same: Callable[[Path], None], *, kills: int = 20) -> str:
     """`python -c code FOLDER` killed, with its processes, at moments spread over its run, until `kills` have hit; the same
     folder goes on after each. One that came through is checked by `same(folder)`, as the last is, and a fresh one begun.
@@ -356,7 +362,7 @@ def kill_at_random_moments(code: str, place: Path, same: Callable[[Path], None],
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
             hit += 1
-            found.append(len([path for path in folder.rglob("*") if path.is_file() and "-" in path.parent.name]))
+            found.append(len([path for path in folder.rglob("*.*") if path.is_file() and made_of(path)]))
     subprocess.run([sys.executable, "-c", code, str(place / str(runs))], check=True)
     same(place / str(runs))
     return f"{hit} kills over {runs + 1} folders, files of the store after each: {found}"
