@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import re
 
+import pytest
+
 from tests.commands import FLOW, record_of, run
+
+# One worker: others would wait for what these start from.
+pytestmark = pytest.mark.xdist_group("transferred")
 
 
 def test_a_page_for_the_job_that_ran(house, transferred):

@@ -8,6 +8,9 @@ import pytest
 
 from tests.commands import FLOW, record_of, run
 
+# One worker: others would wait for what these start from.
+pytestmark = pytest.mark.xdist_group("transferred")
+
 ORIGINAL = ("--dataset", "toy-hmdb51", "--protocol", "original", "--modality", "flow", "--init", "scratch")
 SHORT = ("--set", "train.steps=6", "--set", "train.batch=4", "--set", "scale.dropout=0")
 
