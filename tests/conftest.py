@@ -66,3 +66,13 @@ def results_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     monkeypatch.setenv("HARNESS_RESULTS", str(folder))
     return folder
+
+
+@pytest.fixture(scope="module")
+def one_thread():
+    """OpenCV with one thread, as `flow.pairwise` has it."""
+    cv2 = pytest.importorskip("cv2")
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    yield
+    cv2.setNumThreads(before)

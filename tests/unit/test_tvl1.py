@@ -16,16 +16,9 @@ from harness.video import flow, tvl1
 from tests import motion
 from tests.motion import CLIPS, cut, distance, moved, opencv, texture
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 OWN = FlowMethod("tvl1-own", 20.0, 48)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    cv2 = pytest.importorskip("cv2")
-    before = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    yield
-    cv2.setNumThreads(before)
 
 
 def own(grey: np.ndarray, after: np.ndarray, **params: float) -> np.ndarray:

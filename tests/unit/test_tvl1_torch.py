@@ -20,21 +20,14 @@ from harness.video.tvl1 import Settings
 from tests import motion, videos
 from tests.motion import cut, distance, moved, opencv, texture
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 METHOD = FlowMethod("tvl1-torch", 20.0, 48)
 AUTO = FlowMethod("tvl1-auto", 20.0, 48)
 QUICK = {"nscales": 3, "warps": 2}
 NEAR_PX = 0.01
 """Of the compiled flow, on average. One definition, other roundings: most pairs lie within a thousandth, but where the
 iterations happen to end one look earlier, a pair is a few thousandths off."""
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    cv2 = pytest.importorskip("cv2")
-    before = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    yield
-    cv2.setNumThreads(before)
 
 
 def tensors(*pictures: np.ndarray, **params: float) -> np.ndarray:
