@@ -158,19 +158,7 @@ class Planner:
     def training(self, training: _Training) -> str:
         if training.protocol.moves == "head":
             return self.add(self.head(training, self.add(self.features(training)), self.found_schedule(training)))
-        spec = (
-            self.common(training)
-            | self.published(training)
-            | {
-                "split": training.split,
-                "subset": training.subset,
-                "init": training.init,
-                "protocol": keys.protocol_key(training.protocol),
-                "stage": training.stage,
-                "schedule": _schedule(training),
-                "seed": training.seed,
-            }
-        )
+        spec = self.common(training) | self.published(training) | _trained(training)
         return self.add(
             Job(
                 kind="train",
@@ -206,15 +194,7 @@ class Planner:
         )
 
     def head(self, training: _Training, features_id: str, found: Mapping[str, str]) -> Job:
-        spec = self.common(training) | {
-            "split": training.split,
-            "subset": training.subset,
-            "init": training.init,
-            "protocol": keys.protocol_key(training.protocol),
-            "stage": training.stage,
-            "schedule": _schedule(training),
-            "seed": training.seed,
-        }
+        spec = self.common(training) | _trained(training)
         return Job(
             kind="head",
             title=training.title,
@@ -374,6 +354,19 @@ def _source_training(training: _Training) -> _Training:
 
 def _still_clip(training: _Training) -> Clip:
     return Clip(window=1, side_px=training.baseline.train_clip[training.scale.name].side_px)
+
+
+def _trained(training: _Training) -> dict[str, Any]:
+    """What a training depends on beside its network and data."""
+    return {
+        "split": training.split,
+        "subset": training.subset,
+        "init": training.init,
+        "protocol": keys.protocol_key(training.protocol),
+        "stage": training.stage,
+        "schedule": _schedule(training),
+        "seed": training.seed,
+    }
 
 
 def _schedule(training: _Training) -> dict[str, Any]:

@@ -159,9 +159,10 @@ def apply_overrides(
 ) -> Scale:
     """The scale with every `--set key=value` applied, in order, for a network of `streams`.
 
-    Keys: ``train.FIELD`` (the schedule of the cell's own training), ``STAGE.FIELD`` (any stage by name; ``head`` is ``fixed``),
-    ``scale.FIELD``, ``flow.FIELD`` (see `_flow`). ``solver`` is another word for ``optimiser``; ``STAGE.schedule=NAME`` takes a whole schedule of
-    harness.schedules. Raises HarnessError naming unknown keys with the nearest guess, and values that the field does not take.
+    Keys: ``train.FIELD`` (the schedule of the cell's own training), ``STAGE.FIELD`` (any stage by name; ``head`` is
+    ``fixed``), ``scale.FIELD``, ``flow.FIELD`` (see `_flow`). ``solver`` is another word for ``optimiser``;
+    ``STAGE.schedule=NAME`` takes a whole schedule of harness.schedules. Raises HarnessError naming unknown keys with the
+    nearest guess, and values that the field does not take.
     """
     for key, text in overrides:
         head, _, name = key.partition(".")

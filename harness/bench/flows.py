@@ -69,7 +69,9 @@ def _middle(frame: np.ndarray, side_px: int) -> np.ndarray:
     return np.ascontiguousarray(frame[top : top + side_px, left : left + side_px])
 
 
-def facts_of(ours: Mapping[str, Any], theirs: Mapping[str, Any], ours_s: Sequence[float]) -> dict[str, str]:
+def facts_of(
+    ours: Mapping[str, Any], theirs: Mapping[str, Any], ours_s: Sequence[float], theirs_s: Sequence[float]
+) -> dict[str, str]:
     """A note with pairs a second. Raises HarnessError if the two did not compute as many, or not the same flow."""
     parts = ours.get("parts", [ours])
     pairs = sum(part["pairs"] for part in parts)

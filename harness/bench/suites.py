@@ -168,6 +168,10 @@ SUITES: Mapping[str, Suite] = {
 # ---------------------------------------------------------------------------------------------------- one pair
 
 
+FACTS = {"data": data.facts_of, "flow": flows.facts_of}
+"""Of suites whose two sides must have given the same: what else is known of a pair, or HarnessError."""
+
+
 def measure(pairing: Pairing, *, rounds: int) -> Paired:
     """Both in processes of their own, told in turn."""
     ours, theirs = pairing.ours, pairing.theirs
@@ -181,10 +185,8 @@ def measure(pairing: Pairing, *, rounds: int) -> Paired:
     if "steps" in facts:
         more_s = statistics.median(x - y for x, y in zip(ours_s, theirs_s, strict=True)) / facts["steps"]
         facts["note"] = f"{1e3 * more_s:.2f} ms a step more"
-    if pairing.suite == "flow":
-        facts |= flows.facts_of(a.facts, b.facts, ours_s)
-    else:
-        facts |= data.facts_of(a.facts, b.facts, ours_s, theirs_s)
+    if pairing.suite in FACTS:
+        facts |= FACTS[pairing.suite](a.facts, b.facts, ours_s, theirs_s)
     return Paired(pairing.suite, pairing.name, pairing.reference, ours_s, theirs_s, pairing.target, facts)
 
 

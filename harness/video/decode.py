@@ -23,7 +23,6 @@ import numpy as np
 
 from harness.errors import BrokenVideo, DataMissing
 from harness.video import frames
-from harness.video.frames import opencv_version as opencv_version
 from harness.video.painter import Painter
 from harness.video.timeline import nearest
 from harness.video.videofile import VideoFile
@@ -216,7 +215,7 @@ def decoder_key() -> dict[str, str]:
     decoder = frames.chosen()
     return {
         "decoder": f"{decoder} {frames.version(decoder)}",
-        "convert": f"opencv {opencv_version()}",
+        "convert": f"opencv {frames.opencv_version()}",
         "rules": str(RULES_VERSION),
     }
 

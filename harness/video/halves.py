@@ -18,8 +18,6 @@ from pathlib import Path
 
 ABANDONED_S = 24 * 3600.0
 """Age of the last write from which another host's work counts as left: whether its process lives cannot be asked from here."""
-
-
 CLOCK_S = 5.0
 """By which a file's time may lie before the start of the process that wrote it: clocks of shared folders differ."""
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from harness.contract import Clip, FlowMethod, Video
+from harness.contract import CHANNELS, Clip, FlowMethod, Video
 from harness.errors import BrokenVideo
 from harness.video import flow
 from harness.video.reader import VideoReader
@@ -32,8 +32,6 @@ twice instead, so that a file of any length is scored in less than 1 GiB."""
 BATCH_BYTES = 96 * 2**20
 """Views of a batch in testing, and of a longer video that are read together: two of 250 frames at the paper's size. While the
 network has one batch, the next is read and put together, three times this much in all."""
-
-CHANNELS = {"rgb": 3, "flow": 2}
 
 ORDER = "\0order"
 """Stands for a video id where the order of an epoch is drawn; no file name can hold it."""
@@ -223,7 +221,7 @@ class _TestVideo:
 
     def _views(self, video: Video, cuts: Sequence[Mapping[str, np.ndarray]]) -> Iterator[_View]:
         side = self.clip.side_px
-        together = max(1, min(WHOLE_VIEWS_BYTES, BATCH_BYTES) // _view_bytes(self.reader, self.clip))
+        together = max(1, BATCH_BYTES // _view_bytes(self.reader, self.clip))
         for start in range(0, len(cuts), together):
             part = cuts[start : start + together]
             clips = self.reader.clips(video, part, side, lambda height, width: centre_crop(height, width, side))

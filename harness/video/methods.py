@@ -25,7 +25,7 @@ from harness import environment
 from harness.contract import FlowMethod
 from harness.errors import HarnessError, unknown
 from harness.video import raft, tvl1
-from harness.video.decode import opencv_version
+from harness.video.frames import opencv_version
 
 Params = Mapping[str, float | str]
 AUTO = "tvl1-auto"
@@ -171,7 +171,7 @@ def _raft(params: Params) -> Loaded:
 
 
 def _device(name: float | str, method: str) -> str:
-    """'cpu' or 'cuda', if torch sees one. It is a parameter, hence in keys: a GPU's last digits are other ones."""
+    """'cpu' or 'cuda'. It is a parameter, hence in keys: a GPU's last digits are other ones."""
     if name not in ("cpu", "cuda"):
         raise HarnessError(f"device '{name}' of flow method '{method}' makes no sense; give 'cpu' or 'cuda'")
     return str(name)

@@ -62,14 +62,14 @@ NAMES = frozenset(one.name.rstrip("_") for one in fields(Settings))
 
 def library() -> str:
     """All of this method that could change its numbers, versions included."""
-    from harness.video.decode import opencv_version
+    from harness.video.frames import opencv_version
 
     return f"own {VERSION}, numba {package_version('numba') or 'missing'}, opencv {opencv_version()}"
 
 
 def tensors_library() -> str:
     """The same of `tvl1-torch`. OpenCV is in it for the grey pictures."""
-    from harness.video.decode import opencv_version
+    from harness.video.frames import opencv_version
 
     return f"own tensors {TENSORS_VERSION}, torch {package_version('torch') or 'missing'}, opencv {opencv_version()}"
 

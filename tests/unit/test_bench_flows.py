@@ -32,15 +32,15 @@ def test_shares_are_the_whole(reader):
     shares = [flows.flow(part) for part in Both(dataclasses.replace(WHOLE, reader=reader, batch=2)).parts]
     assert [share.facts["pairs"] for share in shares] == [2, 1]
     together = {"parts": [share.facts for share in shares]}
-    assert flows.facts_of(together, whole.facts, [0.5, 0.25, 0.5]) == {"note": "6.0 pairs/s"}
+    assert flows.facts_of(together, whole.facts, [0.5, 0.25, 0.5], [1.0]) == {"note": "6.0 pairs/s"}
 
 
 def test_what_was_left_out_or_is_another_flow_is_told():
     whole = {"pairs": 3, "length_px": 1.0}
     with pytest.raises(HarnessError, match=r"2 of 1\.00 px on average, and 3"):
-        flows.facts_of({"pairs": 2, "length_px": 1.0}, whole, [1.0])
+        flows.facts_of({"pairs": 2, "length_px": 1.0}, whole, [1.0], [1.0])
     with pytest.raises(HarnessError, match=r"3 of 0\.50 px"):
-        flows.facts_of({"pairs": 3, "length_px": 0.5}, whole, [1.0])
+        flows.facts_of({"pairs": 3, "length_px": 0.5}, whole, [1.0], [1.0])
 
 
 def test_each_back_end_that_is_here_is_timed(monkeypatch):
