@@ -218,8 +218,21 @@ def make_optimiser(module: nn.Module, schedule: Schedule) -> torch.optim.Optimiz
         {"params": [p for p in moving if p.ndim <= 1], "weight_decay": 0.0},
     ]
     if schedule.optimiser == "adamw":
-        return torch.optim.AdamW(groups, lr=schedule.base_lr, fused=True)
-    return torch.optim.SGD(groups, lr=schedule.base_lr, momentum=schedule.momentum)
+        return eager(torch.optim.AdamW)(groups, lr=schedule.base_lr, fused=True)
+    return eager(torch.optim.SGD)(groups, lr=schedule.base_lr, momentum=schedule.momentum)
+
+
+def eager(optimiser: type[torch.optim.Optimizer]) -> type[torch.optim.Optimizer]:
+    """The same arithmetic without what torch wraps around these methods for its compiler, which never traces them here.
+
+    The first call of any of them would load that compiler: two to four seconds and 150 MB in each process that trains.
+    """
+    told = ("add_param_group", "load_state_dict", "state_dict", "step", "zero_grad")
+    plain = {name: getattr(getattr(optimiser, name), "__wrapped__", None) for name in told}
+    methods = {name: method for name, method in plain.items() if method is not None}
+    if "step" in methods:
+        methods["step"] = torch.no_grad()(methods["step"])
+    return type(optimiser.__name__, (optimiser,), methods)
 
 
 def autocast(device: str, precision: str) -> contextlib.AbstractContextManager[Any]:

@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from harness.metrics import softmax
-from tests.commands import FLOW, QUICK, ROOT, SOURCE_STEPS, command, record_of, run, source_of, weights_of
+from tests.commands import FLOW, QUICK, ROOT, command, record_of, run, source_of, weights_of
 
 # One worker: others would wait for what these start from.
 pytestmark = pytest.mark.xdist_group("transferred")
@@ -31,7 +31,7 @@ def test_it_learns_the_direction_of_time_from_flow(house, transferred):
 
 def test_the_record_tells_everything(house, transferred):
     record = record_of(house, transferred["jobs"][0])
-    assert record["spec"]["protocol"]["name"] == "full-ft" and record["spec"]["schedule"]["steps"] == 30
+    assert record["spec"]["protocol"]["name"] == "full-ft" and record["spec"]["schedule"]["steps"] == 20
     assert set(record["upstream"]) == {"source", "flow"}
     assert record["environment"]["torch"] and record["fingerprint"] == record["spec"]["dataset"]["fingerprint"]
     assert {"wall_s", "cpu_s", "device_s", "samples_per_s", "wait_share", "peak_memory_bytes"} <= set(record["cost"])
@@ -97,7 +97,7 @@ def true_class_probability(house: Path, job_id: str) -> float:
 @pytest.mark.slow
 def test_without_a_temporal_axis_the_direction_of_time_is_lost(house):
     """The same network, data and steps; the one that sees a single frame can tell the pair, never the direction."""
-    words = ("--dataset", "toy-kinetics", "--modality", "rgb", "--set", f"source.steps={SOURCE_STEPS}")
+    words = ("--dataset", "toy-kinetics", "--modality", "rgb", "--set", "source.steps=70")
     (moving,) = run(*words, "--baseline", "c3d", where=house)
     (still,) = run(*words, "--baseline", "stand-still", where=house)
     assert moving["metrics"]["top1_low_pct"] > 50, moving["metrics"]

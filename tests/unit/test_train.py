@@ -1,6 +1,8 @@
 """The loop: it learns, it resumes bit for bit, it stops on nonsense, and its rates are the ones declared."""
 
 import itertools
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -16,6 +18,7 @@ from harness.train import (
     Setting,
     Step,
     Trained,
+    eager,
     learning_rate,
     reestimate_batch_norm,
     save_checkpoint,
@@ -122,6 +125,36 @@ def test_a_loss_that_is_not_finite_stops_and_names_the_videos(tmp_path):
 
     with pytest.raises(HarnessError, match="v0-0.*train.base_lr"):
         train(OnePosition(network()), poisoned, setting(tmp_path), watch=Watch())
+
+
+@pytest.mark.parametrize("optimiser", [torch.optim.SGD, torch.optim.AdamW])
+def test_an_optimiser_steps_as_torchs_own(optimiser):
+    ended = []
+    for kind in (optimiser, eager(optimiser)):
+        torch.manual_seed(0)
+        one = nn.Linear(5, 3)
+        stepping = kind(one.parameters(), lr=0.1, weight_decay=0.01)
+        for _ in range(3):
+            stepping.zero_grad()
+            one(torch.randn(4, 5)).square().sum().backward()
+            stepping.step()
+            stepping.load_state_dict(stepping.state_dict())
+        ended.append(one.weight.detach())
+    assert torch.equal(*ended) and torch.is_grad_enabled()
+
+
+def test_training_does_not_load_a_compiler():
+    program = (
+        "import sys, torch\n"
+        "from harness.train import eager\n"
+        "weight = torch.nn.Parameter(torch.ones(3))\n"
+        "for kind in (torch.optim.SGD, torch.optim.AdamW):\n"
+        "    optimiser = eager(kind)([weight], lr=0.1)\n"
+        "    weight.sum().backward(); optimiser.step(); optimiser.zero_grad(); optimiser.state_dict()\n"
+        "print('torch._dynamo' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
 
 
 def test_rates():
