@@ -27,3 +27,8 @@ def transferred(house: Path) -> dict:
     with FileLock(house / "transferred.lock"):
         (cell,) = run("--dataset", "toy-hmdb51", "--protocol", "full-ft", *FLOW, where=house, mlflow=True)
     return cell
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest test first: as the last one it would keep one worker while the other is idle."""
+    items.sort(key=lambda item: item.path.name != "test_ray.py")

@@ -86,8 +86,9 @@ def test_every_second_has_one_place(timed):
 
 def test_modules_are_told_apart_forward_and_backward(timed):
     found, _ = timed
-    assert found.forward["trunk.slow"] >= 0.05 > found.forward["trunk.quick"] >= 0.01
-    assert found.backward["trunk.slow"] >= 0.1 and found.backward["trunk.quick"] < 0.1
+    # Sleeping may take longer than asked, so that nothing is said of how long at most.
+    assert found.forward["trunk.slow"] >= 0.05 and found.forward["trunk.slow"] > found.forward["trunk.quick"] >= 0.01
+    assert found.backward["trunk.slow"] >= 0.1 and found.backward["trunk.slow"] > found.backward["trunk.quick"]
     assert "trunk.slow.fc" not in found.forward, "too deep"
 
 
