@@ -32,9 +32,10 @@ class Frames(Protocol):
     errors: tuple[type[Exception], ...]
     """What decoding raises for files that are broken."""
 
-    def decode(self) -> Iterator[tuple[int | None, Any]]:
+    def decode(self, start: int | None = None) -> Iterator[tuple[int | None, Any]]:
         """(timestamp in ticks of the stream, or None where there is none; frame), in the order they are shown, from where
-        the file stands. Each frame is good until the one after the next is asked for."""
+        the file stands. Each frame is good until the one after the next is asked for. Frames that are over before the
+        one shown at `start` may be left out."""
 
     def seek(self, stamp: int) -> bool:
         """Stand at a key frame, at or before `stamp` if there is one. False: this file cannot be entered there."""

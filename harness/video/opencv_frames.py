@@ -52,7 +52,7 @@ class OpencvFrames:
         self._capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 0)
         self._turns = round(-self._capture.get(cv2.CAP_PROP_ORIENTATION_META) / 90) % 4
 
-    def decode(self) -> Iterator[tuple[int | None, np.ndarray]]:
+    def decode(self, start: int | None = None) -> Iterator[tuple[int | None, np.ndarray]]:
         while self._capture.grab():
             number, self._grabbed = self._grabbed, self._grabbed + 1
             if number < self._wanted:

@@ -10,6 +10,10 @@ from harness.video.videofile import VideoFile, cause
 from harness.video.views import short_side_size
 
 
+LANES = 64
+"""Columns that OpenCV converts at a time; what is left of a row it takes one by one, 224 columns in the time of 400."""
+
+
 class Painter:
     """Frames of one file -> upright RGB pictures of one short side, into arrays that the caller owns.
 
@@ -75,21 +79,23 @@ class Painter:
             # OpenCV fills the array it is given if that fits, and makes a new one if the size changed on the way.
             self._planes = _together(planes, top, left, height, width, self._planes)
             self._rgb = cv2.cvtColor(self._planes, cv2.COLOR_YUV2RGB_I420, dst=self._rgb)
-            return self._rgb
+            return self._rgb[:, :width]
         return self._frames.rgb(frame)[top : top + height, left : left + width]
 
 
 def _together(
     planes: list[np.ndarray], top: int, left: int, height: int, width: int, room: np.ndarray | None
 ) -> np.ndarray:
-    """Part of a yuv420p frame, all four numbers even, as OpenCV takes it: uint8 (3/2 height, width); in `room` if it fits."""
-    if room is None or room.shape != (height * 3 // 2, width):
-        room = np.empty((height * 3 // 2, width), np.uint8)
+    """Part of a yuv420p frame, all four numbers even, as OpenCV takes it: uint8 (3/2 height, width or more); in `room` if it
+    fits. What was in the columns beyond stays there."""
+    wide = -(-width // LANES) * LANES
+    if room is None or room.shape != (height * 3 // 2, wide):
+        room = np.zeros((height * 3 // 2, wide), np.uint8)
     flat, start = room.reshape(-1), 0
     for number, plane in enumerate(planes):
         half = 2 if number else 1
-        rows, columns = height // half, width // half
+        rows, columns = height // half, wide // half
         target = flat[start : start + rows * columns].reshape(rows, columns)
-        target[...] = plane[top // half : top // half + rows, left // half : left // half + columns]
+        target[:, : width // half] = plane[top // half : top // half + rows, left // half : left // half + width // half]
         start += rows * columns
     return room

@@ -12,6 +12,9 @@ from harness.video.views import timeline_frames
 
 Item = TypeVar("Item")
 
+MAX_GAP_S = 60.0
+"""Longest time between two frames of a file. Damaged timestamps otherwise make hours out of seconds."""
+
 TIE_S = 0.6e-3
 """A tie between two frames goes to the earlier one, also where the container rounds times to milliseconds (Matroska)."""
 

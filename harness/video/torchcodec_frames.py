@@ -50,7 +50,7 @@ class TorchcodecFrames:
             return self._opened
         return f"file:{path}"
 
-    def decode(self) -> Iterator[tuple[int | None, RawFrame]]:
+    def decode(self, start: int | None = None) -> Iterator[tuple[int | None, RawFrame]]:
         for packet in self._demuxer:
             sent = self._sent()
             for frame in self._decoder.decode(packet):

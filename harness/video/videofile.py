@@ -8,13 +8,11 @@ from typing import Any
 
 from harness.errors import BrokenVideo, DataMissing
 from harness.video.frames import Frames, open_frames
+from harness.video.timeline import MAX_GAP_S
 from harness.video.views import timeline_frames
 
 MAX_PIXELS = 64 * 2**20
 """Largest picture that is decoded (8K is 33 M). A damaged header otherwise asks for gigabytes."""
-
-MAX_GAP_S = 60.0
-"""Longest time between two frames. Damaged timestamps otherwise make hours out of seconds."""
 
 FFMPEG_TIMEOUT_S = 10.0
 
@@ -142,11 +140,13 @@ class VideoFile:
 
     # ---------------------------------------------------------------- frames
 
-    def timed(self) -> Iterator[tuple[float, Any]]:
-        """(seconds since the first frame, frame) from where the file stands. Raises BrokenVideo."""
+    def timed(self, start_s: float | None = None) -> Iterator[tuple[float, Any]]:
+        """(seconds since the first frame, frame) from where the file stands; with a start, some frames that are over before
+        it may be left out. Raises BrokenVideo."""
         previous_s = None
+        start = None if start_s is None else (self._anchor or 0) + int(start_s / self.tick_s)
         try:
-            for stamp, frame in self.frames.decode():
+            for stamp, frame in self.frames.decode(start):
                 time_s = self._time_s(stamp, previous_s)
                 if previous_s is not None and time_s - previous_s > MAX_GAP_S:
                     raise self.broken(f"{time_s - previous_s:.0f} s lie between two frames; the timestamps are damaged")
@@ -178,7 +178,7 @@ class VideoFile:
             target_s = max(0.0, start_s - back_s)
             if not self.frames.seek((self._anchor or 0) + int(target_s / self.tick_s)):
                 return
-            timed = self.timed()
+            timed = self.timed(start_s)
             head = next(timed, None)
             if head is not None and head[0] <= start_s:
                 yield head

@@ -91,6 +91,27 @@ def test_variable_frame_rate_follows_the_timestamps(folder):
         assert (decode.read_window(path, [k], fps=25.0, short_side_px=SIDE)[0] == whole[k]).all()
 
 
+@pytest.mark.parametrize("codec", ["libx264", "libx265", "mpeg4"])
+@pytest.mark.parametrize("ticks", [range(90), sorted({k + k * k // 40 for k in range(90)})], ids=["even", "uneven"])
+def test_what_leads_to_a_window_and_is_not_predicted_from_is_not_decoded(folder, codec, ticks):
+    options = {"bf": "3", "b-pyramid": "2", "preset": "medium", "crf": "10"} if codec == "libx264" else {"bf": "3"}
+    path = folder / f"{codec} {ticks[-1]}.mp4"
+    videos.write(path, videos.numbered(90), codec=codec, gop=250, options=options, ticks=ticks, tick=Fraction(1, 25))
+    whole, few = read(path), 0
+    for first in (26, 45, 80):
+        cut = decode.read_window(path, range(first, first + 9), short_side_px=SIDE)
+        assert (cut == whole[first : first + 9]).all()
+        with decode.VideoFile(path) as file:
+            times = [stamp for stamp, _ in file.frames.decode(round(first / 25 / file.tick_s))]
+        with decode.VideoFile(path) as file:
+            every = [stamp for stamp, _ in file.frames.decode()]
+        assert times == sorted(times) and set(times) <= set(every)
+        shown = max(stamp for stamp in every if stamp * file.tick_s < first / 25 - 1e-6)
+        assert [stamp for stamp in times if stamp >= shown] == [stamp for stamp in every if stamp >= shown]
+        few = len(every) - len(times)
+    assert few >= 10, f"of {len(every)} frames"
+
+
 def test_time_starts_at_the_first_frame_whatever_the_header_says(folder):
     late = videos.write(
         folder / "late.mkv", videos.numbered(60), codec="ffv1", pix_fmt="bgr0", ticks=range(7, 67), tick=Fraction(1, 25)
