@@ -119,40 +119,44 @@ def read_window(
     fps: float = 25.0,
     short_side_px: int = 256,
     crop: Crop | None = None,
+    out: np.ndarray | None = None,
 ) -> np.ndarray:
     """The frames `read_video(path)[indices]`, bit for bit, decoding from the key frame before the first one only.
 
     Indices may repeat and come in any order. Those past the end (a header may promise a frame or two too many) give
-    the last frame. With a `crop`, only that square of each. Raises as `read_video` does, as far as the damage lies in
-    what had to be decoded.
+    the last frame. With a `crop`, only that square of each. With `out`, uint8 of the result's shape, they are put and
+    returned there. Raises as `read_video` does, as far as the damage lies in what had to be decoded; ValueError for an
+    `out` of another shape.
     """
     indices = np.asarray(indices, dtype=np.int64)
     wanted = np.unique(indices)
     if len(wanted) == 0 or wanted[0] < 0:
         raise ValueError("a window needs at least one index, and none below 0")
+    in_order = len(indices) == len(wanted) and bool((indices == wanted).all())
     with VideoFile(path) as video:
-        window = _Window(wanted, Painter(video, short_side_px), crop)
+        window = _Window(wanted, Painter(video, short_side_px), crop, out if in_order else None)
         first = int(wanted[0])
         if not window.fill(nearest(video.timed_from(first / fps), fps=fps, frame_s=video.frame_s, first=first)):
             window.fill(nearest(video.restarted(), fps=fps, frame_s=video.frame_s))
         if window.ended is not None:
             video.check_length(window.ended, fps)
     assert window.pictures is not None
-    if len(indices) == len(wanted) and (indices == wanted).all():
+    if in_order:
         return window.pictures
-    return window.pictures[np.searchsorted(wanted, indices)]
+    return np.take(window.pictures, np.searchsorted(wanted, indices), axis=0, out=out)
 
 
 class _Window:
     """The pictures of some frame numbers, filled from a stream of numbered frames."""
 
-    def __init__(self, wanted: np.ndarray, painter: Painter, crop: Crop | None) -> None:
+    def __init__(self, wanted: np.ndarray, painter: Painter, crop: Crop | None, out: np.ndarray | None) -> None:
         self.pictures: np.ndarray | None = None
         self.ended: int | None = None
         """Frames of the video, if its end was met."""
         self._wanted = wanted
         self._painter = painter
         self._crop = crop
+        self._out = out
         self._corner = (0, 0)
         self._filled = 0
         self._painted: Any = None
@@ -190,7 +194,12 @@ class _Window:
             top, left, side = self._crop(height, width)
             self._corner = top, left
             height = width = side
-        return np.empty((len(self._wanted), height, width, 3), np.uint8)
+        shape = len(self._wanted), height, width, 3
+        if self._out is None:
+            return np.empty(shape, np.uint8)
+        if self._out.shape != shape:
+            raise ValueError(f"a window of {shape} has no place in {self._out.shape}")
+        return self._out
 
 
 def read_image(path: str | Path, *, short_side_px: int) -> np.ndarray:

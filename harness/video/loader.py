@@ -8,6 +8,7 @@ the device.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -72,9 +73,13 @@ class _View:
     clips: Mapping[str, np.ndarray]
 
 
-def _batch(views: Sequence[_View], broken: Iterable[str] = ()) -> Batch:
+def _stacked(views: Sequence[_View]) -> dict[str, np.ndarray]:
+    return {stream: np.stack([np.asarray(view.clips[stream]) for view in views]) for stream in views[0].clips}
+
+
+def _batch(views: Sequence[_View], clips: Mapping[str, np.ndarray], broken: Iterable[str] = ()) -> Batch:
     return Batch(
-        clips={stream: np.stack([np.asarray(view.clips[stream]) for view in views]) for stream in views[0].clips},
+        clips=clips,
         flips=np.array([view.flip for view in views], bool),
         labels=np.array([view.video.label for view in views], np.int64),
         ids=tuple(view.video.id for view in views),
@@ -133,33 +138,36 @@ class _TrainStep:
     def __call__(self, step: int) -> Batch:
         broken: list[str] = []
         orders: dict[int, np.ndarray] = {}
+        # Clips are decoded where the batch is to be: putting them together afterwards would take milliseconds a clip.
+        clips = {stream: np.empty((self.batch, *_shape(stream, self.clip)), np.uint8) for stream in self.reader.streams}
         views = []
-        for place in range(step * self.batch, (step + 1) * self.batch):
+        for row, place in enumerate(range(step * self.batch, (step + 1) * self.batch)):
             epoch, position = divmod(place, len(self.videos))
             if epoch not in orders:
                 orders[epoch] = rng_for(self.seed, epoch, ORDER).permutation(len(self.videos))
-            views.append(self._view(np.roll(orders[epoch], -position), epoch, broken))
-        return _batch(views, broken)
+            rooms = {stream: clip[row] for stream, clip in clips.items()}
+            views.append(self._view(np.roll(orders[epoch], -position), epoch, rooms, broken))
+        return _batch(views, clips, broken)
 
-    def _view(self, order: np.ndarray, epoch: int, broken: list[str]) -> _View:
+    def _view(self, order: np.ndarray, epoch: int, rooms: Mapping[str, np.ndarray], broken: list[str]) -> _View:
         for number in order:
             video = self.videos[int(number)]
             try:
-                return self._cut(video, epoch)
+                return self._cut(video, epoch, rooms)
             except BrokenVideo:
                 if not self.tolerant:
                     raise
                 broken.append(video.id)
         raise BrokenVideo(f"none of the {len(self.videos)} training videos can be decoded; {broken[0]} is the first")
 
-    def _cut(self, video: Video, epoch: int) -> _View:
+    def _cut(self, video: Video, epoch: int, rooms: Mapping[str, np.ndarray]) -> _View:
         rng = rng_for(self.seed, epoch, video.id)
         frames = train_positions(self.reader.num_frames(video), self.clip, rng)
         # Drawn whether it is used or not, so that switching flips off changes nothing else.
         mirror = bool(rng.integers(2))
         side = self.clip.side_px
-        (clips,) = self.reader.clips(video, [frames], side, lambda height, width: train_crop(height, width, side, rng))
-        return _View(video, 0, self.flip and mirror, clips)
+        self.reader.clip_into(video, frames, side, lambda height, width: train_crop(height, width, side, rng), rooms)
+        return _View(video, 0, self.flip and mirror, rooms)
 
 
 # ---------------------------------------------------------------------------------------------------- testing
@@ -190,10 +198,10 @@ def test_batches(
         for view in found:
             waiting.append(view)
             if len(waiting) == batch:
-                yield _batch(waiting)
+                yield _batch(waiting, _stacked(waiting))
                 waiting = []
     if waiting:
-        yield _batch(waiting)
+        yield _batch(waiting, _stacked(waiting))
 
 
 test_batches.__test__ = False  # type: ignore[attr-defined]  # not a test, whatever pytest makes of its name
@@ -230,8 +238,11 @@ class _TestVideo:
 
 
 def _view_bytes(reader: VideoReader, clip: Clip) -> int:
-    values = sum(CHANNELS[stream] * clip.frames(stream) for stream in reader.streams)
-    return values * clip.side_px**2
+    return sum(math.prod(_shape(stream, clip)) for stream in reader.streams)
+
+
+def _shape(stream: str, clip: Clip) -> tuple[int, int, int, int]:
+    return clip.frames(stream), clip.side_px, clip.side_px, CHANNELS[stream]
 
 
 # ---------------------------------------------------------------------------------------------------- workers

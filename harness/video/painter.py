@@ -9,7 +9,6 @@ import numpy as np
 from harness.video.videofile import VideoFile, cause
 from harness.video.views import short_side_size
 
-
 LANES = 64
 """Columns that OpenCV converts at a time; what is left of a row it takes one by one, 224 columns in the time of 400."""
 
@@ -96,6 +95,8 @@ def _together(
         half = 2 if number else 1
         rows, columns = height // half, wide // half
         target = flat[start : start + rows * columns].reshape(rows, columns)
-        target[:, : width // half] = plane[top // half : top // half + rows, left // half : left // half + width // half]
+        target[:, : width // half] = plane[
+            top // half : top // half + rows, left // half : left // half + width // half
+        ]
         start += rows * columns
     return room

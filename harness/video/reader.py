@@ -94,6 +94,17 @@ class VideoReader:
                 clip[stream] = _taken(frames, wanted)
         return clips
 
+    def clip_into(
+        self, video: Video, cut: Positions, side_px: int, place: Place, rooms: Mapping[str, np.ndarray]
+    ) -> None:
+        """One cut as `clips` has it, put into `rooms`: stream -> uint8 (T, side, side, C). Raises as `clips` does."""
+        square = _Square(video, side_px, place)
+        for stream in self.streams:
+            room = rooms[stream]
+            frames, (wanted,) = self._source(video, stream, [cut[stream]], square, room)
+            if frames is not room:
+                room[...] = _taken(frames, wanted)
+
     def check(self, video: Video) -> None:
         """Decodes the video to its end and keeps nothing. Raises BrokenVideo."""
         if "flow" in self.streams and self.flow_store is not None:
@@ -104,9 +115,10 @@ class VideoReader:
                     pass
 
     def _source(
-        self, video: Video, stream: str, wanted: Sequence[np.ndarray], square: _Square
+        self, video: Video, stream: str, wanted: Sequence[np.ndarray], square: _Square, room: np.ndarray | None = None
     ) -> tuple[np.ndarray, Sequence[np.ndarray]]:
-        """(squares (T', side, side, C), for each of `wanted` the numbers in those)."""
+        """(squares (T', side, side, C), for each of `wanted` the numbers in those). Where it can, it fills the `room` for the
+        one that is wanted, and gives that."""
         if stream == "flow":
             return self._flow(video, wanted, square)
         kept = self._kept.get(video.id)
@@ -115,8 +127,11 @@ class VideoReader:
         if kept is not None:
             return square.cut(kept), [np.minimum(numbers, len(kept) - 1) for numbers in wanted]
         union, scale = np.unique(np.concatenate(wanted)), self.scale
+        out = room if room is not None and np.array_equal(union, wanted[0]) else None
         with self._file(video) as path:
-            window = decode.read_window(path, union, fps=scale.fps, short_side_px=scale.short_side_px, crop=square)
+            window = decode.read_window(
+                path, union, fps=scale.fps, short_side_px=scale.short_side_px, crop=square, out=out
+            )
         return window, [np.searchsorted(union, numbers) for numbers in wanted]
 
     def _fits(self, video: Video) -> bool:
