@@ -76,11 +76,15 @@ def write(
     return path
 
 
-def write_tone(path: Path) -> Path:
-    """A file that holds sound and no picture."""
+def write_tone(path: Path, *, pictures: bool = False) -> Path:
+    """A file that holds sound and no picture; with `pictures`, its header promises some."""
     import av
 
     with av.open(str(path), "w") as container:
+        if pictures:
+            promised = container.add_stream("mpeg4", rate=25)
+            promised.height, promised.width, promised.pix_fmt = 48, 64, "yuv420p"
+            promised.codec_context.open()
         stream = container.add_stream("aac", rate=8000, layout="mono")
         frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
         frame.sample_rate, frame.pts = 8000, 0

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tests.commands import FLOW, record_of, run
+from tests.commands import FLOW, command, record_of, run
 
 # One worker: others would wait for what these start from.
 pytestmark = pytest.mark.xdist_group("transferred")
@@ -45,6 +45,18 @@ def test_replicas_and_recomputing_leave_the_batch_what_it_is(house):
     assert [point["name"] for point in curves[0]] == [point["name"] for point in curves[1]]
     for one, other in zip(*curves, strict=True):
         assert abs(one["value"] - other["value"]) < 1e-5
+
+
+def test_another_decoder_makes_the_record_and_no_other_one_stands_in(house, monkeypatch):
+    words = (*ORIGINAL[:4], "--modality", "rgb", "--init", "scratch", *SHORT, "--set", "scale.width=0.04")
+    monkeypatch.setenv("HARNESS_DECODER", "opencv")
+    (cell,) = run(*words, where=house)
+    record = record_of(house, cell["jobs"][0])
+    assert record["spec"]["decoder"]["decoder"].startswith("opencv ")
+    assert (cell["metrics"]["n"], cell["metrics"].get("undecodable", 0)) == (40, 0)
+    monkeypatch.setenv("HARNESS_DECODER", "nonesuch")
+    done = command("plan", *words, where=house, check=2)
+    assert all(word in done.stderr for word in ("nonesuch", "HARNESS_DECODER", "pyav", "torchcodec", "opencv"))
 
 
 def test_a_head_by_logistic_regression(house, transferred):

@@ -164,7 +164,12 @@ def broken_files(folder: Path) -> dict[str, tuple[Path, str]]:
     for name, (content, cause) in files.items():
         (folder / name).write_bytes(content)
         made[name] = folder / name, cause
-    return {**made, "sound.mp4": (videos.write_tone(folder / "sound.mp4"), "no video stream, only audio")}
+    promised = videos.write_tone(folder / "promised.avi", pictures=True)
+    return {
+        **made,
+        "promised.avi": (promised, "no frame|cannot be"),
+        "sound.mp4": (videos.write_tone(folder / "sound.mp4"), "no video stream, only audio"),
+    }
 
 
 def test_broken_files_are_named_with_their_cause(folder):
