@@ -138,6 +138,15 @@ def loop(machine: Machine) -> Iterator[Pairing]:
     yield Pairing("loop", "200 steps of a linear head", "a hand-written loop, same batches", ours, theirs)
 
 
+_FIRST_STEP = """
+import torch
+from harness.train import eager
+weight = torch.nn.Parameter(torch.ones(3))
+weight.sum().backward()
+{}([weight]).step()
+"""
+
+
 def startup(machine: Machine) -> Iterator[Pairing]:
     """What a person waits for before anything happens, against a process that only imports torch."""
     reference = Command(("-c", "import torch"))
@@ -150,6 +159,14 @@ def startup(machine: Machine) -> Iterator[Pairing]:
             Command(("-m", "harness", *words)),
             reference,
         )
+    optimiser = "torch.optim.AdamW"
+    yield Pairing(
+        "startup",
+        "first step of a training",
+        "torch's own optimiser, which loads a compiler",
+        Command(("-c", _FIRST_STEP.format(f"eager({optimiser})"))),
+        Command(("-c", _FIRST_STEP.format(optimiser))),
+    )
 
 
 SUITES: Mapping[str, Suite] = {
