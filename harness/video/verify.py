@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
@@ -198,7 +199,7 @@ def _twin(first: IndexRow, second: IndexRow, side: Mapping[tuple[int, str], str]
 def _sample(path: Path) -> bytes:
     """Hash of the beginning, the middle and the end."""
     size = path.stat().st_size
-    digest = hashlib.sha256()
+    digest = hashlib.blake2b()
     with path.open("rb") as file:
         for at in (0, size // 2, max(0, size - SAMPLE_BYTES)):
             file.seek(at)
@@ -207,10 +208,7 @@ def _sample(path: Path) -> bytes:
 
 
 def _same(first: Path, second: Path) -> bool:
-    if first.stat().st_size != second.stat().st_size:
-        return False
-    with first.open("rb") as one, second.open("rb") as two:
-        return hashlib.file_digest(one, "sha256").digest() == hashlib.file_digest(two, "sha256").digest()
+    return first.samefile(second) or filecmp.cmp(first, second, shallow=False)
 
 
 # ---------------------------------------------------------------------------------------------------- content
