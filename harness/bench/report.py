@@ -97,6 +97,7 @@ def figure(stored: Mapping[str, Any]) -> str:
         f"<title>Times as fast as the reference: {escape(str(stored['machine']['cpu']))}</title>",
         '<rect width="100%" height="100%" fill="white"/>',
     ]
+    told = []
     for number, one in enumerate(rows):
         y = ROW_PX * (number + 1)
         low, high, ratio = (min(one[key], most) for key in ("low", "high", "ratio"))
@@ -104,9 +105,14 @@ def figure(stored: Mapping[str, Any]) -> str:
             f'<text x="{TEXT_PX - 8}" y="{y + 13}" text-anchor="end">{escape(one["name"])}</text>',
             f'<rect x="{TEXT_PX}" y="{y + 2}" width="{scale * ratio:.1f}" height="14" fill="#4477aa"/>',
             f'<path d="M{TEXT_PX + scale * low:.1f} {y + 9}H{TEXT_PX + scale * high:.1f}" stroke="black"/>',
-            f'<text x="{TEXT_PX + scale * max(ratio, high) + 5:.1f}" y="{y + 13}">{one["ratio"]:.2f}</text>',
         ]
+        # White around them, for those that stand on the line.
+        told.append(
+            f'<text x="{TEXT_PX + scale * max(ratio, high) + 5:.1f}" y="{y + 13}" stroke="white" stroke-width="4" '
+            f'paint-order="stroke">{one["ratio"]:.2f}</text>'
+        )
     parts.append(f'<path d="M{one_x:.1f} {ROW_PX - 6}V{height - ROW_PX + 6}" stroke="black" stroke-dasharray="3 3"/>')
+    parts += told
     parts.append(f'<text x="{one_x:.1f}" y="{height - 6}" text-anchor="middle">as fast as the reference</text></svg>')
     return "\n".join(parts) + "\n"
 
