@@ -52,6 +52,17 @@ def test_every_frame_once_and_windows_bit_for_bit(folder, name):
     assert (beyond == whole[[58, 59]]).all(), "past the end stands the last frame"
 
 
+@pytest.mark.parametrize("indices", [[30, 31, 40], [40, 30, 40]], ids=["in order", "in any order"])
+def test_a_window_is_put_where_it_is_to_be(folder, indices):
+    path = videos.write(folder / "room.mp4", videos.numbered(60))
+    batch = np.zeros((2, 3, SIDE, SIDE, 3), np.uint8)
+    found = decode.read_window(path, indices, short_side_px=SIDE, crop=lambda *_: (0, 9, SIDE), out=batch[1])
+    assert np.shares_memory(found, batch)
+    assert (batch[1] == read(path)[indices, :, 9 : 9 + SIDE]).all() and not batch[0].any()
+    with pytest.raises(ValueError):
+        decode.read_window(path, indices, short_side_px=SIDE, out=batch[1])
+
+
 def test_colours_survive_within_a_few_grey_levels(folder):
     frames = videos.numbered(3)
     errors = {}
