@@ -21,6 +21,7 @@ def clips(case: Case) -> Ready:
     """`size` clips a round by one reader; facts tell the first round's mean, so that nothing can be left out."""
     import cv2
 
+    _compile_at_once(case)
     cv2.setNumThreads(case.threads)
     read, files = READERS[case.reader], files_of(case.corpus, Path(case.folder))
     rounds = 0
@@ -60,11 +61,20 @@ def decoding(case: Case) -> Ready:
     return Ready(step, {"clips": len(squares)})
 
 
+def _compile_at_once(case: Case) -> None:
+    """What other processes come to after 4,000 frames."""
+    from harness.video import brush, compiled
+
+    compiled.keep_compiled(Path(case.folder) / "numba")
+    brush.compile_at_once()
+
+
 def _loader(case: Case) -> tuple[Callable[[], None], Callable[[], list[tuple[Any, ...]]]]:
     """(runs all batches once, does so and gives what was asked of the reader)."""
     from harness.video import decode, prepare
     from harness.video.loader import VideoReader, train_batches
 
+    _compile_at_once(case)
     prepared = prepare.open_prepared(CARD, Path(case.folder))
     videos = list(prepared.listing(1).subsets["train"])
     reader = VideoReader(prepared, streams=("rgb",), scale=scale_of("originals"), cache_bytes=0)

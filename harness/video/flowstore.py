@@ -13,7 +13,7 @@ import numpy as np
 from harness.contract import FlowMethod, Video
 from harness.errors import BrokenVideo
 from harness.spec import digest
-from harness.video import decode, derive, flow, flowfile, methods, tvl1
+from harness.video import compiled, decode, derive, flow, flowfile, methods
 from harness.video.index import Progress
 from harness.video.views import short_side_size
 
@@ -91,7 +91,7 @@ def flow_store(
     wanted = {video.id: _file(folder, video.id, sizes[video.id]) for video in videos}
     recipe = FlowRecipe(method, fps)
     if method.name == "tvl1-own":
-        tvl1.keep_compiled(prepared.store.parent / "numba")
+        compiled.keep_compiled(prepared.store.parent / "numba")
     tasks = derive.tasks_of(prepared, recipe, videos, wanted, fps)
     broken = derive.build(
         recipe,

@@ -24,7 +24,7 @@ import numpy as np
 from harness import environment
 from harness.contract import FlowMethod
 from harness.errors import HarnessError, unknown
-from harness.video import raft, tvl1
+from harness.video import compiled, raft, tvl1
 from harness.video.frames import opencv_version
 
 Params = Mapping[str, float | str]
@@ -62,7 +62,7 @@ def chosen(method: FlowMethod) -> FlowMethod:
         return method
     if environment.device().startswith("cuda"):
         return replace(method, name="tvl1-torch", params={**method.params, "device": "cuda"})
-    return replace(method, name="tvl1-own" if tvl1.numba_works() else "tvl1-torch")
+    return replace(method, name="tvl1-own" if compiled.numba_works() else "tvl1-torch")
 
 
 def library(method: FlowMethod) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 
 from harness.contract import Scale, Video
 from harness.errors import BrokenVideo, DataMissing, HarnessError
-from harness.video import decode, flow
+from harness.video import compiled, decode, flow
 from harness.video.flowfile import FlowFile
 from harness.video.views import short_side_size
 
@@ -55,6 +55,7 @@ class VideoReader:
             )
         if "flow" in streams and flow_store is None:
             raise HarnessError(f"reading the flow of {prepared.dataset.name} needs its flow store; prepare it first")
+        compiled.keep_compiled(prepared.store.parent / "numba")
         self.prepared = prepared
         self.streams = tuple(streams)
         self.scale = scale

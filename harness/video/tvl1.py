@@ -10,11 +10,8 @@ Two back ends compute it, methods of their own so that they never mix: `tvl1-own
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -74,15 +71,6 @@ def tensors_library() -> str:
     return f"own tensors {TENSORS_VERSION}, torch {package_version('torch') or 'missing'}, opencv {opencv_version()}"
 
 
-def numba_works() -> bool:
-    """Whether Numba, and the LLVM it brings along, can be imported."""
-    try:
-        import numba  # noqa: F401
-    except (ImportError, OSError):
-        return False
-    return True
-
-
 def function(params: Mapping[str, float | str]) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
     """Parameters -> (grey, next grey), uint8 (H, W) each -> float32 (H, W, 2) px, x then y.
 
@@ -91,16 +79,6 @@ def function(params: Mapping[str, float | str]) -> Callable[[np.ndarray, np.ndar
     settings = settings_of(params)
     _kernels()
     return lambda grey, after: flow_between(grey, after, settings)
-
-
-def keep_compiled(folder: Path) -> None:
-    """Compiled kernels are kept in `folder`, for this process and those it starts, unless NUMBA_CACHE_DIR names another.
-
-    Otherwise each process compiles them anew, which takes about 4 s.
-    """
-    os.environ.setdefault("NUMBA_CACHE_DIR", str(folder))
-    if "numba" in sys.modules:
-        sys.modules["numba"].config.CACHE_DIR = os.environ["NUMBA_CACHE_DIR"]
 
 
 def flow_between(grey: np.ndarray, after: np.ndarray, settings: Settings) -> np.ndarray:

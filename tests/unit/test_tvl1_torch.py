@@ -15,7 +15,7 @@ from harness.contract import FlowMethod
 from harness.errors import HarnessError, UnknownName
 from harness.launch.needs import needs_of
 from harness.spec import Job
-from harness.video import flow, methods, tvl1, tvl1_torch
+from harness.video import compiled, flow, methods, tvl1, tvl1_torch
 from harness.video.tvl1 import Settings
 from tests import motion, videos
 from tests.motion import cut, distance, moved, opencv, texture
@@ -287,7 +287,7 @@ def test_a_gpu_computes_the_same_flow():
 def test_the_machine_chooses_when_a_job_is_planned(monkeypatch):
     monkeypatch.setenv("HARNESS_DEVICE", "cpu")
     assert flow.method_key(AUTO) == flow.method_key(FlowMethod("tvl1-own", 20.0, 48))
-    monkeypatch.setattr(tvl1, "numba_works", lambda: False)
+    monkeypatch.setattr(compiled, "numba_works", lambda: False)
     assert methods.chosen(AUTO) == METHOD
     monkeypatch.setenv("HARNESS_DEVICE", "cuda")
     on_gpu = FlowMethod("tvl1-torch", 20.0, 48, params={"warps": 3, "device": "cuda"})
