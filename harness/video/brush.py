@@ -66,7 +66,10 @@ class Brush:
         self._part: tuple[int, ...] | None = None
 
     def paint(self, planes: Sequence[np.ndarray], out: np.ndarray, top: int, left: int) -> None:
-        """Fill `out`, uint8 (h, w, 3) RGB, with the part of the picture that starts at (top, left)."""
+        """Fill `out`, uint8 (h, w, 3) RGB, `LEAST_WIDTH` wide or more, with the part of the picture that starts at (top, left).
+
+        Raises ValueError for a part that is not in the picture.
+        """
         part = top, left, *out.shape
         if part != self._part:
             self._part = part
@@ -79,6 +82,10 @@ class Brush:
 
     def _plan(self, top: int, left: int, height: int, width: int) -> None:
         """What of a frame, and how much of it, each pixel is made of."""
+        # The kernels look at no bounds.
+        inside = 0 <= top <= self._size[0] - height and 0 <= left <= self._size[1] - width
+        if not inside or width < LEAST_WIDTH:
+            raise ValueError(f"no {width}x{height} px from ({left}, {top}) in {self._size[1]}x{self._size[0]}")
         self._places = np.minimum(np.arange(0, width, self._kernels.DOWN), width - self._kernels.DOWN)
         if self._frame == self._size:
             self._spots, self._beside = self._conversion(left, left + width)

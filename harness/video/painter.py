@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.video.brush import Brush, brush
+from harness.video.brush import LEAST_WIDTH, Brush, brush
 from harness.video.videofile import VideoFile, cause
 from harness.video.views import short_side_size
 
@@ -61,7 +61,7 @@ class Painter:
         stored, planes = self._video.stored_size, self._frames.planes(frame)
         if planes is None or self._frames.size(frame) != stored:
             return False
-        if not out.flags.c_contiguous or any(plane.strides[1] != 1 for plane in planes):
+        if out.shape[1] < LEAST_WIDTH or not out.flags.c_contiguous or any(plane.strides[1] != 1 for plane in planes):
             return False
         if self._brush is None:
             self._brush = brush(stored, self._ready, out.shape)

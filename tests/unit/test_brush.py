@@ -102,6 +102,12 @@ def test_what_gains_nothing_is_opencvs(compiled, frame, size, part):
     assert brush.brush(frame, size, part) is None
 
 
+@pytest.mark.parametrize("top, left, shape", [(33, 0, (224, 224, 3)), (0, -1, (224, 224, 3)), (0, 0, (224, 16, 3))])
+def test_what_is_not_in_the_picture_is_refused(top, left, shape):
+    with pytest.raises(ValueError, match="in 341x256"):
+        brush.Brush(*UCF).paint(planes_of(UCF[0]), np.empty(shape, np.uint8), top, left)
+
+
 def test_another_opencv_keeps_its_own_pictures(compiled, monkeypatch):
     real = cv2.resize
     monkeypatch.setattr(cv2, "resize", lambda *args, **how: real(*args, **how) ^ 1)
