@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -269,7 +270,7 @@ def test_checking_what_was_not_measured_is_refused(tmp_path, monkeypatch):
 
 
 def test_committed_ratios_are_of_pairs_that_tox_measures():
-    words = (ROOT / "tox.ini").read_text().partition("harness bench --quick")[2].split()
+    words = shlex.split((ROOT / "tox.ini").read_text().partition("harness bench --quick")[2].partition("\n")[0])
     only = words[words.index("--only") + 1].split(",")
     planned = {pairing.name for pairing in run.pairings(MACHINE, only)}
     ratios = report.committed(ROOT / "benchmarks" / "baseline.json")

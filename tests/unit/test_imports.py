@@ -152,6 +152,8 @@ TOOL_OWNERS = {
     "av": ("harness.video", "harness.bench"),
     "torchcodec": ("harness.video", "harness.bench"),
     "timm": ("baselines.parts",),
+    "numba": ("harness.video.compiled", "harness.video.tvl1_kernels", "harness.video.painter_kernels"),
+    "llvmlite": ("harness.video.painter_kernels",),
 }
 """The modules, and what lies in them, that may name an outside tool."""
 
