@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import queue
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -18,13 +16,13 @@ from harness.house import House
 from harness.launch.doing import Doing, do_job
 from harness.launch.telling import Desk, Teller
 from harness.locks import clear_finished
+from harness.orphans import end_with_parent
 from harness.plan import Plan
 from harness.spec import Job
 from harness.watch import Watch
 
 LAST_WORDS_S = 0.3
 """How long events may still come after the workers have ended."""
-LOOK_AFTER_DRIVER_S = 0.5
 
 
 def launch(plan: Plan, house: House, watch: Watch, *, do: Doing = do_job) -> int:
@@ -53,17 +51,10 @@ def side_by_side(plan: Plan) -> int:
 _EVENTS: Any = None
 
 
-def _begin(events: Any, driver: int) -> None:
+def _begin(events: Any) -> None:
     global _EVENTS
     _EVENTS = events
-    threading.Thread(target=_end_with, args=(driver,), daemon=True).start()
-
-
-def _end_with(driver: int) -> None:
-    """End this worker when its driver was killed: what it has under way belongs to who runs the command next."""
-    while os.getppid() == driver:
-        time.sleep(LOOK_AFTER_DRIVER_S)
-    os._exit(1)
+    end_with_parent()
 
 
 def _execute(job: Job, house: House, do: Doing) -> str:
@@ -89,7 +80,7 @@ class _Pool:
         events = context.Queue()
         teller = threading.Thread(target=self._tell, args=(events,), daemon=True)
         teller.start()
-        pool = ProcessPoolExecutor(self.at_once, mp_context=context, initializer=_begin, initargs=(events, os.getpid()))
+        pool = ProcessPoolExecutor(self.at_once, mp_context=context, initializer=_begin, initargs=(events,))
         try:
             self._feed(pool.submit)
             pool.shutdown()

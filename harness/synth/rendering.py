@@ -11,7 +11,6 @@ import json
 import multiprocessing
 import os
 import shutil
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -19,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from harness.errors import HarnessError
+from harness.orphans import end_with_parent
 from harness.synth import sets
 from harness.synth.catalogue import ClipSpec, StillSpec
 
@@ -99,7 +99,7 @@ def _each(draft: Path, chunks: Sequence[Pictures], workers: int) -> Iterator[int
         return
     # Spawned, not forked: the parent may hold threads of torch or MLflow.
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(min(workers, len(chunks)), mp_context=context, initializer=_end_with_parent)
+    pool = ProcessPoolExecutor(min(workers, len(chunks)), mp_context=context, initializer=end_with_parent)
     try:
         waiting: set[Future[int]] = {pool.submit(_write, draft, chunk) for chunk in chunks}
         while waiting:
@@ -111,18 +111,6 @@ def _each(draft: Path, chunks: Sequence[Pictures], workers: int) -> Iterator[int
         ) from cause
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-def _end_with_parent() -> None:
-    """Makes a worker leave when the process that started it is killed; it would wait for work for ever."""
-    parent = multiprocessing.parent_process()
-
-    def leave() -> None:
-        if parent is not None:
-            parent.join()
-            os._exit(1)
-
-    threading.Thread(target=leave, daemon=True).start()
 
 
 def _write(draft: Path, chunk: Pictures) -> int:

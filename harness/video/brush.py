@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import logging
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -10,6 +12,8 @@ import numpy as np
 
 if TYPE_CHECKING:
     from types import ModuleType
+
+logger = logging.getLogger(__name__)
 
 COMPILE_AFTER_PX = 4_000 * 224 * 224
 """Pixels that a process paints by OpenCV first, in 1.5 s: having the compiled code takes 0.5 s where it is kept, 3 s where it has
@@ -35,8 +39,8 @@ _painted_px = 0
 def brush(frame: tuple[int, int], size: tuple[int, int], part: tuple[int, ...]) -> Brush | None:
     """For yuv420p frames (height, width), both even, of whose pictures of `size` a `part` (h, w, 3) is to be painted next.
 
-    None while OpenCV is to do it: for shapes that gain nothing, before compiling pays, where Numba cannot be imported,
-    and where this OpenCV gives other pictures.
+    None while OpenCV is to do it: for shapes that gain nothing, before compiling pays, where Numba does not
+    work, and where this OpenCV gives other pictures.
     """
     global _painted_px
     if part[1] < LEAST_WIDTH or not _gains(frame, size):
@@ -118,9 +122,22 @@ class Brush:
 
 @functools.cache
 def _kernels() -> ModuleType | None:
+    """None, and a line that says why, where they cannot be had: OpenCV's way to the same pixels is always there."""
     try:
         from harness.video import painter_kernels
-    except (ImportError, OSError):
+
+        # Numba imports, and fails to compile, where it is switched off.
+        planes = [np.zeros((2, 64), np.uint8), *np.zeros((2, 1, 32), np.uint8)]
+        spots, places, room = np.zeros((2, 1), np.int64), np.zeros(1, np.int64), np.zeros((3, 128), np.int16)
+        painter_kernels.cut(*planes, spots, 0, 0, places, room, np.zeros((1, 32, 3), np.uint8))
+    except Exception as error:  # noqa: BLE001 - Numba and its files fail in many ways, and none of them is a fault of a video's
+        kept = os.environ.get("NUMBA_CACHE_DIR")
+        logger.warning(
+            "clips are read more slowly, without compiled code: %s: %s%s",
+            type(error).__name__,
+            error,
+            f" (Numba keeps its code in {kept}, which can be deleted)" if kept else "",
+        )
         return None
     return painter_kernels
 

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from harness.contract import Video
 from harness.errors import BrokenVideo, HarnessError
+from harness.orphans import end_with_parent
 from harness.video.halves import half, sweep, whole
 from harness.video.index import Progress
 
@@ -202,6 +203,7 @@ def _results(recipe: Recipe, tasks: Sequence[Task], workers: int) -> Iterator[tu
 
 
 def _start_worker() -> None:
+    end_with_parent()
     # Ctrl-C reaches the whole group; the parent decides what happens.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 

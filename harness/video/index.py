@@ -18,6 +18,7 @@ from typing import Any
 
 from harness.contract import Dataset, Video
 from harness.errors import BrokenVideo, DataMissing
+from harness.orphans import end_with_parent
 from harness.video import decode
 from harness.video.halves import whole
 
@@ -113,7 +114,8 @@ def _probe_all(
 def _pool(files: int) -> Executor:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if cores > 1 and files >= PROCESSES_FROM:
-        return ProcessPoolExecutor(max_workers=min(cores, 16), mp_context=multiprocessing.get_context("spawn"))
+        spawn = multiprocessing.get_context("spawn")
+        return ProcessPoolExecutor(max_workers=min(cores, 16), mp_context=spawn, initializer=end_with_parent)
     return ThreadPoolExecutor(max_workers=2 * cores)
 
 

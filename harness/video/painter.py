@@ -61,7 +61,9 @@ class Painter:
         stored, planes = self._video.stored_size, self._frames.planes(frame)
         if planes is None or self._frames.size(frame) != stored:
             return False
-        if out.shape[1] < LEAST_WIDTH or not out.flags.c_contiguous or any(plane.strides[1] != 1 for plane in planes):
+        if out.shape[1] < LEAST_WIDTH or out.dtype != np.uint8 or not (out.flags.c_contiguous and out.flags.writeable):
+            return False
+        if any(plane.strides[1] != 1 for plane in planes):
             return False
         if self._brush is None:
             self._brush = brush(stored, self._ready, out.shape)

@@ -11,7 +11,19 @@ from llvmlite import ir
 from numba import config, njit, types
 from numba.extending import intrinsic
 
-_compiled = njit(nogil=True, error_model="numpy", cache=bool(config.CACHE_DIR))
+_PLANE = types.Array(types.uint8, 2, "A", readonly=True)
+"""However long a decoder's rows are, and whoever may write to them."""
+_OUT = types.Array(types.uint8, 3, "C")
+_TABLE, _TABLES, _WEIGHTS, _ROWS, _RING = (
+    types.Array(kind, axes, "C")
+    for kind, axes in ((types.int64, 1), (types.int64, 2), (types.int16, 1), (types.int16, 2), (types.int16, 3))
+)
+
+
+def _compiled(*kinds):
+    """Compiled when this module is imported, for these arguments alone: no other call can fail to compile, or to be kept."""
+    return njit(types.void(*kinds), nogil=True, error_model="numpy", cache=bool(config.CACHE_DIR))
+
 
 PAIRS = 16
 """Columns of chroma that are converted at once, and twice as many of luma."""
@@ -224,7 +236,7 @@ def _interleaved(colours):
     )
 
 
-@_compiled
+@_compiled(_PLANE, _PLANE, _PLANE, _TABLES, types.intp, types.intp, _TABLE, _ROWS, _OUT)
 def cut(luma, u, v, spots, top, beside, places, room, out):
     """Part of a frame, from row `top` -> out (h, w, 3) uint8. `spots`: (columns of chroma to convert from, columns of the
     room (3, W) int16 to put them at), of which `beside` is the first that is wanted; places: where whole vectors begin in a row."""
@@ -235,7 +247,12 @@ def cut(luma, u, v, spots, top, beside, places, room, out):
             _interleave(room, beside + x, out, y, x)
 
 
-@_compiled
+@_compiled(
+    *(_PLANE, _PLANE, _PLANE, _TABLES),
+    *(_TABLES, _WEIGHTS, _WEIGHTS),
+    *(_TABLES, _ROWS, _TABLE),
+    *(_ROWS, _RING, _OUT),
+)
 def resize(luma, u, v, spots, blocks, nearer, weights, rows, heights, places, room, ring, out):
     """Part of a resized frame -> out (h, w, 3) uint8, its `rows` being made of those two (2, h) of the frame.
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -15,6 +17,7 @@ from tests import videos
 
 pytest.importorskip("numba")
 
+ROOT = Path(__file__).resolve().parents[2]
 UCF = (240, 320), (256, 341)
 
 
@@ -108,6 +111,19 @@ def test_what_is_not_in_the_picture_is_refused(top, left, shape):
         brush.Brush(*UCF).paint(planes_of(UCF[0]), np.empty(shape, np.uint8), top, left)
 
 
+@pytest.mark.parametrize("kind", ["read-only", "float32"])
+def test_only_bytes_that_may_be_written_are(tmp_path, compiled, kind):
+    path = videos.write(tmp_path / "clip.mp4", videos.numbered(2, height=240, width=320))
+    out = np.zeros((1, 224, 224, 3), np.float32 if kind == "float32" else np.uint8)
+    out.flags.writeable = kind != "read-only"
+    if kind == "read-only":
+        with pytest.raises(ValueError, match="read-only"):
+            decode.read_window(path, [0], crop=lambda *_: (0, 0, 224), out=out)
+    else:
+        decode.read_window(path, [0], crop=lambda *_: (0, 0, 224), out=out)
+        assert np.array_equal(out, decode.read_window(path, [0], crop=lambda *_: (0, 0, 224)))
+
+
 def test_another_opencv_keeps_its_own_pictures(compiled, monkeypatch):
     real = cv2.resize
     monkeypatch.setattr(cv2, "resize", lambda *args, **how: real(*args, **how) ^ 1)
@@ -117,13 +133,45 @@ def test_another_opencv_keeps_its_own_pictures(compiled, monkeypatch):
     brush._agrees.cache_clear()
 
 
-def test_clips_come_without_numba(tmp_path):
+CLIP = (
+    "import sys, os; from pathlib import Path\n"
+    "from harness.video import brush, compiled, decode\n"
+    "compiled.keep_compiled(Path(os.environ.get('KEPT', 'nowhere')))\n"
+    "brush.compile_at_once()\n"
+    "print(decode.read_window(sys.argv[1], range(4), crop=lambda *_: (0, 0, 224)).sum(), brush._kernels() is not None)\n"
+)
+
+
+@pytest.mark.parametrize(
+    "what", ["missing", "broken", "switched off", "with damaged files", "with nowhere to keep them"]
+)
+def test_clips_come_without_numba(tmp_path, what):
     path = videos.write(tmp_path / "clip.mp4", videos.numbered(8, height=240, width=320))
-    code = (
-        "import sys; sys.modules['numba'] = None\n"
-        "from harness.video import brush, decode\n"
-        "brush.compile_at_once()\n"
-        "print(decode.read_window(sys.argv[1], range(4), crop=lambda *_: (0, 0, 224)).sum())\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)
-    assert int(done.stdout) == decode.read_window(path, range(4), crop=lambda *_: (0, 0, 224)).sum(dtype=np.int64)
+    kept, stand_in = tmp_path / "kept", tmp_path / "numba" / "__init__.py"
+    environment = {name: value for name, value in os.environ.items() if name != "NUMBA_CACHE_DIR"}
+    environment |= {"PYTHONPATH": str(ROOT), "KEPT": str(kept)}
+
+    def clip() -> tuple[int, str, str]:
+        command = [sys.executable, "-c", CLIP, str(path)]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+        return int(done.stdout.split()[0]), done.stdout.split()[1], done.stderr
+
+    expected = decode.read_window(path, range(4), crop=lambda *_: (0, 0, 224)).sum(dtype=np.int64)
+    if what in ("missing", "broken"):
+        stand_in.parent.mkdir()
+        stand_in.write_text("raise ImportError('no numba')" if what == "missing" else "raise RuntimeError('LLVM')")
+        environment["PYTHONPATH"] = f"{tmp_path}:{ROOT}"
+    elif what == "switched off":
+        environment["NUMBA_DISABLE_JIT"] = "1"
+    elif what == "with damaged files":
+        assert clip() == (expected, "True", "")
+        for file in kept.rglob("*.nbi"):
+            file.write_bytes(b"")
+    else:
+        environment["NUMBA_CACHE_DIR"] = "/proc/none"
+        environment["NUMBA_CACHE_LOCATOR_CLASSES"] = "UserProvidedCacheLocator"
+    total, compiled, said = clip()
+    assert (total, compiled) == (expected, "False")
+    assert "without compiled code" in said
+    if what == "with damaged files":
+        assert str(kept) in said

@@ -36,6 +36,7 @@ FLOORS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "harness.leaks",
             "harness.tensors",
             "harness.tuning",
+            "harness.orphans",
             "harness.paper",
             "harness.annotations",
             "harness.userlists",

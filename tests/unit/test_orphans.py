@@ -1,0 +1,82 @@
+"""What is left when a process with workers is killed: nothing."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+POOLS = {
+    "flow and store": "derive._results(Recipe(), [task(n) for n in range(8)], workers=2)",
+    "index": "index._pool(10**6).map(wait, range(2))",
+    "jobs": "initialised(local._begin, None).map(wait, range(2))",
+    "rendering": "initialised(rendering.end_with_parent).map(wait, range(2))",
+}
+PARENT = """
+import multiprocessing, os, sys, time
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from harness.launch import local
+from harness.synth import rendering
+from harness.video import derive, index
+
+def wait(*_):
+    (Path(sys.argv[1]) / str(os.getpid())).touch()
+    time.sleep(600)
+
+class Recipe:
+    what = "nothing"
+    def make(self, source, target, limit=None):
+        wait()
+
+def task(number):
+    return derive.Task(Path("a"), Path(sys.argv[1]) / "out" / str(number), str(number), 1, 1)
+
+def initialised(function, *args):
+    spawn = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(2, mp_context=spawn, initializer=function, initargs=args)
+
+if __name__ == "__main__":
+    list(%s)
+"""
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def soon(happened) -> bool:
+    """Whether it happens within a minute."""
+    end = time.monotonic() + 60
+    while not happened() and time.monotonic() < end:
+        time.sleep(0.1)
+    return bool(happened())
+
+
+@pytest.mark.parametrize("pool", POOLS)
+def test_workers_of_a_killed_process_leave(tmp_path, pool):
+    script, told = tmp_path / "parent.py", tmp_path / "workers"
+    script.write_text(PARENT % POOLS[pool])
+    told.mkdir()
+
+    def workers() -> list[int]:
+        return [int(path.name) for path in told.iterdir() if path.name.isdigit()]
+
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    parent = subprocess.Popen([sys.executable, str(script), str(told)], env=environment)
+    try:
+        assert soon(lambda: len(workers()) == 2)
+    finally:
+        parent.send_signal(signal.SIGKILL)
+        parent.wait()
+    assert soon(lambda: not any(alive(pid) for pid in workers()))
