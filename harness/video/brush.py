@@ -39,8 +39,8 @@ _painted_px = 0
 def brush(frame: tuple[int, int], size: tuple[int, int], part: tuple[int, ...]) -> Brush | None:
     """For yuv420p frames (height, width), both even, of whose pictures of `size` a `part` (h, w, 3) is to be painted next.
 
-    None while OpenCV is to do it: for shapes that gain nothing, before compiling pays, where Numba does not
-    work, and where this OpenCV gives other pictures.
+    None while OpenCV is to do it: for shapes that gain nothing, before compiling pays, where Numba does not work,
+    and where this OpenCV gives other pictures.
     """
     global _painted_px
     if part[1] < LEAST_WIDTH or not _gains(frame, size):
@@ -170,6 +170,7 @@ def _gains(frame: tuple[int, int], size: tuple[int, int]) -> bool:
     if frame == size:
         return True
     columns, weights = _taps(frame[1], size[1])
+    # 16 stands for the kernels' ACROSS: to ask them would load Numba.
     return len(columns) >= PX_A_BLOCK * len(_starts(columns, lanes=16)) and bool((weights.sum(0) == ONE).all())
 
 

@@ -57,7 +57,7 @@ class Painter:
         out[...] = upright[top : top + out.shape[0], left : left + out.shape[1]]
 
     def _brushed(self, frame: Any, out: np.ndarray, top: int, left: int) -> bool:
-        """Whether there is a faster way to the same pixels, which was taken then."""
+        """Whether there is a faster way to the same pixels, which was taken then. What the kernels do not look at is asked here."""
         stored, planes = self._video.stored_size, self._frames.planes(frame)
         if planes is None or self._frames.size(frame) != stored:
             return False
