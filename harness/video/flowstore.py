@@ -36,11 +36,15 @@ class FlowStore:
     broken: Mapping[str, str] = field(default_factory=dict)
     """Video id -> why no flow could be computed."""
 
-    def open(self, video: Video) -> flowfile.FlowFile:
-        """Its frames, any of them. Raises BrokenVideo; KeyError if not stored; HarnessError for a damaged file."""
+    def path(self, video: Video) -> Path:
+        """Where its flow lies. Raises BrokenVideo; KeyError if not stored."""
         if video.id in self.broken:
             raise BrokenVideo(self.broken[video.id])
-        return flowfile.FlowFile(_file(self.folder, video.id, self.sizes[video.id]))
+        return _file(self.folder, video.id, self.sizes[video.id])
+
+    def open(self, video: Video) -> flowfile.FlowFile:
+        """Its frames, any of them. Raises as `path` does; HarnessError for a damaged file."""
+        return flowfile.FlowFile(self.path(video))
 
     def read(self, video: Video) -> np.ndarray:
         """uint8 codes (T, H, W, 2) of all frames. Raises as `open` does."""

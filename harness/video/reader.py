@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,17 +13,15 @@ import numpy as np
 
 from harness.contract import Scale, Video
 from harness.errors import BrokenVideo, DataMissing, HarnessError
-from harness.video import compiled, decode, flow
+from harness.video import compiled, decode, flow, frames
 from harness.video.flowfile import FlowFile
+from harness.video.kept import KEPT, Kept
 from harness.video.views import short_side_size
 
 if TYPE_CHECKING:
     from harness.video.flowstore import FlowStore
     from harness.video.prepare import Prepared
     from harness.video.store import FrameStore
-
-CACHE_BYTES = 640 * 2**20
-"""Decoded videos kept in memory, unless told otherwise: the embedded data sets fit, and a job stays below 2 GiB."""
 
 Positions = Mapping[str, np.ndarray]
 """stream -> frame numbers."""
@@ -34,9 +32,9 @@ Place = Callable[[int, int], tuple[int, int]]
 class VideoReader:
     """Clips of a data set's videos, at a scale's frame rate and short side, as uint8.
 
-    Decoded videos and flow are kept while `cache_bytes` last; what does not fit is read by window, seeking. Both give
-    the same pixels. Under scale.frames 'store' it is the recoded frames that are decoded. A still is a video of one
-    frame. Flow comes from its store, as codes.
+    Decoded videos and flow are kept for all readers of this process (`kept.KEPT`), or for this one alone where it is given
+    `cache_bytes`; what does not fit is read by window, seeking. Both give the same pixels. Under scale.frames 'store' it is
+    the recoded frames that are decoded. A still is a video of one frame. Flow comes from its store, as codes.
     """
 
     def __init__(
@@ -47,7 +45,7 @@ class VideoReader:
         scale: Scale,
         flow_store: FlowStore | None = None,
         frame_store: FrameStore | None = None,
-        cache_bytes: int = CACHE_BYTES,
+        cache_bytes: int | None = None,
     ) -> None:
         if frame_store is None and reads_store(prepared, streams, scale):
             raise HarnessError(
@@ -62,20 +60,22 @@ class VideoReader:
         self.flow_store = flow_store
         self.frame_store = frame_store
         self.cache_bytes = cache_bytes
-        self._kept: dict[str, np.ndarray] = {}
-        self._kept_flow: dict[str, np.ndarray] = {}
-        self._kept_bytes = 0
+        self._begin()
+
+    def _begin(self) -> None:
+        self.kept = KEPT if self.cache_bytes is None else Kept(self.cache_bytes)
+        self._keys: dict[tuple[str, str], Hashable] = {}
+        self._mark = object()
 
     def __getstate__(self) -> dict[str, Any]:
         """For another process: without what is kept, and without the card's functions, which may come from a loose file."""
         card = replace(self.prepared.dataset, read=None, render=None)  # type: ignore[arg-type]
-        return {
-            **self.__dict__,
-            "prepared": replace(self.prepared, dataset=card),
-            "_kept": {},
-            "_kept_flow": {},
-            "_kept_bytes": 0,
-        }
+        own = {name: value for name, value in self.__dict__.items() if name not in ("kept", "_keys", "_mark")}
+        return {**own, "prepared": replace(self.prepared, dataset=card)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._begin()
 
     def num_frames(self, video: Video) -> int:
         """Frames on the scale's timeline, as the header has it. Raises BrokenVideo where that cannot be read."""
@@ -90,9 +90,9 @@ class VideoReader:
         clips: list[dict[str, np.ndarray]] = [{} for _ in cuts]
         square = _Square(video, side_px, place)
         for stream in self.streams:
-            frames, numbers = self._source(video, stream, [cut[stream] for cut in cuts], square)
+            found, numbers = self._source(video, stream, [cut[stream] for cut in cuts], square)
             for clip, wanted in zip(clips, numbers, strict=True):
-                clip[stream] = _taken(frames, wanted)
+                clip[stream] = _taken(found, wanted)
         return clips
 
     def clip_into(
@@ -102,9 +102,9 @@ class VideoReader:
         square = _Square(video, side_px, place)
         for stream in self.streams:
             room = rooms[stream]
-            frames, (wanted,) = self._source(video, stream, [cut[stream]], square, room)
-            if frames is not room:
-                room[...] = _taken(frames, wanted)
+            found, (wanted,) = self._source(video, stream, [cut[stream]], square, room)
+            if found is not room:
+                room[...] = _taken(found, wanted)
 
     def check(self, video: Video) -> None:
         """Decodes the video to its end and keeps nothing. Raises BrokenVideo."""
@@ -122,9 +122,11 @@ class VideoReader:
         one that is wanted, and gives that."""
         if stream == "flow":
             return self._flow(video, wanted, square)
-        kept = self._kept.get(video.id)
+        key = self._key(stream, video)
+        kept = self.kept.get(key, self._mark)
         if kept is None and (self.prepared.dataset.kind == "stills" or self._fits(video)):
             kept = self._decode(video)
+            self.kept.keep(key, kept, self._mark)
         if kept is not None:
             return square.cut(kept), [np.minimum(numbers, len(kept) - 1) for numbers in wanted]
         union, scale = np.unique(np.concatenate(wanted)), self.scale
@@ -138,19 +140,32 @@ class VideoReader:
     def _fits(self, video: Video) -> bool:
         row = self.prepared.info(video)
         height, width = short_side_size(row.height, row.width, self.scale.short_side_px)
-        return self._kept_bytes + 3 * height * width * self.num_frames(video) <= self.cache_bytes
+        return self.kept.fits(3 * height * width * self.num_frames(video), self._mark)
+
+    def _key(self, stream: str, video: Video) -> Hashable | None:
+        """What is kept under: the file that is read, as it was when this reader first asked, and how it is decoded."""
+        if (stream, video.id) not in self._keys:
+            how: tuple[str | float, ...] = ()
+            if stream == "flow":
+                assert self.flow_store is not None
+                path = self.flow_store.path(video)
+            else:
+                path = self.prepared.path(video) if self.frame_store is None else self.frame_store.path(video)
+                how = frames.chosen(), self.scale.fps, self.scale.short_side_px
+            try:
+                file = path.stat()
+            except OSError:
+                return None  # whoever opens it says so
+            identity = str(path.absolute()), file.st_ino, file.st_size, file.st_mtime_ns
+            self._keys[stream, video.id] = (*identity, *how)
+        return self._keys[stream, video.id]
 
     def _decode(self, video: Video) -> np.ndarray:
         scale = self.scale
         if self.prepared.dataset.kind == "stills":
-            whole = decode.read_image(self.prepared.path(video), short_side_px=scale.short_side_px)[None]
-        else:
-            with self._file(video) as path:
-                whole = decode.read_video(path, fps=scale.fps, short_side_px=scale.short_side_px)
-        if self._kept_bytes + whole.nbytes <= self.cache_bytes:
-            self._kept[video.id] = whole
-            self._kept_bytes += whole.nbytes
-        return whole
+            return decode.read_image(self.prepared.path(video), short_side_px=scale.short_side_px)[None]
+        with self._file(video) as path:
+            return decode.read_video(path, fps=scale.fps, short_side_px=scale.short_side_px)
 
     @contextlib.contextmanager
     def _file(self, video: Video) -> Iterator[Path]:
@@ -164,7 +179,7 @@ class VideoReader:
         except (BrokenVideo, DataMissing) as error:
             raise HarnessError(
                 f"{error}; it is a file of the frame store: delete it, then run "
-                f"harness data prepare {self.prepared.dataset.name} --store --scale {self.scale.name}"
+                f"harness data prepare {self.prepared.dataset.name} --{self.scale.frames} --scale {self.scale.name}"
             ) from error
 
     def _flow(
@@ -179,27 +194,29 @@ class VideoReader:
         found = [np.searchsorted(union, one) for one in numbers]
         if same_size and isinstance(codes, FlowFile):
             return codes.read(union, square(*codes.shape[1:3])), found
-        frames = codes.read(union) if isinstance(codes, FlowFile) else codes[union]
-        height, width = short_side_size(frames.shape[1], frames.shape[2], self.scale.short_side_px)
-        resized = flow.resize_flow(flow.decode(frames, method) * method.bound_px, height, width)
+        fields = codes.read(union) if isinstance(codes, FlowFile) else codes[union]
+        height, width = short_side_size(fields.shape[1], fields.shape[2], self.scale.short_side_px)
+        resized = flow.resize_flow(flow.decode(fields, method) * method.bound_px, height, width)
         return square.cut(flow.encode(resized, method)), found
 
     def _codes(self, video: Video) -> np.ndarray | FlowFile:
         """All of them, where they fit into memory; else the file."""
         assert self.flow_store is not None
-        if video.id in self._kept_flow:
-            return self._kept_flow[video.id]
+        key = self._key("flow", video)
+        kept = self.kept.get(key, self._mark)
+        if kept is not None:
+            return kept
         file = self.flow_store.open(video)
-        if self._kept_bytes + math.prod(file.shape) > self.cache_bytes:
+        if not self.kept.fits(math.prod(file.shape), self._mark):
             return file
-        self._kept_flow[video.id] = whole = file.read()
-        self._kept_bytes += whole.nbytes
+        whole = file.read()
+        self.kept.keep(key, whole, self._mark)
         return whole
 
 
 def reads_store(prepared: Prepared, streams: Sequence[str], scale: Scale) -> bool:
     """Whether frames come from the frame store: stills and flow never do."""
-    return scale.frames == "store" and "rgb" in streams and prepared.dataset.kind == "video"
+    return scale.frames != "originals" and "rgb" in streams and prepared.dataset.kind == "video"
 
 
 def _taken(frames: np.ndarray, wanted: np.ndarray) -> np.ndarray:

@@ -39,7 +39,7 @@ def store(toy) -> prepare.FlowStore:
 
 @pytest.fixture
 def reader(toy, store) -> loader.VideoReader:
-    return loader.VideoReader(toy, streams=("rgb", "flow"), scale=SCALE, flow_store=store)
+    return loader.VideoReader(toy, streams=("rgb", "flow"), scale=SCALE, flow_store=store, cache_bytes=2**20)
 
 
 def train(reader, **how) -> list[loader.Batch]:
@@ -125,7 +125,7 @@ def test_resumed_uncached_and_worked_ahead_batches_are_the_same(toy, store, read
     assert_same(unbroken[4:], train(reader, start_step=4))
     seeking = loader.VideoReader(toy, streams=("rgb", "flow"), scale=SCALE, flow_store=store, cache_bytes=0)
     assert_same(unbroken, train(seeking))
-    assert not seeking._kept and len(reader._kept) == 5
+    assert not len(seeking.kept) and len(reader.kept) == 10
     assert_same(unbroken[5:], train(reader, start_step=5, workers=1))
 
 
@@ -133,14 +133,14 @@ def test_the_cache_keeps_to_its_budget(toy):
     two_videos = 3 * 48 * 64 * (4 + 9)
     small = loader.VideoReader(toy, streams=("rgb",), scale=SCALE, cache_bytes=two_videos)
     train(small, steps=20)
-    assert 0 < sum(kept.nbytes for kept in small._kept.values()) <= two_videos
+    assert 0 < small.kept.bytes <= two_videos
 
 
 def test_a_broken_video_stops_training_or_is_quarantined(tmp_path):
     toy = prepare.open_prepared(replace(CARD, render=render, read=read), tmp_path)
     half = toy.path(everything(toy)[1]).read_bytes()
     toy.path(everything(toy)[1]).write_bytes(half[: len(half) // 2] + b"\0" * (len(half) - len(half) // 2))
-    reader = loader.VideoReader(toy, streams=("rgb",), scale=SCALE)
+    reader = loader.VideoReader(toy, streams=("rgb",), scale=SCALE, cache_bytes=2**20)
     with pytest.raises(BrokenVideo, match=r"v1\.avi"):
         train(reader)
     quarantine: set[str] = set()
@@ -250,7 +250,7 @@ def test_stills_go_the_same_way(tmp_path):
         cv2.imwrite(str(tmp_path / f"toy/v{number}.png"), videos.numbered(1, first=number)[0, :, :, ::-1])
     (tmp_path / "toy/list.txt").write_text("v0.png 0\nv1.png 1\nv2.png 0\n")
     toy = prepare.open_prepared(replace(CARD, kind="stills", render=None), tmp_path)
-    reader = loader.VideoReader(toy, streams=("rgb",), scale=SCALE)
+    reader = loader.VideoReader(toy, streams=("rgb",), scale=SCALE, cache_bytes=2**20)
     still = Clip(window=1, side_px=40)
     (batch,) = loader.train_batches(reader, everything(toy), clip=still, batch=3, seed=0, steps=1, flip=True)
     assert batch.clips["rgb"].shape == (3, 1, 40, 40, 3)
@@ -258,6 +258,6 @@ def test_stills_go_the_same_way(tmp_path):
     frugal = loader.VideoReader(toy, streams=("rgb",), scale=SCALE, cache_bytes=0)
     again = loader.train_batches(frugal, everything(toy), clip=still, batch=3, seed=0, steps=1, flip=True)
     assert_same([batch], list(again))
-    assert len(reader._kept) == 3 and not frugal._kept
+    assert len(reader.kept) == 3 and not len(frugal.kept)
     found = [batch.ids for batch in loader.test_batches(reader, everything(toy), clip=still, batch=2, broken=[])]
     assert Counter(id_ for ids in found for id_ in ids) == Counter(["v0", "v1", "v2"])
