@@ -40,6 +40,7 @@ def bootstrap(network: Any, image_state: Mapping[str, Any], spec: BuildSpec) -> 
 BASELINE = Baseline(
     name="fused-3d",
     title="3D-Fused",
+    version=2,
     modalities=("rgb+flow", "rgb", "flow"),
     combine="joint",
     inits=("imagenet", "scratch"),

@@ -207,12 +207,16 @@ def stored_frames(work: Work, prepared: prepare.Prepared, scale: Scale, videos: 
 
 
 def place(network: nn.Module, device: str) -> nn.Module:
-    """On the device, its kernels in the memory format that convolutions run fastest in: channels last."""
+    """On the device, its kernels in the memory format that convolutions run fastest in: channels last, but for modules that
+    are `plain_on_cpu`."""
     network.to(device)
     formats = {4: torch.channels_last, 5: torch.channels_last_3d}
-    for parameter in network.parameters():
-        if parameter.ndim in formats:
-            parameter.data = parameter.data.contiguous(memory_format=formats[parameter.ndim])
+    for module in network.modules():
+        if device == "cpu" and getattr(module, "plain_on_cpu", False):
+            continue
+        for parameter in module.parameters(recurse=False):
+            if parameter.ndim in formats:
+                parameter.data = parameter.data.contiguous(memory_format=formats[parameter.ndim])
     return network
 
 

@@ -16,9 +16,14 @@ from harness.contract import CHANNELS, BuildSpec
 
 
 def snippets(clip: Tensor, frames: int) -> Tensor:
-    """(N, C, T, H, W) -> (N, T / frames, C * frames, H, W): consecutive frames stacked as channels, frame by frame."""
+    """(N, C, T, H, W) -> (N * T / frames, C * frames, H, W): consecutive frames stacked as channels, frame by frame.
+
+    Channels last where those of the clip are.
+    """
     n, c, t, h, w = clip.shape
-    return clip.reshape(n, c, t // frames, frames, h, w).permute(0, 2, 3, 1, 4, 5).reshape(n, -1, frames * c, h, w)
+    stacks = clip.reshape(n, c, t // frames, frames, h, w).permute(0, 2, 3, 1, 4, 5).reshape(-1, frames * c, h, w)
+    last = clip.is_contiguous(memory_format=torch.channels_last_3d)
+    return stacks.contiguous(memory_format=torch.channels_last) if last else stacks
 
 
 def stacked(stream: str, flow_frames: int) -> int:
@@ -48,9 +53,19 @@ class TwoStream(WithHead):
     def features(self, clips: Mapping[str, Tensor]) -> Tensor:
         parts = []
         for stream, trunk in self.trunks.items():
-            stack = snippets(clips[stream], stacked(stream, self.flow_frames))
-            parts.append(trunk(stack.flatten(0, 1)).mean((-2, -1)).unflatten(0, stack.shape[:2]))
+            stacks = snippets(clips[stream], stacked(stream, self.flow_frames))
+            parts.append(trunk(stacks).mean((-2, -1)).unflatten(0, (len(clips[stream]), -1)))
         return torch.cat(parts, dim=-1)
+
+
+class WideConv3d(nn.Conv3d):
+    """A convolution of many channels on few positions, whose time goes to its kernel: on a CPU two thirds of what it is in
+    channels last, so that `plain_on_cpu` has its kernel, and its input after it, laid out plainly there."""
+
+    plain_on_cpu = True
+
+    def forward(self, x: Tensor, padding: tuple[int, int, int] = (0, 0, 0)) -> Tensor:
+        return F.conv3d(x.contiguous() if self.weight.is_contiguous() else x, self.weight, padding=padding)
 
 
 class Fused(WithHead):
@@ -65,7 +80,7 @@ class Fused(WithHead):
         super().__init__(_heads({"fused": fused}, spec.scale.dropout), spec.num_classes)
         self.trunks = nn.ModuleDict(trunks)
         self.flow_frames = flow_frames
-        self.fuse = nn.Conv3d(sum(trunk.out_channels for trunk in trunks.values()), fused, 3, bias=False)
+        self.fuse = WideConv3d(sum(trunk.out_channels for trunk in trunks.values()), fused, 3, bias=False)
         scale = spec.scale
         self.fuse_bn = batch_norm(fused, dims=3, eps=scale.bn_eps, momentum=scale.bn_momentum, affine=scale.affine)
         initialise(self.fuse)
@@ -73,15 +88,15 @@ class Fused(WithHead):
     def features(self, clips: Mapping[str, Tensor]) -> Tensor:
         maps = torch.cat([self._maps(stream, clips[stream]) for stream in self.trunks], dim=1)
         space = 0 if min(maps.shape[-2:]) >= 5 else 1
-        fused = F.conv3d(maps, self.fuse.weight, padding=(0, space, space))
+        fused = self.fuse(maps, (0, space, space))
         fused = F.relu(self.fuse_bn(fused), inplace=True)
         pooled = F.max_pool3d(fused, [min(3, size) for size in fused.shape[2:]], 2)
         return pooled.mean((2, 3, 4)).unsqueeze(1)
 
     def _maps(self, stream: str, clip: Tensor) -> Tensor:
         """The stream's maps before its final average: (N, F, positions, h, w)."""
-        stack = snippets(clip, stacked(stream, self.flow_frames))
-        return self.trunks[stream](stack.flatten(0, 1)).unflatten(0, stack.shape[:2]).transpose(1, 2)
+        stacks = snippets(clip, stacked(stream, self.flow_frames))
+        return self.trunks[stream](stacks).unflatten(0, (len(clip), -1)).transpose(1, 2)
 
 
 def stream_trunks(spec: BuildSpec, *, flow_frames: int) -> dict[str, nn.Module]:

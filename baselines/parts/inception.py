@@ -77,10 +77,21 @@ def style_of(scale: Scale, dims: int) -> Style:
 
 
 class ConvBN(nn.Module):
-    """Convolution (SAME, no bias), batch norm, ReLU."""
+    """Convolution (SAME, no bias), batch norm, ReLU unless it is left to come behind a pool."""
 
-    def __init__(self, inputs: int, outputs: int, *, style: Style, kernel: int = 1, stride: int = 1, symmetric=False):
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        *,
+        style: Style,
+        kernel: int = 1,
+        stride: int = 1,
+        symmetric: bool = False,
+        relu: bool = True,
+    ):
         super().__init__()
+        self.relu = relu
         self.conv = SameConv(
             inputs,
             outputs,
@@ -92,9 +103,8 @@ class ConvBN(nn.Module):
         self.bn = batch_norm(outputs, dims=style.dims, eps=style.eps, momentum=style.momentum, affine=style.affine)
 
     def forward(self, x: Tensor) -> Tensor:
-        if folds(self.bn, x):
-            return F.relu(self.conv.convolve(x, *self.folded()), inplace=True)
-        return F.relu(self.bn(self.conv(x)), inplace=True)
+        y = self.conv.convolve(x, *self.folded()) if folds(self.bn, x) else self.bn(self.conv(x))
+        return F.relu(y, inplace=True) if self.relu else y
 
     def folded(self) -> tuple[Tensor, Tensor]:
         """(weight, bias) of the convolution that does what this one and its batch norm do in eval mode, in their precision."""

@@ -50,9 +50,12 @@ class Plain3D(WithHead):
             for letter, full in zip("ab", stage, strict=False):
                 outputs = style.channels(full)
                 name = f"conv{number}{letter if len(stage) > 1 else ''}"
-                self.convolutions.add_module(name, ConvBN(inputs, outputs, style=style, kernel=3))
+                # The largest number above zero is the same before and after ReLU; behind the pool that is an eighth of the work.
+                pooled = len(stage) == 1 or letter == "b"
+                self.convolutions.add_module(name, ConvBN(inputs, outputs, style=style, kernel=3, relu=not pooled))
                 inputs = outputs
             self.convolutions.add_module(f"pool{number}", SameMaxPool(style.cube(2), stride=style.cube(2)))
+            self.convolutions.add_module(f"relu{number}", nn.ReLU(inplace=True))
         initialise(self.convolutions)
         shrink = 2 ** len(STAGES)
         flat = inputs * math.ceil(frames / shrink) * math.ceil(side_px / shrink) ** 2

@@ -11,6 +11,7 @@ from baselines import c3d, convnet_lstm, fused_3d, two_stream
 from baselines.parts.fusion import Fused, snippets
 from harness.contract import CHANNELS, BuildSpec
 from harness.scales.micro import SCALE as MICRO
+from harness.work import place
 
 TINY = replace(MICRO, width=0.03, dropout=0.0)
 JOINT = ("rgb", "flow")
@@ -29,12 +30,33 @@ def clips(card, streams, number=2):
 
 def test_snippets_stack_x_and_y_frame_by_frame():
     clip = torch.arange(2 * 6).view(1, 2, 6, 1, 1)  # x: 0 to 5, y: 6 to 11
-    stack = snippets(clip, 3)
-    assert stack.shape == (1, 2, 6, 1, 1)
-    assert stack[0, 0].flatten().tolist() == [0, 6, 1, 7, 2, 8]
-    assert stack[0, 1].flatten().tolist() == [3, 9, 4, 10, 5, 11]
+    stacks = snippets(clip, 3)
+    assert stacks.shape == (2, 6, 1, 1)
+    assert stacks[0].flatten().tolist() == [0, 6, 1, 7, 2, 8]
+    assert stacks[1].flatten().tolist() == [3, 9, 4, 10, 5, 11]
     pictures = torch.arange(3 * 2).view(1, 3, 2, 1, 1)
-    assert snippets(pictures, 1)[0, 1].flatten().tolist() == [1, 3, 5]
+    assert snippets(pictures, 1)[1].flatten().tolist() == [1, 3, 5]
+
+
+def test_snippets_of_a_clip_with_channels_last_have_them_last_too():
+    clip = torch.randn(2, 2, 8, 5, 6)
+    for frames in (1, 4):
+        plain = snippets(clip, frames)
+        last = snippets(clip.contiguous(memory_format=torch.channels_last_3d), frames)
+        assert torch.equal(last, plain) and last.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_the_fusing_kernel_lies_plainly_on_a_cpu_and_changes_nothing_but_last_digits():
+    one, laid_out = build(fused_3d, JOINT), place(build(fused_3d, JOINT), "cpu")
+    clip = {s: x.contiguous(memory_format=torch.channels_last_3d) for s, x in clips(fused_3d, JOINT).items()}
+    assert laid_out.fuse.weight.is_contiguous()
+    stem = laid_out.trunks["rgb"].conv1a.conv.weight
+    assert stem.is_contiguous(memory_format=torch.channels_last) and not stem.is_contiguous()
+    torch.testing.assert_close(laid_out(clip), one(clips(fused_3d, JOINT)), rtol=1e-4, atol=1e-5)
+    last = one.fuse
+    last.weight.data = last.weight.data.contiguous(memory_format=torch.channels_last_3d)
+    maps = torch.randn(2, last.in_channels, 5, 5, 5).contiguous(memory_format=torch.channels_last_3d)
+    torch.testing.assert_close(laid_out.fuse(maps), last(maps), rtol=1e-4, atol=1e-5)
 
 
 def test_two_stream_averages_the_logits_of_its_streams():
@@ -128,3 +150,21 @@ def test_the_3d_convnet_halves_time_in_its_first_pool_and_never_to_nothing():
         if name.startswith("pool"):
             times.append(x.shape[2])
     assert times == [8, 4, 2, 1, 1]
+
+
+def test_pooled_before_relu_the_3d_convnet_is_what_it_was_after_it():
+    """Not a bit of a forward or backward pass differs: the largest of numbers above zero is the same either way."""
+    network = build(c3d, ("rgb",))
+
+    def passed(early: bool) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        network.zero_grad()
+        x = clips(c3d, ("rgb",))["rgb"]
+        for name, layer in network.convolutions.named_children():
+            x = layer(x)
+            x = torch.relu(x) if early and name.startswith("conv") else x
+        x.square().sum().backward()
+        return x.detach(), {name: p.grad.clone() for name, p in network.convolutions.named_parameters()}
+
+    (now, gradients), (before, others) = passed(False), passed(True)
+    assert (now > 0).any() and torch.equal(now, before)
+    assert all(torch.equal(gradients[name], others[name]) for name in gradients)
