@@ -231,8 +231,9 @@ class Scale:
     """Threads of one job on a CPU; 0: as many as the machine has. With 1, job ids and numbers are the same on any
     number of cores, and the launcher runs as many jobs side by side as there are cores, which uses them better than
     sharing one small network among them."""
-    frames: Literal["originals", "store"] = "originals"
-    """What training and scoring decode: the files as they came, or what `harness data prepare --store` made of them."""
+    frames: Literal["originals", "store", "raw-store"] = "originals"
+    """What training and scoring decode: the files as they came, or what `harness data prepare --store` (or `--raw-store`)
+    made of them."""
     compile: bool = False
     """torch.compile the network. Needs a C++ compiler; other kernels, so other last bits."""
     recompute: bool = False

@@ -214,7 +214,7 @@ class Planner:
             found["image"] = self.add(self.stills(training))
         if "flow" in training.streams:
             found["flow"] = self.add(self.flow(training, split=split))
-        if training.scale.frames == "store" and "rgb" in training.streams:
+        if training.scale.frames != "originals" and "rgb" in training.streams:
             found["store"] = self.add(self.store(training, split=split))
         return found
 
@@ -313,7 +313,7 @@ class Planner:
     def machine(self, scale: Scale) -> dict[str, Any]:
         """Resolved here, once, and set by every launcher."""
         return {
-            "decoder": store_key(scale) if scale.frames == "store" else decode.decoder_key(),
+            "decoder": store_key(scale) if scale.frames != "originals" else decode.decoder_key(),
             "precision": environment.precision(self.device),
             "threads": (scale.cpu_threads or environment.cpu_threads()) if self.device == "cpu" else 0,
             "code": CODE,

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -24,6 +24,7 @@ class Derived:
     """What was asked for."""
 
     store: bool = False
+    raw_store: bool = False
     flow: bool = False
     scale: str | None = None
     """None: 'micro' for embedded sets, else 'paper'."""
@@ -37,7 +38,7 @@ def make(prepared: Prepared, wanted: Derived) -> None:
     from harness.video.prepare import flow_store
     from harness.video.store import build_store
 
-    if not (wanted.store or wanted.flow):
+    if not (wanted.store or wanted.raw_store or wanted.flow):
         return
     if prepared.dataset.kind != "video":
         raise HarnessError(f"{prepared.dataset.name} holds stills: there is nothing to seek in, and no motion")
@@ -48,12 +49,20 @@ def make(prepared: Prepared, wanted: Derived) -> None:
         def announce(estimate: Estimate) -> None:
             watch.note(told(estimate))
 
-        if wanted.store:
+        stores: dict[Literal["store", "raw-store"], bool] = {"store": wanted.store, "raw-store": wanted.raw_store}
+        for frames in (name for name, asked in stores.items() if asked):
             watch.stage("frame store", len(videos), "videos")
             store = build_store(
-                prepared, scale, videos=videos, workers=workers, progress=watch.progress, announce=announce
+                prepared,
+                replace(scale, frames=frames),
+                videos=videos,
+                workers=workers,
+                progress=watch.progress,
+                announce=announce,
             )
-            _came_to("frame store", store.folder, len(videos), store.broken, watch)
+            _came_to(
+                "frame store" if frames == "store" else "raw frames", store.folder, len(videos), store.broken, watch
+            )
         if wanted.flow:
             watch.stage("optical flow", len(videos), "videos")
             flow = flow_store(

@@ -41,11 +41,14 @@ def pairings(machine: Machine) -> Iterator[Pairing]:
         for name in readers.plain_readers():
             theirs = dataclasses.replace(mine, reader=name)
             yield Pairing("data", f"{codec} clips, {name}", f"{name}, plainly", Both(mine), Both(theirs), target)
-    for codec in TARGETS:
-        mine = dataclasses.replace(ours, corpus=f"store of {codec}")
+    for frames, codec in ((frames, codec) for frames in ("store", "raw-store") for codec in TARGETS):
+        mine = dataclasses.replace(ours, corpus=f"{frames} of {codec}")
         for name in ("ours", *(name for name in QUICKEST if name in readers.plain_readers())):
             theirs = dataclasses.replace(ours, reader=name, corpus=codec)
-            what, reference = f"clips from the store of {codec}, {name}", f"{name} on the originals"
+            what, reference = (
+                f"clips from the {frames.replace('-', ' ')} of {codec}, {name}",
+                f"{name} on the originals",
+            )
             yield Pairing("data", what, reference, Both(mine), Both(theirs), STORE_TARGET)
     loading, decoding, verifying, opening = (
         Case(what, corpus="all", size=VERIFIED) for what in ("loading", "decoding", "verifying", "opening")

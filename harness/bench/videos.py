@@ -55,24 +55,25 @@ def data() -> Path:
 
 
 def files_of(corpus: str, folder: Path) -> list[str]:
-    """Files in the data folder: 'all', those of a codec, or 'store of' a codec: what the frame store has of those.
+    """Files in the data folder: 'all', those of a codec, or 'store of' (or 'raw-store of') a codec: what the frame store has of
+    those.
 
     The store is made, as by `harness data prepare --store`, where it is not there yet.
     """
     from harness.video import prepare, store
 
-    codec = corpus.removeprefix("store of ")
+    frames, _, codec = corpus.rpartition(" of ")
     suffixes = tuple(SUFFIXES.values()) if corpus == "all" else (SUFFIXES[codec],)
     prepared = prepare.open_prepared(CARD, folder)
     videos = [video for video in prepared.listing(1).subsets["train"] if video.id.endswith(suffixes)]
-    if codec == corpus:
+    if not frames:
         return [str(prepared.path(video)) for video in videos]
-    built = store.build_store(prepared, scale_of("store"), videos=videos)
+    built = store.build_store(prepared, scale_of("raw-store" if frames == "raw-store" else "store"), videos=videos)
     return [str(built.path(video)) for video in videos]
 
 
-def scale_of(frames: Literal["originals", "store"]) -> Scale:
-    """The paper's, reading 'originals' or the 'store'."""
+def scale_of(frames: Literal["originals", "store", "raw-store"]) -> Scale:
+    """The paper's, reading 'originals', the 'store' or the 'raw-store'."""
     from harness import discover
 
     paper: Scale = discover.load("scale", "paper")

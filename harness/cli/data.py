@@ -77,6 +77,9 @@ def data_stats(**flags: Any) -> None:
 @data.command("prepare")
 @click.argument("name")
 @click.option("--store", is_flag=True, help="Recode all videos for fast seeking (--set scale.frames=store reads them).")
+@click.option(
+    "--raw-store", is_flag=True, help="The same not coded at all, where disks are large (--set scale.frames=raw-store)."
+)
 @click.option("--flow", is_flag=True, help="Compute all optical flow, which a run would otherwise do when it needs it.")
 @click.option(
     "--scale", metavar="NAME", help="Whose frame rate, sizes and flow. Default: micro for embedded sets, else paper."
@@ -91,5 +94,11 @@ def data_prepare(**flags: Any) -> None:
     from harness.app import data as app
     from harness.app.derived import Derived
 
-    derived = Derived(store=flags["store"], flow=flags["flow"], scale=flags["scale"], workers=flags["workers"])
+    derived = Derived(
+        store=flags["store"],
+        raw_store=flags["raw_store"],
+        flow=flags["flow"],
+        scale=flags["scale"],
+        workers=flags["workers"],
+    )
     app.prepare_data(flags["name"], places_of(flags), derived)

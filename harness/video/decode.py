@@ -96,6 +96,31 @@ def iter_video(path: str | Path, *, fps: float = 25.0, short_side_px: int = 256)
         yield from _pictures(video, fps, short_side_px)
 
 
+class OtherPictures(Exception):
+    """These pictures are not kept as they are decoded."""
+
+
+def iter_planes(path: str | Path, *, fps: float = 25.0, short_side_px: int = 256) -> Iterator[np.ndarray]:
+    """What the frames of `read_video` are painted from, as decoded: uint8 (3/2 H, W), luma above both chroma planes (I420).
+
+    Raises OtherPictures where some are larger than the short side asks for, turned, or not yuv420p of limited range with
+    even sides; else as `read_video` does.
+    """
+    with VideoFile(path) as video:
+        count = 0
+        for _, frame in nearest(video.timed(), fps=fps, frame_s=video.frame_s):
+            height, width = video.frames.size(frame)
+            planes = None if video.frames.turns(frame) else video.frames.planes(frame)
+            if planes is None or min(height, width) > short_side_px or (height, width) != video.stored_size:
+                raise OtherPictures
+            flat = [
+                plane[: height // half, : width // half].ravel() for plane, half in zip(planes, (1, 2, 2), strict=True)
+            ]
+            yield np.concatenate(flat).reshape(-1, width)
+            count += 1
+        video.check_length(count, fps)
+
+
 def _pictures(video: VideoFile, fps: float, short_side_px: int) -> Iterator[np.ndarray]:
     """Every frame in turn, in the same memory; at least one. Raises BrokenVideo."""
     painter = Painter(video, short_side_px)

@@ -25,10 +25,15 @@ CODECS: dict[str, dict[str, str]] = {
     "mpeg4-store": {"qmin": "2", "qmax": "2", "g": "12", "bf": "0"},
     # Exact RGB, for tests that compare pixels.
     "ffv1": {},
+    # The frame store where there is room: planes as they are.
+    "raw": {},
 }
 """Name -> encoder options."""
 
-_PIXELS = {"h264": "yuv420p", "mpeg4": "yuv420p", "mpeg4-store": "yuv420p", "ffv1": "bgr0"}
+_PIXELS = {"h264": "yuv420p", "mpeg4": "yuv420p", "mpeg4-store": "yuv420p", "ffv1": "bgr0", "raw": "yuv420p"}
+_ENCODERS = {"h264": "libx264", "mpeg4-store": "mpeg4", "raw": "rawvideo"}
+_CONTAINERS = {"mpeg4-store": "mp4", "raw": "avi"}
+"""Of files that are written frame by frame."""
 JPEG_QUALITY = 95
 
 
@@ -60,25 +65,29 @@ def write_video(path: Path, frames: np.ndarray, *, codec: str = "h264", fps: Fra
 
 
 def write_stream(file: BinaryIO, frames: Iterable[np.ndarray], *, codec: str, fps: float, comment: str) -> int:
-    """Frames (H, W, 3) uint8 RGB, one after the other, as an .mp4 file -> how many. Any size; an odd side gets one more px.
+    """Frames one after the other, as the file of a frame store -> how many. Raises OSError where it cannot be written.
 
-    Raises OSError where the file cannot be written.
+    'mpeg4-store' (.mp4) and 'raw' (.avi) take (H, W, 3) uint8 RGB of any size; an odd side gets one more px. 'raw' also
+    takes planes as `decode.iter_planes` gives them.
     """
     import av
 
     count, stream = 0, None
     rate = Fraction(fps).limit_denominator(1001)
     sink = _Sink(file)
-    with av.open(sink, "w", format="mp4", options={"fflags": "+bitexact"}) as container:
+    with av.open(sink, "w", format=_CONTAINERS[codec], options={"fflags": "+bitexact"}) as container:
         container.metadata["comment"] = comment
         for picture in frames:
             if stream is None:
                 stream = container.add_stream(_encoder(codec), rate=rate, options=_options(codec))
-                stream.height, stream.width = (side + side % 2 for side in picture.shape[:2])
+                stream.height, stream.width = _size(picture)
                 stream.pix_fmt = _PIXELS[codec]
                 stream.codec_context.thread_count = 1
                 stream.codec_context.time_base = 1 / rate
-            frame = _frame(_even(picture), _PIXELS[codec])
+            if picture.ndim == 2:
+                frame = av.VideoFrame.from_ndarray(picture, format="yuv420p")
+            else:
+                frame = _frame(_even(picture), _PIXELS[codec])
             frame.pts = count
             container.mux(stream.encode(frame))
             count += 1
@@ -121,6 +130,13 @@ class _Sink:
         return self._file.tell()
 
 
+def _size(picture: np.ndarray) -> tuple[int, int]:
+    """(height, width) that a picture, or its planes, are stored with."""
+    if picture.ndim == 2:
+        return picture.shape[0] * 2 // 3, picture.shape[1]
+    return picture.shape[0] + picture.shape[0] % 2, picture.shape[1] + picture.shape[1] % 2
+
+
 def _even(picture: np.ndarray) -> np.ndarray:
     """With its last row and column repeated where a side is odd."""
     import numpy as np
@@ -148,7 +164,7 @@ def write_still(path: Path, picture: np.ndarray) -> None:
 
 
 def _encoder(codec: str) -> str:
-    return {"h264": "libx264", "mpeg4-store": "mpeg4"}.get(codec, codec)
+    return _ENCODERS.get(codec, codec)
 
 
 def _options(codec: str) -> dict[str, str]:

@@ -1,11 +1,14 @@
 """The frame store: every video once more, on the scale's timeline, at its short side, in a codec made for seeking.
 
+Or raw, where disks are large and fast: nothing is decoded then. Pictures no larger than the scale wants are kept as they
+were decoded, so that what is read is bit for bit what the original gives; larger ones are made smaller first.
 Preparing it is optional: training straight from the originals works too. What recoding costs in size and in grey
 levels, and what it saves in time, stands in docs/performance.md. Flow is computed from the originals, never from here.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,22 +32,29 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 """Raised when the files change their meaning."""
-CODEC = "mpeg4-store"
+CODECS = {"store": "mpeg4-store", "raw-store": "raw"}
+"""By what `Scale.frames` says."""
+SUFFIXES = {"mpeg4-store": ".mp4", "raw": ".avi"}
 BROKEN = "broken.json"
-BYTES_PER_PIXEL = 0.35
-"""At most; real clips take 0.035 to 0.08, noise 0.3."""
+BYTES_PER_PIXEL = {"mpeg4-store": 0.35, "raw": 1.52}
+"""At most. Recoded, real clips take 0.035 to 0.08, noise 0.3."""
 
 
 def store_key(scale: Scale) -> dict[str, Any]:
     """All that decides the stored pixels: part of the decoder in a job that reads them. Imports nothing heavy."""
     return {
         "format": FORMAT,
-        "codec": CODEC,
-        "options": encode.CODECS[CODEC],
+        "codec": codec_of(scale),
+        "options": encode.CODECS[codec_of(scale)],
         "fps": scale.fps,
         "short_side_px": scale.short_side_px,
         "from": decode.decoder_key(),
     }
+
+
+def codec_of(scale: Scale) -> str:
+    """The codec of the scale's frame store, whether the scale reads it or not."""
+    return CODECS.get(scale.frames, CODECS["store"])
 
 
 @dataclass(frozen=True)
@@ -52,6 +62,7 @@ class FrameStore:
     """Recoded videos of one data set at one scale."""
 
     folder: Path
+    codec: str
     sizes: Mapping[str, int]
     """Video id -> bytes of the original."""
     broken: Mapping[str, str]
@@ -61,28 +72,37 @@ class FrameStore:
         """The file to decode instead of the original. Raises BrokenVideo for an original that could not be decoded."""
         if video.id in self.broken:
             raise BrokenVideo(self.broken[video.id])
-        return _file(self.folder, video.id, self.sizes[video.id])
+        return _file(self.folder, video.id, self.sizes[video.id], self.codec)
 
 
 @dataclass(frozen=True)
 class StoreRecipe:
-    """The original -> its frames at `fps` and `short_side_px`, recoded."""
+    """The original -> its frames at `fps` and `short_side_px`, recoded, or raw."""
 
     fps: float
     short_side_px: int
+    codec: str
     what: str = "frame store"
     sample_frames: int = 40
 
     def make(self, source: Path, target: Path, limit: int | None = None) -> int:
+        if self.codec == "raw":
+            with contextlib.suppress(decode.OtherPictures):
+                planes = decode.iter_planes(source, fps=self.fps, short_side_px=self.short_side_px)
+                # No comment: these are read as the original is.
+                return self._write(target, islice(planes, limit), "")
         frames = islice(decode.iter_video(source, fps=self.fps, short_side_px=self.short_side_px), limit)
         first = next(frames)
-        comment = f"{STORED} {first.shape[1]}x{first.shape[0]}"
+        return self._write(target, _with(first, frames), f"{STORED} {first.shape[1]}x{first.shape[0]}")
+
+    def _write(self, target: Path, frames: Iterator[np.ndarray], comment: str) -> int:
         with target.open("wb") as file:
-            return encode.write_stream(file, _with(first, frames), codec=CODEC, fps=self.fps, comment=comment)
+            return encode.write_stream(file, frames, codec=self.codec, fps=self.fps, comment=comment)
 
     def bytes_at_most(self, height: int, width: int, frames: int) -> int:
-        height, width = short_side_size(height, width, self.short_side_px)
-        return round(BYTES_PER_PIXEL * height * width * frames)
+        if self.codec != "raw" or min(height, width) > self.short_side_px:
+            height, width = short_side_size(height, width, self.short_side_px)
+        return round(BYTES_PER_PIXEL[self.codec] * height * width * frames)
 
 
 def build_store(
@@ -95,9 +115,9 @@ def build_store(
     announce: Callable[[derive.Estimate], None] | None = None,
 ) -> FrameStore:
     """The frame store of `videos`, made from the originals where it is not there yet; see `derive.build`."""
-    folder, sizes = _folder(prepared, scale), _sizes(prepared, videos)
-    files = {video_id: _file(folder, video_id, size) for video_id, size in sizes.items()}
-    recipe = StoreRecipe(scale.fps, scale.short_side_px)
+    folder, sizes, codec = _folder(prepared, scale), _sizes(prepared, videos), codec_of(scale)
+    files = {video_id: _file(folder, video_id, size, codec) for video_id, size in sizes.items()}
+    recipe = StoreRecipe(scale.fps, scale.short_side_px, codec)
     tasks = derive.tasks_of(prepared, recipe, videos, files, scale.fps)
     broken = derive.build(
         recipe,
@@ -112,25 +132,30 @@ def build_store(
     )
     if broken:
         _remember(folder, {video_id: [sizes[video_id], cause] for video_id, cause in broken.items()})
-    return FrameStore(folder, sizes, broken)
+    return FrameStore(folder, codec, sizes, broken)
 
 
 def open_store(prepared: Prepared, scale: Scale, videos: Sequence[Video]) -> FrameStore:
     """The frame store as it is. Raises DataMissing, naming the remedy, where a video was never put there."""
-    folder, sizes = _folder(prepared, scale), _sizes(prepared, videos)
+    folder, sizes, codec = _folder(prepared, scale), _sizes(prepared, videos), codec_of(scale)
     broken = {video_id: cause for video_id, (size, cause) in _remembered(folder).items() if sizes.get(video_id) == size}
     absent = [
         video_id
         for video_id, size in sizes.items()
-        if video_id not in broken and not _file(folder, video_id, size).is_file()
+        if video_id not in broken and not _file(folder, video_id, size, codec).is_file()
     ]
     if absent:
         raise DataMissing(
             f"{len(absent)} of {len(sizes)} videos of {prepared.dataset.name} are not in the frame store {folder}, "
-            f"{absent[0]} for one; run: harness data prepare {prepared.dataset.name} --store --scale {scale.name}, or read "
-            "the originals: --set scale.frames=originals"
+            f"{absent[0]} for one; run: harness data prepare {prepared.dataset.name} {flag_of(codec)} --scale {scale.name}, or "
+            "read the originals: --set scale.frames=originals"
         )
-    return FrameStore(folder, sizes, broken)
+    return FrameStore(folder, codec, sizes, broken)
+
+
+def flag_of(codec: str) -> str:
+    """Of `harness data prepare`, for a frame store of this codec."""
+    return next(f"--{name}" for name, one in CODECS.items() if one == codec)
 
 
 def _with(first: np.ndarray, frames: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
@@ -147,9 +172,9 @@ def _sizes(prepared: Prepared, videos: Sequence[Video]) -> dict[str, int]:
     return {video.id: prepared.rows[video.id].bytes for video in videos}
 
 
-def _file(folder: Path, video_id: str, size: int) -> Path:
+def _file(folder: Path, video_id: str, size: int, codec: str) -> Path:
     # The size of the original is part of the name: a file that was replaced is recoded.
-    return folder / f"{video_id}.{size}.mp4"
+    return folder / f"{video_id}.{size}{SUFFIXES[codec]}"
 
 
 def _remember(folder: Path, broken: Mapping[str, list[Any]]) -> None:

@@ -85,7 +85,13 @@ def test_frames_from_the_store_which_is_made_first(house):
     assert len(recoded) > record["metrics"]["n"] > 0
     # Reading the originals is another job, with other pixels.
     (other,) = run(*rgb, where=house)
-    assert other["jobs"] != cell["jobs"] and "store" not in record_of(house, other["jobs"][0])["upstream"]
+    direct = record_of(house, other["jobs"][0])
+    assert other["jobs"] != cell["jobs"] and "store" not in direct["upstream"]
+    # Raw frames are another job too, with the originals' pixels and so with every number of theirs.
+    (raw,) = run(*rgb, "--set", "scale.frames=raw-store", where=house)
+    kept = record_of(house, raw["jobs"][0])
+    assert kept["upstream"]["store"] not in ("", store["job_id"]) and kept["job_id"] != direct["job_id"]
+    assert kept["metrics"] == direct["metrics"] and kept["curves"] == direct["curves"]
     # What was deleted since is made again.
     recoded[0].unlink()
     run(*rgb, "--set", "scale.frames=store", "--seed", "1", where=house)

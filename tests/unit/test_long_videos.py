@@ -93,7 +93,14 @@ def test_scoring_every_view(prepared, monkeypatch, streams):
     assert seen == {(name, view) for name, length in LENGTHS.items() for view in range(length // 50)}
 
 
-@pytest.mark.parametrize("recipe", [store.StoreRecipe(25.0, 48), FlowRecipe(SCALE.flow, 25.0)], ids=["frames", "flow"])
+RECIPES = [
+    store.StoreRecipe(25.0, 48, "mpeg4-store"),
+    store.StoreRecipe(25.0, 48, "raw"),
+    FlowRecipe(SCALE.flow, 25.0),
+]
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=["frames", "raw frames", "flow"])
 def test_making_what_is_stored(prepared, tmp_path, recipe):
     made = {}
 

@@ -49,7 +49,7 @@ def test_any_size_is_kept_to_the_pixel_and_any_square_is_cut(tmp_path, height, w
     frames = noise.repeat(4, 1).repeat(4, 2)[:, :height, :width]
     with (tmp_path / "v.mp4").open("wb") as file:
         comment = f"{store.STORED} {width}x{height}"
-        assert encode.write_stream(file, iter(frames), codec=store.CODEC, fps=25.0, comment=comment) == 30
+        assert encode.write_stream(file, iter(frames), codec="mpeg4-store", fps=25.0, comment=comment) == 30
     whole = decode.read_video(tmp_path / "v.mp4", short_side_px=999)
     assert whole.shape == frames.shape and np.abs(whole.astype(int) - frames).mean() < 30
     wanted = [20, 3, 29, 29]
@@ -106,6 +106,63 @@ def test_readers_decode_the_store_and_flow_and_stills_never_do(toy, monkeypatch)
     with pytest.raises(HarnessError, match="needs its frame store"):
         loader.VideoReader(toy, streams=("rgb",), scale=SCALE)
     loader.VideoReader(replace(toy, dataset=replace(CARD, kind="stills")), streams=("rgb",), scale=SCALE)
+
+
+RAW = replace(SCALE, frames="raw-store")
+
+
+def build_raw(toy: prepare.Prepared, scale=RAW, **how) -> store.FrameStore:
+    return store.build_store(toy, scale, videos=everything(toy), **how)
+
+
+@pytest.mark.parametrize("short_side_px", [48, 56])
+def test_raw_frames_no_larger_than_asked_for_are_the_originals_bit_for_bit(toy, short_side_px):
+    built = build_raw(toy, replace(RAW, short_side_px=short_side_px))
+    for video in everything(toy):
+        how = {"short_side_px": short_side_px}
+        original = decode.read_video(toy.path(video), **how)
+        assert built.path(video).suffix == ".avi"
+        assert np.array_equal(decode.read_video(built.path(video), **how), original)
+        last = len(original) - 1
+        for wanted in ([0, 1, 2], [last, 0, last // 2], [last + 3]):
+            window = decode.read_window(built.path(video), wanted, crop=lambda *_: (3, 5, 32), **how)
+            assert np.array_equal(window, original[np.minimum(wanted, last), 3:35, 5:37])
+
+
+def test_larger_ones_are_made_smaller_and_turned_ones_set_upright(toy, tmp_path):
+    for video in everything(toy):
+        smaller = decode.read_video(build_raw(toy, replace(RAW, short_side_px=30)).path(video), short_side_px=30)
+        original = decode.read_video(toy.path(video), short_side_px=30)
+        # Blocks of pure colours: halved chroma of so small pictures is a few grey levels.
+        assert smaller.shape == original.shape and np.abs(smaller.astype(int) - original).mean() < 6
+    videos.write(tmp_path / "turned.mp4", videos.numbered(8), codec="mpeg4", rotation=90)
+    with pytest.raises(decode.OtherPictures):
+        list(decode.iter_planes(tmp_path / "turned.mp4", short_side_px=99))
+    recipe = store.StoreRecipe(25.0, 64, "raw")
+    assert recipe.make(tmp_path / "turned.mp4", tmp_path / "made.avi") == 8
+    upright = decode.read_video(tmp_path / "turned.mp4", short_side_px=64)
+    made = decode.read_video(tmp_path / "made.avi", short_side_px=64)
+    assert made.shape == upright.shape and np.abs(made.astype(int) - upright).mean() < 6
+
+
+@pytest.mark.parametrize("height, width", [(48, 64), (50, 86), (34, 50)])
+def test_planes_of_any_even_size_come_back_as_they_were(tmp_path, height, width):
+    noise = np.random.default_rng(0).integers(0, 256, (12, height * 3 // 2, width), np.uint8)
+    with (tmp_path / "v.avi").open("wb") as file:
+        assert encode.write_stream(file, iter(noise), codec="raw", fps=25.0, comment="") == 12
+    assert np.array_equal(np.stack(list(decode.iter_planes(tmp_path / "v.avi"))), noise)
+    with pytest.raises(decode.OtherPictures):
+        list(decode.iter_planes(tmp_path / "v.avi", short_side_px=height - 1))
+
+
+def test_raw_frames_take_what_was_foretold_and_are_another_store(toy):
+    told: list[derive.Estimate] = []
+    built, recoded = build_raw(toy, announce=told.append), build(toy)
+    assert built.folder != recoded.folder and store.store_key(RAW) != store.store_key(SCALE)
+    assert told[0].bytes == pytest.approx(sum(path.stat().st_size for path in built.folder.rglob("*.avi")), rel=0.2)
+    built.path(everything(toy)[0]).unlink()
+    with pytest.raises(DataMissing, match=r"1 of 4 videos.*harness data prepare toy --raw-store --scale micro"):
+        store.open_store(toy, RAW, everything(toy))
 
 
 def test_a_store_that_was_not_prepared_names_the_command(toy):
