@@ -10,6 +10,7 @@ Two back ends compute it, methods of their own so that they never mix: `tvl1-own
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
@@ -101,7 +102,7 @@ def flow_between(grey: np.ndarray, after: np.ndarray, settings: Settings) -> np.
 def _pyramid(grey: np.ndarray, after: np.ndarray, settings: Settings) -> list[tuple[np.ndarray, np.ndarray]]:
     import cv2
 
-    levels = [(grey.astype(np.float32), after.astype(np.float32))]
+    levels = [(grey.astype(np.float32, order="C"), after.astype(np.float32, order="C"))]
     for _ in range(settings.nscales - 1):
         height, width = levels[-1][0].shape
         if min(round(height * settings.scale_step), round(width * settings.scale_step)) < 16:
@@ -189,5 +190,16 @@ def _kernels() -> Any:
             f"flow method 'tvl1-own' needs Numba, which cannot be imported ({error}); run pip install numba, or use "
             "method 'tvl1-torch', the same on tensors (another key: its last digits differ), 'tvl1-auto', which chooses "
             "between them, or 'tvl1', OpenCV's; all give nearly the same flow, more slowly"
+        ) from error
+    except Exception as error:  # Numba and its files fail in many ways
+        kept = os.environ.get("NUMBA_CACHE_DIR")
+        raise HarnessError(
+            f"flow method 'tvl1-own' could not be compiled ({type(error).__name__}: {error}); "
+            + (
+                f"Numba keeps its code in {kept}: delete that folder and run the same command again, or use "
+                if kept
+                else "use "
+            )
+            + "method 'tvl1-torch', the same on tensors"
         ) from error
     return tvl1_kernels

@@ -8,17 +8,25 @@ repeats the last column of the flow, which makes its forward difference zero, an
 from __future__ import annotations
 
 import numpy as np
-from numba import config, njit
+from numba import config, njit, types
 
-# Compiled code is kept only where somebody has named a folder for it (`tvl1.keep_compiled`): Numba's own choice would
-# be the package itself.
-_compiled = njit(fastmath=True, nogil=True, error_model="numpy", cache=bool(config.CACHE_DIR))
+_LINE, _PLANE, _PLANES = (types.Array(types.float32, axes, "C") for axes in (1, 2, 3))
+
+
+def _compiled(*kinds, gives=types.void):
+    """Compiled when this module is imported, for these arguments alone: no other call can fail to compile, or to be kept.
+
+    Compiled code is kept only where somebody has named a folder for it (`compiled.keep_compiled`): Numba's own choice
+    would be the package itself.
+    """
+    return njit(gives(*kinds), fastmath=True, nogil=True, error_model="numpy", cache=bool(config.CACHE_DIR))
+
 
 _BLOCK_PX = 1200
 """Pixels of one step of the wave: long enough for vectors to pay, short enough to stay in the cache (300 to 2,400 tried)."""
 
 
-@_compiled
+@_compiled(_PLANE, _PLANES)
 def with_gradients(picture, channels):
     """(H, W) -> fills channels (H, W, 3): the picture, its central differences along x and y."""
     height, width = picture.shape
@@ -31,7 +39,7 @@ def with_gradients(picture, channels):
             channels[y, x, 2] = half * (below[x] - above[x])
 
 
-@_compiled
+@_compiled(_PLANE, _PLANE, _PLANE)
 def where_to(flow, map_x, map_y):
     """Fills map_x and map_y (H, W) with where each pixel has gone."""
     height, width = map_x.shape
@@ -44,7 +52,7 @@ def where_to(flow, map_x, map_y):
             to_y[x] = np.float32(y) + v[x]
 
 
-@_compiled
+@_compiled(_PLANE, _PLANES, _PLANE, _PLANE)
 def linearise(picture, warped, flow, data):
     """The data term around `flow`: fills data (4, N) with the warped gradient (x, y), the residual, 1 / |gradient|^2."""
     height, width = picture.shape
@@ -63,7 +71,13 @@ def linearise(picture, warped, flow, data):
             inverse[x] = one / square if square > np.float32(1.2e-7) else np.float32(0)
 
 
-@_compiled
+@_compiled(
+    *[_LINE] * 10,
+    types.UniTuple(types.int64, 2),
+    types.int64,
+    *[types.float32] * 3,
+    gives=types.float32,
+)
 def iterate(gx, gy, residual, inverse, u, v, ux, uy, vx, vy, shape, count, limit, theta, step):
     """`count` primal-dual iterations in place -> the sum of squared changes in the last of them.
 

@@ -200,6 +200,17 @@ def test_compiled_kernels_are_kept_where_they_are_told_to_be(tmp_path):
     assert list((tmp_path / "numba").rglob("*.nbc"))
 
 
+def test_a_damaged_file_among_what_numba_keeps_is_told_with_the_remedy(tmp_path):
+    environment = {name: value for name, value in os.environ.items() if name != "NUMBA_CACHE_DIR"}
+    command = [sys.executable, "-c", KERNEL, str(tmp_path / "numba")]
+    subprocess.run(command, capture_output=True, check=True, env=environment)
+    for path in (tmp_path / "numba").rglob("*.nbi"):
+        path.write_bytes(path.read_bytes()[:20])
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode and "HarnessError: flow method 'tvl1-own' could not be compiled" in done.stderr
+    assert f"{tmp_path / 'numba'}: delete that folder" in done.stderr
+
+
 def test_without_numba_the_remedy_is_named():
     code = (
         "import sys; sys.modules['numba'] = None\n"
