@@ -24,6 +24,8 @@ class Case:
     layout: str = "channels last"
     """'channels last', or 'plain' (NCDHW)."""
     precision: str = "float32"
+    without: str = ""
+    """A key of `cases.DEFAULTS`: what of our own doing is switched off."""
     malloc: str = "kept"
     """'kept': as jobs run (harness.tuning); 'plain': as the system has it."""
     threads: int = 1

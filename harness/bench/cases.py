@@ -26,6 +26,8 @@ def clip_of(case: Case) -> Clip:
 
 def build(case: Case) -> Any:
     """The network of the case on whatever device is current; weights are random."""
+    if case.without:
+        DEFAULTS[case.without]()
     spec = BuildSpec(case.streams, 400, _scale(case))
     if case.baseline == PLAIN:
         from baselines.parts.inception import style_of
@@ -120,6 +122,32 @@ def _scale(case: Case) -> Scale:
 
     scale: Scale = discover.load("scale", case.scale)
     return scale
+
+
+def _nothing_folded() -> None:
+    from baselines.parts import inception
+
+    inception.folds = lambda *_: False
+
+
+def _every_branch_alone() -> None:
+    from baselines.parts import inception
+
+    inception.shares = lambda x: False
+
+
+def _fused_with_channels_last() -> None:
+    from baselines.parts.fusion import WideConv3d
+
+    WideConv3d.plain_on_cpu = False
+
+
+DEFAULTS: Mapping[str, Callable[[], None]] = {
+    "batch norm folded": _nothing_folded,
+    "one convolution for three branches": _every_branch_alone,
+    "fusing kernel laid out plainly": _fused_with_channels_last,
+}
+"""What a network does by default that a process can be had without, and how it is: for good, since the process is the case's."""
 
 
 # ---------------------------------------------------------------------------------------------------- ceilings

@@ -115,9 +115,27 @@ def defaults(machine: Machine) -> Iterator[Pairing]:
             for default, change in without.items():
                 if ours.scale == "micro" and default == "bfloat16":
                     continue
-                theirs = dataclasses.replace(ours, **change)
-                name = f"{default}: i3d {ours.scale} {what}"
-                yield Pairing("defaults", name, f"without it ({_size(ours)})", ours, theirs)
+                yield _default(default, ours, **change)
+            if best == "bfloat16" and ours.scale == "paper":
+                yield _default("one convolution for three branches", ours)
+                if what == "forward":
+                    yield _default("batch norm folded", ours)
+            if what == "training" and machine.device == "cpu":
+                fields: dict[str, Any] = {
+                    "baseline": "fused_3d",
+                    "streams": OTHERS["fused_3d"],
+                    "frames": 0,
+                    "side_px": 0,
+                }
+                yield _default(
+                    "fusing kernel laid out plainly", dataclasses.replace(ours, batch=max(2, ours.batch), **fields)
+                )
+
+
+def _default(default: str, ours: Case, **change: Any) -> Pairing:
+    theirs = dataclasses.replace(ours, **(change or {"without": default}))
+    name = f"{default}: {ours.baseline.replace('_', '-')} {ours.scale} {ours.what}"
+    return Pairing("defaults", name, f"without it ({_size(ours)})", ours, theirs)
 
 
 def fixed(machine: Machine) -> Iterator[Pairing]:

@@ -13,11 +13,13 @@ import pytest
 import torch
 from click.testing import CliRunner
 
+from baselines.parts import inception
+from baselines.parts.fusion import WideConv3d
 from baselines.parts.inception import style_of
-from harness import discover
+from harness import discover, environment
 from harness.bench import data, readers, report, run, suites, values, videos
 from harness.bench.case import Case
-from harness.bench.cases import PLAIN, build, clips, gflop
+from harness.bench.cases import DEFAULTS, PLAIN, build, clips, gflop
 from harness.bench.pairing import Machine, Pairing
 from harness.bench.plain import PlainI3D
 from harness.bench.values import Ceiling, Paired
@@ -104,6 +106,24 @@ def test_every_suite_plans_distinct_pairs_and_words_pick_among_them():
         run.pairings(MACHINE, ["nonsense"])
     with pytest.raises(HarnessError, match="i3d"):
         run.pairings(MACHINE, ["inference:nonsense"])
+
+
+@pytest.mark.parametrize("computes", [False, True])
+def test_every_default_that_helps_here_is_held_against_its_absence(computes, monkeypatch):
+    monkeypatch.setattr(environment, "computes_bfloat16", lambda device: computes)
+    used = {one.theirs.without for one in suites.defaults(MACHINE)} - {""}
+    assert used == (DEFAULTS.keys() if computes else {"fusing kernel laid out plainly"})
+
+
+@pytest.mark.parametrize("name", DEFAULTS)
+def test_a_default_that_is_switched_off_is_off_and_the_others_stay(name, monkeypatch):
+    places = (inception, "folds"), (inception, "shares"), (WideConv3d, "plain_on_cpu")
+    for place_, what in places:
+        monkeypatch.setattr(place_, what, getattr(place_, what))  # put back afterwards
+    before = [getattr(*one) for one in places]
+    DEFAULTS[name]()
+    changed = [one for one, old in zip(places, before, strict=True) if getattr(*one) is not old]
+    assert changed == [dict(zip(DEFAULTS, places, strict=True))[name]]
 
 
 @pytest.mark.slow
