@@ -78,7 +78,9 @@ def data_stats(**flags: Any) -> None:
 @click.argument("name")
 @click.option("--store", is_flag=True, help="Recode all videos for fast seeking (--set scale.frames=store reads them).")
 @click.option(
-    "--raw-store", is_flag=True, help="Keep all frames uncompressed, where disks are large (--set scale.frames=raw-store)."
+    "--raw-store",
+    is_flag=True,
+    help="Keep all frames uncompressed, where disks are large (--set scale.frames=raw-store).",
 )
 @click.option("--flow", is_flag=True, help="Compute all optical flow, which a run would otherwise do when it needs it.")
 @click.option(
