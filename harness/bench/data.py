@@ -45,11 +45,8 @@ def pairings(machine: Machine) -> Iterator[Pairing]:
         mine = dataclasses.replace(ours, corpus=f"{frames} of {codec}")
         for name in ("ours", *(name for name in QUICKEST if name in readers.plain_readers())):
             theirs = dataclasses.replace(ours, reader=name, corpus=codec)
-            what, reference = (
-                f"clips from the {frames.replace('-', ' ')} of {codec}, {name}",
-                f"{name} on the originals",
-            )
-            yield Pairing("data", what, reference, Both(mine), Both(theirs), STORE_TARGET)
+            what = f"clips from the {frames.replace('-', ' ')} of {codec}, {name}"
+            yield Pairing("data", what, f"{name} on the originals", Both(mine), Both(theirs), STORE_TARGET)
     loading, decoding, verifying, opening = (
         Case(what, corpus="all", size=VERIFIED) for what in ("loading", "decoding", "verifying", "opening")
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 
 def numba_works() -> bool:
@@ -14,6 +15,18 @@ def numba_works() -> bool:
     except (ImportError, OSError):
         return False
     return True
+
+
+def kernel(signature: Any, *, fastmath: bool = False) -> Any:
+    """A decorator: compiled as its module is imported, for these arguments alone, so that no call can fail to compile or to be
+    kept. One thread, without the interpreter's lock.
+
+    What is compiled is kept only where somebody has named a folder (`keep_compiled`): Numba's own choice would be the
+    package itself.
+    """
+    from numba import config, njit
+
+    return njit(signature, fastmath=fastmath, nogil=True, error_model="numpy", cache=bool(config.CACHE_DIR))
 
 
 def keep_compiled(folder: Path) -> None:

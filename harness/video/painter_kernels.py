@@ -8,8 +8,10 @@ writes whole vectors, so that all that is not a file's memory has room for one m
 from __future__ import annotations
 
 from llvmlite import ir
-from numba import config, njit, types
+from numba import types
 from numba.extending import intrinsic
+
+from harness.video.compiled import kernel
 
 _PLANE = types.Array(types.uint8, 2, "A", readonly=True)
 """However long a decoder's rows are, and whoever may write to them."""
@@ -21,8 +23,7 @@ _TABLE, _TABLES, _WEIGHTS, _ROWS, _RING = (
 
 
 def _compiled(*kinds):
-    """Compiled when this module is imported, for these arguments alone: no other call can fail to compile, or to be kept."""
-    return njit(types.void(*kinds), nogil=True, error_model="numpy", cache=bool(config.CACHE_DIR))
+    return kernel(types.void(*kinds))
 
 
 PAIRS = 16

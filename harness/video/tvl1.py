@@ -193,13 +193,11 @@ def _kernels() -> Any:
         ) from error
     except Exception as error:  # Numba and its files fail in many ways
         kept = os.environ.get("NUMBA_CACHE_DIR")
+        again = (
+            f"Numba keeps its code in {kept}: delete that folder and run the same command again, or " if kept else ""
+        )
         raise HarnessError(
-            f"flow method 'tvl1-own' could not be compiled ({type(error).__name__}: {error}); "
-            + (
-                f"Numba keeps its code in {kept}: delete that folder and run the same command again, or use "
-                if kept
-                else "use "
-            )
-            + "method 'tvl1-torch', the same on tensors"
+            f"flow method 'tvl1-own' could not be compiled ({type(error).__name__}: {error}); {again}use method 'tvl1-torch', "
+            "the same on tensors"
         ) from error
     return tvl1_kernels

@@ -8,18 +8,15 @@ repeats the last column of the flow, which makes its forward difference zero, an
 from __future__ import annotations
 
 import numpy as np
-from numba import config, njit, types
+from numba import types
+
+from harness.video.compiled import kernel
 
 _LINE, _PLANE, _PLANES = (types.Array(types.float32, axes, "C") for axes in (1, 2, 3))
 
 
 def _compiled(*kinds, gives=types.void):
-    """Compiled when this module is imported, for these arguments alone: no other call can fail to compile, or to be kept.
-
-    Compiled code is kept only where somebody has named a folder for it (`compiled.keep_compiled`): Numba's own choice
-    would be the package itself.
-    """
-    return njit(gives(*kinds), fastmath=True, nogil=True, error_model="numpy", cache=bool(config.CACHE_DIR))
+    return kernel(gives(*kinds), fastmath=True)
 
 
 _BLOCK_PX = 1200
