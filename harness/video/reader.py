@@ -33,8 +33,8 @@ class VideoReader:
     """Clips of a data set's videos, at a scale's frame rate and short side, as uint8.
 
     Decoded videos and flow are kept for all readers of this process (`kept.KEPT`), or for this one alone where it is given
-    `cache_bytes`; what does not fit is read by window, seeking. Both give the same pixels. Under scale.frames 'store' it is
-    the recoded frames that are decoded. A still is a video of one frame. Flow comes from its store, as codes.
+    `cache_bytes`; what does not fit is read by window, seeking. Both give the same pixels. Unless scale.frames says
+    'originals', the frame store's files are decoded. A still is a video of one frame. Flow comes from its store, as codes.
     """
 
     def __init__(
