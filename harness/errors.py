@@ -37,6 +37,10 @@ class BadLists(HarnessError):
         more = f" ({len(faults) - 1} more: see `harness data verify`.)" if len(faults) > 1 else ""
         super().__init__(faults[0].text + more)
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """For another process: the faults, where an exception would send its message."""
+        return type(self), (self.faults,), self.__dict__
+
 
 class BrokenVideo(HarnessError):
     """A file that is there but cannot be decoded; the message names the file and the cause."""

@@ -1,8 +1,8 @@
 """One process at a time does a job, wherever on a shared folder it was asked for.
 
 A lock is a small file ``jobs/<job id>.lock.<n>`` that tells its owner (machine, pid, start of the process) and whose
-modification time its owner renews every few seconds. It only needs a file system that makes a file exclusively
-(local disks, NFS): no lock daemon, no clock that machines agree on. The owner is dead
+modification time its owner renews every few seconds. It only needs a file system that gives a file a second name, or
+makes one, exclusively (local disks, NFS): no lock daemon, no clock that machines agree on. The owner is dead
 
 - on the same machine: when no process of that pid and start is alive, which is known at once;
 - elsewhere: when its heartbeat has stood still for `DEAD_AFTER_S` of the waiting process's own clock.
@@ -15,6 +15,7 @@ a while; a record is written by one rename and the first stands (`record.write_r
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import platform
@@ -22,6 +23,7 @@ import random
 import shutil
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -30,6 +32,9 @@ HEARTBEAT_S = 5.0
 DEAD_AFTER_S = 60.0
 """Of no heartbeat, on another machine. NFS clients see changed attributes within a few seconds of opening a file."""
 LOOK_EVERY_S = 0.2
+DRAFT = ".draft."
+NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
+"""What file systems say that know no second name for a file."""
 SAME_START_S = 2.0
 """Two readings of one process's start differ by less: they are rounded to the kernel's ticks and corrected clocks."""
 
@@ -141,7 +146,8 @@ class _Lock:
         if self._living(others):
             mine.unlink(missing_ok=True)
             return False
-        for path in dead:
+        # Drafts are a killed process's, or of one that comes too late and looks again.
+        for path in [*dead, *self.folder.glob(f"{self.job_id}{DRAFT}*")]:
             path.unlink(missing_ok=True)
         self.held = mine
         return True
@@ -188,14 +194,41 @@ def _number(path: Path) -> int:
 
 
 def _made(path: Path) -> bool:
-    """Whether this call made the file, with this process in it; False where another was first."""
+    """Whether this call made the file, with this process in it; False where another was first.
+
+    Written under a name of its own first: a file that is there but does not yet tell its owner is a stranger's, for whose
+    heartbeat everybody would wait `DEAD_AFTER_S` if its maker were killed just then.
+    """
+    draft = path.with_name(f"{path.name.partition('.')[0]}{DRAFT}{uuid.uuid4().hex}")
+    try:
+        draft.write_text(json.dumps(asdict(this_process())))
+        return _linked(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _linked(draft: Path, path: Path) -> bool:
+    """Whether the path is now the draft's second name; False where it was there, or the draft is there no more."""
+    try:
+        path.hardlink_to(draft)
+        return True
+    except FileNotFoundError:
+        return False
+    except FileExistsError:
+        # Asked twice, since its first answer was lost, a file server says that the name is there: it may be the one it gave.
+        with contextlib.suppress(FileNotFoundError):
+            return path.samefile(draft)
+        return False
+    except OSError as error:
+        if error.errno not in NO_LINKS:
+            raise
     try:
         handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
     except FileExistsError:
         return False
     try:
         with os.fdopen(handle, "w") as stream:
-            stream.write(json.dumps(asdict(this_process())))
+            stream.write(draft.read_text())
     except OSError:
         path.unlink(missing_ok=True)
         raise

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import inspect
 import io
 import json
+import multiprocessing
 import os
 import signal
+import struct
 import subprocess
 import sys
 import time
+import traceback
 from pathlib import Path
 
 import pytest
 
 from harness.console import JsonWatch
-from harness.errors import HarnessError
+from harness.errors import BadLists, Fault, HarnessError
 from harness.house import House
 from harness.launch import local
 from harness.launch.needs import GIB, members_of, needs_of, on_gpu, peaks_of
@@ -70,7 +74,8 @@ def test_every_job_runs_once_after_those_it_needs(where, cores, monkeypatch):
 @pytest.mark.parametrize("cores", [1, 2])
 def test_a_job_that_cannot_be_done_stops_with_its_own_words(where, cores, monkeypatch):
     monkeypatch.setenv("HARNESS_THREADS", str(cores))
-    good, bad = fakejobs.job(0), fakejobs.job(1, fails=True)
+    good = fakejobs.job(0)
+    bad = fakejobs.job(1, after=[good], fails=True)
     with pytest.raises(HarnessError, match="fake 1 cannot be done"):
         local.launch(
             fakejobs.plan_of([good, bad, fakejobs.job(2, after=[bad])], where), House(where), Watch(), do=fakejobs.do
@@ -86,6 +91,77 @@ def test_a_killed_worker_is_said_and_the_next_command_goes_on(where, monkeypatch
     local.launch(fakejobs.plan_of(jobs, where), House(where), Watch(), do=fakejobs.do)
     assert [step for job_id, step in fakejobs.steps_done(where.results) if job_id == jobs[0].id] == list(range(6))
     assert list(where.jobs.iterdir()) == [] and len(House(where).ledger.ids()) == 2
+
+
+@pytest.mark.parametrize("last_words", [b"", struct.pack("!i", 1000) + b"half an event"], ids=["none", "half"])
+def test_a_worker_killed_in_the_middle_of_a_word_keeps_nobody_waiting(where, monkeypatch, last_words):
+    monkeypatch.setenv("HARNESS_THREADS", "2")
+    jobs = [fakejobs.job(0, last_words=last_words.decode("latin1")), fakejobs.job(1, sleep_s=600.0)]
+    with pytest.raises(HarnessError, match=r"that did fake 0 was killed by SIGKILL \(out of memory\?\)"):
+        local.launch(fakejobs.plan_of(jobs, where), House(where), Watch(), do=speak_and_die)
+    assert multiprocessing.active_children() == []
+
+
+def speak_and_die(one: Job, house: House, watch: Teller) -> None:
+    """Fake job 0: what it says last, while nobody else may speak."""
+    if "last_words" not in one.spec:
+        time.sleep(one.spec["sleep_s"])
+    own = inspect.getclosurevars(watch.send).nonlocals
+    with own["one_at_a_time"]:
+        os.write(own["pipe"].fileno(), one.spec["last_words"].encode("latin1"))
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_worker_that_leaves_is_told_with_its_code(where, monkeypatch):
+    monkeypatch.setenv("HARNESS_THREADS", "2")
+    jobs = [fakejobs.job(0), fakejobs.job(1)]
+    with pytest.raises(HarnessError, match=r"that did fake \d left with code 3\. .*run the same command again"):
+        local.launch(fakejobs.plan_of(jobs, where), House(where), Watch(), do=leave)
+
+
+def leave(one: Job, house: House, watch: Teller) -> None:
+    os._exit(3)
+
+
+class Unpicklable(Exception):
+    def __init__(self, words: str, more: str) -> None:
+        super().__init__(f"{words} {more}")
+
+
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_what_a_job_raises_is_raised_here(where, monkeypatch, number):
+    monkeypatch.setenv("HARNESS_THREADS", "2")
+    jobs = [fakejobs.job(number), fakejobs.job(3)]
+    kind, words = [(BadLists, "one line"), (KeyError, "'two'"), (RuntimeError, "Unpicklable: three lines")][number]
+    with pytest.raises(kind, match=words) as raised:
+        local.launch(fakejobs.plan_of(jobs, where), House(where), Watch(), do=fail)
+    assert "in fail" in "".join(traceback.format_exception(raised.value)), "where in the worker"
+    if number == 0:
+        assert raised.value.faults == (Fault("unreadable line", "one line"),)
+
+
+def fail(one: Job, house: House, watch: Teller) -> None:
+    if one.spec["number"] == 0:
+        raise BadLists([Fault("unreadable line", "one line")])
+    if one.spec["number"] == 1:
+        raise KeyError("two")
+    if one.spec["number"] == 2:
+        raise Unpicklable("three", "lines")
+    time.sleep(600)
+
+
+def test_a_watcher_that_cannot_go_on_ends_the_jobs(where, monkeypatch):
+    """The reader of ``--json`` has left, say."""
+    monkeypatch.setenv("HARNESS_THREADS", "2")
+
+    class Deaf(Watch):
+        def job_started(self, job: Job) -> None:
+            raise BrokenPipeError
+
+    jobs = [fakejobs.job(number, steps=6000, step_s=0.1) for number in range(2)]
+    with pytest.raises(BrokenPipeError):
+        local.launch(fakejobs.plan_of(jobs, where), House(where), Deaf(), do=fakejobs.do)
+    assert multiprocessing.active_children() == []
 
 
 DRIVER = """

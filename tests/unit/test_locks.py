@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import os
 import signal
@@ -120,6 +121,55 @@ def test_a_lock_that_was_torn_is_a_stranger_of_unknown_name(tmp_path, monkeypatc
     with locks.only_one(tmp_path, JOB):
         pass
     assert left(tmp_path) == []
+
+
+@pytest.mark.parametrize("moment", ["hardlink_to", "write_text"])
+def test_who_is_killed_while_it_makes_a_lock_is_not_waited_for(tmp_path, moment):
+    script = f"""
+import os, signal
+from pathlib import Path
+from harness import locks
+whole = Path.{moment}
+def killed(self, *words):
+    whole(self, *(word[:9] if isinstance(word, str) else word for word in words))
+    os.kill(os.getpid(), signal.SIGKILL)
+Path.{moment} = killed
+with locks.only_one(Path({str(tmp_path)!r}), {JOB!r}):
+    pass
+"""
+    killed = subprocess.run([sys.executable, "-c", script], env=os.environ | {"PYTHONPATH": str(ROOT)}, timeout=60)
+    assert killed.returncode == -signal.SIGKILL and len(left(tmp_path)) == (2 if moment == "hardlink_to" else 1)
+    began = time.monotonic()
+    with locks.only_one(tmp_path, JOB):
+        assert time.monotonic() - began < locks.DEAD_AFTER_S / 2
+    assert left(tmp_path) == []
+
+
+def test_file_systems_without_second_names(tmp_path, monkeypatch):
+    def refuses(self: Path, target: Path) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted", str(self))
+
+    monkeypatch.setattr(Path, "hardlink_to", refuses)
+    with locks.only_one(tmp_path, JOB):
+        assert (
+            left(tmp_path) == [f"{JOB}.lock.1"] and locks._owner_of(tmp_path / f"{JOB}.lock.1") == locks.this_process()
+        )
+        assert not locks._made(tmp_path / f"{JOB}.lock.1")
+    assert left(tmp_path) == []
+
+
+def test_a_file_server_that_was_asked_twice(tmp_path, monkeypatch):
+    """Its first answer was lost: the name is there, it says, and it is the asker's."""
+    link = Path.hardlink_to
+
+    def twice(self: Path, target: Path) -> None:
+        link(self, target)
+        link(self, target)
+
+    monkeypatch.setattr(Path, "hardlink_to", twice)
+    assert locks._made(tmp_path / f"{JOB}.lock.1")
+    assert not locks._made(tmp_path / f"{JOB}.lock.1"), "this one is not the asker's"
+    assert left(tmp_path) == [f"{JOB}.lock.1"]
 
 
 def test_the_heart_beats_while_the_job_runs(tmp_path, monkeypatch):

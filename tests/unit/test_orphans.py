@@ -15,14 +15,15 @@ ROOT = Path(__file__).resolve().parents[2]
 POOLS = {
     "flow and store": "derive._results(Recipe(), [task(n) for n in range(8)], workers=2)",
     "index": "index._pool(10**6).map(wait, range(2))",
-    "jobs": "initialised(local._begin, None).map(wait, range(2))",
+    "jobs": "[worker.hear() for worker in given(wait)]",
     "rendering": "initialised(rendering.end_with_parent).map(wait, range(2))",
 }
 PARENT = """
 import multiprocessing, os, sys, time
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from harness.launch import local
+from harness.launch.workers import Worker
+from harness.spec import Job
 from harness.synth import rendering
 from harness.video import derive, index
 
@@ -41,6 +42,12 @@ def task(number):
 def initialised(function, *args):
     spawn = multiprocessing.get_context("spawn")
     return ProcessPoolExecutor(2, mp_context=spawn, initializer=function, initargs=args)
+
+def given(do):
+    workers = [Worker(), Worker()]
+    for worker in workers:
+        worker.give(Job("fake", "fake", {}), None, do)
+    return workers
 
 if __name__ == "__main__":
     list(%s)
