@@ -234,6 +234,9 @@ class Scale:
     frames: Literal["originals", "store", "raw-store"] = "originals"
     """What training and scoring decode: the files as they came, or what `harness data prepare --store` (or `--raw-store`)
     made of them."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Of the networks' arithmetic: 'bfloat16' is autocast, 'float32' rounds nothing else (no TF32 on a GPU either); 'auto':
+    bfloat16 where the device has instructions for it. Resolved when planning, for the device the plan is made for."""
     compile: bool = False
     """torch.compile the network. Needs a C++ compiler; other kernels, so other last bits."""
     recompute: bool = False

@@ -32,9 +32,12 @@ def _visible_gpus() -> bool:
     return os.environ.get("CUDA_VISIBLE_DEVICES", "all") not in ("", "-1")
 
 
-def precision(device_name: str) -> str:
-    """'bfloat16' under autocast on a GPU, 'float32' on a CPU, where small networks gain nothing from less."""
-    return "bfloat16" if device_name.startswith("cuda") else "float32"
+def precision(device_name: str, asked: str = "auto") -> str:
+    """'bfloat16' (under autocast) or 'float32', as `asked`; 'auto': bfloat16 on a GPU and on a CPU that has instructions for it."""
+    if asked != "auto":
+        return asked
+    # Not asked of the GPU: the machine that plans may have none, and must not load torch.
+    return "bfloat16" if device_name.startswith("cuda") or computes_bfloat16(device_name) else "float32"
 
 
 def computes_bfloat16(device_name: str) -> bool:

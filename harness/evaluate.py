@@ -11,7 +11,7 @@ import torch
 from harness.contract import Video
 from harness.errors import HarnessError
 from harness.metrics import Scores
-from harness.train import autocast
+from harness.precision import autocast
 from harness.watch import Watch
 
 if TYPE_CHECKING:

@@ -20,6 +20,7 @@ from harness.features import (
 )
 from harness.holdout import hold_out
 from harness.outcome import Outcome, choice
+from harness.precision import autocast
 from harness.record import FEATURES
 from harness.steps import found_schedule, loss_on, score, start, trained_on, upstream_trained_on
 from harness.train import Trained, train
@@ -36,7 +37,7 @@ def run_features(work: Work) -> Outcome:
     one_pass = Schedule(steps=0, batch=SCORE_BATCH, base_lr=0.0)
     train_parts, test_parts = [], []
     broken: list[str] = []
-    with torch.inference_mode(), evaluate.autocast(work.device, work.precision):
+    with torch.inference_mode(), autocast(work.device, work.precision):
         for ids, features in training_views(work, data, network, videos, one_pass):
             train_parts.append((ids, features))
         for inputs, ids in data.views(videos, work.clip("test_clip"), broken):

@@ -28,8 +28,9 @@ def protocol_key(protocol: Protocol) -> dict[str, Any]:
 
 
 def scale_key(scale: Scale) -> dict[str, Any]:
-    """The scale without its schedules, of which each job names its own, and without flow, which stands by its key."""
+    """The scale without its schedules, of which each job names its own, and without what stands in a job by its own name:
+    flow, and precision and threads as resolved."""
     fields = plain(scale)
-    for name in ("stages", "flow", "cpu_threads"):
+    for name in ("stages", "flow", "cpu_threads", "precision"):
         del fields[name]
     return fields

@@ -314,7 +314,7 @@ class Planner:
         """Resolved here, once, and set by every launcher."""
         return {
             "decoder": store_key(scale) if scale.frames != "originals" else decode.decoder_key(),
-            "precision": environment.precision(self.device),
+            "precision": environment.precision(self.device, scale.precision),
             "threads": (scale.cpu_threads or environment.cpu_threads()) if self.device == "cpu" else 0,
             "code": CODE,
         }

@@ -15,6 +15,7 @@ from harness.errors import RecordError
 from harness.house import House
 from harness.metrics import Scores
 from harness.places import Places
+from harness.precision import autocast
 from harness.record import WEIGHTS, Record, sha256
 from harness.spec import Job
 from harness.steps import start
@@ -50,7 +51,7 @@ class Scorer:
         """stream -> (N, C, T, H, W) -> (N, P, classes) float32 on the CPU: the logits at every output position."""
         if self.threads:
             torch.set_num_threads(self.threads)
-        with torch.inference_mode(), evaluate.autocast(self.device, self.precision):
+        with torch.inference_mode(), autocast(self.device, self.precision):
             return self.network(clips).float().cpu()
 
 
@@ -151,7 +152,7 @@ def open_published(name: str, baseline: Baseline, stream: str, where: Places) ->
         clip=baseline.test_clip[scale.name],
         classes=tuple(card["labels"]) or tuple(f"class {number}" for number in range(weights.classes)),
         device=device,
-        precision=environment.precision(device),
+        precision=environment.precision(device, scale.precision),
         threads=0,
     )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -16,6 +15,7 @@ from torch import Tensor, nn
 from harness.checkpoints import resume, save_checkpoint
 from harness.contract import Schedule
 from harness.errors import HarnessError
+from harness.precision import autocast
 from harness.replicas import Replicas
 from harness.watch import Point, Watch
 
@@ -233,13 +233,6 @@ def eager(optimiser: type[torch.optim.Optimizer]) -> type[torch.optim.Optimizer]
     if "step" in methods:
         methods["step"] = torch.no_grad()(methods["step"])
     return type(optimiser.__name__, (optimiser,), methods)
-
-
-def autocast(device: str, precision: str) -> contextlib.AbstractContextManager[Any]:
-    """bfloat16 autocast where the job's precision says so."""
-    if precision == "bfloat16":
-        return torch.autocast(device.partition(":")[0], dtype=torch.bfloat16)
-    return contextlib.nullcontext()
 
 
 # ---------------------------------------------------------------------------------------------------- batch norm

@@ -54,7 +54,7 @@ def forward(case: Case) -> Ready:
     """Scoring: eval mode, no gradients."""
     import torch
 
-    from harness.train import autocast
+    from harness.precision import autocast
 
     network, inputs = placed(case).eval(), clips(case, case.device)
 
@@ -70,7 +70,8 @@ def training(case: Case) -> Ready:
     import torch
 
     from harness.evaluate import clip_loss
-    from harness.train import autocast, make_optimiser
+    from harness.precision import autocast
+    from harness.train import make_optimiser
 
     network, inputs = placed(case).train(), clips(case, case.device)
     card = _card(case)

@@ -21,8 +21,10 @@ from torch.nn import functional as F
 from harness import discover
 from harness.contract import CHANNELS, MODALITIES, STREAMS, Baseline, BuildSpec, Clip, streams_of
 from harness.errors import HarnessError
+from harness.precision import autocast
 from harness.scales.micro import SCALE as MICRO
 from harness.scales.paper import SCALE as PAPER
+from harness.work import place
 
 PLUGINS = Path(__file__).parent / "plugins"
 TINY = replace(MICRO, width=0.03)
@@ -133,6 +135,20 @@ def test_the_papers_clips_fit_the_papers_network(baseline, streams):
     for clip in (baseline.train_clip["paper"], baseline.test_clip["paper"]):
         logits = network(clips(streams, clip, number=2, device="meta"))
         assert logits.dim() == 3 and logits.shape[::2] == (2, 51)
+
+
+@every_build
+def test_under_bfloat16_gradients_point_where_they_did(baseline, streams):
+    """With statistics fixed: what batch norm makes of eight clips depends on their last bits."""
+    labels, gradients = torch.arange(8) % CLASSES, []
+    for precision in ("float32", "bfloat16"):
+        network = place(build(baseline, streams).eval(), "cpu")
+        with autocast("cpu", precision):
+            logits = network(clips(streams, baseline.train_clip["micro"], number=8))
+        loss_of(baseline, logits.float(), labels).backward()
+        gradients.append(torch.cat([p.grad.flatten() for p in network.parameters() if p.grad is not None]))
+    assert torch.isfinite(gradients[1]).all()
+    assert F.cosine_similarity(*gradients, dim=0) > 0.7
 
 
 @every_build

@@ -67,6 +67,7 @@ FLOORS: tuple[tuple[str, tuple[str, ...]], ...] = (
     (
         "work",
         (
+            "harness.precision",
             "harness.adapt",
             "harness.replicas",
             "harness.recompute",
