@@ -27,6 +27,11 @@ def autocast(device: str, precision: str) -> Iterator[None]:
         yield
 
 
+def again() -> contextlib.AbstractContextManager[Any]:
+    """For where torch repeats a pass under the autocast of now, and knows nothing of what `autocast` adds to it."""
+    return _WholeWherePadded() if torch.is_autocast_enabled("cpu") else contextlib.nullcontext()
+
+
 class _WholeWherePadded(TorchFunctionMode):
     """3D convolutions whose every output sees padding are done in float32, their result rounded as the others' is."""
 

@@ -11,6 +11,8 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
+from harness import precision
+
 
 def recompute_stages(network: nn.Module) -> int:
     """Have every stage of the network keep its inputs alone while training; returns how many there are.
@@ -41,20 +43,22 @@ def _learns(module: nn.Module) -> bool:
 def _forward(stage: nn.Module, forward: Any, *inputs: Any) -> Any:
     if not stage.training:
         return forward(*inputs)
+    same = precision.again()
     return checkpoint(
-        forward, *inputs, use_reentrant=False, context_fn=lambda: (contextlib.nullcontext(), _still(stage))
+        forward, *inputs, use_reentrant=False, context_fn=lambda: (contextlib.nullcontext(), _still(stage, same))
     )
 
 
 @contextlib.contextmanager
-def _still(stage: nn.Module) -> Iterator[None]:
-    """Batch norm as in training, its moving statistics left alone: the first pass has moved them."""
+def _still(stage: nn.Module, same: contextlib.AbstractContextManager[Any]) -> Iterator[None]:
+    """Arithmetic and batch norm as in the first pass, but for the moving statistics: that one has moved them."""
     norms = [module for module in stage.modules() if isinstance(module, _BatchNorm)]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.momentum = 0.0
     try:
-        yield
+        with same:
+            yield
     finally:
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum

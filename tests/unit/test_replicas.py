@@ -11,6 +11,7 @@ from torch import nn
 from harness.contract import Schedule
 from harness.errors import HarnessError
 from harness.evaluate import clip_loss
+from harness.precision import autocast
 from harness.recompute import recompute_stages
 from harness.replicas import Replicas
 from harness.train import Setting, Step, train
@@ -157,3 +158,19 @@ def test_recomputing_changes_memory_and_nothing_else():
     torch.testing.assert_close(again, plain, rtol=0, atol=0)
     torch.testing.assert_close(moving_again, moving, rtol=0, atol=0)
     assert kept_again < kept_plain / 2
+
+
+def test_recomputing_keeps_to_the_precision_of_each_layer():
+    """Two frames under a 3x3x3 kernel: float32 amid bfloat16, the second time too."""
+    clips, gradients = torch.randn(4, 16, 2, 3, 3), []
+    for again in (False, True):
+        torch.manual_seed(0)
+        layers = [nn.Sequential(nn.Conv3d(16, 16, 3, padding=1), nn.BatchNorm3d(16)) for _ in range(2)]
+        network = nn.Sequential(nn.Sequential(*layers)).train()
+        if again:
+            assert recompute_stages(network) == 2
+        with autocast("cpu", "bfloat16"):
+            loss = network(clips).float().square().sum()
+        loss.backward()
+        gradients.append([p.grad for p in network.parameters()])
+    torch.testing.assert_close(*gradients, rtol=0, atol=0)
