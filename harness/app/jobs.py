@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from harness.contract import Dataset
 from harness.errors import DataMissing, HarnessError
 from harness.metrics import CellResult, summary
 from harness.mirror import open_mirror
-from harness.places import Places, writable
+from harness.places import Places, places, writable
 from harness.record import Ledger
 from harness.results import result_of
 from harness.spec import Cell, Selection
@@ -35,7 +36,7 @@ def run(selection: Selection, where: Places, how: Launching) -> None:
     if not plan.to_do:
         click.echo(f"Nothing to do: all {len(plan.jobs)} jobs of this selection are in {where.runs}.\n")
     click.echo(cells_table(results))
-    click.echo(_whereabouts(where, plan, selection))
+    click.echo(_whereabouts(where, plan, mlflow=how.mlflow))
 
 
 def run_cells(cells: Sequence[Cell], where: Places, how: Launching) -> planning.Plan:
@@ -141,13 +142,15 @@ def _as_dict(cell: Cell, result: CellResult | None) -> dict[str, Any]:
     return {"cell": vars(cell), "jobs": result.job_ids, "metrics": summary(result.scores), "caveats": caveats}
 
 
-def _whereabouts(where: Places, plan: planning.Plan, selection: Selection) -> str:
+def _whereabouts(where: Places, plan: planning.Plan, *, mlflow: bool) -> str:
+    """Where the numbers are and the commands that show them, which work as they stand."""
     scales = {cell.scale for cell in plan.cells}
+    here = "" if where.results == places().results else f" --results {shlex.quote(_short(where.results))}"
     lines = [
         "",
         f"records  {_short(where.runs)}/<job>",
-        f"MLflow   {open_mirror(None, where.results, '').how_to_open}",
-        f"table    harness table 4{' --scale micro' if scales == {'micro'} else ''}",
+        f"MLflow   {open_mirror(None, where.results, '').how_to_open if mlflow else f'harness mirror push{here}'}",
+        f"table    harness table 4{' --scale micro' if scales == {'micro'} else ''}{here}",
     ]
     return "\n".join(lines)
 
