@@ -200,35 +200,47 @@ def _made(path: Path) -> bool:
     heartbeat everybody would wait `DEAD_AFTER_S` if its maker were killed just then.
     """
     draft = path.with_name(f"{path.name.partition('.')[0]}{DRAFT}{uuid.uuid4().hex}")
+    text = json.dumps(asdict(this_process()))
     try:
-        draft.write_text(json.dumps(asdict(this_process())))
-        return _linked(draft, path)
+        with draft.open("w") as stream:
+            stream.write(text)
+            stream.flush()
+            return _linked(draft, path, os.fstat(stream.fileno()))
+    except _NoLinks:
+        return _written(path, text)
     finally:
         draft.unlink(missing_ok=True)
 
 
-def _linked(draft: Path, path: Path) -> bool:
-    """Whether the path is now the draft's second name; False where it was there, or the draft is there no more."""
+class _NoLinks(Exception):
+    """The file system knows no second name for a file."""
+
+
+def _linked(draft: Path, path: Path, itself: os.stat_result) -> bool:
+    """Whether the path is now the name of the draft, which is open; False where it is another's."""
     try:
         path.hardlink_to(draft)
         return True
-    except FileNotFoundError:
-        return False
-    except FileExistsError:
-        # Asked twice, since its first answer was lost, a file server says that the name is there: it may be the one it gave.
+    except (FileExistsError, FileNotFoundError):
+        # A file server that is asked twice, since its first answer was lost, may have given the name the first time.
         with contextlib.suppress(FileNotFoundError):
-            return path.samefile(draft)
+            return os.path.samestat(path.stat(), itself)
         return False
     except OSError as error:
-        if error.errno not in NO_LINKS:
-            raise
+        if error.errno in NO_LINKS:
+            raise _NoLinks from error
+        raise
+
+
+def _written(path: Path, text: str) -> bool:
+    """The file made and then filled: who is killed in between is waited for, as a stranger."""
     try:
         handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
     except FileExistsError:
         return False
     try:
         with os.fdopen(handle, "w") as stream:
-            stream.write(draft.read_text())
+            stream.write(text)
     except OSError:
         path.unlink(missing_ok=True)
         raise

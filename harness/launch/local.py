@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 from multiprocessing.connection import wait
+from queue import SimpleQueue
 
-from harness import environment
+from harness import environment, orphans
 from harness.house import House
+from harness.launch import workers
 from harness.launch.doing import Doing, do_job
-from harness.launch.telling import Desk
+from harness.launch.telling import Desk, Event
 from harness.launch.workers import Worker
 from harness.locks import clear_finished
 from harness.plan import Plan
 from harness.watch import Watch
+
+LOOK_EVERY_S = 1.0
+"""At workers that say nothing."""
 
 
 def launch(plan: Plan, house: House, watch: Watch, *, do: Doing = do_job) -> int:
@@ -44,25 +51,33 @@ class _Crew:
         self.desk.expect(plan.to_do)
         self.unfinished = {job.id for job in plan.to_do}
         self.workers: list[Worker] = []
+        self.said: SimpleQueue[Event | None] = SimpleQueue()
+        self.trouble: list[BaseException] = []
+        """Why the watcher cannot be told any more: the reader of a pipe has left, say."""
 
     def run(self) -> None:
+        # In a thread of its own: a screen that waits or a slow MLflow must not keep the workers waiting.
+        teller = threading.Thread(target=self._tell, daemon=True)
+        teller.start()
         try:
-            while self.unfinished:
+            while self.unfinished and not self.trouble:
                 self._feed()
-                busy = [worker for worker in self.workers if worker.job]
-                heard = wait([worker.pipe for worker in busy])
-                for worker in busy:
-                    if worker.pipe in heard:
-                        self._hear(worker)
-            for worker in self.workers:
-                worker.dismiss()
+                self._listen()
+            if not self.trouble:
+                workers.dismiss(self.workers)
         finally:
-            for worker in self.workers:
-                worker.stop()
+            with orphans.undisturbed():
+                self._last_words()
+                workers.stop(self.workers)
+            self.said.put(None)
+            teller.join()
+        if self.trouble:
+            raise self.trouble[0]
 
     def _feed(self) -> None:
         """Give out what can be done now, to as many workers as may run at once."""
         for job in [job for job in self.waiting if not self.unfinished & set(job.upstream.values())]:
+            self.workers = [worker for worker in self.workers if worker.job or worker.process.is_alive()]
             idle = next((worker for worker in self.workers if not worker.job), None)
             if idle is None:
                 if len(self.workers) == self.at_once:
@@ -72,10 +87,35 @@ class _Crew:
             self.waiting.remove(job)
             idle.give(job, self.house, self.do)
 
+    def _listen(self) -> None:
+        """Take what was said. A worker's pipe stays open where a process that it forked outlives it: so it is looked at."""
+        busy = [worker for worker in self.workers if worker.job]
+        heard = wait([worker.pipe for worker in busy], timeout=LOOK_EVERY_S)
+        for worker in busy:
+            if worker.pipe in heard:
+                self._hear(worker)
+            elif worker.gone:
+                raise worker.lost()
+
     def _hear(self, worker: Worker) -> None:
         job = worker.job
         event = worker.hear()
         if event is not None:
-            self.desk.take(event)
+            self.said.put(event)
         elif job is not None:
             self.unfinished.remove(job.id)
+
+    def _last_words(self) -> None:
+        """What lies in the pipes when one worker's job has failed: another's may have finished."""
+        for worker in self.workers:
+            with contextlib.suppress(Exception):
+                while worker.job and worker.pipe.poll():
+                    self._hear(worker)
+
+    def _tell(self) -> None:
+        while (event := self.said.get()) is not None:
+            if not self.trouble:
+                try:
+                    self.desk.take(event)
+                except BaseException as error:  # noqa: BLE001 - raised again where the jobs are given out
+                    self.trouble.append(error)

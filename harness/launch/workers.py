@@ -12,18 +12,22 @@ import os
 import pickle
 import signal
 import threading
+import time
 import traceback
+from collections.abc import Sequence
 from typing import Any
 
+from harness import orphans
 from harness.errors import HarnessError
 from harness.house import House
 from harness.launch.doing import Doing
 from harness.launch.telling import Event, Teller
-from harness.orphans import end_with_parent
 from harness.spec import Job
 
 ENDING_S = 10.0
-"""How long a worker without work may take to leave: nothing is lost by ending it."""
+"""How long workers without work may take to leave: nothing is lost by ending them."""
+TERM_S = 5.0
+"""How long a worker may take over SIGTERM. One that is stopped, or that ignores it, is killed."""
 
 
 class Worker:
@@ -32,8 +36,9 @@ class Worker:
     def __init__(self) -> None:
         spawn = multiprocessing.get_context("spawn")
         self.pipe, theirs = spawn.Pipe()
-        self._process = spawn.Process(target=_work, args=(theirs,))
-        self._process.start()
+        self.process = spawn.Process(target=_work, args=(theirs,))
+        with orphans.starting():
+            self.process.start()
         # Theirs alone, so that their end is the pipe's.
         theirs.close()
         self.job: Job | None = None
@@ -44,7 +49,7 @@ class Worker:
         try:
             self.pipe.send((job, house, do))
         except ConnectionError as gone:
-            raise self._lost() from gone
+            raise self.lost() from gone
 
     def hear(self) -> Event | None:
         """The next event; None when the job is done. Waits, if `pipe` has nothing to read.
@@ -54,43 +59,68 @@ class Worker:
         try:
             event, error = self.pipe.recv()
         except (EOFError, OSError) as gone:
-            raise self._lost() from gone
+            raise self.lost() from gone
         if error is not None:
-            raise error
+            try:
+                raise error
+            finally:
+                del error  # or it would keep itself, this frame and the pipe, by its traceback
         if event is None:
             self.job = None
         return event
 
-    def dismiss(self) -> None:
-        """Let it leave, once it has nothing to do."""
-        self.pipe.close()
-        self._process.join(ENDING_S)
+    @property
+    def gone(self) -> bool:
+        """Whether it has ended and everything it said is heard, though its pipe has no end: a process it forked has it too."""
+        return not self.process.is_alive() and not self.pipe.poll()
 
-    def stop(self) -> None:
-        """End it at once: what it has under way resumes from its checkpoint."""
-        self._process.terminate()
-        self._process.join()
-        self.pipe.close()
-
-    def _lost(self) -> HarnessError:
-        self._process.join(ENDING_S)
-        code = self._process.exitcode
-        how = (
-            f"was killed by {signal.Signals(-code).name}" if code is not None and code < 0 else f"left with code {code}"
-        )
-        guess = " (out of memory?)" if code == -signal.SIGKILL else ""
+    def lost(self) -> HarnessError:
+        """What there is to say of a process that is gone."""
+        self.process.join(TERM_S)
         title = self.job.title if self.job else "nothing"
         return HarnessError(
-            f"the worker process that did {title} {how}{guess}. Finished jobs are kept; run the same command again to go "
-            "on from the last checkpoints"
+            f"the worker process that did {title} {_ending(self.process.exitcode)}. Finished jobs are kept; run the same "
+            "command again to go on from the last checkpoints"
         )
+
+
+def _ending(code: int | None) -> str:
+    if code is None or code >= 0:
+        return f"left with code {code}"
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        name = f"signal {-code}"
+    return f"was killed by {name}" + (" (out of memory?)" if -code == signal.SIGKILL else "")
+
+
+def dismiss(workers: Sequence[Worker]) -> None:
+    """Let workers that have nothing to do leave."""
+    for worker in workers:
+        worker.pipe.close()
+    latest = time.monotonic() + ENDING_S
+    for worker in workers:
+        worker.process.join(max(0.0, latest - time.monotonic()))
+
+
+def stop(workers: Sequence[Worker]) -> None:
+    """End them at once, whatever they do: what they have under way resumes from its checkpoint."""
+    for worker in workers:
+        worker.process.terminate()
+    latest = time.monotonic() + TERM_S
+    for worker in workers:
+        worker.process.join(max(0.0, latest - time.monotonic()))
+        worker.process.kill()
+        worker.process.join()
+        worker.pipe.close()
+
+
+# ---------------------------------------------------------------------------------------------------- a worker's side
 
 
 def _work(pipe: Any) -> None:
-    """In the worker: every job that comes, until the pipe ends."""
-    # Ctrl-C reaches the whole group; the process that gave the work decides.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    end_with_parent()
+    """Every job that comes, until the pipe ends."""
+    orphans.begin_worker()
     one_at_a_time = threading.Lock()
 
     def say(event: Event | None, error: BaseException | None = None) -> None:
@@ -102,10 +132,11 @@ def _work(pipe: Any) -> None:
 
     while True:
         try:
-            job, house, do = pipe.recv()
-        except (EOFError, ConnectionError):
+            order = pipe.recv_bytes()
+        except (EOFError, OSError):
             return
         try:
+            job, house, do = pickle.loads(order)
             do(job, house, Teller(job.id, say))
             say(None)
         except BaseException as error:  # noqa: BLE001 - whatever it is, it is raised again by who gave the job
@@ -113,11 +144,15 @@ def _work(pipe: Any) -> None:
 
 
 def _portable(error: BaseException) -> BaseException:
-    """The error with where it was raised as a note: the traceback itself stays here. Its text, if it cannot travel."""
+    """The error, with where it was raised as a note: the traceback itself stays here. Its words, if it cannot travel."""
     where = traceback.format_exc()
     try:
         error.add_note(f"In the worker:\n{where}")
-        pickle.loads(pickle.dumps(error))
+        copy = pickle.loads(pickle.dumps(error))
+        if type(copy) is type(error) and str(copy) == str(error):
+            return error
     except Exception:  # noqa: BLE001 - an error's own way to be pickled may do anything
-        return RuntimeError(where)
-    return error
+        pass
+    if isinstance(error, HarnessError):
+        return HarnessError(str(error))
+    return RuntimeError(where)

@@ -17,8 +17,8 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from pathlib import Path
 
+from harness import orphans
 from harness.errors import HarnessError
-from harness.orphans import end_with_parent
 from harness.synth import sets
 from harness.synth.catalogue import ClipSpec, StillSpec
 
@@ -99,9 +99,10 @@ def _each(draft: Path, chunks: Sequence[Pictures], workers: int) -> Iterator[int
         return
     # Spawned, not forked: the parent may hold threads of torch or MLflow.
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(min(workers, len(chunks)), mp_context=context, initializer=end_with_parent)
+    pool = ProcessPoolExecutor(min(workers, len(chunks)), mp_context=context, initializer=orphans.begin_worker)
     try:
-        waiting: set[Future[int]] = {pool.submit(_write, draft, chunk) for chunk in chunks}
+        with orphans.starting():
+            waiting: set[Future[int]] = {pool.submit(_write, draft, chunk) for chunk in chunks}
         while waiting:
             finished, waiting = wait(waiting, return_when=FIRST_COMPLETED)
             yield from (future.result() for future in finished)

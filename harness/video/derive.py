@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import multiprocessing
 import shutil
-import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -18,9 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from harness import orphans
 from harness.contract import Video
 from harness.errors import BrokenVideo, HarnessError
-from harness.orphans import end_with_parent
 from harness.video.halves import half, sweep, whole
 from harness.video.index import Progress
 
@@ -188,9 +187,10 @@ def _results(recipe: Recipe, tasks: Sequence[Task], workers: int) -> Iterator[tu
             yield _make(recipe, task)
         return
     spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=spawn, initializer=_start_worker) as pool:
+    with ProcessPoolExecutor(workers, mp_context=spawn, initializer=orphans.begin_worker) as pool:
         try:
-            futures = [pool.submit(_make, recipe, task) for task in tasks]
+            with orphans.starting():
+                futures = [pool.submit(_make, recipe, task) for task in tasks]
             for future in as_completed(futures):
                 yield future.result()
         except BrokenProcessPool as error:
@@ -200,12 +200,6 @@ def _results(recipe: Recipe, tasks: Sequence[Task], workers: int) -> Iterator[tu
             ) from error
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _start_worker() -> None:
-    end_with_parent()
-    # Ctrl-C reaches the whole group; the parent decides what happens.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _make(recipe: Recipe, task: Task) -> tuple[str, str]:

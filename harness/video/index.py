@@ -16,9 +16,9 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from harness import orphans
 from harness.contract import Dataset, Video
 from harness.errors import BrokenVideo, DataMissing
-from harness.orphans import end_with_parent
 from harness.video import decode
 from harness.video.halves import whole
 
@@ -106,7 +106,9 @@ def _probe_all(
     total = done + len(todo)
     with _pool(len(todo)) as pool:
         for start in range(0, len(todo), CHUNK):
-            yield from pool.map(probe, *zip(*todo[start : start + CHUNK], strict=True), chunksize=CHUNK // 16)
+            with orphans.starting():
+                rows = pool.map(probe, *zip(*todo[start : start + CHUNK], strict=True), chunksize=CHUNK // 16)
+            yield from rows
             if progress:
                 progress(min(total, done + start + CHUNK), total)
 
@@ -115,7 +117,7 @@ def _pool(files: int) -> Executor:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if cores > 1 and files >= PROCESSES_FROM:
         spawn = multiprocessing.get_context("spawn")
-        return ProcessPoolExecutor(max_workers=min(cores, 16), mp_context=spawn, initializer=end_with_parent)
+        return ProcessPoolExecutor(max_workers=min(cores, 16), mp_context=spawn, initializer=orphans.begin_worker)
     return ThreadPoolExecutor(max_workers=2 * cores)
 
 

@@ -14,13 +14,14 @@ import sys
 import time
 import traceback
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
 from harness.console import JsonWatch
 from harness.errors import BadLists, Fault, HarnessError
 from harness.house import House
-from harness.launch import local
+from harness.launch import local, workers
 from harness.launch.needs import GIB, members_of, needs_of, on_gpu, peaks_of
 from harness.launch.telling import Desk, Teller
 from harness.places import Places
@@ -148,6 +149,92 @@ def fail(one: Job, house: House, watch: Teller) -> None:
     if one.spec["number"] == 2:
         raise Unpicklable("three", "lines")
     time.sleep(600)
+
+
+def test_a_plug_ins_own_error_keeps_its_words(where, monkeypatch):
+    monkeypatch.setenv("HARNESS_THREADS", "2")
+    jobs = [fakejobs.job(number) for number in range(2)]
+    with pytest.raises(HarnessError, match=r"^no such thing: fake \d$"):
+        local.launch(fakejobs.plan_of(jobs, where), House(where), Watch(), do=fail_in_its_own_way)
+
+
+class Doubles(HarnessError):
+    def __init__(self, name: str) -> None:
+        super().__init__(f"no such thing: {name}")
+
+
+def fail_in_its_own_way(one: Job, house: House, watch: Teller) -> None:
+    raise Doubles(one.title)
+
+
+@pytest.mark.parametrize("how", ["stopped", "deaf"])
+def test_a_worker_that_does_not_end_is_ended(where, monkeypatch, how):
+    monkeypatch.setenv("HARNESS_THREADS", "2")
+    monkeypatch.setattr(workers, "TERM_S", 0.5)
+    jobs = [fakejobs.job(0, how=how), fakejobs.job(1, how="fails")]
+    with pytest.raises(HarnessError, match="fake 1 has failed"):
+        local.launch(fakejobs.plan_of(jobs, where), House(where), Watch(), do=do_not_end)
+    assert multiprocessing.active_children() == []
+
+
+def do_not_end(one: Job, house: House, watch: Teller) -> None:
+    ready = house.places.results / "ready"
+    if one.spec["how"] == "fails":
+        while not ready.exists():
+            time.sleep(0.02)
+        raise HarnessError("fake 1 has failed")
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    ready.touch()
+    if one.spec["how"] == "stopped":
+        os.kill(os.getpid(), signal.SIGSTOP)
+    time.sleep(600)
+
+
+def test_a_child_that_a_killed_worker_forked_does_not_hide_it(where, monkeypatch):
+    monkeypatch.setenv("HARNESS_THREADS", "2")
+    jobs = [fakejobs.job(0), fakejobs.job(1, sleep_s=600.0)]
+    with pytest.raises(HarnessError, match="fake 0 was killed by SIGKILL"):
+        local.launch(fakejobs.plan_of(jobs, where), House(where), Watch(), do=fork_and_die)
+    os.kill(int((where.results / "child").read_text()), signal.SIGKILL)
+
+
+def fork_and_die(one: Job, house: House, watch: Teller) -> None:
+    time.sleep(one.spec.get("sleep_s", 0.0))
+    child = os.fork()
+    if child == 0:
+        time.sleep(600)
+    (house.places.results / "child").write_text(str(child))
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_what_finished_beside_a_failure_is_told(where):
+    one, watch = fakejobs.job(0), Listening()
+    plan = fakejobs.plan_of([one], where)
+    fakejobs.do(one, House(where), Watch())
+
+    class Finished:
+        """A worker whose last two words lie in its pipe when another's job fails."""
+
+        job: Job | None = one
+        words: ClassVar[list] = [(one.id, "job_started", (one,)), (one.id, "job_finished", (one.id,)), None]
+
+        @property
+        def pipe(self) -> Finished:
+            return self
+
+        def poll(self) -> bool:
+            return bool(self.words)
+
+        def hear(self):
+            self.job = self.job if len(self.words) > 1 else None
+            return self.words.pop(0)
+
+    crew = local._Crew(plan, House(where), watch, 2, fakejobs.do)
+    crew.workers = [Finished()]
+    crew._last_words()
+    crew.said.put(None)
+    crew._tell()
+    assert [what for what, _ in watch.heard] == ["started", "finished"] and not crew.unfinished
 
 
 def test_a_watcher_that_cannot_go_on_ends_the_jobs(where, monkeypatch):

@@ -123,22 +123,23 @@ def test_a_lock_that_was_torn_is_a_stranger_of_unknown_name(tmp_path, monkeypatc
     assert left(tmp_path) == []
 
 
-@pytest.mark.parametrize("moment", ["hardlink_to", "write_text"])
-def test_who_is_killed_while_it_makes_a_lock_is_not_waited_for(tmp_path, moment):
+@pytest.mark.parametrize("linked", [False, True])
+def test_who_is_killed_while_it_makes_a_lock_is_not_waited_for(tmp_path, linked):
     script = f"""
 import os, signal
 from pathlib import Path
 from harness import locks
-whole = Path.{moment}
-def killed(self, *words):
-    whole(self, *(word[:9] if isinstance(word, str) else word for word in words))
+link = Path.hardlink_to
+def killed(self, target):
+    if {linked}:
+        link(self, target)
     os.kill(os.getpid(), signal.SIGKILL)
-Path.{moment} = killed
+Path.hardlink_to = killed
 with locks.only_one(Path({str(tmp_path)!r}), {JOB!r}):
     pass
 """
     killed = subprocess.run([sys.executable, "-c", script], env=os.environ | {"PYTHONPATH": str(ROOT)}, timeout=60)
-    assert killed.returncode == -signal.SIGKILL and len(left(tmp_path)) == (2 if moment == "hardlink_to" else 1)
+    assert killed.returncode == -signal.SIGKILL and len(left(tmp_path)) == 1 + linked
     began = time.monotonic()
     with locks.only_one(tmp_path, JOB):
         assert time.monotonic() - began < locks.DEAD_AFTER_S / 2
@@ -158,12 +159,15 @@ def test_file_systems_without_second_names(tmp_path, monkeypatch):
     assert left(tmp_path) == []
 
 
-def test_a_file_server_that_was_asked_twice(tmp_path, monkeypatch):
-    """Its first answer was lost: the name is there, it says, and it is the asker's."""
+@pytest.mark.parametrize("cleared", [False, True])
+def test_a_file_server_that_was_asked_twice(tmp_path, monkeypatch, cleared):
+    """Its first answer was lost: the name is there, it says, or the draft is not (who took over cleared it); it is the asker's."""
     link = Path.hardlink_to
 
     def twice(self: Path, target: Path) -> None:
         link(self, target)
+        if cleared:
+            target.unlink()
         link(self, target)
 
     monkeypatch.setattr(Path, "hardlink_to", twice)
