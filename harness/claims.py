@@ -116,7 +116,7 @@ def all_claims(lookup: Lookup, *, scale: str, seeds: tuple[int, ...] = (0,)) -> 
     return tuple(
         _claim(finding, parts, corrected[finding.name], _frames_alone(finding, cached, scale, seeds), seeds)
         if finding.name in corrected
-        else _not_run(finding, parts, scale)
+        else _not_run(finding, parts, scale, seeds)
         for finding, parts in measured
     )
 
@@ -300,10 +300,14 @@ def _told(measured: _Measured) -> str:
     return f"{part.name} {effect} ({len(measured.used)} of {len(part.bundles)} pairs)"
 
 
-def _not_run(finding: Finding, parts: Sequence[_Measured], scale: str) -> Claim:
+def _not_run(finding: Finding, parts: Sequence[_Measured], scale: str, seeds: tuple[int, ...]) -> Claim:
     missing = [measured.part.name for measured in parts if measured.pooled is None]
-    runs = " and ".join(f"`harness table {number} --scale {scale} --run`" for number in finding.tables)
-    detail = finding.impossible or (f"the ledger has no pair of numbers for: {', '.join(missing)}; {runs} fill it")
+    flags = "".join(f" --seed {seed}" for seed in seeds) if seeds != (0,) else ""
+    runs = [f"`harness table {number} --scale {scale}{flags} --run`" for number in finding.tables]
+    fill = "fills it" if len(runs) == 1 else "fill it"
+    detail = finding.impossible or (
+        f"the ledger has no pair of numbers for: {', '.join(missing)}; {' and '.join(runs)} {fill}"
+    )
     return Claim(
         name=finding.name,
         statement=finding.statement,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -108,8 +108,16 @@ class _Training:
 class Planner:
     """Collects jobs by id, so that equal work becomes one job."""
 
-    def __init__(self, where: Places, *, looking: bool = False) -> None:
+    def __init__(
+        self,
+        where: Places,
+        *,
+        looking: bool = False,
+        remembered: Callable[[], Mapping[tuple[str, int], str]] = dict,
+    ) -> None:
         self.where = where
+        self.remembered = remembered
+        """(data set, version) -> fingerprint, of sets that are not indexed here."""
         self.looking = looking
         """Published weights that are not here are planned with, under provisional ids."""
         self.jobs: dict[str, Job] = {}
@@ -324,7 +332,8 @@ class Planner:
 
     def fingerprint(self, dataset: Dataset) -> str | None:
         if dataset.name not in self.fingerprints:
-            self.fingerprints[dataset.name] = prepare.expected_fingerprint(dataset, self.where.data)
+            here = prepare.expected_fingerprint(dataset, self.where.data)
+            self.fingerprints[dataset.name] = here or self.remembered().get((dataset.name, dataset.version))
         return self.fingerprints[dataset.name]
 
     def provisional(self, training: _Training) -> bool:

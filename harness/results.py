@@ -28,8 +28,12 @@ def result_of(job_ids: tuple[str, ...], ledger: Ledger) -> CellResult | None:
 
 
 def lookup_in(where: Places) -> Lookup:
-    """A function from a cell to what the ledger has for it; None for cells that are not run or cannot be."""
-    ledger, planner = Ledger(where.runs), Planner(where)
+    """A function from a cell to what the ledger has for it; None for cells that are not run or cannot be.
+
+    The data sets need not be there: what a set that is not indexed here was like, the ledger's records say.
+    """
+    ledger = Ledger(where.runs)
+    planner = Planner(where, remembered=functools.cache(lambda: _fingerprints(ledger)))
 
     @functools.cache  # tables ask for the same cell under several heads, and each answer reads and hashes files
     def lookup(cell: Cell) -> CellResult | None:
@@ -41,3 +45,13 @@ def lookup_in(where: Places) -> Lookup:
         return result_of(job_ids, ledger)
 
     return lookup
+
+
+def _fingerprints(ledger: Ledger) -> dict[tuple[str, int], str]:
+    """(data set, version) -> its fingerprint, where all records that name it agree."""
+    found: dict[tuple[str, int], set[str]] = {}
+    for record in ledger:
+        dataset = record.spec.get("dataset", {})
+        if dataset.get("fingerprint"):
+            found.setdefault((dataset["name"], dataset["version"]), set()).add(dataset["fingerprint"])
+    return {key: next(iter(prints)) for key, prints in found.items() if len(prints) == 1}

@@ -112,7 +112,7 @@ def cells_table(results: dict[Cell, CellResult | None]) -> str:
     """One line a cell: accuracy with its interval and n, and the jobs behind it."""
     from tabulate import tabulate
 
-    rows = []
+    rows, several_seeds = [], len({cell.seed for cell in results}) > 1
     for cell, result in results.items():
         if result is None:
             continue
@@ -124,6 +124,7 @@ def cells_table(results: dict[Cell, CellResult | None]) -> str:
                 "data set": f"{cell.dataset}/{cell.split}" + ("" if cell.subset == "test" else f" {cell.subset}"),
                 "protocol": cell.protocol,
                 "init": cell.init,
+                **({"seed": str(cell.seed)} if several_seeds else {}),
                 "top-1 %": f"{metrics['top1_pct']:.1f}",
                 "95% interval": f"{metrics['top1_low_pct']:.1f} – {metrics['top1_high_pct']:.1f}",
                 "top-5 %": f"{metrics['top5_pct']:.1f}",
@@ -167,7 +168,7 @@ def list_kind(kind: str, name: str | None, where: Places) -> None:
     from harness import listings
 
     if kind == "jobs":
-        click.echo(json.dumps(_job(name, where), indent=1) if name else listings.jobs(where))
+        click.echo(json.dumps(_job(name, where), indent=1, ensure_ascii=False) if name else listings.jobs(where))
     elif name:
         click.echo(listings.card(discover.load(kind.removesuffix("s"), name)))
     elif kind == "datasets":

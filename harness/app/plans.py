@@ -32,7 +32,11 @@ def show_plan(selection: Selection, where: Places, *, tables: str | None, as_jso
     if svg:
         from reports.figures.graph import draw
 
-        Path(svg).write_text(draw(plan, costs), encoding="utf-8")
+        drawn = draw(plan, costs)
+        try:
+            Path(svg).write_text(drawn, encoding="utf-8")
+        except OSError as error:
+            raise HarnessError(f"--svg {svg}: {error.strerror}; name a file in a folder that is there") from error
     if as_json:
         click.echo(json.dumps(_as_plain(plan, costs)))
         return
@@ -44,6 +48,8 @@ def cells_of(selection: Selection, tables: str | None) -> list[Cell]:
     """Of one table, of all, or of the selection."""
     if tables is None:
         return resolve.cells(selection)
+    if said := [flag for flag, value in _said(selection).items() if value]:
+        raise HarnessError(f"--table {tables} plans that table's own cells; leave out {', '.join(said)}, or --table")
     if tables not in (*TABLES, "all"):
         raise HarnessError(f"--table {tables}: there are {', '.join(TABLES)} to run, or all of them with --table all")
     from reports.tables import Question, wanted
@@ -51,6 +57,21 @@ def cells_of(selection: Selection, tables: str | None) -> list[Cell]:
     numbers = TABLES if tables == "all" else (tables,)
     asked = Question(scale=selection.scale or "paper", seeds=selection.seeds, source=selection.source)
     return list(dict.fromkeys(cell for number in numbers for cell in wanted(int(number), asked)))
+
+
+def _said(selection: Selection) -> dict[str, object]:
+    """What a person asked for that a table does not leave open."""
+    return {
+        "--baseline": selection.baselines,
+        "--modality": selection.modalities,
+        "--dataset": selection.datasets,
+        "--split": selection.splits != Selection().splits,
+        "--subset": selection.subset,
+        "--protocol": selection.protocols,
+        "--init": selection.inits,
+        "--backbone": selection.backbone,
+        "--set": selection.overrides,
+    }
 
 
 def _row(job: Job, plan: planning.Plan, cost: Estimate) -> dict[str, Any]:

@@ -66,7 +66,7 @@ def selection_flags(command: Any) -> Any:
                 metavar="paper|micro",
                 help="Size of the experiment. Default: paper; micro for micro data sets.",
             ),
-            _several("--seed", "N", "Seed of the last training. Default: 0."),
+            _several("--seed", "N", "Seed of the last training; several with ','. Default: 0."),
             click.option(
                 "--backbone", default="", metavar="timm/NAME", help="Another 2D network in place of Inception-v1."
             ),
@@ -189,9 +189,10 @@ def _source_name(name: str | None) -> str | None:
 def _numbers(axis: str, words: tuple[str, ...], *, everything: str = "") -> tuple[int, ...]:
     if everything and tuple(words) == (everything,):
         return ()
-    if not all(str(word).isdigit() for word in words):
+    if not all(str(word).isdecimal() for word in words):
         raise HarnessError(
-            f"--{axis} {' '.join(map(str, words))}: not a number{f' or {everything!r}' if everything else ''}"
+            f"--{axis} {' '.join(map(str, words))}: not a whole number from 0{f' or {everything!r}' if everything else ''}; "
+            f"several are --{axis} 0,1,2"
         )
     return tuple(int(word) for word in words)
 
@@ -202,7 +203,12 @@ def _from_file(path: str) -> dict[str, Any]:
         stored = tomllib.loads(Path(path).read_text())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise HarnessError(f"{path} is not TOML: {error}") from error
-    overrides = tuple((str(key), str(value)) for key, value in _dotted(stored.pop("set", {})))
+    settings = stored.pop("set", {})
+    if not isinstance(settings, dict):
+        raise HarnessError(
+            f"{path}: set = {settings!r} is not a table; write [set] and below it lines such as train.base_lr = 0.01"
+        )
+    overrides = tuple((str(key), str(value)) for key, value in _dotted(settings))
     for key in stored:
         if key not in AXES:
             raise HarnessError(f"{path}: {unknown('axis', key, (*AXES, 'set'))}")

@@ -42,13 +42,19 @@ def build(number: int, lookup: Lookup, question: Question) -> Table:
         rows=layout.rows,
         cells=cells,
         joiner=layout.joiner,
-        notes=layout.notes,
+        notes=layout.notes + _of_source(question),
         ours_name="ours" if question.scale == "paper" else question.scale,
         command=question.command(number),
     )
     if hasattr(module, "derive"):
         cells.update(module.derive(table))
     return table
+
+
+def _of_source(question: Question) -> tuple[str, ...]:
+    if question.source is None:
+        return ()
+    return (f"Transfers are from {question.source}; architectures without such weights have none.",)
 
 
 def wanted(number: int, question: Question) -> list[Cell]:

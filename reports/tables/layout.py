@@ -7,9 +7,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from harness import discover, paper, resolve
+from harness import discover, paper, published, resolve
 from harness.discover import dashed
 from harness.errors import HarnessError, unknown
+from harness.resolve import PUBLISHED
 from harness.spec import Cell, Selection
 from reports.tables.model import Column, Group, Row
 
@@ -33,6 +34,13 @@ class Question:
     def __post_init__(self) -> None:
         if self.version not in paper.VERSIONS:
             raise unknown("version of the paper", self.version, paper.VERSIONS)
+        if self.source is not None:
+            if not self.source.startswith(PUBLISHED):
+                raise HarnessError(
+                    f"--source {self.source}: a table asks for weights that were published, --source published:NAME; without it "
+                    "each baseline transfers from its card's own source"
+                )
+            published.named(self.source.removeprefix(PUBLISHED))
 
     def command(self, number: int) -> str:
         """`harness table NUMBER`, with the flags that ask this."""
