@@ -43,7 +43,10 @@ def _folder(text: str, *, flag: str) -> Path:
         raise HarnessError(
             f"{flag} {text}: a URL is not a folder; for the nodes of a Ray cluster name it with --storage, else mount it and name that path"
         )
-    return Path(text).expanduser().resolve()
+    folder = Path(text).expanduser().resolve()
+    if folder.exists() and not folder.is_dir():
+        raise HarnessError(f"{flag} {text} is a file; name a folder")
+    return folder
 
 
 def writable(folder: Path, *, what: str, flag: str) -> None:

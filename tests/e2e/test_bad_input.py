@@ -34,7 +34,16 @@ def harness(*words: str, where: Path, **extra: str) -> subprocess.CompletedProce
         (["run", "--dataset", "micro-hmdb", "--protocol", "fixed"], "did you mean 'micro-hmdb51'"),
         (["run", "--dataset", "micro-hmdb51", "--protocol", "ful-ft"], "did you mean 'full-ft'"),
         (["run", "--dataset", "micro-hmdb51", "--protocol", "fixed", "--split", "9"], "no split 9; have: 1, 2, 3"),
-        (["run", "--dataset", "micro-hmdb51", "--protocol", "fixed", "--split", "one"], "not a number"),
+        (["run", "--dataset", "micro-hmdb51", "--protocol", "fixed", "--split", "one"], "several are --split 0,1,2"),
+        (["run", "--dataset", "micro-hmdb51", "--protocol", "fixed", "--seed", "0..2"], "several are --seed 0,1,2"),
+        (["plan", "--table", "4", "--protocol", "full-ft"], "leave out --protocol"),
+        (
+            ["plan", "--table", "4", "--scale", "micro", "--svg", "nowhere/plan.svg"],
+            "--svg nowhere/plan.svg: No such file",
+        ),
+        (["table", "4", "--source", "published:nope"], "have: googlenet"),
+        (["table", "4", "--source", "micro-kinetics"], "--source published:NAME"),
+        (["table", "4", "--data", __file__], "is a file; name a folder"),
         (["run", "--dataset", "micro-hmdb51", "--protocl", "fixed"], "--protocol"),
         (["runn", "--dataset", "micro-hmdb51"], "did you mean 'run'"),
         (["run", "--dataset", "micro-hmdb51", "--protocol", "fixed", "--set", "train.base_lr"], "KEY=VALUE"),
@@ -75,6 +84,9 @@ def test_a_selection_file_is_read_strictly(tmp_path):
     path.write_text('dataset = "micro-hmdb51"\nprotocol = "fixed"\nbaselin = "i3d"\n')
     done = harness("plan", str(path), where=tmp_path)
     assert done.returncode == 2 and "did you mean 'baseline'" in done.stderr
+    path.write_text('dataset = "micro-hmdb51"\nprotocol = "fixed"\nset = ["source.steps=7"]\n')
+    done = harness("plan", str(path), where=tmp_path)
+    assert done.returncode == 2 and "write [set] and below it" in done.stderr
     path.write_text('dataset = "micro-hmdb51"\nprotocol = ["fixed", "full-ft"]\n[set]\nsource.steps = 7\n')
     planned = harness("plan", str(path), "--json", where=tmp_path)
     assert planned.returncode == 0, planned.stderr

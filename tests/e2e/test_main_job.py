@@ -16,6 +16,9 @@ import pytest
 import torch
 
 from harness.metrics import softmax
+from harness.places import Places
+from harness.results import lookup_in
+from harness.spec import Cell
 from tests.commands import FLOW, QUICK, ROOT, command, record_of, run, source_of, weights_of
 
 # One worker: others would wait for what these start from.
@@ -145,6 +148,18 @@ def test_both_streams_side_by_side_are_fused_from_their_logits(house, transferre
 def test_a_table_stands_beside_the_papers_numbers(house, transferred):
     out = command("table", "4", "--scale", "micro", where=house).stdout
     assert "Two-Stream I3D" in out and "97.7" in out and "not comparable" in out
+
+
+def test_a_ledger_shows_its_numbers_without_the_data(house, transferred, tmp_path, monkeypatch):
+    """A ledger that travels: the data set is not there, or is a copy that nobody has indexed yet."""
+    monkeypatch.setenv("HARNESS_PLUGINS", str(ROOT / "tests" / "toys"))
+    monkeypatch.setenv("HARNESS_THREADS", "1")
+    said = transferred["cell"]
+    cell = Cell(**{**said, "overrides": tuple(map(tuple, said["overrides"]))})
+    there = lookup_in(Places(house / "data", house / "results"))(cell)
+    elsewhere = lookup_in(Places(tmp_path / "none", house / "results"))(cell)
+    assert there is not None and elsewhere is not None and there.job_ids == elsewhere.job_ids
+    assert lookup_in(Places(tmp_path / "none", tmp_path / "results"))(cell) is None
 
 
 @pytest.mark.slow

@@ -132,7 +132,9 @@ def test_single_frames_that_know_the_direction_of_time_refute_that_motion_is_nee
 def test_an_empty_ledger_is_not_run_and_says_how_to():
     found = claims.all_claims(lambda cell: None, scale="micro")
     assert {claim.verdict for claim in found} == {"not run"} and all(claim.effect_points is None for claim in found)
-    assert "harness table 4 --scale micro --run" in by_name(found)["transfer-helps"].detail
+    assert "harness table 4 --scale micro --run` fills it" in by_name(found)["transfer-helps"].detail
+    found = claims.all_claims(lambda cell: None, scale="micro", seeds=(0, 1))
+    assert "harness table 4 --scale micro --seed 0 --seed 1 --run" in by_name(found)["transfer-helps"].detail
 
 
 def test_a_missing_rival_leaves_the_best_open():
