@@ -24,6 +24,8 @@ BASIS = {
     "model": "by counted operations alone",
 }
 
+MONTH_S = 30 * 86400.0
+
 
 def show_plan(selection: Selection, where: Places, *, tables: str | None, as_json: bool, svg: str | None) -> None:
     """Print the graph of a selection, or of a table's cells; nothing is started, and nothing need be there."""
@@ -109,6 +111,10 @@ def _summary(plan: planning.Plan, costs: Mapping[str, Estimate]) -> str:
             f"Predicted: {duration(sum(cost.seconds for cost in rest))} of work one job after the other{gpu}; "
             f"{size(sum(cost.disk_bytes for cost in rest))} of disk."
         )
+        if not device_s and sum(cost.seconds for cost in rest) > MONTH_S:
+            lines.append(
+                "That is on this CPU: HARNESS_DEVICE=cuda plans for a GPU, docs/reproducing.md for the paper scale."
+            )
         told = Counter(cost.basis for cost in rest)
         lines.append("Of these " + ", ".join(f"{n} {BASIS[basis]}" for basis, n in told.items()) + ".")
     if any(job.provisional for job in plan.jobs):
@@ -131,11 +137,12 @@ def _as_plain(plan: planning.Plan, costs: Mapping[str, Estimate]) -> dict[str, A
 
 
 def duration(seconds: float) -> str:
-    """'45 s', '12 min', '3.4 h', '21 days'."""
+    """'45 s', '12 min', '3.4 h', '2.5 days', '21 days', '73 years'."""
     for limit, unit, name in ((120, 1, "s"), (7200, 60, "min"), (172800, 3600, "h")):
         if seconds < limit:
             return f"{seconds / unit:.{1 if name == 'h' else 0}f} {name}"
-    return f"{seconds / 86400:,.1f} days"
+    days = seconds / 86400
+    return f"{days / 365.25:,.0f} years" if days > 730 else f"{days:.{0 if days >= 10 else 1}f} days"
 
 
 def size(count: float) -> str:
