@@ -13,6 +13,7 @@ import importlib
 import importlib.util
 import os
 import sys
+import traceback
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
@@ -66,6 +67,12 @@ def load(kind: str, name: str) -> Any:
     return at(argument)
 
 
+def origin(kind: str, name: str) -> str:
+    """Where the value called `name` comes from, if from outside: a file, or 'module:NAME'. '' for any other."""
+    how, where = _sources(kind, os.environ.get(PLUGINS_ENV, "")).get(dashed(name).partition(":")[0], ("module", ""))
+    return "" if how == "module" else where
+
+
 def all(kind: str) -> dict[str, Any]:
     """Name -> value of every plug-in of this kind, sorted by name."""
     return {name: load(kind, name) for name in names(kind)}
@@ -110,17 +117,40 @@ def _load_file(path: Path) -> ModuleType:
         raise HarnessError(f"{path} cannot be loaded as a Python file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[name]
+        raise _unreadable(str(path), error, "take it out of the folder of --plugins") from error
     return module
+
+
+def _load_entry(where: str, kind: str) -> list[Any]:
+    """What the entry point 'module:NAME' names; of a 'module', all its values of this kind."""
+    module_name, _, attribute = where.partition(":")
+    try:
+        module = importlib.import_module(module_name)
+        return [getattr(module, attribute)] if attribute else _values(module, kind)
+    except Exception as error:
+        raise _unreadable(where, error, "uninstall the package that brings it") from error
+
+
+def _unreadable(where: str, error: Exception, remedy: str) -> HarnessError:
+    """A plug-in that cannot be imported, with the line that failed: the last one in its file, whatever it called."""
+    if isinstance(error, SyntaxError):
+        lines, file, words = [error.lineno], error.filename, error.msg
+    else:
+        file, words = where, " ".join(str(error).split())
+        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == where]
+    at = f"{file}, line {lines[-1]}" if lines else where
+    return HarnessError(f"the plug-in {at}, cannot be read: {type(error).__name__}: {words}; mend it, or {remedy}")
 
 
 @functools.cache
 def _value(kind: str, name: str, plugins: str) -> Any:
     how, where = _sources(kind, plugins)[name]
     if how == "entry":
-        module_name, _, attribute = where.partition(":")
-        module = importlib.import_module(module_name)
-        values = [getattr(module, attribute)] if attribute else _values(module, kind)
+        values = _load_entry(where, kind)
     else:
         module = importlib.import_module(where) if how == "module" else _load_file(Path(where))
         values = _values(module, kind)

@@ -1,0 +1,58 @@
+"""Plug-ins of other people: one that cannot be read is told in a sentence, with its file, its line and the cause."""
+
+import pytest
+
+from harness import discover
+from harness.errors import HarnessError
+
+SOUND = """
+from harness.contract import Protocol
+
+PROTOCOL = Protocol(name="mine", title="Mine", weights_from="init", moves="all", stage="original")
+"""
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setenv(discover.PLUGINS_ENV, str(tmp_path))
+    yield tmp_path
+    for cache in (discover._sources, discover._load_file, discover._value):
+        cache.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("import torch\ndef build(spec:\n", "broken.py, line 2, cannot be read: SyntaxError: "),
+        ("\n\nimport no_such_package\n", "broken.py, line 3, cannot be read: ModuleNotFoundError: No module named 'no_such_package'"),
+        ("from harness.contract import Klip\n", "broken.py, line 1, cannot be read: ImportError: cannot import name 'Klip'"),
+        ("from harness.contract import Protocol\nP = Protocol(name='x')\n", "broken.py, line 2, cannot be read: TypeError: "),
+        ("def one():\n    return 1 / 0\n\none()\n", "broken.py, line 2, cannot be read: ZeroDivisionError: division by zero"),
+    ],
+)  # fmt: skip
+def test_a_file_that_cannot_be_read_is_named_with_line_and_cause(folder, text, told):
+    (folder / "broken.py").write_text(text)
+    for _ in range(2):  # nothing half-read is kept
+        with pytest.raises(HarnessError) as caught:
+            discover.names("baseline")
+        assert str(folder / told) in str(caught.value) and "--plugins" in str(caught.value)
+        assert len(str(caught.value).splitlines()) == 1
+
+
+def test_so_is_an_installed_package(monkeypatch):
+    class Entry:
+        name, value = "theirs", "no_such_package.cards:PROTOCOL"
+
+    monkeypatch.setattr(discover, "entry_points", lambda group: [Entry])
+    discover._sources.cache_clear()
+    try:
+        with pytest.raises(HarnessError, match=r"no_such_package\.cards:PROTOCOL, cannot be read.*uninstall"):
+            discover.load("protocol", "theirs")
+    finally:
+        discover._sources.cache_clear()
+
+
+def test_where_a_value_comes_from(folder):
+    (folder / "mine.py").write_text(SOUND)
+    assert discover.origin("protocol", "mine") == str(folder / "mine.py")
+    assert discover.origin("protocol", "full-ft") == ""
