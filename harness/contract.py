@@ -271,12 +271,12 @@ class Protocol:
 
 
 class Network(TypingProtocol):
-    """What `Baseline.build` gives: a torch module that answers three questions.
+    """What `Baseline.build` gives: a torch module that answers three questions, and its own `forward` from two of them.
 
     ``clips`` maps stream -> (N, C, T, H, W). ``features(clips)`` -> (N, P, F) float: F numbers at each of P output
     positions in time, before dropout. ``head`` is a module (N, P, F) -> (N, P, num_classes), dropout included;
     its parameters are named ``head.*``. ``new_head(num_classes)`` replaces it by a freshly initialised one.
-    ``forward(clips)`` is ``head(features(clips))``.
+    ``forward(clips)`` is ``head(features(clips))``; torch gives no module one, so it has to be written.
     """
 
     head: nn.Module

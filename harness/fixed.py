@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from harness import adapt, evaluate
+from harness import adapt, evaluate, networks
 from harness.contract import Schedule, Video
 from harness.features import (
     Features,
@@ -81,7 +82,7 @@ def run_head(work: Work) -> Outcome:
         dataclasses.replace(found_schedule(work), replica_batch=0),
         work.baseline,
     )
-    network = baseline.build(work.build_spec(len(listing.classes)))
+    network: Any = networks.build(baseline, work.build_spec(len(listing.classes)))
     network.new_head(len(listing.classes))
     head = network.head.to(work.device)
     kept, held = hold_out(listing.subsets["train"], schedule.held_out)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from baselines.parts import published
-from harness import discover
+from harness import discover, networks
 from harness.contract import Baseline, BuildSpec, Weights
 from harness.errors import HarnessError, unknown
 from harness.places import Places
@@ -141,6 +141,5 @@ def _network(baseline: Baseline, weights: Weights) -> Any:
         backbone=backbone,
     )
     if image:
-        assert baseline.build_image is not None
-        return baseline.build_image(spec)
-    return baseline.build(spec)
+        return networks.build_image(baseline, spec)
+    return networks.build(baseline, spec)

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from harness import adapt, discover, environment, evaluate, published
+from harness import adapt, discover, environment, evaluate, networks, published
 from harness.contract import Baseline, BuildSpec, Clip, Listing, Scale, Video
 from harness.errors import RecordError
 from harness.house import House
@@ -99,7 +99,7 @@ def _job_of(record: Record) -> Job:
 
 
 def _trained_whole(work: Work, record: Record) -> nn.Module:
-    network: nn.Module = work.baseline.build(work.build_spec(len(record.classes)))
+    network = networks.build(work.baseline, work.build_spec(len(record.classes)))
     network.load_state_dict(_weights(record), strict=True)
     return network
 
@@ -140,7 +140,7 @@ def open_published(name: str, baseline: Baseline, stream: str, where: Places) ->
     state, card = load_imported(weights, published.folder(where))
     scale: Scale = discover.load("scale", published.PAPER)
     device = environment.device()
-    network = baseline.build(BuildSpec(streams=(stream,), num_classes=weights.classes, scale=scale))
+    network = networks.build(baseline, BuildSpec(streams=(stream,), num_classes=weights.classes, scale=scale))
     network.load_state_dict(state, strict=True)
     return Scorer(
         name=f"{PUBLISHED}{name} {stream}",

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from harness import discover, evaluate, locks, tuning
+from harness import discover, evaluate, locks, networks, tuning
 from harness.contract import Clip, Listing, Scale, Video
 from harness.fixed import run_features, run_head
 from harness.holdout import hold_out
@@ -115,7 +115,7 @@ def run_stills(work: Work) -> Outcome:
     """The 2D network of `--init imagenet`."""
     data = open_data(work, split=None, videos=lambda listing: ())
     subset = STILLS_SUBSET
-    network = place(work.baseline.build_image(work.build_spec(len(data.listing.classes))), work.device)  # type: ignore[misc]
+    network = place(networks.build_image(work.baseline, work.build_spec(len(data.listing.classes))), work.device)
     return train_and_score(work, data, network, subset=subset, clips=(work.clip("clip"), work.clip("clip")))
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from harness import adapt, evaluate, leaks, published
+from harness import adapt, evaluate, leaks, networks, published
 from harness.contract import Listing, Schedule, Video
 from harness.leaks import TRAINED_ON, TrainedOn
 from harness.metrics import Scores
@@ -25,7 +25,7 @@ STILLS_SUBSET = "val"
 def start(work: Work, num_classes: int) -> nn.Module:
     """The network with the weights that the plan says it starts from."""
     spec = work.build_spec(num_classes)
-    network = work.baseline.build(spec)
+    network = networks.build(work.baseline, spec)
     source, image = starting_weights(work)
     if source is not None:
         adapt.load_source(network, source, num_classes)

@@ -61,6 +61,7 @@ FLOORS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "harness.house",
             "harness.locks",
             "harness.published",
+            "harness.networks",
             "harness.archives",
         ),
     ),

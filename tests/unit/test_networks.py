@@ -1,0 +1,79 @@
+"""What a card's `build` gives is looked at before anything is trained with it."""
+
+import dataclasses
+
+import pytest
+from torch import nn
+
+from harness import discover, networks
+from harness.contract import BuildSpec
+from harness.errors import HarnessError
+
+MICRO = discover.load("scale", "micro")
+SPEC = BuildSpec(("rgb",), 3, MICRO)
+
+
+class Whole(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.new_head(3)
+
+    def features(self, clips):
+        return clips["rgb"].mean((-2, -1)).transpose(1, 2)
+
+    def new_head(self, num_classes):
+        self.head = nn.Linear(3, num_classes)
+
+    def forward(self, clips):
+        return self.head(self.features(clips))
+
+
+class Forwardless(nn.Module):
+    features, new_head = Whole.features, Whole.new_head
+    head = nn.Identity()
+
+
+class Headless(nn.Module):
+    features, forward = Whole.features, Whole.forward
+
+
+def broken(spec):
+    raise TypeError("no such\nargument 'width'")
+
+
+@pytest.fixture
+def mine(monkeypatch):
+    """Makes a card from outside of a `build`."""
+    monkeypatch.setattr(discover, "origin", lambda kind, name: "/plugins/mine.py" if name == "mine" else "")
+    card = discover.load("baseline", "c3d")
+    return lambda build, name="mine": dataclasses.replace(card, name=name, build=build, build_image=build)
+
+
+def test_a_whole_network_is_handed_on(mine):
+    assert isinstance(networks.build(mine(lambda spec: Whole()), SPEC), Whole)
+
+
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [
+        (Forwardless, r"builds a network of type Forwardless, which lacks forward\(clips\); "),
+        (Headless, r"builds a network of type Headless, which lacks head and new_head\(num_classes\); "),
+        (object, r"builds a network of type object, which lacks features\(clips\) and head and "),
+    ],
+)
+def test_what_a_network_lacks_is_told_with_the_file(mine, kind, told):
+    with pytest.raises(HarnessError, match=r"^baseline 'mine' \(/plugins/mine\.py\) " + told):
+        networks.build(mine(lambda spec: kind()), SPEC)
+
+
+@pytest.mark.parametrize("build", [networks.build, networks.build_image])
+def test_what_a_build_from_outside_raises_is_one_sentence_and_keeps_its_cause(mine, build):
+    words = r"^baseline 'mine' \(/plugins/mine\.py\) could not be built: TypeError: no such argument 'width'$"
+    with pytest.raises(HarnessError, match=words) as caught:
+        build(mine(broken), SPEC)
+    assert isinstance(caught.value.__cause__, TypeError)
+
+
+def test_our_own_cards_defects_keep_their_traceback(mine):
+    with pytest.raises(TypeError, match="no such"):
+        networks.build(mine(broken, name="c3d"), SPEC)
