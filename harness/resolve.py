@@ -6,9 +6,10 @@ import dataclasses
 import difflib
 import itertools
 import typing
+from collections.abc import Iterable
 from typing import Any
 
-from harness import discover, schedules, tuned
+from harness import discover, ranges, schedules, tuned
 from harness.contract import MODALITIES, Baseline, Dataset, FlowMethod, Protocol, Scale, Schedule, streams_of
 from harness.errors import HarnessError, unknown
 from harness.spec import Cell, Selection
@@ -84,10 +85,9 @@ def _cell(
     subset = selection.subset or dataset.subsets[0]
     if subset not in dataset.subsets:
         raise HarnessError(f"{dataset.name} has no subset '{subset}' to score; have: {', '.join(dataset.subsets)}")
-    if scale.name not in baseline.train_clip:
-        raise HarnessError(
-            f"{baseline.name} has no clip for scale '{scale.name}'; have: {', '.join(baseline.train_clip)}"
-        )
+    if scale.name not in baseline.train_clip or scale.name not in baseline.test_clip:
+        have = [name for name in baseline.train_clip if name in baseline.test_clip]
+        raise HarnessError(f"{baseline.name} has no clip for scale '{scale.name}'; have: {', '.join(have)}")
     cell = Cell(
         baseline=baseline.name,
         modality=modality,
@@ -105,8 +105,11 @@ def _cell(
     stage, overrides = stage_of(protocol, dataset), cell.overrides
     if tuned.asked_for(overrides):
         overrides = tuned.without(overrides)
+    of_networks = stages_of(cell)[1:] if protocol.moves == "head" else stages_of(cell)  # a head has no batch norm
     for streams in networks_of(baseline, modality):
-        _check(apply_overrides(scale, stage, overrides, streams=streams).stages[stage], protocol, stage)
+        changed = apply_overrides(scale, stage, overrides, streams=streams)
+        _check(changed.stages[stage], protocol, stage)
+        _check_batches(changed, of_networks)
     return cell
 
 
@@ -122,6 +125,17 @@ def _check(schedule: Schedule, protocol: Protocol, stage: str) -> None:
             f"replay repeats a schedule whose drops were found on a held-out part, and that of {stage} finds none; "
             "leave it out, or also pass --set train.policy=plateau --set train.held_out=0.1 --set train.eval_every=250"
         )
+
+
+def _check_batches(scale: Scale, stages: Iterable[str]) -> None:
+    """Raises HarnessError for a batch that is not a whole number of replicas."""
+    for stage in stages:
+        batch, replica = scale.stages[stage].batch, scale.stages[stage].replica_batch
+        if replica and batch % replica:
+            raise HarnessError(
+                f"a batch of {batch} is not a whole number of replicas of {replica}; change --set {stage}.batch or "
+                f"--set {stage}.replica_batch"
+            )
 
 
 def networks_of(baseline: Baseline, modality: str) -> list[tuple[str, ...]]:
@@ -149,6 +163,17 @@ def _source(selection: Selection, baseline: Baseline, dataset: Dataset, protocol
 def stage_of(protocol: Protocol, dataset: Dataset) -> str:
     """Key of the schedule that trains this protocol on this data set."""
     return "source" if dataset.source is None and protocol.weights_from == "init" else protocol.stage
+
+
+def stages_of(cell: Cell) -> list[str]:
+    """Keys of every schedule that the cell's jobs follow: its own, its source's, and that of the stills."""
+    found = [stage_of(discover.load("protocol", cell.protocol), discover.load("dataset", cell.dataset))]
+    if cell.source.startswith(PUBLISHED):
+        return found
+    if cell.source:
+        found.append(stage_of(discover.load("protocol", "original"), discover.load("dataset", cell.source)))
+    stages = discover.load("scale", cell.scale).stages
+    return found + (["stills"] if cell.init == "imagenet" and "stills" in stages else [])
 
 
 # ---------------------------------------------------------------------------------------------------- --set
@@ -193,16 +218,12 @@ def _flow(method: FlowMethod, name: str, text: str, key: str) -> FlowMethod:
         return methods.checked(dataclasses.replace(method, name=text, params={}))
     if name in ("code", "bound_px", "short_side_px"):
         return _replace(method, name, text, key)
-    return methods.checked(dataclasses.replace(method, params={**method.params, name: _number_or_word(text)}))
-
-
-def _number_or_word(text: str) -> float | str:
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text
+    parameter = methods.parameter(method.name, name)
+    try:
+        value = parameter.read(text)
+    except ValueError as error:
+        raise HarnessError(f"--set {key}={text}: expected {parameter.words}") from error
+    return dataclasses.replace(method, params={**method.params, name: value})
 
 
 ALIASES = {"head": "fixed", "solver": "optimiser"}
@@ -223,6 +244,9 @@ def _replace(value: _Value, name: str, text: str, key: str) -> _Value:
     choices = typing.get_args(typing.get_type_hints(type(value))[name])
     if choices and parsed not in choices:
         raise HarnessError(f"--set {key}={text}: expected one of {', '.join(map(str, choices))}")
+    allowed = ranges.OF[type(value)].get(name, ranges.ANYTHING)
+    if not allowed.has(parsed):
+        raise HarnessError(f"--set {key}={text}: expected {allowed.words}")
     return dataclasses.replace(value, **{name: parsed})  # type: ignore[arg-type]
 
 

@@ -24,6 +24,7 @@ import numpy as np
 from harness import environment
 from harness.contract import FlowMethod
 from harness.errors import HarnessError, unknown
+from harness.ranges import ONE_OR_MORE, Parameter, Range, one_of, read
 from harness.video import compiled, raft, tvl1
 from harness.video.frames import opencv_version
 
@@ -47,8 +48,8 @@ class Loaded:
 class _Kind:
     """What is known of a method before anything is loaded."""
 
-    names: frozenset[str]
-    """Of its parameters."""
+    parameters: Mapping[str, Parameter]
+    """By name."""
     library: Callable[[Params], str]
     load: Callable[[Params], Loaded]
 
@@ -89,20 +90,34 @@ def most_workers(method: FlowMethod) -> int | None:
 
 
 def checked(method: FlowMethod) -> FlowMethod:
-    """The method as it is. Raises UnknownName where there is none of this name, or it has no parameter of that one."""
-    if method.name not in (*_KINDS, AUTO):
-        raise unknown("flow method", method.name, (*_KINDS, AUTO))
-    names = tvl1.NAMES if method.name == AUTO else _KINDS[method.name].names
+    """The method as it is. Raises UnknownName where there is none of this name, or it has no parameter of that one, and
+    HarnessError for a parameter that makes no sense."""
     for name in method.params:
-        if name not in names:
-            raise unknown(f"parameter of flow method '{method.name}'", name, names)
+        parameter(method.name, name)
+    read(method.params, parameters(method.name), method.name)
     return method
+
+
+def parameter(method: str, name: str) -> Parameter:
+    """What is known of a parameter. Raises UnknownName where the method has none of this name."""
+    known = parameters(method)
+    if name not in known:
+        raise unknown(f"parameter of flow method '{method}'", name, known)
+    return known[name]
+
+
+def parameters(method: str) -> Mapping[str, Parameter]:
+    """By name, every parameter of the method called `method`. Raises UnknownName where there is none."""
+    if method == AUTO:
+        return tvl1.PARAMETERS
+    if method not in _KINDS:
+        raise unknown("flow method", method, (*_KINDS, AUTO))
+    return _KINDS[method].parameters
 
 
 # ---------------------------------------------------------------------------------------------------- OpenCV's
 
-# Our names -> OpenCV's setters. Its defaults: tau .25, lambda .15, theta .3, 5 scales, 5 warps, epsilon .01, inner 30,
-# outer 10, scale step .8, median 5.
+# Our names -> OpenCV's setters.
 _TVL1_SETTERS = {
     "tau": "setTau",
     "lambda": "setLambda",
@@ -115,7 +130,11 @@ _TVL1_SETTERS = {
     "scale_step": "setScaleStep",
     "median": "setMedianFiltering",
 }
-_WHOLE = frozenset({"nscales", "warps", "inner", "outer", "median"})
+# Ours are OpenCV's too, but for two: how often it stops to filter, and any pyramid that shrinks.
+_TVL1 = {name: tvl1.PARAMETERS[name] for name in _TVL1_SETTERS} | {
+    "outer": Parameter(10, ONE_OR_MORE),
+    "scale_step": Parameter(0.8, Range("more than 0, and below 1", lambda value: 0 < value < 1)),
+}
 
 
 def _opencv(params: Params) -> str:
@@ -135,23 +154,25 @@ def _tvl1(params: Params) -> Loaded:
             "package, then install opencv-contrib-python-headless"
         )
     solver = cv2.optflow.createOptFlow_DualTVL1()
-    for name, value in params.items():
-        getattr(solver, _TVL1_SETTERS[name])(int(value) if name in _WHOLE else float(value))
+    for name, value in read(params, _TVL1, "tvl1").items():
+        getattr(solver, _TVL1_SETTERS[name])(value)
     return _one_by_one(lambda grey, after: solver.calc(grey, after, None))
+
+
+_PRESET = Parameter(1, Range("one of 0 (ultrafast), 1 (fast), 2 (medium)", lambda value: value in (0, 1, 2)))
 
 
 def _dis(params: Params) -> Loaded:
     import cv2
 
-    preset = int(params.get("preset", cv2.DISOPTICAL_FLOW_PRESET_FAST))
-    if preset not in (0, 1, 2):
-        raise HarnessError(f"preset {preset} of flow method 'dis' does not exist; 0 ultrafast, 1 fast, 2 medium")
-    solver = cv2.DISOpticalFlow.create(preset)
+    solver = cv2.DISOpticalFlow.create(int(params.get("preset", _PRESET.default)))
     return _one_by_one(lambda grey, after: solver.calc(grey, after, None))
 
 
 # ---------------------------------------------------------------------------------------------------- others
 
+_DEVICE = Parameter("cpu", one_of("cpu", "cuda"))
+"""A parameter, hence in keys: a GPU's last digits are other ones."""
 PAIRS_AT_ONCE = {"cpu": 4, "cuda": 64}
 """Of `tvl1-torch`: as long as a batch stays in the cache; as it takes to fill a GPU, half a gigabyte at 256x340."""
 
@@ -160,27 +181,22 @@ def _tvl1_torch(params: Params) -> Loaded:
     from harness.video import tvl1_torch
 
     given = dict(params)
-    device = _device(given.pop("device", "cpu"), "tvl1-torch")
+    device = str(given.pop("device", _DEVICE.default))
     return Loaded(tvl1_torch.function(given, device=device), PAIRS_AT_ONCE[device.partition(":")[0]])
 
 
 def _raft(params: Params) -> Loaded:
     given = dict(params)
-    device = _device(given.pop("device", "cpu"), "raft")
+    device = str(given.pop("device", _DEVICE.default))
     return Loaded(raft.function(given, device=device), colour=True)
 
 
-def _device(name: float | str, method: str) -> str:
-    """'cpu' or 'cuda'. It is a parameter, hence in keys: a GPU's last digits are other ones."""
-    if name not in ("cpu", "cuda"):
-        raise HarnessError(f"device '{name}' of flow method '{method}' makes no sense; give 'cpu' or 'cuda'")
-    return str(name)
-
-
 _KINDS: Mapping[str, _Kind] = {
-    "tvl1": _Kind(frozenset(_TVL1_SETTERS), _opencv, _tvl1),
-    "tvl1-own": _Kind(tvl1.NAMES, lambda params: tvl1.library(), lambda params: _one_by_one(tvl1.function(params))),
-    "tvl1-torch": _Kind(tvl1.NAMES | {"device"}, lambda params: tvl1.tensors_library(), _tvl1_torch),
-    "dis": _Kind(frozenset({"preset"}), _opencv, _dis),
-    "raft": _Kind(raft.NAMES | {"device"}, raft.library, _raft),
+    "tvl1": _Kind(_TVL1, _opencv, _tvl1),
+    "tvl1-own": _Kind(
+        tvl1.PARAMETERS, lambda params: tvl1.library(), lambda params: _one_by_one(tvl1.function(params))
+    ),
+    "tvl1-torch": _Kind(tvl1.PARAMETERS | {"device": _DEVICE}, lambda params: tvl1.tensors_library(), _tvl1_torch),
+    "dis": _Kind({"preset": _PRESET}, _opencv, _dis),
+    "raft": _Kind(raft.PARAMETERS | {"device": _DEVICE}, raft.library, _raft),
 }

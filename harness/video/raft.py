@@ -18,18 +18,22 @@ import numpy as np
 
 from harness.environment import package_version
 from harness.errors import HarnessError
+from harness.ranges import ANYTHING, ONE_OR_MORE, Parameter, one_of
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 PATH = "weights"
 """The parameter that says where weights lie. Keys hold their hash in its place."""
-NAMES = frozenset({"model", PATH, "updates"})
 FILES = {"large": "raft_large_C_T_SKHT_V2-ff5fadd5.pth", "small": "raft_small_C_T_V2-01064c6d.pth"}
 """torchvision's default weights of each model: for real scenes, trained on Chairs, Things, Sintel, KITTI and HD1K; for
 the small one, on Chairs and Things. Behind the dash the first digits of their SHA-256."""
-UPDATES = 12
-"""How often the flow is refined: torchvision's default."""
+PARAMETERS = {
+    "model": Parameter("large", one_of("large", "small")),
+    PATH: Parameter("", ANYTHING),
+    "updates": Parameter(12, ONE_OR_MORE),
+}
+"""What `FlowMethod.params` may name. Updates, how often the flow is refined: torchvision's default."""
 STEP_PX, LEAST_PX = 8, 128
 """Sides must be multiples of the one; below the other, the coarsest correlations have nothing to look at."""
 
@@ -85,9 +89,7 @@ def function(params: Params, *, device: str) -> Callable[[Sequence[np.ndarray]],
 
     from baselines.parts.weights import read_tensors
 
-    updates = int(params.get("updates", UPDATES))
-    if updates < 1:
-        raise HarnessError(f"updates {updates} of flow method 'raft' makes no sense; give at least 1")
+    updates = int(params.get("updates", PARAMETERS["updates"].default))
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise HarnessError(f"flow method 'raft' was asked for device '{device}', and torch sees no GPU; leave it out")
     model, path = _model(params), weights_file(params)
@@ -125,10 +127,7 @@ def _rims(side_px: int) -> tuple[int, int]:
 
 
 def _model(params: Params) -> str:
-    model = str(params.get("model", "large"))
-    if model not in FILES:
-        raise HarnessError(f"model '{model}' of flow method 'raft' does not exist; give {' or '.join(sorted(FILES))}")
-    return model
+    return str(params.get("model", PARAMETERS["model"].default))
 
 
 def _hash(path: Path) -> str:

@@ -19,6 +19,7 @@ import numpy as np
 
 from harness.environment import package_version
 from harness.errors import HarnessError
+from harness.ranges import NOT_NEGATIVE, ONE_OR_MORE, POSITIVE, Parameter, Range, one_of, read
 
 VERSION = 2
 """Raised when this file or its kernels change their numbers."""
@@ -54,7 +55,23 @@ class Settings:
     """Iterations between two looks at `epsilon`. OpenCV looks at each."""
 
 
-NAMES = frozenset(one.name.rstrip("_") for one in fields(Settings))
+_SOUND = {
+    "tau": POSITIVE,
+    "lambda": POSITIVE,
+    "theta": POSITIVE,
+    "nscales": ONE_OR_MORE,
+    "scale_step": Range("from 0.2 to 0.95", lambda value: 0.2 <= value <= 0.95),
+    "warps": ONE_OR_MORE,
+    "epsilon": NOT_NEGATIVE,
+    "inner": ONE_OR_MORE,
+    "outer": ONE_OR_MORE,
+    "median": one_of(1, 3, 5),
+    "check_every": ONE_OR_MORE,
+}
+PARAMETERS = {
+    (name := one.name.rstrip("_")): Parameter(one.default, _SOUND[name])  # type: ignore[arg-type]
+    for one in fields(Settings)
+}
 """What `FlowMethod.params` may name."""
 
 
@@ -158,28 +175,8 @@ def _settle(state: tuple[Any, ...], inside: np.ndarray, settings: Settings) -> N
 
 def settings_of(params: Mapping[str, float | str], method: str = "tvl1-own") -> Settings:
     """Parameters by their outside names -> settings. Raises HarnessError, naming `method`, for values that make no sense."""
-    kinds: dict[str, Any] = {one.name.rstrip("_"): type(one.default) for one in fields(Settings)}
-    given = {}
-    for name, value in params.items():
-        field = "lambda_" if name == "lambda" else name
-        try:
-            given[field] = kinds[name](value)
-        except ValueError as error:
-            raise HarnessError(f"{name} '{value}' of flow method '{method}' makes no sense; give a number") from error
-    settings = Settings(**given)
-
-    def require(name: str, value: float, sound: bool, remedy: str) -> None:
-        if not sound:
-            raise HarnessError(f"{name} {value} of flow method '{method}' makes no sense; give {remedy}")
-
-    for name in ("nscales", "warps", "inner", "outer", "check_every"):
-        require(name, getattr(settings, name), getattr(settings, name) >= 1, "at least 1")
-    for name in ("tau", "lambda_", "theta"):
-        require(name.rstrip("_"), getattr(settings, name), getattr(settings, name) > 0, "more than 0")
-    require("epsilon", settings.epsilon, settings.epsilon >= 0, "0 or more")
-    require("median", settings.median, settings.median in (1, 3, 5), "1 (none), 3 or 5")
-    require("scale_step", settings.scale_step, 0.2 <= settings.scale_step <= 0.95, "0.2 to 0.95")
-    return settings
+    given: dict[str, Any] = read(params, PARAMETERS, method)
+    return Settings(**{"lambda_" if name == "lambda" else name: value for name, value in given.items()})
 
 
 def _kernels() -> Any:

@@ -33,6 +33,7 @@ FLOORS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "harness.environment",
             "harness.holdout",
             "harness.schedules",
+            "harness.ranges",
             "harness.leaks",
             "harness.tensors",
             "harness.tuning",

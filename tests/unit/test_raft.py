@@ -111,7 +111,7 @@ def test_the_cache_and_the_names_are_torchs(monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     "params, what",
     [
-        ({"model": "medium"}, "model 'medium'.*give large or small"),
+        ({"model": "medium"}, "model 'medium'.*give one of large, small"),
         ({"model": "large"}, "does not hold weights of torchvision's raft_large"),
         ({"updates": 0}, "updates 0"),
         ({"device": "gpu"}, "device 'gpu'"),

@@ -1,11 +1,16 @@
 """Selection -> cells: defaults from the cards, did-you-mean for the rest, before any work."""
 
+import dataclasses
+
 import pytest
 
+from harness import discover, ranges
+from harness.contract import FlowMethod, Scale, Schedule
 from harness.discover import load
 from harness.errors import HarnessError, UnknownName
 from harness.resolve import apply_overrides, cells
 from harness.spec import Selection
+from harness.video import methods
 
 
 def one(**said):
@@ -131,3 +136,75 @@ def test_logistic_regression_is_for_heads_and_replay_for_plateaus():
     asked = Selection(datasets=("micro-hmdb51",), protocols=("full-ft",), overrides=(("train.replay", "true"),))
     with pytest.raises(HarnessError, match="policy=plateau"):
         cells(asked)
+
+
+# ---------------------------------------------------------------------------------------------------- what a setting takes
+
+
+@pytest.mark.parametrize(
+    ("pair", "words"),
+    [
+        ("train.steps=-5", "expected 0 or more"),
+        ("train.batch=0", "expected 1 or more"),
+        ("train.base_lr=nan", "expected 0 or more"),
+        ("train.base_lr=inf", "expected 0 or more"),
+        ("train.momentum=1", "expected 0 or more, and below 1"),
+        ("source.held_out=1.5", "expected 0 or more, and below 1"),
+        ("stills.checkpoint_every=0", "expected 1 or more"),
+        ("head.logreg_c=0", "expected more than 0"),
+        ("scale.width=0", "expected more than 0"),
+        ("scale.dropout=1", "expected 0 or more, and below 1"),
+        ("scale.bn_momentum=0", "expected more than 0, and at most 1"),
+        ("flow.bound_px=0", "expected more than 0"),
+        ("flow.warps=x", "expected a whole number, 1 or more"),
+        ("flow.warps=2.5", "expected a whole number, 1 or more"),
+        ("flow.warps=0", "expected a whole number, 1 or more"),
+        ("flow.tau=nan", "expected a number, more than 0"),
+        ("flow.median=4", "expected one of 1, 3, 5"),
+        ("flow.scale_step=1", "expected a number, more than 0, and below 1"),
+    ],
+)
+def test_numbers_that_make_no_sense_are_refused_with_what_is_allowed(pair, words):
+    key, _, text = pair.partition("=")
+    with pytest.raises(HarnessError) as caught:
+        apply_overrides(load("scale", "micro"), "full-ft", ((key, text),))
+    assert str(caught.value) == f"--set {pair}: {words}"
+
+
+@pytest.mark.parametrize(
+    "pair", ["train.steps=0", "train.base_lr=0", "scale.dropout=0", "scale.width=0.03", "flow.epsilon=0"]
+)
+def test_borders_that_make_sense_are_taken(pair):
+    key, _, text = pair.partition("=")
+    apply_overrides(load("scale", "micro"), "full-ft", ((key, text),))
+
+
+@pytest.mark.parametrize("card", [Schedule, Scale, FlowMethod])
+def test_every_number_of_a_card_has_its_range(card):
+    numbers = {field.name for field in dataclasses.fields(card) if field.type in ("int", "float")}
+    assert numbers - {"version"} == ranges.OF[card].keys()
+
+
+@pytest.mark.parametrize("name", discover.names("scale"))
+def test_what_the_cards_say_is_allowed(name):
+    scale = load("scale", name)
+    for card in (scale, scale.flow, *scale.stages.values()):
+        for field, allowed in ranges.OF[type(card)].items():
+            assert allowed.has(getattr(card, field)), (name, field)
+    methods.checked(scale.flow)
+
+
+@pytest.mark.parametrize("name", [*methods._KINDS, methods.AUTO])
+def test_flow_parameters_have_the_type_of_their_default(name):
+    method = FlowMethod(name, 20.0, 48)
+    for key, parameter in methods.parameters(name).items():
+        scale = dataclasses.replace(load("scale", "micro"), flow=method)
+        found = apply_overrides(scale, "full-ft", ((f"flow.{key}", str(parameter.default)),)).flow.params[key]
+        assert (found, type(found)) == (parameter.default, type(parameter.default))
+
+
+def test_a_batch_is_a_whole_number_of_replicas():
+    for pairs in ((("train.replica_batch", "5"),), (("source.batch", "16"), ("source.replica_batch", "5"))):
+        with pytest.raises(HarnessError, match="a batch of 16 is not a whole number of replicas of 5"):
+            one(datasets=("micro-hmdb51",), protocols=("full-ft",), overrides=pairs)
+    assert one(datasets=("micro-hmdb51",), protocols=("fixed",), overrides=(("head.replica_batch", "5"),))
