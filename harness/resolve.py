@@ -34,6 +34,7 @@ def cells(selection: Selection) -> list[Cell]:
             selection.seeds,
         )
         found += [_cell(selection, baseline, dataset, *axis) for axis in axes]
+    _refuse_unread(selection, found)
     return list(dict.fromkeys(found))
 
 
@@ -135,6 +136,25 @@ def _check_batches(scale: Scale, stages: Iterable[str]) -> None:
             raise HarnessError(
                 f"a batch of {batch} is not a whole number of replicas of {replica}; change --set {stage}.batch or "
                 f"--set {stage}.replica_batch"
+            )
+
+
+def _refuse_unread(selection: Selection, found: Iterable[Cell]) -> None:
+    """Raises HarnessError for a `--set` that no job of these cells would notice."""
+    cells = list(found)
+    followed = {stage: None for cell in cells for stage in stages_of(cell)}
+    for key, text in selection.overrides:
+        section = key.partition(".")[0]
+        stage = ALIASES.get(section, section)
+        if section == "flow" and not any("flow" in streams_of(cell.modality) for cell in cells):
+            raise HarnessError(
+                f"--set {key}={text} has no meaning here: no network of this selection reads flow; leave it out, or "
+                "pass --modality flow"
+            )
+        if stage not in ("train", "scale", "flow", *followed):
+            raise HarnessError(
+                f"--set {key}={text} has no meaning here: no training of this selection follows the schedule '{stage}', "
+                f"only {', '.join(followed)}; leave it out, or set one of those"
             )
 
 

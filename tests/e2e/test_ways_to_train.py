@@ -60,7 +60,7 @@ def test_another_decoder_makes_the_record_and_no_other_one_stands_in(house, monk
 
 
 def test_a_head_by_logistic_regression(house, transferred):
-    fixed = ("--dataset", "toy-hmdb51", "--protocol", "fixed", "--split", "all", *FLOW)
+    fixed = ("--dataset", "toy-hmdb51", "--protocol", "fixed", "--split", "all", *FLOW[:4])
     cells = run(*fixed, "--set", "head.solver=logreg", "--set", "head.logreg_c=0.1", where=house)
     records = [record_of(house, cell["jobs"][0]) for cell in cells]
     assert len({record["upstream"]["features"] for record in records}) == 1

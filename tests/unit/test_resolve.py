@@ -208,3 +208,34 @@ def test_a_batch_is_a_whole_number_of_replicas():
         with pytest.raises(HarnessError, match="a batch of 16 is not a whole number of replicas of 5"):
             one(datasets=("micro-hmdb51",), protocols=("full-ft",), overrides=pairs)
     assert one(datasets=("micro-hmdb51",), protocols=("fixed",), overrides=(("head.replica_batch", "5"),))
+
+
+# ---------------------------------------------------------------------------------------------------- what nobody reads
+
+
+@pytest.mark.parametrize(
+    ("said", "pair", "words"),
+    [
+        ({"protocols": ("full-ft",)}, ("head.solver", "logreg"), "follows the schedule 'fixed', only full-ft, source, stills;"),
+        ({"protocols": ("original",)}, ("source.steps", "5"), "follows the schedule 'source', only original, stills;"),
+        ({"protocols": ("full-ft",), "inits": ("scratch",)}, ("stills.steps", "5"), "only full-ft, source;"),
+        ({"protocols": ("full-ft",), "modalities": ("rgb",)}, ("flow.warps", "3"), "no network of this selection reads flow"),
+        ({"protocols": ("fixed",), "source": "micro-ucf101"}, ("source.steps", "5"), "only fixed, original, stills;"),
+    ],
+)  # fmt: skip
+def test_a_setting_that_no_job_reads_is_refused(said, pair, words):
+    with pytest.raises(HarnessError, match=words) as caught:
+        cells(Selection(datasets=("micro-hmdb51",), overrides=(pair,), **said))
+    assert str(caught.value).startswith(f"--set {pair[0]}={pair[1]} has no meaning here")
+
+
+def test_published_weights_leave_nothing_to_pre_train():
+    said = {"datasets": ("hmdb51",), "protocols": ("fixed",), "source": "published:pytorch-i3d"}
+    with pytest.raises(HarnessError, match="only fixed;"):
+        cells(Selection(**said, overrides=(("source.steps", "5"),)))
+
+
+def test_a_setting_is_fine_if_any_cell_reads_it():
+    pairs = (("head.solver", "logreg"), ("source.steps", "5"), ("stills.batch", "8"), ("flow.warps", "3"))
+    said = {"datasets": ("micro-hmdb51",), "modalities": ("rgb", "flow"), "overrides": pairs}
+    assert len(cells(Selection(protocols=("full-ft", "fixed", "original"), **said))) == 6
