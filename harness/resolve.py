@@ -111,6 +111,7 @@ def _cell(
         changed = apply_overrides(scale, stage, overrides, streams=streams)
         _check(changed.stages[stage], protocol, stage)
         _check_batches(changed, of_networks)
+        _check_crops(changed, baseline)
     return cell
 
 
@@ -136,6 +137,17 @@ def _check_batches(scale: Scale, stages: Iterable[str]) -> None:
             raise HarnessError(
                 f"a batch of {batch} is not a whole number of replicas of {replica}; change --set {stage}.batch or "
                 f"--set {stage}.replica_batch"
+            )
+
+
+def _check_crops(scale: Scale, baseline: Baseline) -> None:
+    """Raises HarnessError for a network that cuts squares larger than the scale's videos."""
+    for which, clips in (("train_clip", baseline.train_clip), ("test_clip", baseline.test_clip)):
+        side, short = clips[scale.name].side_px, scale.short_side_px
+        if side > short:
+            raise HarnessError(
+                f"{baseline.name} cuts squares of {side} px ({which}), and the short side of videos is {short} px at scale "
+                f"'{scale.name}'; give its card a side_px of {short} or less, or pass --set scale.short_side_px={side}"
             )
 
 

@@ -239,3 +239,18 @@ def test_a_setting_is_fine_if_any_cell_reads_it():
     pairs = (("head.solver", "logreg"), ("source.steps", "5"), ("stills.batch", "8"), ("flow.warps", "3"))
     said = {"datasets": ("micro-hmdb51",), "modalities": ("rgb", "flow"), "overrides": pairs}
     assert len(cells(Selection(protocols=("full-ft", "fixed", "original"), **said))) == 6
+
+
+# ---------------------------------------------------------------------------------------------------- crops
+
+
+def test_a_crop_larger_than_the_videos_is_refused(monkeypatch):
+    card = load("baseline", "c3d")
+    large = dataclasses.replace(card, test_clip={**card.test_clip, "micro": dataclasses.replace(card.test_clip["micro"], side_px=64)})  # fmt: skip
+    real = discover.load
+    monkeypatch.setattr(discover, "load", lambda kind, name: large if name == "c3d" else real(kind, name))
+    said = {"baselines": ("c3d",), "datasets": ("micro-hmdb51",), "protocols": ("original",)}
+    words = r"c3d cuts squares of 64 px \(test_clip\).*54 px.*scale 'micro'.*side_px of 54.*scale.short_side_px=64"
+    with pytest.raises(HarnessError, match=words):
+        cells(Selection(**said))
+    assert cells(Selection(**said, overrides=(("scale.short_side_px", "64"),)))
