@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import itertools
+import re
 import typing
 from collections.abc import Iterable
 from typing import Any
@@ -17,6 +18,8 @@ from harness.video import methods
 
 INITS = ("imagenet", "scratch")
 PUBLISHED = "published:"
+BACKBONE = re.compile(r"timm/[^\s/]+")
+"""The form alone: which names timm has, only timm knows, and it loads torch."""
 
 
 def cells(selection: Selection) -> list[Cell]:
@@ -82,6 +85,10 @@ def _cell(
         raise HarnessError(
             f"{dataset.name} is what others transfer from; on it only --protocol original means something "
             f"(or name where its weights come from with --source)"
+        )
+    if selection.backbone and not BACKBONE.fullmatch(selection.backbone):
+        raise HarnessError(
+            f"--backbone {selection.backbone} is not a backbone; they are written timm/NAME, such as timm/resnet18"
         )
     subset = selection.subset or dataset.subsets[0]
     if subset not in dataset.subsets:

@@ -59,11 +59,8 @@ class TimmTrunk(nn.Module):
         return self.norm(self.model.forward_features(x * self.factor.view(around) + self.shift.view(around)))
 
 
-def timm_trunk(backbone: str, *, channels: int) -> TimmTrunk:
-    """The 2D trunk `timm/NAME`, freshly initialised, reading `channels`.
-
-    Raises UnknownName for a name that timm does not have, HarnessError for one without a map (a transformer).
-    """
+def timm_name(backbone: str) -> str:
+    """'timm/NAME' -> 'NAME'. Raises UnknownName for a name that timm does not have."""
     import timm
 
     name = backbone.removeprefix(PREFIX)
@@ -71,7 +68,17 @@ def timm_trunk(backbone: str, *, channels: int) -> TimmTrunk:
         close = difflib.get_close_matches(name, timm.list_models(), n=1)
         guess = f"; did you mean '{PREFIX}{close[0]}'?" if close else ""
         raise UnknownName(f"no backbone '{backbone}'; they are written timm/NAME, with a name that timm has{guess}")
-    model = timm.create_model(name, pretrained=False, in_chans=channels, num_classes=0)
+    return name
+
+
+def timm_trunk(backbone: str, *, channels: int) -> TimmTrunk:
+    """The 2D trunk `timm/NAME`, freshly initialised, reading `channels`.
+
+    Raises UnknownName for a name that timm does not have, HarnessError for one without a map (a transformer).
+    """
+    import timm
+
+    model = timm.create_model(timm_name(backbone), pretrained=False, in_chans=channels, num_classes=0)
     if not all(hasattr(model, method) for method in ("forward_features", "forward_head")):
         raise HarnessError(f"backbone '{backbone}' has no feature map to start from; take a convolutional network")
     return TimmTrunk(model)

@@ -41,6 +41,7 @@ def run(selection: Selection, where: Places, how: Launching) -> None:
 
 def run_cells(cells: Sequence[Cell], where: Places, how: Launching) -> planning.Plan:
     """Run whatever the cells need and the ledger lacks; returns the plan as it was before."""
+    known_backbones(cells)
     writable(where.results, what="results", flag="--results")
     with console.screen(jobs=0, as_json=how.as_json) as watch:
         ready_data(cells, where, watch)
@@ -49,6 +50,14 @@ def run_cells(cells: Sequence[Cell], where: Places, how: Launching) -> planning.
         _announce(plan, how.as_json)
         _launch(plan, where, how)
     return plan
+
+
+def known_backbones(cells: Sequence[Cell]) -> None:
+    """Ask timm for the networks that the cells name, before hours of data and flow. Raises UnknownName with its guess."""
+    for backbone in {cell.backbone for cell in cells if cell.backbone}:
+        from baselines.parts.backbones import timm_name
+
+        timm_name(backbone)
 
 
 def ready_data(cells: Sequence[Cell], where: Places, watch: Watch) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from harness import __version__, console, discover, plan as planning, resolve, tuned
-from harness.app.jobs import ready_data
+from harness.app.jobs import known_backbones, ready_data
 from harness.app.launching import Launching
 from harness.errors import HarnessError
 from harness.mirror import open_mirror
@@ -32,8 +32,9 @@ class Search:
 
 def tune(selection: Selection, where: Places, how: Launching, *, trials: int, share: float) -> None:
     """Find the learning rate of every training that the selection scores; what is found already stays."""
-    writable(where.results, what="results", flag="--results")
     cells = resolve.cells(selection)
+    known_backbones(cells)
+    writable(where.results, what="results", flag="--results")
     with console.screen(jobs=0) as watch:
         ready_data(cells, where, watch)
     planner = planning.Planner(where)

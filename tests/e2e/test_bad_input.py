@@ -47,6 +47,8 @@ def harness(*words: str, where: Path, **extra: str) -> subprocess.CompletedProce
         (["run", "--dataset", "micro-hmdb51", "--protocl", "fixed"], "--protocol"),
         (["runn", "--dataset", "micro-hmdb51"], "did you mean 'run'"),
         (["run", "--dataset", "micro-hmdb51", "--protocol", "fixed", "--set", "train.base_lr"], "KEY=VALUE"),
+        (["plan", "--dataset", "micro-hmdb51", "--protocol", "fixed", "--backbone", "resnet18"], "timm/NAME"),
+        (["plan", "--dataset", "micro-hmdb51", "--protocol", "fixed", "--set", "train.steps=-5"], "expected 0 or more"),
         (["ls", "baselines", "i3"], "did you mean 'i3d'"),
         (["run", "--dataset", "micro-hmdb51", "--protocol", "fixed", "--plugins", "nowhere"], "nowhere"),
     ],
@@ -55,6 +57,13 @@ def test_slips_of_the_pen(tmp_path, words, says):
     done = harness(*words, where=tmp_path)
     assert done.returncode == 2 and says in done.stderr, done.stderr
     assert "Traceback" not in done.stderr and len(done.stderr.strip().splitlines()) <= 3
+    assert not list(tmp_path.iterdir()), "nothing half-written"
+
+
+def test_a_backbone_that_timm_does_not_have_is_told_before_any_data_is_made(tmp_path):
+    words = ("run", "--dataset", "micro-hmdb51", "--protocol", "fixed", "--backbone", "timm/resnet81")
+    done = harness(*words, where=tmp_path)
+    assert done.returncode == 2 and "no backbone 'timm/resnet81'" in done.stderr and "did you mean" in done.stderr
     assert not list(tmp_path.iterdir()), "nothing half-written"
 
 

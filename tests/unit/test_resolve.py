@@ -67,6 +67,8 @@ def test_every_combination_once():
         ({"datasets": ("micro-hmdb51",), "protocols": ("original",), "source": "micro-kinetics"}, HarnessError, "no meaning"),
         ({"datasets": ("micro-hmdb51",), "protocols": ("fixed",), "scale": "mikro"}, UnknownName, "did you mean 'micro'"),
         ({"datasets": ("micro-hmdb51",), "protocols": ("fixed",), "subset": "dev"}, HarnessError, "no subset 'dev'"),
+        ({"datasets": ("micro-hmdb51",), "protocols": ("fixed",), "backbone": "resnet18"}, HarnessError, "written timm/NAME, such as timm/resnet18"),
+        ({"datasets": ("micro-hmdb51",), "protocols": ("fixed",), "backbone": "timm/"}, HarnessError, "written timm/NAME"),
         ({"datasets": ("hmdb51",), "protocols": ("fixed",), "source": "published:nothing"}, HarnessError, "published weights"),
     ],
 )  # fmt: skip
