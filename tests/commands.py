@@ -39,7 +39,7 @@ def command(
 def run(*words: str, where: Path, mlflow: bool = False, **more: int) -> list[dict]:
     """The cells of `harness run WORDS --json`. MLflow takes seconds to load: it is kept where its content is tested."""
     kept = () if mlflow else ("--no-mlflow",)
-    stills = () if "scratch" in words else QUICK
+    stills = () if "scratch" in words else QUICK  # a setting that no job reads is refused
     out = command("run", *stills, *words, *kept, "--json", where=where, **more).stdout
     (last,) = [event for line in out.splitlines() if (event := json.loads(line))["event"] == "results"]
     return last["cells"]

@@ -100,7 +100,7 @@ def true_class_probability(house: Path, job_id: str) -> float:
 @pytest.mark.slow
 def test_without_a_temporal_axis_the_direction_of_time_is_lost(house):
     """The same network, data and steps; the one that sees a single frame can tell the pair, never the direction."""
-    words = ("--dataset", "toy-kinetics", "--modality", "rgb", "--set", "source.steps=70")
+    words = ("--dataset", "toy-kinetics", "--modality", "rgb", "--init", "scratch", "--set", "source.steps=70")
     (moving,) = run(*words, "--baseline", "c3d", where=house)
     (still,) = run(*words, "--baseline", "stand-still", where=house)
     assert moving["metrics"]["top1_low_pct"] > 50, moving["metrics"]
