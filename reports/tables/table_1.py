@@ -17,7 +17,7 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from harness import discover, paper
+from harness import discover, networks, paper
 from harness.contract import BuildSpec, Clip, streams_of
 from reports.tables import layout as lay
 from reports.tables.model import Column, Group, Table, TableCell, Verdict
@@ -173,7 +173,7 @@ def measure(card: Any, *, scale: str, classes: int) -> Size:
     for network_streams in [(stream,) for stream in streams] if card.combine == "late" else [streams]:
         spec = BuildSpec(network_streams, classes, discover.load("scale", scale))
         with torch.device("meta"):
-            network = card.build(spec)
+            network = networks.build(card, spec)
             # Two clips: batch norm in training mode asks for more than one number a channel.
             clips = {
                 stream: torch.empty(2, CHANNELS[stream], clip.frames(stream), clip.side_px, clip.side_px)
