@@ -9,6 +9,7 @@ from dataclasses import asdict
 from typing import Any
 
 from harness.claims import ALPHA, Claim
+from reports.tables.words import p_text
 
 WIDTH = 110
 RULE = (
@@ -60,4 +61,4 @@ def _effect(claim: Claim) -> str:
 
 
 def _p(claim: Claim) -> str:
-    return "" if claim.p_corrected is None else f"{claim.p_corrected:.2g}"
+    return "" if claim.p_corrected is None else p_text(claim.p_corrected)

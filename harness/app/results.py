@@ -56,6 +56,7 @@ def show_claims(where: Places, *, scale: str, seeds: tuple[int, ...], how: str) 
 def compare(first: str, second: str, where: Places) -> None:
     """`harness compare`: McNemar's exact test and the paired difference of two jobs."""
     from harness.metrics import topk_correct
+    from reports.tables.words import p_text
 
     ledger = Ledger(where.runs)
     a, b = _scored(ledger.find(first)), _scored(ledger.find(second))
@@ -70,8 +71,8 @@ def compare(first: str, second: str, where: Places) -> None:
     click.echo(
         f"A - B = {100 * test.difference:+.1f} points, 95% interval {100 * test.low:+.1f} to {100 * test.high:+.1f} "
         f"(drawn by group: {test.groups} groups, {test.n} videos)\n"
-        f"only A right: {test.only_a}, only B right: {test.only_b}; McNemar p = {test.p_value:.2g}, "
-        f"by group p = {test.p_value_groups:.2g}\n{_can_show(test)}"
+        f"only A right: {test.only_a}, only B right: {test.only_b}; McNemar p {p_text(test.p_value)}, "
+        f"by group p {p_text(test.p_value_groups)}\n{_can_show(test)}"
     )
     for caveat in caveats_of_pair(a, b):
         click.echo(f"- {caveat}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import sys
+from typing import Any
 
 import click
 
@@ -23,6 +24,8 @@ from harness.cli.weights import weights
 from harness.errors import HarnessError
 
 INTERRUPTED = 130
+ALONE: Any = getattr(click.exceptions, "NoArgsIsHelpError", ())
+"""What click raises from 8.2 on for a group without a verb; before, it printed the overview itself."""
 
 
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -44,6 +47,8 @@ def main() -> None:
         code = harness.main(standalone_mode=False)  # click hands back the code of a verb that left with one
         if isinstance(code, int) and code:
             sys.exit(code)
+    except ALONE as error:
+        click.echo(error.format_message())
     except click.ClickException as error:
         _fail(error.format_message())
     except HarnessError as error:

@@ -24,7 +24,10 @@ from harness.cli.flags import place_flags, places_of
 @click.option("--update", is_flag=True, help="Write a proposal beside the file, for review.")
 @place_flags
 def check(**flags: Any) -> None:
-    """Are the numbers that were reproduced once still reproduced? Leaves with 0, or 1 if one is not."""
+    """Are the numbers that were reproduced once still reproduced?
+
+    Leaves with 0, or 1 if one is not.
+    """
     from harness.app import check as app
 
     app.run_check(

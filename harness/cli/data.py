@@ -13,7 +13,7 @@ from harness.cli.flags import Verbs, place_flags, places_of
 
 @click.group(cls=Verbs)
 def data() -> None:
-    """Data sets: list, prepare, verify."""
+    """Data sets: list, prepare, verify, stats."""
 
 
 @data.command("list")
@@ -32,7 +32,10 @@ def data_list(**flags: Any) -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @place_flags
 def data_verify(**flags: Any) -> None:
-    """Compare what is on disk with the lists and the card: exit 0 if all is well, 1 if not."""
+    """Compare what is on disk with the lists and the card.
+
+    Leaves with 0 if all is well, 1 if not.
+    """
     from harness.app import data as app
 
     fine = app.verify_data(
@@ -60,7 +63,10 @@ def data_verify(**flags: Any) -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @place_flags
 def data_stats(**flags: Any) -> None:
-    """Counts, durations, sizes and class balance, as a table and a figure; clips with their motion on one sheet."""
+    """Counts, durations, sizes and class balance; clips on a sheet.
+
+    As a table and a figure; the clips of the sheet with their motion.
+    """
     from harness.app import stats as app
 
     app.stats_data(
@@ -89,9 +95,9 @@ def data_stats(**flags: Any) -> None:
 @click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Processes. Default: one a core.")
 @place_flags
 def data_prepare(**flags: Any) -> None:
-    """Render (embedded), unpack and index a data set; on request, recode its videos and compute its flow.
+    """Render (embedded sets), unpack and index a data set.
 
-    Says beforehand what that will take, goes on where it was stopped, and does nothing where all is there.
+    On request, its videos are recoded and its flow is computed. Says beforehand what that will take, goes on where it was stopped, and does nothing where all is there.
     """
     from harness.app import data as app
     from harness.app.derived import Derived

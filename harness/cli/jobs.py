@@ -15,7 +15,7 @@ from harness.cli.flags import launch_flags, launching_of, place_flags, places_of
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line on standard output.")
 @place_flags
 def run(**flags: Any) -> None:
-    """Run the cells of a selection: whatever they need and the ledger lacks."""
+    """Run a selection: whatever it needs and the ledger lacks."""
     from harness.app import jobs as app
 
     app.run(selection_of(flags), places_of(flags), launching_of(flags))
@@ -28,7 +28,10 @@ def run(**flags: Any) -> None:
 @click.option("--svg", metavar="FILE", help="Also draw the graph.")
 @place_flags
 def plan(**flags: Any) -> None:
-    """Show the jobs behind a selection or a table, which are done, and what the rest will take; starts nothing."""
+    """The jobs behind a selection or a table, and what they will take.
+
+    Shows which are done; starts nothing.
+    """
     from harness.app import plans as app
 
     where = places_of(flags)

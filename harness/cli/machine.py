@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from harness.cli.flags import place_flags, places_of
+from harness.errors import HarnessError
 
 
 @click.command()
@@ -15,12 +16,17 @@ from harness.cli.flags import place_flags, places_of
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
 @place_flags
 def doctor(**flags: Any) -> None:
-    """What is installed, what works here, what to fix; with --job, why its number may be off."""
+    """What works here, what to fix; with --job, why a number is off."""
     if flags["job"]:
         from harness.app import diagnosis
 
         diagnosis.show(flags["job"], places_of(flags), videos=flags["videos"], as_json=flags["as_json"])
         return
+    if flags["videos"]:
+        raise HarnessError(
+            f"--videos {flags['videos']} says how many test videos of a job are scored; name the job with --job ID "
+            "(`harness ls jobs` lists them)"
+        )
     from harness.app import machine as app
 
     app.show_health(places_of(flags), as_json=flags["as_json"])

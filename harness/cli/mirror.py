@@ -11,7 +11,7 @@ from harness.cli.flags import Verbs, place_flags, places_of
 
 @click.group(cls=Verbs)
 def mirror() -> None:
-    """MLflow: push what it lacks."""
+    """MLflow: push what it lacks, pull what the ledger lacks."""
 
 
 @mirror.command("push")
@@ -26,7 +26,10 @@ def mirror_push(**flags: Any) -> None:
 @mirror.command("pull")
 @place_flags
 def mirror_pull(**flags: Any) -> None:
-    """Rebuild the ledger from what the tracking server has: enough to render every table."""
+    """Rebuild the ledger from the tracking server.
+
+    It is enough to render every table.
+    """
     from harness.app import mirror as app
 
     app.pull(places_of(flags))

@@ -21,7 +21,10 @@ from harness.cli.flags import place_flags, places_of
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
 @place_flags
 def predict(**flags: Any) -> None:
-    """The likeliest classes of a video, by a trained network, with the clip it saw; a folder becomes a CSV."""
+    """The likeliest classes of a video, by a trained network.
+
+    With the clip it saw, on request; a folder becomes a CSV.
+    """
     from harness.app import predict as app
 
     app.predict(

@@ -29,7 +29,10 @@ from harness.cli.flags import _split, place_flags, places_of
 )
 @place_flags
 def report(**flags: Any) -> None:
-    """All tables, findings and figures of the ledger: one HTML page, and Markdown, LaTeX, CSV, JSON, SVG and PNG beside it."""
+    """All tables, findings and figures of the ledger on one HTML page.
+
+    Beside it lie Markdown, LaTeX, CSV, JSON, SVG and PNG.
+    """
     from harness.app import report as app
 
     app.write_report(places_of(flags), out=Path(flags["out"]), scale=flags["scale"], formats=flags["formats"])

@@ -23,11 +23,20 @@ from harness.cli.flags import launch_flags, launching_of, place_flags, places_of
     metavar="VERSION",
     help="Of the paper: arxiv-kinetics400 (default) or cvpr2017-minikinetics.",
 )
-@click.option("--format", "how", default="terminal", help="terminal, markdown, latex, csv, json, html.")
+@click.option(
+    "--format",
+    "how",
+    type=click.Choice(["terminal", "markdown", "latex", "csv", "json", "html"]),
+    default="terminal",
+    help="With --significance or --with-cost: any but csv.",
+)
 @launch_flags
 @place_flags
 def table(**flags: Any) -> None:
-    """Render a table of the paper from the ledger, each number beside the paper's."""
+    """A table of the paper from the ledger.
+
+    Each number stands beside the paper's.
+    """
     from harness.app import results as app
     from reports.tables.layout import Question as Asked
 
@@ -60,7 +69,10 @@ def compare(**flags: Any) -> None:
 @click.option("--format", "how", type=click.Choice(["terminal", "markdown", "json"]), default="terminal")
 @place_flags
 def claims(**flags: Any) -> None:
-    """The paper's findings, each a paired test on the ledger: effect, interval, corrected p, verdict."""
+    """The paper's findings, each a paired test on the ledger.
+
+    Told with effect, interval, corrected p and verdict.
+    """
     from harness.app import results as app
 
     app.show_claims(places_of(flags), scale=flags["scale"], seeds=flags["seeds"], how=flags["how"])

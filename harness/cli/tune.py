@@ -24,7 +24,10 @@ from harness.cli.flags import launch_flags, launching_of, place_flags, places_of
 @launch_flags
 @place_flags
 def tune(**flags: Any) -> None:
-    """Find the learning rate on a held-out part of the training videos, with Ray Tune."""
+    """Find the learning rate on held-out training videos.
+
+    Ray Tune tries the rates; whole groups of videos are held out.
+    """
     from harness.app import tune as app
 
     app.tune(selection_of(flags), places_of(flags), launching_of(flags), trials=flags["trials"], share=flags["share"])

@@ -18,7 +18,7 @@ def weights() -> None:
 @weights.command("list")
 @place_flags
 def weights_list(**flags: Any) -> None:
-    """What others have published for these networks, and what of it is here."""
+    """What others have published, and what of it is here."""
     from harness.app import weights as app
 
     app.list_weights(places_of(flags))
@@ -28,7 +28,10 @@ def weights_list(**flags: Any) -> None:
 @click.argument("name")
 @place_flags
 def weights_fetch(**flags: Any) -> None:
-    """Download NAME, check its hash, and import it; goes on where it broke off."""
+    """Download NAME, check its hash, and import it.
+
+    Goes on where it broke off.
+    """
     from harness.app import weights as app
 
     app.fetch_weights(flags["name"], places_of(flags))

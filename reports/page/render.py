@@ -9,6 +9,7 @@ from reports.figures.drawing import DARK, LIGHT, STYLE, variables
 from reports.page.content import INLINE_JOBS_BYTES, Content
 from reports.page.jobs import duration
 from reports.tables.html import html
+from reports.tables.words import p_text
 
 
 def page(content: Content) -> dict[str, str]:
@@ -44,11 +45,6 @@ def page(content: Content) -> dict[str, str]:
         one = environment.get_template("job_page.html.j2")
         files |= {f"jobs/{job.id}.html": one.render(job=job, style=style) for job in content.jobs}
     return files
-
-
-def p_text(p: float) -> str:
-    """'0.012', '< 0.001'."""
-    return "< 0.001" if p < 0.001 else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
 
 
 @functools.lru_cache(maxsize=1)

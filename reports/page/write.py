@@ -14,7 +14,8 @@ from harness.places import writable
 from reports import tables
 from reports.figures import drawing
 from reports.page.content import Content
-from reports.page.render import p_text, page
+from reports.page.render import page
+from reports.tables.words import p_text
 
 MANIFEST = "manifest.json"
 SUFFIXES = {"markdown": "md", "latex": "tex", "csv": "csv", "json": "json"}

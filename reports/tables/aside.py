@@ -8,17 +8,19 @@ from dataclasses import asdict, dataclass
 
 from harness.errors import HarnessError, unknown
 from reports.tables.latex import column_of, escaped, small_print
+from reports.tables.words import p_text
 
 
 @dataclass(frozen=True)
 class Aside:
-    """A grid of texts with a title and notes."""
+    """A grid with a title and notes."""
 
     key: str
     """Its name in JSON."""
     title: str
     headers: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
+    rows: tuple[tuple[str | float, ...], ...]
+    """Texts, and p values as numbers: JSON keeps those as they are."""
     notes: tuple[str, ...]
 
 
@@ -37,6 +39,10 @@ def below(table: str, asides: Sequence[Aside], how: str) -> str:
     if how == "json":
         return json.dumps(json.loads(table) | {a.key: asdict(a) for a in asides}, indent=1, ensure_ascii=False) + "\n"
     return "\n".join([table, *[FORMATS[how](aside) for aside in asides]])
+
+
+def _texts(aside: Aside) -> list[tuple[str, ...]]:
+    return [tuple(cell if isinstance(cell, str) else p_text(cell) for cell in row) for row in aside.rows]
 
 
 def terminal(aside: Aside) -> str:
@@ -60,8 +66,9 @@ def _latex(aside: Aside) -> str:
     """A longtable: with a row for every number of a table, it may be longer than a page."""
     lines = [r"% needs \usepackage{booktabs,longtable}", r"{\scriptsize\setlength{\tabcolsep}{3pt}"]
     if aside.rows:
-        columns = zip(aside.headers, *aside.rows, strict=True)
-        head, *body = [" & ".join(map(escaped, row)) + r" \\" for row in (aside.headers, *aside.rows)]
+        rows = _texts(aside)
+        columns = zip(aside.headers, *rows, strict=True)
+        head, *body = [" & ".join(map(escaped, row)) + r" \\" for row in (aside.headers, *rows)]
         lines += [
             rf"\begin{{longtable}}{{{''.join(column_of(texts, share=0.155) for texts in columns)}}}",
             rf"\caption{{{escaped(aside.title)}}}\\",
@@ -77,7 +84,7 @@ def _latex(aside: Aside) -> str:
 def _grid(aside: Aside, tablefmt: str) -> str:
     from tabulate import tabulate
 
-    return str(tabulate(aside.rows, headers=aside.headers, tablefmt=tablefmt, disable_numparse=True))
+    return str(tabulate(_texts(aside), headers=aside.headers, tablefmt=tablefmt, disable_numparse=True))
 
 
 FORMATS: Mapping[str, Callable[[Aside], str]] = {

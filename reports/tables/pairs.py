@@ -136,7 +136,7 @@ def aside(layout: Layout, comparisons: Sequence[Comparison]) -> Aside:
     )
 
 
-def _line(comparison: Comparison, heads: dict[str, str], titles: dict[str, str]) -> tuple[str, ...]:
+def _line(comparison: Comparison, heads: dict[str, str], titles: dict[str, str]) -> tuple[str | float, ...]:
     smallest = "-" if np.isnan(comparison.smallest) else f"{comparison.smallest:.1f}"
     return (
         heads[comparison.column],
@@ -144,8 +144,8 @@ def _line(comparison: Comparison, heads: dict[str, str], titles: dict[str, str])
         titles[comparison.other],
         f"{comparison.difference:.1f}",
         f"[{comparison.low:.1f}, {comparison.high:.1f}]",
-        f"{comparison.p_value:.2g}",
-        f"{comparison.adjusted:.2g}",
+        comparison.p_value,
+        comparison.adjusted,
         "*" if comparison.found else "",
         smallest,
     )

@@ -31,6 +31,11 @@ def printed(cell: TableCell, column: Column) -> str:
     return f"{cell.paper:g}" if column.decimals == 0 or column.unit else f"{cell.paper:.{column.decimals}f}"
 
 
+def p_text(p: float) -> str:
+    """'0.012', '< 0.001'."""
+    return "< 0.001" if p < 0.001 else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
+
+
 def joined(texts: Sequence[str], joiner: str) -> str:
     """Parts as the paper prints them: 'a / b', or 'a (b)'. Nothing for nothing; a missing part of a pair is left out."""
     if len(texts) == 1:

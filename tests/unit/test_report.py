@@ -24,7 +24,8 @@ from reports.figures import answers, curves, filters, pictures
 from reports.figures.drawing import Axis, Drawing, standalone
 from reports.page import content, write
 from reports.page.commands import command
-from reports.page.render import p_text, page
+from reports.page.render import page
+from reports.tables.words import p_text
 
 
 @pytest.fixture(scope="module")

@@ -170,6 +170,8 @@ def test_what_is_asked_for_below_a_table_keeps_its_format() -> None:
     )
     stored = json.loads(aside.below(tables.render(table, "json"), below, "json"))
     assert stored["number"] == 2 and len(stored["significance"]["rows"]) == 24
+    p = stored["significance"]["headers"].index("p")
+    assert all(isinstance(row[p], float) for row in stored["significance"]["rows"])
     assert aside.below(tables.render(table, "html"), below, "html").count("<section") == 2
     assert "| points better |" in aside.below(tables.render(table, "markdown"), below, "markdown").replace("  ", "")
     with pytest.raises(HarnessError, match="holds one table"):

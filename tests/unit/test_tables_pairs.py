@@ -74,6 +74,7 @@ def test_the_text_marks_what_is_more_than_luck() -> None:
     assert "micro-hmdb51 RGB" in text and " * " in text and "comparisons" in text
     grid = text.split("\n\n")[1]
     assert max(map(len, grid.splitlines())) <= 140
+    assert " < 0.001 " in grid and "e-" not in grid
     assert tables.significance(2, lambda cell: None, Question(scale="micro")).notes[0].startswith("No column")
     with pytest.raises(HarnessError, match="sizes, not accuracies"):
         tables.significance(1, lookup, Question(scale="micro"))

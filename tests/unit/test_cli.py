@@ -1,0 +1,70 @@
+"""The command line as a person meets it: overviews that are whole, and flags that the documents mention."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from harness import cli
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def walk(command: click.Command, name: str = "harness") -> Iterator[tuple[str, click.Command]]:
+    yield name, command
+    if isinstance(command, click.Group):
+        for verb, child in command.commands.items():
+            yield from walk(child, f"{name} {verb}")
+
+
+COMMANDS = dict(walk(cli.harness))
+GROUPS = [name for name, command in COMMANDS.items() if isinstance(command, click.Group)]
+
+
+def overview(name: str) -> str:
+    """As a terminal of 80 columns shows it, the narrowest that click writes for."""
+    group = COMMANDS[name]
+    return group.get_help(click.Context(group, info_name=name, terminal_width=80))
+
+
+def test_there_are_commands_to_look_at():
+    assert len(COMMANDS) > 20 and len(GROUPS) > 3
+
+
+@pytest.mark.parametrize("name", GROUPS)
+def test_no_line_of_an_overview_is_cut_short(name):
+    lines = overview(name).partition("Commands:")[2].splitlines()
+    assert len(lines) > 2 and not [line for line in lines if line.endswith("...")]
+
+
+@pytest.mark.parametrize("name", [name for name in GROUPS if name != "harness"])
+def test_a_group_names_all_its_verbs(name):
+    (line,) = [line for line in overview("harness").splitlines() if line.split()[:1] == name.split()[1:]]
+    assert not [verb for verb in COMMANDS[name].commands if verb not in line]
+
+
+@pytest.mark.parametrize("name", GROUPS)
+def test_a_group_alone_prints_its_overview(name, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", name.split())
+    cli.main()
+    told = capsys.readouterr()
+    assert told.out.startswith("Usage: ") and "Commands:" in told.out and not told.err
+
+
+def test_test_videos_without_a_job_are_refused(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["harness", "doctor", "--videos", "20"])
+    with pytest.raises(SystemExit) as left:
+        cli.main()
+    assert left.value.code == 2 and "--videos 20" in (told := capsys.readouterr().err) and "--job" in told
+
+
+def test_table_offers_the_formats_there_are():
+    from reports.tables.text import FORMATS
+
+    (option,) = [one for one in COMMANDS["harness table"].params if "--format" in one.opts]
+    assert set(option.type.choices) == set(FORMATS)
