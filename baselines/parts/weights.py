@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -26,6 +27,8 @@ from harness.errors import HarnessError, unknown
 from harness.tensors import save_tensors
 
 WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model", "net")
+STARTS = (b"PK\x03\x04", b"\x80")
+"""First bytes of what torch.save writes, today (a zip) and before 1.6 (a pickle)."""
 PREFIXES = ("module.", "_orig_mod.", "backbone.", "model.", "network.")
 
 
@@ -59,17 +62,26 @@ def _read_safetensors(path: Path) -> Any:
 
 
 def _read_pickle(path: Path) -> Any:
+    with path.open("rb") as file:
+        start = file.read(24)
+    if not start.startswith(STARTS):
+        what = f"it starts with {start!r}" if start else "it is empty"
+        raise HarnessError(
+            f"{path} is not a PyTorch or safetensors file ({what}); give a .pt, .pth or .bin file, one whose name ends in "
+            ".safetensors, or a TensorFlow checkpoint's prefix"
+        )
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         if "nsupported" in str(error) or "WeightsUnpickler" in str(error):
-            wants = str(error).split("\n")[0][:200]
+            named = re.search(r"GLOBAL (\S+)", str(error))
+            wants = f" ({named[1]})" if named else ""
             raise HarnessError(
-                f"{path} is refused: reading it would run code that the file names, not only load tensors ({wants}). If you "
+                f"{path} is refused: reading it would run code that the file names{wants}, not only load tensors. If you "
                 "trust its author, load it elsewhere and save its state_dict as safetensors"
             ) from error
         raise HarnessError(f"{path} cannot be read ({str(error)[:200]}); download it again") from error
-    except (RuntimeError, EOFError, OSError, KeyError, ValueError) as error:
+    except (RuntimeError, EOFError, OSError, KeyError, ValueError, IndexError) as error:
         raise HarnessError(
             f"{path} cannot be read as a PyTorch file ({str(error)[:200]}); download it again"
         ) from error

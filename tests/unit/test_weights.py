@@ -239,21 +239,34 @@ def test_a_pickle_that_wants_to_run_code_is_refused(tmp_path, how):
         torch.save(content, path)
     else:
         path.write_bytes(pickle.dumps(content))
-    with pytest.raises(HarnessError, match="refused.*run code"):
+    with pytest.raises(HarnessError, match="refused.*run code") as refused:
         weights.read_tensors(path)
+    assert "Weights only load failed" not in str(refused.value)
+    assert ("open)" in str(refused.value)) == (how == "torch")
     assert not trace.exists()
     if how == "pickle":  # the file is not harmless: this is what refusing it prevents
         pickle.loads(path.read_bytes())["extra"].close()
         assert trace.exists()
 
 
-@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 torn", b"not a checkpoint at all"])
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 torn", b"\x80\x02torn", b"not a checkpoint at all"])
 @pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
 def test_damaged_files_get_an_error_and_not_a_traceback(tmp_path, content, suffix):
     path = tmp_path / f"torn{suffix}"
     path.write_bytes(content)
     with pytest.raises(HarnessError, match="torn"):
         weights.read_tensors(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "says"), [(b"", "it is empty"), (b"<!DOCTYPE html>", "starts with b'<!DOCTYPE html>'")]
+)
+def test_a_file_that_is_no_checkpoint_at_all_is_not_suspected(tmp_path, content, says):
+    path = tmp_path / "page.pt"
+    path.write_bytes(content)
+    with pytest.raises(HarnessError, match=f"is not a PyTorch or safetensors file.*{says}") as refused:
+        weights.read_tensors(path)
+    assert "run code" not in str(refused.value)
 
 
 @pytest.mark.parametrize("wrapper", [None, "state_dict", "model", "model_state"])
