@@ -9,7 +9,7 @@ from typing import Any
 
 from harness import discover
 from harness.caveats import caveat_of
-from harness.contract import Baseline, Dataset
+from harness.contract import Baseline, Dataset, Weights
 from harness.places import Places
 from harness.record import Ledger
 
@@ -107,31 +107,64 @@ def card(value: Any) -> str:
         content = getattr(value, field.name)
         if callable(content) or content in ((), {}, "", None) or field.name in ("choices", "name", "title"):
             continue
-        lines += _field(field.name, content)
+        lines += _field(field.name, _by_split(content) if field.name == "counts" else content)
     if isinstance(value, Baseline) and value.choices:
         lines += ["", "Where the paper is silent:"]
         lines += [text for question, answer in value.choices.items() for text in _field(question, answer, indent="  ")]
     return "\n".join(lines)
 
 
+def _by_split(counts: Mapping[tuple[int, str], int]) -> dict[str, str]:
+    """{(1, 'train'): 3570, (1, 'test'): 1530} -> {'split 1': '3,570 train, 1,530 test'}; what is trained on comes first."""
+    parts: dict[str, list[str]] = {}
+    for (split, subset), size in sorted(counts.items(), key=lambda count: (count[0][0], count[0][1] != "train")):
+        parts.setdefault(f"split {split}", []).append(f"{size:,} {subset}")
+    return {split: ", ".join(sizes) for split, sizes in parts.items()}
+
+
 def _field(name: str, content: Any, *, indent: str = "") -> list[str]:
-    label = f"{indent}{name}: "
+    """A line, or a heading with a line for each thing below it: what has names, sentences, lines and weights."""
+    label, below = f"{indent}{name}:", indent + "  "
     if isinstance(content, Mapping):
-        lines = [label.rstrip()]
-        for key, item in content.items():
-            lines += _field(str(key), item, indent=indent + "  ")
-        return lines
-    if isinstance(content, tuple) and content and dataclasses.is_dataclass(content[0]):
-        return [label.rstrip(), *(f"{indent}  {getattr(item, 'name', item)}" for item in content)]
-    if dataclasses.is_dataclass(content) and not isinstance(content, type):
-        content = ", ".join(
-            f"{f.name} {getattr(content, f.name)}"
-            for f in dataclasses.fields(content)
-            if getattr(content, f.name) not in ({}, ())
-        )
-    elif isinstance(content, tuple):
-        content = ", ".join(map(str, content))
-    return textwrap.wrap(f"{label}{content}", WIDTH, subsequent_indent=indent + "    ") or [label]
+        return [label, *(line for key, item in content.items() for line in _field(str(key), item, indent=below))]
+    if isinstance(content, str) and "\n" in content:
+        return [label, *(f"{below}{line}" for line in content.splitlines())]
+    if isinstance(content, tuple) and any(isinstance(item, Weights) for item in content):
+        return [label, *(f"{below}{item.name} ({item.stream})" for item in content)]
+    if isinstance(content, tuple) and any(str(item).endswith(".") for item in content):
+        return [label, *(line for item in content for line in _wrapped(str(item), below))]
+    return _wrapped(f"{name}: {_words(content)}", indent)
+
+
+def _wrapped(text: str, indent: str) -> list[str]:
+    """Lines of a paragraph; addresses stay whole, so that they can be copied."""
+    wrapper = textwrap.TextWrapper(
+        WIDTH,
+        initial_indent=indent,
+        subsequent_indent=indent + "    ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return wrapper.wrap(text)
+
+
+def _words(value: Any) -> str:
+    """A value as a person writes it; parts that are empty are left out."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, tuple):
+        return ", ".join(map(_words, value))
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        value = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
+        return ", ".join(f"{name} {_part(item)}" for name, item in value.items() if item not in ({}, (), ""))
+    return str(value)
+
+
+def _part(value: Any) -> str:
+    """Within another value: {'rgb': 5} -> '(rgb 5)'."""
+    if isinstance(value, Mapping):
+        return f"({', '.join(f'{name} {_words(item)}' for name, item in value.items())})"
+    return _words(value)
 
 
 def _table(rows: Any) -> str:

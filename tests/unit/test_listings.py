@@ -1,0 +1,56 @@
+"""`harness ls KIND NAME`: a card in words, nothing of Python in it."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from harness import discover, listings
+
+CARDS = [(kind, name) for kind in discover.KINDS for name in discover.names(kind)]
+
+
+def card(kind: str, name: str) -> list[str]:
+    return listings.card(discover.load(kind, name)).splitlines()
+
+
+def test_there_are_cards_to_look_at():
+    assert len(CARDS) > 15
+
+
+@pytest.mark.parametrize(("kind", "name"), CARDS)
+def test_no_card_shows_pythons_spelling(kind, name):
+    text = "\n".join(card(kind, name))
+    assert not re.search(r"\('|\{'|'\)|'\}|\(1, |\bTrue\b|\bFalse\b|\bNone\b|<function|\.,", text), text
+
+
+@pytest.mark.parametrize(("kind", "name"), CARDS)
+def test_no_line_of_a_card_stands_twice_or_is_endless(kind, name):
+    lines = card(kind, name)
+    below = lines[lines.index("weights:") :] if "weights:" in lines else []
+    assert len(set(below)) == len(below) and not [line for line in lines if len(line) > 130]
+
+
+def test_counts_layout_and_notes_take_a_line_each():
+    lines = card("dataset", "hmdb51")
+    assert "  split 1: 3,570 train, 1,530 test" in lines
+    assert "  <class>/<name>.avi" in lines and "  testTrainMulti_7030_splits/<class>_test_splitN.txt" in lines
+    assert "  Clips are shorter than 64 frames here and there: they are looped." in lines
+    assert any(
+        "https://serre-lab.clps.brown.edu/resource/hmdb-a-large-human-motion-database/" in line for line in lines
+    )
+
+
+def test_training_videos_are_counted_first():
+    assert "  split 1: 98,700 train, 5,325 val, 15,975 test" in card("dataset", "minikinetics-213")
+
+
+def test_weights_are_listed_with_their_stream():
+    lines = card("baseline", "i3d")
+    assert {"  pytorch-i3d (rgb)", "  pytorch-i3d (flow)"} <= set(lines)
+
+
+def test_parts_of_parts_are_bracketed():
+    assert any("strides (rgb 5)" in line for line in card("baseline", "convnet-lstm"))
+    assert "params (scale_step 0.5, nscales 3, warps 1" in " ".join(line.strip() for line in card("scale", "micro"))
