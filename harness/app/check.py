@@ -62,12 +62,11 @@ def report(outcomes: Sequence[Outcome]) -> str:
         mark = {"ok": "ok  ", "fail": "FAIL", "missing": "MISS"}[outcome.state]
         lines += [f"{mark}  {outcome.title}", f"      expected {outcome.expected}", f"      found    {outcome.found}"]
         lines += [f"      {outcome.why}"] if outcome.why else []
-    failed = sum(not outcome.ok for outcome in outcomes)
-    total = len(outcomes)
-    lines.append(
-        f"\n{total - failed} of {total} expected numbers are reproduced" + (f", {failed} are not." if failed else ".")
-    )
-    return "\n".join(lines)
+    states = [outcome.state for outcome in outcomes]
+    said = [f"{states.count('ok')} of {len(states)} expected numbers are reproduced"]
+    said += [f"{failed} {'is' if failed == 1 else 'are'} not"] if (failed := states.count("fail")) else []
+    said += [f"{missing} not in the ledger"] if (missing := states.count("missing")) else []
+    return "\n".join([*lines, f"\n{', '.join(said)}."])
 
 
 def _outcomes(suite: Expected, where: Places) -> list[Outcome]:

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from harness.reopen import Scorer
 
 BAR_LETTERS = 24
-BLOCKS = " ▁▂▃▄▅▆▇█"
+BLOCKS = "▁▂▃▄▅▆▇█"
+"""From nothing to certain: every point shows, however improbable."""
 CURVE_LETTERS = 60
 
 
@@ -131,13 +132,19 @@ def _seen(sight: Sight) -> str:
 
 
 def _over_time(prediction: Prediction, sight: Sight, name: str) -> list[str]:
-    """The likeliest class's probability at each output position, as a row of blocks."""
+    """The likeliest class's probability at each output position."""
     points = prediction.curve(sight, [name])
-    step = -(-len(points) // CURVE_LETTERS)
-    shares = [point[name] for point in points[::step]]
-    blocks = "".join(BLOCKS[min(len(BLOCKS) - 1, int(share * len(BLOCKS)))] for share in shares)
     ends = f"{points[0]['time_s']:.2f} s … {points[-1]['time_s']:.2f} s"
-    return [f"{name} over time ({'+'.join(sight.scorer.streams)}, {ends}):  |{blocks}|"]
+    curve = curve_text([point[name] for point in points])
+    return [f"{name} over time ({'+'.join(sight.scorer.streams)}, {ends}):  {curve}"]
+
+
+def curve_text(shares: Sequence[float]) -> str:
+    """'▁▃█  2.1 to 98.0%': a row of blocks, thinned where it is long, with the lowest and the highest of all."""
+    step = -(-len(shares) // CURVE_LETTERS)
+    blocks = "".join(BLOCKS[min(len(BLOCKS) - 1, int(share * len(BLOCKS)))] for share in shares[::step])
+    low, high = (f"{100 * share:.1f}" for share in (min(shares), max(shares)))
+    return f"{blocks}  {low}%" if low == high else f"{blocks}  {low} to {high}%"
 
 
 def _as_dict(prediction: Prediction, top: int, files: Sequence[Path]) -> dict[str, Any]:

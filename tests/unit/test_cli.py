@@ -68,3 +68,34 @@ def test_table_offers_the_formats_there_are():
 
     (option,) = [one for one in COMMANDS["harness table"].params if "--format" in one.opts]
     assert set(option.type.choices) == set(FORMATS)
+
+
+@pytest.mark.parametrize(
+    ("shares", "words"),
+    [
+        ([0.0], "▁  0.0%"),
+        ([0.067, 0.077], "▁▁  6.7 to 7.7%"),
+        ([0.0, 0.2, 0.5, 1.0], "▁▂▅█  0.0 to 100.0%"),
+        ([0.5] * 120, f"{'▅' * 60}  50.0%"),
+    ],
+)
+def test_every_point_of_a_curve_shows(shares, words):
+    from harness.app.predict import curve_text
+
+    assert curve_text(shares) == words
+
+
+@pytest.mark.parametrize(
+    ("states", "words"),
+    [
+        ("ok ok", "2 of 2 expected numbers are reproduced."),
+        ("ok fail missing missing", "1 of 4 expected numbers are reproduced, 1 is not, 2 not in the ledger."),
+        ("fail fail", "0 of 2 expected numbers are reproduced, 2 are not."),
+    ],
+)
+def test_check_counts_what_is_missing_apart(states, words):
+    from harness.app.check import report
+    from harness.check import Outcome
+
+    outcomes = [Outcome("micro", "retrained", "a cell", state, "40%", "41%") for state in states.split()]
+    assert report(outcomes).splitlines()[-1] == words
