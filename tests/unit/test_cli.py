@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -99,3 +100,17 @@ def test_check_counts_what_is_missing_apart(states, words):
 
     outcomes = [Outcome("micro", "retrained", "a cell", state, "40%", "41%") for state in states.split()]
     assert report(outcomes).splitlines()[-1] == words
+
+
+def options() -> Iterator[tuple[str, str]]:
+    """(command, --flag) of every command."""
+    for name, command in COMMANDS.items():
+        for option in command.params:
+            yield from ((name, flag) for flag in option.opts if flag.startswith("--"))
+
+
+def test_every_flag_stands_in_a_document():
+    found = set(options())
+    told = "\n".join(path.read_text(encoding="utf-8") for path in DOCUMENTS)
+    assert len(found) > 100
+    assert not sorted((name, flag) for name, flag in found if not re.search(rf"{flag}(?![\w-])", told))
