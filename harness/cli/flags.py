@@ -36,6 +36,23 @@ def _several(flag: str, metavar: str, help_: str) -> Callable[[Any], Any]:
     return click.option(flag, multiple=True, callback=_split, metavar=metavar, help=help_)
 
 
+def _seeds(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> tuple[int, ...]:
+    return _numbers("seed", _split(context, parameter, values)) or (0,)
+
+
+def seeds_flag(command: Any) -> Any:
+    """Of what is averaged, written as where it is run."""
+    option = click.option(
+        "--seed",
+        "seeds",
+        multiple=True,
+        callback=_seeds,
+        metavar="N",
+        help="Seeds to average over, with ','. Default: 0.",
+    )
+    return option(command)
+
+
 def _overrides(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
     pairs = []
     for value in values:

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from harness.cli.flags import launch_flags, launching_of, place_flags, places_of
+from harness.cli.flags import launch_flags, launching_of, place_flags, places_of, seeds_flag
 
 
 @click.command()
@@ -15,7 +15,7 @@ from harness.cli.flags import launch_flags, launching_of, place_flags, places_of
 @click.option("--run", "run_missing", is_flag=True, help="First run the cells that are missing.")
 @click.option("--significance", is_flag=True, help="Also which differences between its rows are more than luck.")
 @click.option("--with-cost", is_flag=True, help="Also what each number took, with all that it rests on.")
-@click.option("--seed", "seeds", type=int, multiple=True, default=(0,), help="Seeds to average over. Default: 0.")
+@seeds_flag
 @click.option("--source", metavar="published:NAME", help="Transfers from these weights, not from each baseline's own.")
 @click.option(
     "--version",
@@ -65,7 +65,7 @@ def compare(**flags: Any) -> None:
 
 @click.command()
 @click.option("--scale", default="paper", metavar="paper|micro", help="Which ledger entries are tested.")
-@click.option("--seed", "seeds", type=int, multiple=True, default=(0,), help="Seeds to average over. Default: 0.")
+@seeds_flag
 @click.option("--format", "how", type=click.Choice(["terminal", "markdown", "json"]), default="terminal")
 @place_flags
 def claims(**flags: Any) -> None:
