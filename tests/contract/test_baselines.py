@@ -139,16 +139,22 @@ def test_the_papers_clips_fit_the_papers_network(baseline, streams):
 
 @every_build
 def test_under_bfloat16_gradients_point_where_they_did(baseline, streams):
-    """With statistics fixed: what batch norm makes of eight clips depends on their last bits."""
-    labels, gradients = torch.arange(8) % CLASSES, []
+    """Kernel by kernel, with statistics fixed: what batch norm makes of eight clips depends on their last bits. All of one
+    class, or gradients are differences of nearly equal numbers."""
+    gradients = []
     for precision in ("float32", "bfloat16"):
         network = place(build(baseline, streams).eval(), "cpu")
         with autocast("cpu", precision):
             logits = network(clips(streams, baseline.train_clip["micro"], number=8))
-        loss_of(baseline, logits.float(), labels).backward()
-        gradients.append(torch.cat([p.grad.flatten() for p in network.parameters() if p.grad is not None]))
-    assert torch.isfinite(gradients[1]).all()
-    assert F.cosine_similarity(*gradients, dim=0) > 0.7
+        loss_of(baseline, logits.float(), torch.zeros(8, dtype=torch.long)).backward()
+        gradients.append([p.grad.flatten() for p in network.parameters() if p.grad is not None and p.ndim > 1])
+    assert all(torch.isfinite(rounded).all() for rounded in gradients[1])
+    likeness = [
+        float(F.cosine_similarity(whole, rounded, dim=0))
+        for whole, rounded in zip(*gradients, strict=True)
+        if whole.norm() > 0
+    ]
+    assert min(likeness) > 0.4 and sum(likeness) / len(likeness) > 0.95
 
 
 @every_build
