@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import textwrap
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from harness import discover
@@ -31,8 +32,6 @@ def baselines() -> str:
 
 
 def datasets(where: Places) -> str:
-    from harness.video import prepare
-
     return _table(
         {
             "data set": card.name,
@@ -40,7 +39,7 @@ def datasets(where: Places) -> str:
             "splits": len(card.splits),
             "videos (train/scored)": _sizes(card),
             "transfers from": card.source or "",
-            "here": _presence(card, prepare.expected_fingerprint(card, where.data)),
+            "here": _presence(card, where.data),
         }
         for card in discover.all("dataset").values()
     )
@@ -53,9 +52,16 @@ def _sizes(card: Dataset) -> str:
     return f"{train} / {scored}"
 
 
-def _presence(card: Dataset, fingerprint: str | None) -> str:
-    if fingerprint:
+def _presence(card: Dataset, data: Path) -> str:
+    """Whether the data set can be used as it lies there; '' for what is named by a path of its own."""
+    from harness.video import prepare
+
+    if card.at and not card.counts:
+        return ""
+    if fingerprint := prepare.expected_fingerprint(card, data):
         return f"yes ({fingerprint})"
+    if prepare.root_of(card, data).is_dir():
+        return f"not indexed: harness data prepare {card.name}"
     return "rendered when needed" if card.micro else "no"
 
 

@@ -7,6 +7,7 @@ import re
 import pytest
 
 from harness import discover, listings
+from harness.places import Places
 
 CARDS = [(kind, name) for kind in discover.KINDS for name in discover.names(kind)]
 
@@ -54,3 +55,14 @@ def test_weights_are_listed_with_their_stream():
 def test_parts_of_parts_are_bracketed():
     assert any("strides (rgb 5)" in line for line in card("baseline", "convnet-lstm"))
     assert "params (scale_step 0.5, nscales 3, warps 1" in " ".join(line.strip() for line in card("scale", "micro"))
+
+
+def test_a_data_set_that_nobody_has_indexed_is_told_from_one_that_is_not_there(tmp_path):
+    where = Places(data=tmp_path / "data", results=tmp_path / "results")
+    (where.data / "micro-ucf101").mkdir(parents=True)
+    (where.data / "hmdb51").mkdir()
+    here = {line.split()[0]: line for line in listings.datasets(where).splitlines() if line}
+    assert "not indexed: harness data prepare micro-ucf101" in here["micro-ucf101"]
+    assert "not indexed: harness data prepare hmdb51" in here["hmdb51"]
+    assert "rendered when needed" in here["micro-hmdb51"] and here["ucf101"].rstrip().endswith("no")
+    assert not here["folder"].rstrip().endswith("no")
