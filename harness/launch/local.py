@@ -7,7 +7,7 @@ import threading
 from multiprocessing.connection import wait
 from queue import SimpleQueue
 
-from harness import environment, orphans
+from harness import environment, processes
 from harness.house import House
 from harness.launch import workers
 from harness.launch.doing import Doing, do_job
@@ -66,7 +66,7 @@ class _Crew:
             if not self.trouble:
                 workers.dismiss(self.workers)
         finally:
-            with orphans.undisturbed():
+            with processes.undisturbed():
                 self._last_words()
                 workers.stop(self.workers)
             self.said.put(None)

@@ -17,7 +17,7 @@ import traceback
 from collections.abc import Sequence
 from typing import Any
 
-from harness import orphans
+from harness import processes
 from harness.errors import HarnessError
 from harness.house import House
 from harness.launch.doing import Doing
@@ -37,7 +37,7 @@ class Worker:
         spawn = multiprocessing.get_context("spawn")
         self.pipe, theirs = spawn.Pipe()
         self.process = spawn.Process(target=_work, args=(theirs,))
-        with orphans.starting():
+        with processes.starting():
             self.process.start()
         # Theirs alone, so that their end is the pipe's.
         theirs.close()
@@ -120,7 +120,7 @@ def stop(workers: Sequence[Worker]) -> None:
 
 def _work(pipe: Any) -> None:
     """Every job that comes, until the pipe ends."""
-    orphans.begin_worker()
+    processes.begin_worker()
     one_at_a_time = threading.Lock()
 
     def say(event: Event | None, error: BaseException | None = None) -> None:

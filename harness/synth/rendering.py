@@ -17,7 +17,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from pathlib import Path
 
-from harness import orphans
+from harness import processes
 from harness.errors import HarnessError
 from harness.synth import sets
 from harness.synth.catalogue import ClipSpec, StillSpec
@@ -99,9 +99,9 @@ def _each(draft: Path, chunks: Sequence[Pictures], workers: int) -> Iterator[int
         return
     # Spawned, not forked: the parent may hold threads of torch or MLflow.
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(min(workers, len(chunks)), mp_context=context, initializer=orphans.begin_worker)
+    pool = ProcessPoolExecutor(min(workers, len(chunks)), mp_context=context, initializer=processes.begin_worker)
     try:
-        with orphans.starting():
+        with processes.starting():
             waiting: set[Future[int]] = {pool.submit(_write, draft, chunk) for chunk in chunks}
         while waiting:
             finished, waiting = wait(waiting, return_when=FIRST_COMPLETED)

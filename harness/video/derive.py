@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from harness import orphans
+from harness import processes
 from harness.contract import Video
 from harness.errors import BrokenVideo, HarnessError
 from harness.video.halves import half, sweep, whole
@@ -187,9 +187,9 @@ def _results(recipe: Recipe, tasks: Sequence[Task], workers: int) -> Iterator[tu
             yield _make(recipe, task)
         return
     spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=spawn, initializer=orphans.begin_worker) as pool:
+    with ProcessPoolExecutor(workers, mp_context=spawn, initializer=processes.begin_worker) as pool:
         try:
-            with orphans.starting():
+            with processes.starting():
                 futures = [pool.submit(_make, recipe, task) for task in tasks]
             for future in as_completed(futures):
                 yield future.result()

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from harness import orphans
+from harness import processes
 from harness.contract import Dataset, Video
 from harness.errors import BrokenVideo, DataMissing
 from harness.video import decode
@@ -106,7 +106,7 @@ def _probe_all(
     total = done + len(todo)
     with _pool(len(todo)) as pool:
         for start in range(0, len(todo), CHUNK):
-            with orphans.starting():
+            with processes.starting():
                 rows = pool.map(probe, *zip(*todo[start : start + CHUNK], strict=True), chunksize=CHUNK // 16)
             yield from rows
             if progress:
@@ -117,7 +117,7 @@ def _pool(files: int) -> Executor:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if cores > 1 and files >= PROCESSES_FROM:
         spawn = multiprocessing.get_context("spawn")
-        return ProcessPoolExecutor(max_workers=min(cores, 16), mp_context=spawn, initializer=orphans.begin_worker)
+        return ProcessPoolExecutor(max_workers=min(cores, 16), mp_context=spawn, initializer=processes.begin_worker)
     return ThreadPoolExecutor(max_workers=2 * cores)
 
 

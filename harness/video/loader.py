@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from harness import orphans
+from harness import processes
 from harness.contract import CHANNELS, Clip, FlowMethod, Video
 from harness.errors import BrokenVideo
 from harness.video import flow
@@ -267,14 +267,14 @@ def _in_order(make: Callable[[Spec], Made], specs: Iterable[Spec], workers: int)
         pin_memory=torch.cuda.is_available(),
         worker_init_fn=_begin_worker,
     )
-    with orphans.starting():
+    with processes.starting():
         batches = iter(loading)
     yield from batches
 
 
 def _begin_worker(number: int) -> None:
     """torch's own look at the parent begins late: one that is killed before it would never be missed."""
-    orphans.begin_worker()
+    processes.begin_worker()
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ FLOORS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "harness.leaks",
             "harness.tensors",
             "harness.tuning",
-            "harness.orphans",
+            "harness.processes",
             "harness.paper",
             "harness.annotations",
             "harness.userlists",

@@ -16,7 +16,7 @@ POOLS = {
     "flow and store": "derive._results(Recipe(), [task(n) for n in range(8)], workers=2)",
     "index": "index._pool(10**6).map(wait, range(2))",
     "jobs": "[worker.hear() for worker in given(wait)]",
-    "rendering": "initialised(orphans.begin_worker).map(wait, range(2))",
+    "rendering": "initialised(processes.begin_worker).map(wait, range(2))",
 }
 PARENT = """
 import multiprocessing, os, sys, time
@@ -24,7 +24,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from harness.launch.workers import Worker
 from harness.spec import Job
-from harness import orphans
+from harness import processes
 from harness.synth import rendering
 from harness.video import derive, index
 

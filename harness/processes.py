@@ -1,4 +1,4 @@
-"""Worker processes and the signals that concern them: they leave when the process that started them is gone, and Ctrl-C is not theirs."""
+"""Worker processes: they leave when the process that started them is gone, and Ctrl-C is not theirs but its."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ def begin_worker() -> None:
     """For a pool's initializer. Ctrl-C reaches the whole group: the process that gave the work decides what happens."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-    end_with_parent()
+    _end_with_parent()
 
 
-def end_with_parent() -> None:
+def _end_with_parent() -> None:
     """A killed parent tells its workers nothing: they would wait for work for ever, and what they have under way belongs to
     who runs the command next."""
     parent = multiprocessing.parent_process()
