@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness.contract import CHANNELS, Baseline, BuildSpec, Clip
+from harness.core.contract import CHANNELS, Baseline, BuildSpec, Clip
 
 
 def build(spec: BuildSpec) -> Any:

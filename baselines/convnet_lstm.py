@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from harness.contract import Baseline, BuildSpec, Clip
+from harness.core.contract import Baseline, BuildSpec, Clip
 
 HIDDEN = 512
 

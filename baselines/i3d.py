@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from baselines.parts.published import I3D as PUBLISHED
-from harness.contract import Baseline, BuildSpec, Clip
+from harness.core.contract import Baseline, BuildSpec, Clip
+from harness.models.catalog import I3D as PUBLISHED
 
 
 def build(spec: BuildSpec) -> Any:

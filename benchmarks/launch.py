@@ -23,15 +23,15 @@ TARGET_LOCAL_MS, TARGET_RAY_MS, TARGET_BUSY_PCT = 50, 300, 95
 
 
 def jobs_of(number: int, **more: Any) -> list[Any]:
-    from harness.spec import Job
+    from harness.core.spec import Job
 
     return [Job("nothing", f"nothing {n}", {"number": n, "threads": 1} | more) for n in range(number)]
 
 
 def nothing(job: Any, house: Any, watch: Any) -> Any:
     """A job that takes `sleep_s` and leaves a record, as a real one would."""
-    from harness import locks
-    from harness.record import Record, write_record
+    from harness.core import locks
+    from harness.records.record import Record, write_record
 
     with locks.only_one(house.places.jobs, job.id):
         watch.job_started(job)
@@ -45,9 +45,9 @@ def nothing(job: Any, house: Any, watch: Any) -> Any:
 
 def timed(run: Callable[[Any, Any], object], jobs: Sequence[Any]) -> float:
     """Seconds that `run(plan, house)` takes in an empty results folder."""
-    from harness.house import House
-    from harness.places import Places
-    from harness.plan import Plan
+    from harness.core.workspace import Places
+    from harness.jobs.options import House
+    from harness.planning.plan import Plan
 
     with tempfile.TemporaryDirectory() as folder:
         house = House(Places(Path(folder) / "data", Path(folder) / "results"))
@@ -60,15 +60,15 @@ def timed(run: Callable[[Any, Any], object], jobs: Sequence[Any]) -> float:
 
 
 def loop(plan: Any, house: Any) -> None:
-    from harness.watch import Watch
+    from harness.core.callbacks import Watch
 
     for job in plan.jobs:
         nothing(job, house, Watch())
 
 
 def local(cores: int) -> Callable[[Any, Any], object]:
+    from harness.core.callbacks import Watch
     from harness.launch import local as launcher
-    from harness.watch import Watch
 
     def run(plan: Any, house: Any) -> None:
         os.environ["HARNESS_THREADS"] = str(cores)
@@ -78,8 +78,8 @@ def local(cores: int) -> Callable[[Any, Any], object]:
 
 
 def on_ray(plan: Any, house: Any) -> None:
+    from harness.core.callbacks import Watch
     from harness.launch import ray as launcher
-    from harness.watch import Watch
 
     launcher.launch(plan, house, Watch(), do=nothing)
 
@@ -107,7 +107,7 @@ def busy_share() -> float:
 def main() -> None:
     from tabulate import tabulate
 
-    from harness.launch.ray.connecting import prepare_environment
+    from harness.launch.ray.cluster import prepare_environment
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--busy", action="store_true", help="also 500 jobs on four pretended GPUs (two minutes)")

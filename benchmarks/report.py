@@ -17,12 +17,12 @@ from pathlib import Path
 
 import numpy as np
 
-from harness import discover
-from harness.metrics import Scores, summary
-from harness.places import Places, places
-from harness.plan import make_plan
-from harness.record import SCORES, Record, write_record, write_scores
-from harness.spec import Cell, Job
+from harness.core import registry
+from harness.core.spec import Cell, Job
+from harness.core.workspace import Places, places
+from harness.metrics.scores import Scores, summary
+from harness.planning.plan import make_plan
+from harness.records.record import SCORES, Record, write_record, write_scores
 from reports import tables
 
 PROMISED_S = 20.0
@@ -54,7 +54,7 @@ def fill(where: Places, cells: Iterable[Cell], *, limit: int = 10**6) -> int:
 
 def write_made_up(runs: Path, job: Job, number: int) -> Record:
     """A record as the job might leave it; its numbers are a function of its title alone."""
-    dataset = discover.load("dataset", job.spec["dataset"]["name"])
+    dataset = registry.load("dataset", job.spec["dataset"]["name"])
     rng = np.random.default_rng(zlib.crc32(job.title.encode()))
     scored = job.kind in ("train", "head", "stills")
     classes = tuple(name for group in dataset.class_groups.values() for name in group)
@@ -85,7 +85,7 @@ def write_made_up(runs: Path, job: Job, number: int) -> Record:
 def _skill(job: Job) -> float:
     """Later architectures and more streams are made to do better, so that there is something to see."""
     names = ("convnet-lstm", "c3d", "two-stream", "fused-3d", "i3d")
-    name = discover.dashed(job.spec.get("baseline", {}).get("name", "c3d"))
+    name = registry.dashed(job.spec.get("baseline", {}).get("name", "c3d"))
     return 1.0 + 0.5 * names.index(name) + 0.8 * len(job.spec.get("streams", ())) if name in names else 1.0
 
 

@@ -19,11 +19,11 @@ from pathlib import Path
 import numpy as np
 
 from harness.app.plans import cells_of
-from harness.metrics import Scores, summary
-from harness.places import Places
-from harness.plan import make_plan
-from harness.record import SCORES, Record, write_record, write_scores
-from harness.spec import Job, Selection
+from harness.core.spec import Job, Selection
+from harness.core.workspace import Places
+from harness.metrics.scores import Scores, summary
+from harness.planning.plan import make_plan
+from harness.records.record import SCORES, Record, write_record, write_scores
 
 RECORDS, VIDEOS, CLASSES = 1000, 280, 14
 
@@ -49,7 +49,7 @@ def fill_ledger(where: Places) -> None:
 
 def main() -> None:
     """Prints the figures; exits 1 when a bound is broken."""
-    from harness.results import lookup_in
+    from harness.planning.lookup import lookup_in
     from reports import tables
 
     with tempfile.TemporaryDirectory() as folder:

@@ -21,7 +21,7 @@ NODES = 3
 
 def simulated(nodes: int) -> Any:
     """A cluster of `nodes` nodes of one core beside a head without any."""
-    from harness.launch.ray.connecting import prepare_environment
+    from harness.launch.ray.cluster import prepare_environment
 
     prepare_environment("simulated")
     from ray.cluster_utils import Cluster
@@ -46,7 +46,7 @@ def compare(one: Path, two: Path) -> list[str]:
     """The jobs, by title, that both ledgers have and whose scores or metrics are not the same bit for bit."""
     import numpy as np
 
-    from harness.record import Ledger
+    from harness.records.record import Ledger
 
     ledgers = Ledger(one / "runs"), Ledger(two / "runs")
     both = [job_id for job_id in ledgers[0].ids() if ledgers[1].has(job_id)]
@@ -66,7 +66,7 @@ def compare(one: Path, two: Path) -> list[str]:
 
 
 def main() -> int:
-    from harness.places import places
+    from harness.core.workspace import places
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("tables", nargs="*", type=int, default=[4, 2, 3, 5], metavar="TABLE")

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from harness.claims import ALPHA, Claim
+from harness.analysis.claims import ALPHA, Claim
 from reports.tables.words import p_text
 
 WIDTH = 110

@@ -14,13 +14,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness import discover, stats
-from harness.contract import MODALITIES, Baseline, Dataset, streams_of
-from harness.discover import dashed
-from harness.errors import HarnessError, UnknownName
-from harness.fuse import late_fusion
-from harness.metrics import Scores, topk_correct
-from harness.record import SCORES, Ledger, Record
+from harness.core import registry
+from harness.core.contract import MODALITIES, Baseline, Dataset, streams_of
+from harness.core.errors import HarnessError, UnknownName
+from harness.core.registry import dashed
+from harness.metrics import statistics
+from harness.metrics.fusion import late_fusion
+from harness.metrics.scores import Scores, topk_correct
+from harness.records.record import SCORES, Ledger, Record
 
 PROTOCOLS = ("full-ft", "fixed", "original")
 """The order in which one is chosen to stand for a data set, where several have been run for as many baselines."""
@@ -78,9 +79,9 @@ class Result:
         return topk_correct(self.scores)
 
     @functools.cached_property
-    def interval(self) -> stats.Interval:
+    def interval(self) -> statistics.Interval:
         """Top-1 as a proportion with its 95% interval."""
-        return stats.group_bootstrap(self.right, stats.clusters_of(self.scores.ids, self.scores.groups))
+        return statistics.group_bootstrap(self.right, statistics.clusters_of(self.scores.ids, self.scores.groups))
 
     def in_order(self, ids: tuple[str, ...]) -> np.ndarray:
         """Rows of `scores` in the order of `ids`."""
@@ -160,7 +161,7 @@ def order_of(baseline: str) -> tuple[int, str]:
 def card_of(baseline: str) -> Baseline | None:
     """The baseline's card; None for a plug-in that is not on this machine."""
     try:
-        return discover.load("baseline", baseline)  # type: ignore[no-any-return]
+        return registry.load("baseline", baseline)  # type: ignore[no-any-return]
     except UnknownName:
         return None
 
@@ -168,7 +169,7 @@ def card_of(baseline: str) -> Baseline | None:
 def dataset_of(name: str) -> Dataset | None:
     """The data set's card; None for a plug-in that is not on this machine."""
     try:
-        return discover.load("dataset", name)  # type: ignore[no-any-return]
+        return registry.load("dataset", name)  # type: ignore[no-any-return]
     except UnknownName:
         return None
 

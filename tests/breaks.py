@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 import pytest
 
-from harness.video import loader, prepare
+from harness.data import loader, prepare
 
 
 def blue_first(patch: pytest.MonkeyPatch) -> None:

@@ -13,14 +13,14 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness import locks
-from harness.errors import HarnessError
-from harness.house import House
-from harness.places import Places
-from harness.plan import Plan
-from harness.record import Record, write_by_rename, write_record
-from harness.spec import Job
-from harness.watch import Watch
+from harness.core import locks
+from harness.core.callbacks import Watch
+from harness.core.errors import HarnessError
+from harness.core.spec import Job
+from harness.core.workspace import Places
+from harness.jobs.options import House
+from harness.planning.plan import Plan
+from harness.records.record import Record, write_by_rename, write_record
 
 
 def job(number: int, *, after: Sequence[Job] = (), steps: int = 1, step_s: float = 0.0, **more: object) -> Job:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.errors import BrokenVideo
+from harness.core.errors import BrokenVideo
 from harness.video import decode
 
 HEADER = 512

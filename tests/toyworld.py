@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from harness.synth.catalogue import WORLDS, ClipSpec, StillSpec
+from harness.datasets.synthetic.catalogue import WORLDS, ClipSpec, StillSpec
 
 ACTIONS = ("open", "close", "approach", "recede")
 SOURCE_SIZES = {"train": 16, "test": 10}
@@ -47,7 +47,7 @@ def render_target(root: Path, progress: Progress = None) -> None:
 
 def render_stills(root: Path, progress: Progress = None) -> None:
     """ImageNet's layout."""
-    from harness.synth.scene import still_of
+    from harness.datasets.synthetic.scene import still_of
     from harness.video.encode import write_still
 
     for subset, numbers in {"train": range(16), "val": range(100, 108)}.items():
@@ -60,7 +60,7 @@ def render_stills(root: Path, progress: Progress = None) -> None:
 
 def _video(path: Path, spec: ClipSpec) -> None:
     # Imported here: cards, which name these functions, must load without OpenCV.
-    from harness.synth.scene import frames_of
+    from harness.datasets.synthetic.scene import frames_of
     from harness.video.encode import write_video
 
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from baselines.parts.inflate import inflate
-from harness.errors import HarnessError, UnknownName
+from harness.core.errors import HarnessError, UnknownName
 
 PREFIX = "timm/"
 SIDE_PX = 224

@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from harness.errors import HarnessError
+from harness.core.errors import HarnessError
 
 Bootstrap = Literal["repeat", "centre"]
 

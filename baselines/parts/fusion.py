@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from baselines.parts.inception import initialise
 from baselines.parts.network import Head, JointHead, WithHead
 from baselines.parts.same import batch_norm
-from harness.contract import CHANNELS, BuildSpec
+from harness.core.contract import CHANNELS, BuildSpec
 
 
 def snippets(clip: Tensor, frames: int) -> Tensor:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from baselines.parts.same import SameConv, SameMaxPool, TimePadding, batch_norm
-from harness.contract import Scale
+from harness.core.contract import Scale
 
 MIXED = {
     "3b": (64, 96, 128, 16, 32, 32),

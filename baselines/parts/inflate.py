@@ -26,7 +26,7 @@ from baselines.parts import layers3d
 from baselines.parts.bootstrap import Bootstrap, inflate_state
 from baselines.parts.inception import Inception
 from baselines.parts.same import TimePadding
-from harness.errors import HarnessError
+from harness.core.errors import HarnessError
 
 FAMILIES: Mapping[str, str] = MappingProxyType(
     {

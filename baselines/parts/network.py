@@ -1,4 +1,4 @@
-"""The modules that answer the three questions of harness.contract.Network: features, head, new head."""
+"""The modules that answer the three questions of harness.core.contract.Network: features, head, new head."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from harness.errors import HarnessError
+from harness.core.errors import HarnessError
 
 
 class Head(nn.Module):

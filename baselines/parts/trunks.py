@@ -10,7 +10,7 @@ from torch import nn
 from baselines.parts.bootstrap import bootstrap_trunk
 from baselines.parts.inception import Inception, style_of
 from baselines.parts.network import ClipNetwork, ImageNetwork
-from harness.contract import CHANNELS, BuildSpec
+from harness.core.contract import CHANNELS, BuildSpec
 
 
 def image_trunk(spec: BuildSpec, *, channels: int = 3) -> nn.Module:

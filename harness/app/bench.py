@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from harness.places import Places, writable
+from harness.core.workspace import Places, writable
 
 
 def measure(
@@ -22,8 +22,8 @@ def measure(
     save_baseline: Path | None,
 ) -> int:
     """`harness bench`: exit code 1 where a ratio fell by more than a quarter below the committed one."""
-    from harness import environment
     from harness.bench import report, run, values
+    from harness.core import environment
 
     folder = where.results / "bench"
     writable(folder, what="benchmark results", flag="--results")

@@ -10,14 +10,16 @@ from pathlib import Path
 
 import click
 
-from harness import check, console, resolve
+from harness.analysis import regression
+from harness.analysis.regression import Expected, Outcome, Rescored, Retrained
 from harness.app.jobs import run_cells
 from harness.app.launching import Launching
-from harness.check import Expected, Outcome, Rescored, Retrained
-from harness.errors import HarnessError
-from harness.places import Places, writable
-from harness.record import WEIGHTS, Ledger, Record
-from harness.results import Lookup, lookup_in
+from harness.commands import console
+from harness.core.errors import HarnessError
+from harness.core.workspace import Places, writable
+from harness.planning import selection
+from harness.planning.lookup import Lookup, lookup_in
+from harness.records.record import WEIGHTS, Ledger, Record
 
 PROPOSED = ".proposed"
 
@@ -32,16 +34,16 @@ def run_check(
     only: str | None,
 ) -> None:
     """`harness check`: leaves with code 0 if every number is reproduced, 1 if one is not, 2 if it cannot be told."""
-    suites = [_only(suite, only) for suite in check.read(file)]
+    suites = [_only(suite, only) for suite in regression.read(file)]
     if run_missing:
         _run_missing(suites, where)
     outcomes = [outcome for suite in suites for outcome in _outcomes(suite, where)]
     click.echo(report(outcomes))
     if junit:
         writable(junit.absolute().parent, what="the JUnit report", flag="--junit")
-        junit.write_text(check.junit(outcomes), encoding="utf-8")
+        junit.write_text(regression.junit(outcomes), encoding="utf-8")
     if update:
-        for suite in check.read(file):
+        for suite in regression.read(file):
             _propose(suite, where)
     if not all(outcome.ok for outcome in outcomes):
         raise click.exceptions.Exit(1)
@@ -88,15 +90,15 @@ def _timed(work: Callable[[], Outcome]) -> Outcome:
 
 def retrained(suite: Expected, entry: Retrained, lookup: Lookup) -> Outcome:
     """A cell's seeds in the ledger against those that were run before."""
-    return check.check_retrained(suite.path.stem, entry, found_seeds(entry, lookup), _command(entry))
+    return regression.check_retrained(suite.path.stem, entry, found_seeds(entry, lookup), _command(entry))
 
 
 def found_seeds(entry: Retrained, lookup: Lookup) -> dict[int, tuple[int, int]]:
     """Seed -> (right answers, videos) of the entry's seeds that the ledger has."""
-    from harness.metrics import topk_correct
+    from harness.metrics.scores import topk_correct
 
     found = {}
-    for cell in resolve.cells(entry.selection(entry.seeds)):
+    for cell in selection.cells(entry.selection(entry.seeds)):
         result = lookup(cell)
         if result:
             found[cell.seed] = (int(topk_correct(result.scores).sum()), result.scores.n)
@@ -116,7 +118,7 @@ def _run_missing(suites: Sequence[Expected], where: Places) -> None:
         lookup = lookup_in(where)
         for entry in suite.retrained:
             if not found_seeds(entry, lookup):
-                cells += resolve.cells(entry.selection(entry.seeds[:1]))
+                cells += selection.cells(entry.selection(entry.seeds[:1]))
     if cells:
         run_cells(cells, where, Launching())
 
@@ -137,7 +139,7 @@ def rescored(suite: Expected, entry: Rescored, where: Places) -> Outcome:
     if entry.known and record.files.get(WEIGHTS) != entry.weights_sha256:
         return failed(f"the record in {record.folder} holds other weights than those expected")
     try:
-        return check.check_rescored(suite.path.stem, entry, scores_now(record, where), record.scores())
+        return regression.check_rescored(suite.path.stem, entry, scores_now(record, where), record.scores())
     except HarnessError as error:
         # One job that cannot be scored here must not hide what became of the others.
         return failed(str(error))
@@ -152,8 +154,8 @@ def record_of(suite: Expected, entry: Rescored, where: Places) -> Record | None:
 
 def scores_now(record: Record, where: Places):  # type: ignore[no-untyped-def]
     """The job's weights, scored on its test set by the code as it is."""
-    from harness.house import House
-    from harness.reopen import open_job, open_test_set, score_again, scored_videos
+    from harness.jobs.options import House
+    from harness.jobs.restore import open_job, open_test_set, score_again, scored_videos
 
     house = House(places=where)
     _ready(record, where)
@@ -163,10 +165,10 @@ def scores_now(record: Record, where: Places):  # type: ignore[no-untyped-def]
 
 def _ready(record: Record, where: Places) -> None:
     """Its data set rendered and indexed, where a person can see it happen."""
-    from harness import discover
-    from harness.video import prepare
+    from harness.core import registry
+    from harness.data import prepare
 
-    dataset = discover.load("dataset", record.spec["dataset"]["name"])
+    dataset = registry.load("dataset", record.spec["dataset"]["name"])
     if prepare.expected_fingerprint(dataset, where.data) is None:
         with console.screen(jobs=0) as watch:
             watch.stage(f"{'render' if dataset.micro else 'index'} {dataset.name}", 0, "files")
@@ -184,8 +186,8 @@ def _propose(suite: Expected, where: Places) -> None:
         retrained=tuple(_retrained_now(entry, lookup) for entry in suite.retrained),
         rescored=tuple(_rescored_now(suite, entry, where) for entry in suite.rescored),
     )
-    before, after = suite.path.read_text(encoding="utf-8"), check.render(fresh)
-    if check.parse(suite.path, after) == check.parse(suite.path, before):
+    before, after = suite.path.read_text(encoding="utf-8"), regression.render(fresh)
+    if regression.parse(suite.path, after) == regression.parse(suite.path, before):
         click.echo(f"\n{suite.path}: nothing to propose.")
         return
     target = suite.path.with_name(suite.path.name + PROPOSED)
@@ -198,7 +200,7 @@ def _propose(suite: Expected, where: Places) -> None:
 
 def _retrained_now(entry: Retrained, lookup: Lookup) -> Retrained:
     """The entry with what the ledger has for all its seeds; as it is, saying so, where one is missing."""
-    results = {cell.seed: lookup(cell) for cell in resolve.cells(entry.selection(entry.seeds))}
+    results = {cell.seed: lookup(cell) for cell in selection.cells(entry.selection(entry.seeds))}
     absent = [seed for seed, result in results.items() if result is None]
     found = found_seeds(entry, lookup)
     if absent or len({n for _, n in found.values()}) != 1:
@@ -215,7 +217,7 @@ def _retrained_now(entry: Retrained, lookup: Lookup) -> Retrained:
 
 
 def _rescored_now(suite: Expected, entry: Rescored, where: Places) -> Rescored:
-    from harness.metrics import topk_correct
+    from harness.metrics.scores import topk_correct
 
     record = record_of(suite, entry, where)
     if record is None:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import click
 
-from harness import console
 from harness.app.derived import Derived, make
-from harness.errors import unknown
-from harness.places import Places, writable
+from harness.commands import console
+from harness.core.errors import unknown
+from harness.core.workspace import Places, writable
 
 
 def list_data(where: Places) -> None:
     """`harness data list`."""
-    from harness import listings
+    from harness.commands import listings
 
     click.echo(listings.datasets(where))
     click.echo(f"\nLooked for in {where.data}.")
@@ -20,13 +20,14 @@ def list_data(where: Places) -> None:
 
 def verify_data(name: str, where: Places, *, thorough: bool, allow: tuple[str, ...], as_json: bool) -> bool:
     """`harness data verify`: prints what was found; True if nothing is wrong but what is allowed."""
-    from harness import discover, verdict
-    from harness.video import verify
+    from harness.commands import verdict
+    from harness.core import registry
+    from harness.data import verify
 
     for kind in allow:
         if kind not in verify.KINDS:
             raise unknown("kind of finding", kind, verify.KINDS)
-    dataset = discover.load("dataset", name)
+    dataset = registry.load("dataset", name)
     writable(where.data, what="the index of data sets", flag="--data")
     with console.screen(jobs=0, as_json=as_json) as watch:
         watch.stage(f"verify {dataset.name}", 0, "files")
@@ -38,10 +39,10 @@ def verify_data(name: str, where: Places, *, thorough: bool, allow: tuple[str, .
 def prepare_data(name: str, where: Places, derived: Derived) -> None:
     """`harness data prepare`: rendered where it is embedded, unpacked where its archives lie, indexed, and what it came
     to; then what is to be made of it."""
-    from harness import archives, discover
-    from harness.video import prepare
+    from harness.core import registry
+    from harness.data import archives, prepare
 
-    dataset = discover.load("dataset", name)
+    dataset = registry.load("dataset", name)
     writable(where.data, what="data sets", flag="--data")
     with console.screen(jobs=0) as watch:
         root = prepare.root_of(dataset, where.data)

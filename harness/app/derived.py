@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from harness import console
-from harness.contract import Scale, Video
-from harness.errors import HarnessError
-from harness.watch import Watch
+from harness.commands import console
+from harness.core.callbacks import Watch
+from harness.core.contract import Scale, Video
+from harness.core.errors import HarnessError
 
 if TYPE_CHECKING:
-    from harness.video.derive import Estimate
-    from harness.video.prepare import Prepared
+    from harness.data.derived import Estimate
+    from harness.data.prepare import Prepared
 
 
 @dataclass(frozen=True)
@@ -34,15 +34,15 @@ class Derived:
 
 def make(prepared: Prepared, wanted: Derived) -> None:
     """Makes what is asked for and not there yet, and says what it came to. Raises HarnessError for stills."""
-    from harness import discover, environment
-    from harness.video.prepare import flow_store
-    from harness.video.store import build_store
+    from harness.core import environment, registry
+    from harness.data.frame_store import build_store
+    from harness.data.prepare import flow_store
 
     if not (wanted.store or wanted.raw_store or wanted.flow):
         return
     if prepared.dataset.kind != "video":
         raise HarnessError(f"{prepared.dataset.name} holds stills: there is nothing to seek in, and no motion")
-    scale: Scale = discover.load("scale", wanted.scale or ("micro" if prepared.dataset.micro else "paper"))
+    scale: Scale = registry.load("scale", wanted.scale or ("micro" if prepared.dataset.micro else "paper"))
     videos, workers = _everything(prepared), wanted.workers or environment.cpu_threads()
     with console.screen(jobs=0) as watch:
 

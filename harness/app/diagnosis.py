@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness import console, settings, stats
-from harness.places import Places
-from harness.record import Ledger
-from harness.settings import Setting
+from harness.analysis import settings_diff
+from harness.analysis.settings_diff import Setting
+from harness.commands import console
+from harness.core.workspace import Places
+from harness.metrics import statistics
+from harness.records.record import Ledger
 
 if TYPE_CHECKING:
-    from harness.causes import Diagnosis, Effect
+    from harness.analysis.ablation import Diagnosis, Effect
 
 SURE = 0.05
 """Of the p values, adjusted for as many changes as were tried."""
@@ -24,12 +26,12 @@ SURE = 0.05
 def show(job: str, where: Places, *, videos: int | None, as_json: bool) -> None:
     """`harness doctor --job`."""
     record = Ledger(where.runs).find(job)
-    from harness.causes import SAMPLE, diagnose
-    from harness.house import House
+    from harness.analysis.ablation import SAMPLE, diagnose
+    from harness.jobs.options import House
 
     with console.screen(jobs=0, as_json=as_json) as watch:
         diagnosis = diagnose(record, House(places=where), sample=videos or SAMPLE, watch=watch)
-    compared = settings.compare_settings(record)
+    compared = settings_diff.compare_settings(record)
     click.echo(json.dumps(as_dict(diagnosis, compared)) if as_json else as_text(diagnosis, compared))
 
 
@@ -37,7 +39,7 @@ def adjusted(effects: Sequence[Effect]) -> dict[int, float]:
     """Position -> p of the difference (by group), by Holm's correction over all that were measured."""
     measured = [k for k, effect in enumerate(effects) if effect.difference]
     p_values = [effect.difference.p_value_groups for effect in effects if effect.difference]
-    return dict(zip(measured, stats.holm(p_values), strict=True))
+    return dict(zip(measured, statistics.holm(p_values), strict=True))
 
 
 def verdict(effect: Effect, p_value: float) -> str:

@@ -10,23 +10,25 @@ from typing import Any
 
 import click
 
-from harness import console, discover, plan as planning, resolve
 from harness.app.launching import Launching
-from harness.caveats import caveats_of
-from harness.contract import Dataset
-from harness.errors import DataMissing, HarnessError
-from harness.metrics import CellResult, summary
-from harness.mirror import open_mirror
-from harness.places import Places, places, writable
-from harness.record import Ledger
-from harness.results import result_of
-from harness.spec import Cell, Selection
-from harness.watch import Watch, Watchers
+from harness.commands import console
+from harness.core import registry
+from harness.core.callbacks import Watch, Watchers
+from harness.core.contract import Dataset
+from harness.core.errors import DataMissing, HarnessError
+from harness.core.spec import Cell, Selection
+from harness.core.workspace import Places, places, writable
+from harness.metrics.scores import CellResult, summary
+from harness.planning import plan as planning, selection as selecting
+from harness.planning.lookup import result_of
+from harness.records.caveats import caveats_of
+from harness.records.record import Ledger
+from harness.records.tracking import open_mirror
 
 
 def run(selection: Selection, where: Places, how: Launching) -> None:
     """Everything the selection needs and the ledger lacks; then its numbers and where they are."""
-    plan = run_cells(resolve.cells(selection), where, how)
+    plan = run_cells(selecting.cells(selection), where, how)
     results = {cell: result_of(job_ids, Ledger(where.runs)) for cell, job_ids in plan.cells.items()}
     if how.as_json:
         click.echo(
@@ -62,7 +64,7 @@ def known_backbones(cells: Sequence[Cell]) -> None:
 
 def ready_data(cells: Sequence[Cell], where: Places, watch: Watch) -> None:
     """Every data set the cells need, on disk and indexed: embedded ones are rendered, others must be there."""
-    from harness.video import prepare
+    from harness.data import prepare
 
     datasets = planning.datasets_of(cells)
     # Reading one takes minutes: first, whether any is missing altogether.
@@ -86,7 +88,7 @@ def _instead_of(dataset: Dataset, cells: Sequence[Cell]) -> str:
     """What would do in place of a data set that is only transferred from: published weights. '' for one that is scored."""
     users = [cell for cell in cells if cell.source == dataset.name]
     names = [
-        w.name for cell in users for w in discover.load("baseline", cell.baseline).weights if w.stream in cell.modality
+        w.name for cell in users for w in registry.load("baseline", cell.baseline).weights if w.stream in cell.modality
     ]
     if not names or any(cell.dataset == dataset.name for cell in cells):
         return ""
@@ -174,12 +176,12 @@ def _short(path: Path) -> str:
 
 def list_kind(kind: str, name: str | None, where: Places) -> None:
     """`harness ls`."""
-    from harness import listings
+    from harness.commands import listings
 
     if kind == "jobs":
         click.echo(json.dumps(_job(name, where), indent=1, ensure_ascii=False) if name else listings.jobs(where))
     elif name:
-        click.echo(listings.card(discover.load(kind.removesuffix("s"), name)))
+        click.echo(listings.card(registry.load(kind.removesuffix("s"), name)))
     elif kind == "datasets":
         click.echo(listings.datasets(where))
     else:

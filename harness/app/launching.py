@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from harness.errors import HarnessError
-from harness.house import House
-from harness.places import Places
-from harness.plan import Plan
-from harness.watch import Watch
+from harness.core.callbacks import Watch
+from harness.core.errors import HarnessError
+from harness.core.workspace import Places
+from harness.jobs.options import House
+from harness.planning.plan import Plan
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,13 @@ import json
 
 import click
 
-from harness.errors import HarnessError
-from harness.places import Places
+from harness.core.errors import HarnessError
+from harness.core.workspace import Places
 
 
 def show_health(where: Places, *, as_json: bool) -> None:
     """`harness doctor`."""
-    from harness import doctor
+    from harness.commands import doctor
 
     findings = doctor.report(where)
     if as_json:

@@ -10,12 +10,12 @@ from typing import Any
 
 import click
 
-from harness import plan as planning, resolve
-from harness.errors import HarnessError
-from harness.estimate import Estimate, estimates
-from harness.places import Places
-from harness.record import Ledger
-from harness.spec import Cell, Job, Selection
+from harness.core.errors import HarnessError
+from harness.core.spec import Cell, Job, Selection
+from harness.core.workspace import Places
+from harness.planning import plan as planning, selection as selecting
+from harness.planning.cost import Estimate, estimates
+from harness.records.record import Ledger
 
 TABLES = ("2", "3", "4", "5")
 BASIS = {
@@ -49,7 +49,7 @@ def show_plan(selection: Selection, where: Places, *, tables: str | None, as_jso
 def cells_of(selection: Selection, tables: str | None) -> list[Cell]:
     """Of one table, of all, or of the selection."""
     if tables is None:
-        return resolve.cells(selection)
+        return selecting.cells(selection)
     if said := [flag for flag, value in _said(selection).items() if value]:
         raise HarnessError(f"--table {tables} plans that table's own cells; leave out {', '.join(said)}, or --table")
     if tables not in (*TABLES, "all"):

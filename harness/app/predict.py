@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness.errors import BrokenVideo, HarnessError
-from harness.places import Places, writable
-from harness.record import Ledger
+from harness.core.errors import BrokenVideo, HarnessError
+from harness.core.workspace import Places, writable
+from harness.records.record import Ledger
 
 if TYPE_CHECKING:
-    from harness.predict import Prediction, Sight
-    from harness.reopen import Scorer
+    from harness.jobs.predict import Prediction, Sight
+    from harness.jobs.restore import Scorer
 
 BAR_LETTERS = 24
 BLOCKS = "▁▂▃▄▅▆▇█"
@@ -38,7 +38,7 @@ def predict(
     as_json: bool,
 ) -> None:
     """`harness predict`: unknown jobs and broken files fail before and while a network is opened, naming what to do."""
-    from harness import predict as predicting
+    from harness.jobs import predict as predicting
 
     if not path.exists():
         raise HarnessError(f"no video or folder at {path}")
@@ -70,19 +70,20 @@ def open_scorers(
     if weights:
         return _published(where, weights, baseline, streams)
     records = [Ledger(where.runs).find(job) for job in jobs]
-    from harness.house import House
-    from harness.reopen import open_job
+    from harness.jobs.options import House
+    from harness.jobs.restore import open_job
 
     return [open_job(record, House(places=where)) for record in records]
 
 
 def _published(where: Places, weights: str, baseline: str | None, streams: Sequence[str]) -> list[Scorer]:
-    from harness import discover, published
-    from harness.reopen import PUBLISHED, open_published
+    from harness.core import registry
+    from harness.jobs.restore import PUBLISHED, open_published
+    from harness.models import pretrained
 
     name = weights.removeprefix(PUBLISHED)
-    offered = [(card, one.stream) for card, one in published.named(name) if one.stream != "image"]
-    card = discover.load("baseline", baseline) if baseline else offered[0][0] if offered else None
+    offered = [(card, one.stream) for card, one in pretrained.named(name) if one.stream != "image"]
+    card = registry.load("baseline", baseline) if baseline else offered[0][0] if offered else None
     found = [stream for _, stream in offered if not streams or stream in streams]
     if card is None or not found:
         raise HarnessError(f"'{name}' is not published for the stream {' or '.join(streams) or 'rgb or flow'}")
@@ -198,7 +199,7 @@ def _folder(videos: Sequence[Path], root: Path, scorers: Sequence[Scorer], *, to
 
 
 def _row(video: Path, scorers: Sequence[Scorer], top: int) -> tuple[list[str], str]:
-    from harness.predict import predict as ask
+    from harness.jobs.predict import predict as ask
 
     try:
         best = ask(video, scorers).top(top)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from harness.errors import unknown
-from harness.places import Places
+from harness.core.errors import unknown
+from harness.core.workspace import Places
 
 
 def write_report(where: Places, *, out: Path, scale: str, formats: tuple[str, ...]) -> None:

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness import stats
 from harness.app.jobs import run_cells
 from harness.app.launching import Launching
-from harness.caveats import caveats_of_pair
-from harness.errors import HarnessError
-from harness.places import Places
-from harness.record import SCORES, Ledger, Record
+from harness.core.errors import HarnessError
+from harness.core.workspace import Places
+from harness.metrics import statistics
+from harness.records.caveats import caveats_of_pair
+from harness.records.record import SCORES, Ledger, Record
 
 if TYPE_CHECKING:
     from reports.tables.layout import Question
@@ -30,7 +30,7 @@ def show_table(
     with_cost: bool = False,
 ) -> None:
     """`harness table`: from the ledger; with `run_missing`, after running the cells that it lacks in that way."""
-    from harness.results import lookup_in
+    from harness.planning.lookup import lookup_in
     from reports import tables
     from reports.tables import aside, costs
 
@@ -46,8 +46,8 @@ def show_table(
 
 def show_claims(where: Places, *, scale: str, seeds: tuple[int, ...], how: str) -> None:
     """`harness claims`."""
-    from harness import claims
-    from harness.results import lookup_in
+    from harness.analysis import claims
+    from harness.planning.lookup import lookup_in
     from reports import claims_text
 
     click.echo(claims_text.render(claims.all_claims(lookup_in(where), scale=scale, seeds=seeds), how), nl=False)
@@ -55,7 +55,7 @@ def show_claims(where: Places, *, scale: str, seeds: tuple[int, ...], how: str) 
 
 def compare(first: str, second: str, where: Places) -> None:
     """`harness compare`: McNemar's exact test and the paired difference of two jobs."""
-    from harness.metrics import topk_correct
+    from harness.metrics.scores import topk_correct
     from reports.tables.words import p_text
 
     ledger = Ledger(where.runs)
@@ -65,7 +65,7 @@ def compare(first: str, second: str, where: Places) -> None:
         raise HarnessError(f"{a.job_id} and {b.job_id} were not scored on the same videos; nothing paired can be said")
     row_of = {video: row for row, video in enumerate(scores_b.ids)}
     right_b = topk_correct(scores_b)[[row_of[video] for video in scores_a.ids]]
-    test = stats.paired(topk_correct(scores_a), right_b, stats.clusters_of(scores_a.ids, scores_a.groups))
+    test = statistics.paired(topk_correct(scores_a), right_b, statistics.clusters_of(scores_a.ids, scores_a.groups))
     for letter, record in (("A", a), ("B", b)):
         click.echo(f"{letter}  {record.job_id}  {record.title}: top-1 {record.metrics['top1_pct']:.1f}%")
     click.echo(
@@ -88,10 +88,10 @@ def _scored(record: Record) -> Record:
     return record
 
 
-def _can_show(test: stats.Paired) -> str:
+def _can_show(test: statistics.Paired) -> str:
     """The smallest difference that these videos would show, were it the true one."""
     disagree = (test.only_a + test.only_b) / test.n
-    smallest = stats.smallest_difference(test.n, disagree=disagree) if disagree else math.nan
+    smallest = statistics.smallest_difference(test.n, disagree=disagree) if disagree else math.nan
     if math.isnan(smallest):
         return f"The two disagree on too few of the {test.n} videos for any difference to show."
     return (

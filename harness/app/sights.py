@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.predict import Prediction, Sight
-from harness.video import encode, pictures
+from harness.data import preview
+from harness.jobs.predict import Prediction, Sight
+from harness.video import encode
 
 SHEET_COLUMNS = 8
 SHORT_SIDE_PX = 160
@@ -31,12 +32,12 @@ def sheet_of(sights: Sequence[Sight]) -> np.ndarray:
     """uint8 (H, W, 3): one captioned row of frames a stream; flow in colours, hue for direction."""
     rows, captions = [], []
     for sight in sights:
-        rows += pictures.clip_rows(dict(sight.shown), sight.scorer.scale.flow, columns=SHEET_COLUMNS)
+        rows += preview.clip_rows(dict(sight.shown), sight.scorer.scale.flow, columns=SHEET_COLUMNS)
         captions += [
             f"{stream}: {min(SHEET_COLUMNS, len(clip))} of {len(clip)} frames, {clip.shape[1]} px"
             for stream, clip in sight.shown.items()
         ]
-    return pictures.contact_sheet(rows, captions=captions, short_side_px=SHORT_SIDE_PX)
+    return preview.contact_sheet(rows, captions=captions, short_side_px=SHORT_SIDE_PX)
 
 
 def write_animation(path: Path, sights: Sequence[Sight]) -> None:
@@ -49,7 +50,7 @@ def write_animation(path: Path, sights: Sequence[Sight]) -> None:
     window = sights[0].scorer.clip.window
     frames = [
         Image.fromarray(
-            pictures.contact_sheet(
+            preview.contact_sheet(
                 [[strip[number * len(strip) // count] for strip in strips]], short_side_px=SHORT_SIDE_PX
             )
         )
@@ -62,7 +63,7 @@ def write_animation(path: Path, sights: Sequence[Sight]) -> None:
 def _whole(sight: Sight) -> list[list[np.ndarray]]:
     """A row of every frame the network saw, for each of its streams."""
     longest = max(len(clip) for clip in sight.shown.values())
-    return pictures.clip_rows(dict(sight.shown), sight.scorer.scale.flow, columns=longest)
+    return preview.clip_rows(dict(sight.shown), sight.scorer.scale.flow, columns=longest)
 
 
 def draw_curves(path: Path, prediction: Prediction) -> None:

@@ -9,25 +9,25 @@ from pathlib import Path, PurePosixPath
 
 import click
 
-from harness import console
-from harness.contract import FlowMethod
-from harness.places import Places, writable
-from harness.spec import plain
-from harness.video.census import Census, Subset, census, most
+from harness.commands import console
+from harness.core.contract import FlowMethod
+from harness.core.spec import plain
+from harness.core.workspace import Places, writable
+from harness.data.summary import Census, Subset, census, most
 
 
 def stats_data(name: str, where: Places, *, out: Path, clips: int, columns: int, flow_name: str, as_json: bool) -> None:
     """Prints the facts, and writes `data-NAME.png`, `.svg` and, unless `clips` is 0, `data-NAME-clips.png` to `out`."""
-    from harness import discover
-    from harness.video import prepare
-    from harness.video.sheet import SHORT_SIDE_PX, strips
+    from harness.core import registry
+    from harness.data import prepare
+    from harness.data.sheet import SHORT_SIDE_PX, strips
     from reports.figures import dataset as draw
 
     method = FlowMethod(flow_name, 20.0, SHORT_SIDE_PX)
     writable(out, what="pictures", flag="--out")
     writable(where.data, what="the index of data sets", flag="--data")
     with console.screen(jobs=0, as_json=as_json) as watch:
-        card = discover.load("dataset", name)
+        card = registry.load("dataset", name)
         watch.stage(f"index {card.name}", 0, "files")
         prepared = prepare.open_prepared(card, where.data, progress=watch.progress)
         facts = census(prepared)

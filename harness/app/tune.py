@@ -8,15 +8,18 @@ from typing import Any
 
 import click
 
-from harness import __version__, console, discover, plan as planning, resolve, tuned
+from harness import __version__
 from harness.app.jobs import known_backbones, ready_data
 from harness.app.launching import Launching
-from harness.errors import HarnessError
-from harness.mirror import open_mirror
-from harness.places import Places, writable
-from harness.record import Ledger
-from harness.spec import Cell, Job, Selection
-from harness.watch import Watch, Watchers
+from harness.commands import console
+from harness.core import registry
+from harness.core.callbacks import Watch, Watchers
+from harness.core.errors import HarnessError
+from harness.core.spec import Cell, Job, Selection
+from harness.core.workspace import Places, writable
+from harness.planning import plan as planning, selection as selecting, tuned
+from harness.records.record import Ledger
+from harness.records.tracking import open_mirror
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,7 +35,7 @@ class Search:
 
 def tune(selection: Selection, where: Places, how: Launching, *, trials: int, share: float) -> None:
     """Find the learning rate of every training that the selection scores; what is found already stays."""
-    cells = resolve.cells(selection)
+    cells = selecting.cells(selection)
     known_backbones(cells)
     writable(where.results, what="results", flag="--results")
     with console.screen(jobs=0) as watch:
@@ -68,8 +71,8 @@ def searches_of(cell: Cell, planner: planning.Planner, trials: int, share: float
 
 def base_rate(cell: Cell) -> float:
     """The rate that the cell's scale and its `--set` give its own training, around which others are tried."""
-    stage = resolve.stage_of(discover.load("protocol", cell.protocol), discover.load("dataset", cell.dataset))
-    scale = resolve.apply_overrides(discover.load("scale", cell.scale), stage, cell.overrides)
+    stage = selecting.stage_of(registry.load("protocol", cell.protocol), registry.load("dataset", cell.dataset))
+    scale = selecting.apply_overrides(registry.load("scale", cell.scale), stage, cell.overrides)
     return float(scale.stages[stage].base_lr)
 
 
@@ -90,7 +93,7 @@ def upstream_plan(trials: Sequence[Job], planner: planning.Planner, where: Place
 
 def conclude(search: Search, where: Places, how: Launching, watch: Watch, share: float) -> dict[str, Any]:
     """Run a search's trials and write down its choice with the evidence."""
-    from harness.tune import search as run_trials
+    from harness.launch.tune import search as run_trials
 
     evidence = run_trials(search.trials, how.house(where), watch, address=how.address, storage=how.storage)
     rows = [{tuned.RATE: rate, **row} for rate, row in zip(search.rates, evidence, strict=True)]

@@ -27,7 +27,7 @@ class Case:
     without: str = ""
     """A key of `cases.DEFAULTS`: what of our own doing is switched off."""
     malloc: str = "kept"
-    """'kept': as jobs run (harness.tuning); 'plain': as the system has it."""
+    """'kept': as jobs run (harness.core.allocator); 'plain': as the system has it."""
     threads: int = 1
     device: str = "cpu"
     repeat: int = 1

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from harness.bench.case import Case, Ready
-from harness.contract import CHANNELS, Baseline, BuildSpec, Clip, Scale
+from harness.core.contract import CHANNELS, Baseline, BuildSpec, Clip, Scale
 
 PLAIN = "plain"
 """Stands for the plain I3D where a baseline is named."""
@@ -54,7 +54,7 @@ def forward(case: Case) -> Ready:
     """Scoring: eval mode, no gradients."""
     import torch
 
-    from harness.precision import autocast
+    from harness.models.precision import autocast
 
     network, inputs = placed(case).eval(), clips(case, case.device)
 
@@ -66,12 +66,12 @@ def forward(case: Case) -> Ready:
 
 
 def training(case: Case) -> Ready:
-    """One optimiser step, as harness.train does it."""
+    """One optimiser step, as harness.training.trainer does it."""
     import torch
 
-    from harness.evaluate import clip_loss
-    from harness.precision import autocast
-    from harness.train import make_optimiser
+    from harness.models.precision import autocast
+    from harness.training.evaluation import clip_loss
+    from harness.training.trainer import make_optimiser
 
     network, inputs = placed(case).train(), clips(case, case.device)
     card = _card(case)
@@ -106,22 +106,22 @@ def gflop(case: Case, *, training: bool) -> float:
 
 def placed(case: Case) -> Any:
     """The network on its device, laid out as jobs lay it out, or plainly."""
-    from harness.work import place
+    from harness.jobs.context import place
 
     network = build(case)
     return network.to(case.device) if case.layout == "plain" else place(network, case.device)
 
 
 def _card(case: Case) -> Baseline:
-    from harness import discover
+    from harness.core import registry
 
-    return discover.load("baseline", "i3d" if case.baseline == PLAIN else case.baseline)
+    return registry.load("baseline", "i3d" if case.baseline == PLAIN else case.baseline)
 
 
 def _scale(case: Case) -> Scale:
-    from harness import discover
+    from harness.core import registry
 
-    scale: Scale = discover.load("scale", case.scale)
+    scale: Scale = registry.load("scale", case.scale)
     return scale
 
 

@@ -13,8 +13,8 @@ import numpy as np
 from harness.bench.case import Case, Ready
 from harness.bench.readers import FRAMES, READERS, SIDE_PX
 from harness.bench.videos import CARD, files_of, scale_of
-from harness.contract import Clip
-from harness.errors import HarnessError
+from harness.core.contract import Clip
+from harness.core.errors import HarnessError
 
 
 def clips(case: Case) -> Ready:
@@ -63,16 +63,17 @@ def decoding(case: Case) -> Ready:
 
 def _compile_at_once(case: Case) -> None:
     """What other processes come to after 4,000 frames."""
-    from harness.video import brush, compiled
+    from harness.video import convert_numba, numba_cache
 
-    compiled.keep_compiled(Path(case.folder) / "numba")
-    brush.compile_at_once()
+    numba_cache.keep_compiled(Path(case.folder) / "numba")
+    convert_numba.compile_at_once()
 
 
 def _loader(case: Case) -> tuple[Callable[[], None], Callable[[], list[tuple[Any, ...]]]]:
     """(runs all batches once, does so and gives what was asked of the reader)."""
-    from harness.video import decode, prepare
-    from harness.video.loader import VideoReader, train_batches
+    from harness.data import prepare
+    from harness.data.loader import VideoReader, train_batches
+    from harness.video import decode
 
     _compile_at_once(case)
     prepared = prepare.open_prepared(CARD, Path(case.folder))
@@ -111,7 +112,7 @@ def _loader(case: Case) -> tuple[Callable[[], None], Callable[[], list[tuple[Any
 
 def verifying(case: Case) -> Ready:
     """`harness data verify` from nothing over `size` links to the files."""
-    from harness.video import verify
+    from harness.data import verify
 
     def step() -> None:
         with tempfile.TemporaryDirectory(prefix="harness-verify-", dir=case.folder) as folder:

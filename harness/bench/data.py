@@ -15,7 +15,7 @@ from typing import Any
 from harness.bench import readers, videos
 from harness.bench.case import Case
 from harness.bench.pairing import Both, Machine, Pairing
-from harness.errors import HarnessError
+from harness.core.errors import HarnessError
 
 TARGETS = {"mpeg4": 1.5, "h264": 1.0}
 STORE_TARGET = 2.0

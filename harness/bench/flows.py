@@ -15,7 +15,7 @@ import numpy as np
 
 from harness.bench.case import Case, Ready
 from harness.bench.pairing import Both, Machine, Pairing
-from harness.errors import HarnessError
+from harness.core.errors import HarnessError
 
 CPU_TARGET, GPU_TARGET = 10.0, 500.0
 SIDE_PX = 224
@@ -48,8 +48,8 @@ def flow(case: Case) -> Ready:
     import cv2
 
     from harness.bench.videos import scene
-    from harness.contract import FlowMethod
-    from harness.video import methods
+    from harness.core.contract import FlowMethod
+    from harness.video.flow import methods
 
     cv2.setNumThreads(case.threads)
     params = {"device": case.device} if case.device != "cpu" else {}

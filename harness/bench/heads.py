@@ -13,8 +13,8 @@ def _head_job(case: Case) -> tuple[Any, Any, list[Any]]:
     """(linear head, schedule, batches in memory): the smallest training there is, so that the loop's own cost shows."""
     import torch
 
-    from harness.contract import Schedule
-    from harness.train import Step
+    from harness.core.contract import Schedule
+    from harness.training.trainer import Step
 
     torch.manual_seed(0)
     schedule = Schedule(steps=case.size, batch=64, base_lr=1e-3, optimiser="adamw", policy="one-cycle")
@@ -23,12 +23,12 @@ def _head_job(case: Case) -> tuple[Any, Any, list[Any]]:
 
 
 def loop(case: Case) -> Ready:
-    """`size` steps of harness.train.train."""
+    """`size` steps of harness.training.trainer.train."""
     from pathlib import Path
 
-    from harness.evaluate import clip_loss
-    from harness.train import Setting, train
-    from harness.watch import Watch
+    from harness.core.callbacks import Watch
+    from harness.training.evaluation import clip_loss
+    from harness.training.trainer import Setting, train
 
     head, schedule, steps = _head_job(case)
     setting = Setting(
@@ -77,7 +77,7 @@ def fixed_anew(case: Case) -> Ready:
 def _fixed(case: Case, cache: Callable[[Any, Any], Any] | None) -> Ready:
     import torch
 
-    from harness.adapt import freeze_all_but_head
+    from harness.models.transfer import freeze_all_but_head
 
     network, inputs = placed(case), clips(case, case.device)
     freeze_all_but_head(network)

@@ -6,9 +6,9 @@ import dataclasses
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from harness import environment
 from harness.bench.case import Case
 from harness.bench.worker import Command
+from harness.core import environment
 
 
 @dataclass(frozen=True)

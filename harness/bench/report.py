@@ -9,9 +9,9 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from harness import environment
 from harness.bench.values import Ceiling, Paired
-from harness.errors import HarnessError
+from harness.core import environment
+from harness.core.errors import HarnessError
 
 SCHEMA = 1
 ORDER = ("inference", "training", "defaults", "micro", "fixed", "loop", "data", "flow", "startup")

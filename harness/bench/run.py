@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from harness import environment
 from harness.bench import data, suites
 from harness.bench.pairing import Machine, Pairing
 from harness.bench.values import Ceiling, Paired
-from harness.errors import HarnessError
+from harness.core import environment
+from harness.core.errors import HarnessError
 
 CEILINGS = "ceilings"
 Keep = Callable[[dict[str, Ceiling], list[Paired]], None]

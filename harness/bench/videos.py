@@ -11,7 +11,7 @@ from typing import Literal
 
 import numpy as np
 
-from harness.contract import Dataset, Listing, Scale, Video
+from harness.core.contract import Dataset, Listing, Scale, Video
 
 FILE_FRAMES, HEIGHT, WIDTH = 180, 240, 320
 FILES = 3
@@ -60,7 +60,7 @@ def files_of(corpus: str, folder: Path) -> list[str]:
 
     The store is made, as by `harness data prepare --store`, where it is not there yet.
     """
-    from harness.video import prepare, store
+    from harness.data import frame_store, prepare
 
     frames, _, codec = corpus.rpartition(" of ")
     suffixes = tuple(SUFFIXES.values()) if corpus == "all" else (SUFFIXES[codec],)
@@ -68,15 +68,17 @@ def files_of(corpus: str, folder: Path) -> list[str]:
     videos = [video for video in prepared.listing(1).subsets["train"] if video.id.endswith(suffixes)]
     if not frames:
         return [str(prepared.path(video)) for video in videos]
-    built = store.build_store(prepared, scale_of("raw-store" if frames == "raw-store" else "store"), videos=videos)
+    built = frame_store.build_store(
+        prepared, scale_of("raw-store" if frames == "raw-store" else "store"), videos=videos
+    )
     return [str(built.path(video)) for video in videos]
 
 
 def scale_of(frames: Literal["originals", "store", "raw-store"]) -> Scale:
     """The paper's, reading 'originals', the 'store' or the 'raw-store'."""
-    from harness import discover
+    from harness.core import registry
 
-    paper: Scale = discover.load("scale", "paper")
+    paper: Scale = registry.load("scale", "paper")
     return dataclasses.replace(paper, frames=frames)
 
 

@@ -18,9 +18,9 @@ from dataclasses import asdict, dataclass, field
 from types import TracebackType
 from typing import Any
 
-from harness import tuning
 from harness.bench.case import Case, Ready
-from harness.errors import HarnessError
+from harness.core import allocator
+from harness.core.errors import HarnessError
 
 
 class Worker:
@@ -33,7 +33,7 @@ class Worker:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env=os.environ | {tuning.SWITCH: case.malloc, "OMP_NUM_THREADS": str(case.threads)},
+            env=os.environ | {allocator.SWITCH: case.malloc, "OMP_NUM_THREADS": str(case.threads)},
         )
         self.facts: dict[str, Any] = {}
 
@@ -149,7 +149,7 @@ def main() -> None:
     told = json.loads(sys.argv[1])
     case = Case(**told | {"streams": tuple(told["streams"])})
     build = known(case.what)
-    tuning.keep_memory()
+    allocator.keep_memory()
     import torch
 
     torch.set_num_threads(case.threads)

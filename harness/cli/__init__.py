@@ -21,7 +21,7 @@ from harness.cli.report import report
 from harness.cli.results import claims, compare, table
 from harness.cli.tune import tune
 from harness.cli.weights import weights
-from harness.errors import HarnessError
+from harness.core.errors import HarnessError
 
 INTERRUPTED = 130
 ALONE: Any = getattr(click.exceptions, "NoArgsIsHelpError", ())

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness.errors import HarnessError, unknown
-from harness.places import Places, places
-from harness.spec import Selection
+from harness.core.errors import HarnessError, unknown
+from harness.core.spec import Selection
+from harness.core.workspace import Places, places
 
 if TYPE_CHECKING:
     from harness.app.launching import Launching
@@ -167,7 +167,7 @@ def places_of(flags: dict[str, Any]) -> Places:
 
 def selection_of(flags: dict[str, Any]) -> Selection:
     """Flags, over the selection file if one is named, as a Selection."""
-    from harness.discover import dashed
+    from harness.core.registry import dashed
 
     said = _from_file(flags["file"]) if flags.get("file") else {}
     for axis in AXES:
@@ -198,7 +198,7 @@ AXES = ("baseline", "modality", "dataset", "split", "subset", "protocol", "init"
 
 
 def _source_name(name: str | None) -> str | None:
-    from harness.discover import dashed
+    from harness.core.registry import dashed
 
     return name if name is None or name.startswith("published:") else dashed(name)
 

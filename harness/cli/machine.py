@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from harness.cli.flags import place_flags, places_of
-from harness.errors import HarnessError
+from harness.core.errors import HarnessError
 
 
 @click.command()

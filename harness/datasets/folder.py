@@ -12,9 +12,9 @@ import dataclasses
 import functools
 from pathlib import Path
 
-from harness.contract import Dataset, Listing
-from harness.errors import HarnessError
-from harness.layouts import read_own
+from harness.core.contract import Dataset, Listing
+from harness.core.errors import HarnessError
+from harness.datasets.formats import read_own
 
 _LAYOUT = (
     "train/<class>/*.mp4   test/<class>/*.mp4   (or val/)\n"

@@ -6,8 +6,8 @@ in their union), so the mean over splits is not one over disjoint sets. Native 3
 
 from functools import partial
 
-from harness.contract import Dataset
-from harness.layouts import read_hmdb
+from harness.core.contract import Dataset
+from harness.datasets.formats import read_hmdb
 
 _WHERE = (
     "Get hmdb51_org.rar and test_train_splits.rar from "

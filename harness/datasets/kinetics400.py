@@ -7,8 +7,8 @@ work the validation set.
 
 from functools import partial
 
-from harness.contract import Dataset
-from harness.layouts import read_kinetics
+from harness.core.contract import Dataset
+from harness.datasets.formats import read_kinetics
 
 _WHERE = (
     "Get the clips and train.csv, val.csv and test.csv from https://github.com/cvdfoundation/kinetics-dataset and put "

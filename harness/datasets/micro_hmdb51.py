@@ -7,11 +7,11 @@ other actors, objects and places.
 
 from functools import partial
 
-from harness.contract import Dataset
-from harness.layouts import read_hmdb
-from harness.synth import render
-from harness.synth.catalogue import FILM
-from harness.synth.sets import HMDB_CLIPS, HMDB_TESTED, HMDB_TRAINED, SPLITS, VERSION
+from harness.core.contract import Dataset
+from harness.datasets.formats import read_hmdb
+from harness.datasets.synthetic import render
+from harness.datasets.synthetic.catalogue import FILM
+from harness.datasets.synthetic.sets import HMDB_CLIPS, HMDB_TESTED, HMDB_TRAINED, SPLITS, VERSION
 
 _PER_CLASS = {"train": sum(HMDB_TRAINED), "test": HMDB_TESTED * HMDB_CLIPS}
 

@@ -6,10 +6,10 @@ these.
 
 from functools import partial
 
-from harness.contract import Dataset
-from harness.layouts import read_stills
-from harness.synth import render
-from harness.synth.sets import STILLS_SIZES, VERSION, still_classes
+from harness.core.contract import Dataset
+from harness.datasets.formats import read_stills
+from harness.datasets.synthetic import render
+from harness.datasets.synthetic.sets import STILLS_SIZES, VERSION, still_classes
 
 DATASET = Dataset(
     name="micro-imagenet",

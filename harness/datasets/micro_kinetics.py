@@ -6,11 +6,11 @@ scores Kinetics. Every video has an actor, a background and a camera of its own.
 
 from functools import partial
 
-from harness.contract import Dataset
-from harness.layouts import read_kinetics
-from harness.synth import render
-from harness.synth.catalogue import PARK
-from harness.synth.sets import KINETICS_SIZES, VERSION
+from harness.core.contract import Dataset
+from harness.datasets.formats import read_kinetics
+from harness.datasets.synthetic import render
+from harness.datasets.synthetic.catalogue import PARK
+from harness.datasets.synthetic.sets import KINETICS_SIZES, VERSION
 
 DATASET = Dataset(
     name="micro-kinetics",

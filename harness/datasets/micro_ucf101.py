@@ -6,11 +6,11 @@ three test sets are disjoint. The actions are those of micro-kinetics, with othe
 
 from functools import partial
 
-from harness.contract import Dataset
-from harness.layouts import read_ucf
-from harness.synth import render
-from harness.synth.catalogue import HALL
-from harness.synth.sets import SPLITS, UCF_CLIPS, UCF_GROUPS, UCF_TESTED, VERSION
+from harness.core.contract import Dataset
+from harness.datasets.formats import read_ucf
+from harness.datasets.synthetic import render
+from harness.datasets.synthetic.catalogue import HALL
+from harness.datasets.synthetic.sets import SPLITS, UCF_CLIPS, UCF_GROUPS, UCF_TESTED, VERSION
 
 _PER_CLASS = {"train": (UCF_GROUPS - UCF_TESTED) * UCF_CLIPS, "test": UCF_TESTED * UCF_CLIPS}
 

@@ -6,8 +6,8 @@ line; labels are those of Kinetics-400. Not what the paper calls miniKinetics, w
 
 from functools import partial
 
-from harness.contract import Dataset
-from harness.layouts import read_200
+from harness.core.contract import Dataset
+from harness.datasets.formats import read_200
 
 _WHERE = (
     "It is a part of Kinetics-400: get that into the folder kinetics400 (see `harness ls datasets kinetics400`), then "

@@ -6,8 +6,8 @@ so the three test sets are disjoint. Native 320x240, 25 fps, DivX in .avi.
 
 from functools import partial
 
-from harness.contract import Dataset
-from harness.layouts import read_ucf
+from harness.core.contract import Dataset
+from harness.datasets.formats import read_ucf
 
 _WHERE = (
     "Get UCF101.rar and UCF101TrainTestSplits-RecognitionTask.zip from https://www.crcv.ucf.edu/data/UCF101.php and "

@@ -7,15 +7,15 @@ import threading
 from multiprocessing.connection import wait
 from queue import SimpleQueue
 
-from harness import environment, processes
-from harness.house import House
+from harness.core import environment, processes
+from harness.core.callbacks import Watch
+from harness.core.locks import clear_finished
+from harness.jobs.options import House
 from harness.launch import workers
-from harness.launch.doing import Doing, do_job
-from harness.launch.telling import Desk, Event
+from harness.launch.entry import Doing, do_job
+from harness.launch.events import Desk, Event
 from harness.launch.workers import Worker
-from harness.locks import clear_finished
-from harness.plan import Plan
-from harness.watch import Watch
+from harness.planning.plan import Plan
 
 LOOK_EVERY_S = 1.0
 """At workers that say nothing."""

@@ -17,12 +17,12 @@ import traceback
 from collections.abc import Sequence
 from typing import Any
 
-from harness import processes
-from harness.errors import HarnessError
-from harness.house import House
-from harness.launch.doing import Doing
-from harness.launch.telling import Event, Teller
-from harness.spec import Job
+from harness.core import processes
+from harness.core.errors import HarnessError
+from harness.core.spec import Job
+from harness.jobs.options import House
+from harness.launch.entry import Doing
+from harness.launch.events import Event, Teller
 
 ENDING_S = 10.0
 """How long workers without work may take to leave: nothing is lost by ending them."""

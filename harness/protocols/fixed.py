@@ -4,6 +4,6 @@ Frozen means the moving statistics too. Each training video gives a few augmente
 trained on those. Three views is our choice: the paper says only that features are extracted.
 """
 
-from harness.contract import Protocol
+from harness.core.contract import Protocol
 
 PROTOCOL = Protocol(name="fixed", title="Fixed", weights_from="source", moves="head", stage="fixed", train_views=3)

@@ -1,5 +1,5 @@
 """Full-FT: start from the network trained on the source, give it a new head, train everything (paper section 4)."""
 
-from harness.contract import Protocol
+from harness.core.contract import Protocol
 
 PROTOCOL = Protocol(name="full-ft", title="Full-FT", weights_from="source", moves="all", stage="full-ft")

@@ -1,5 +1,5 @@
 """Original: train on the target's own training split, from images or from scratch (paper section 4, Table 2)."""
 
-from harness.contract import Protocol
+from harness.core.contract import Protocol
 
 PROTOCOL = Protocol(name="original", title="Original", weights_from="init", moves="all", stage="original")

@@ -5,7 +5,7 @@ The released batch-norm decay of 0.999 would leave the moving statistics of so s
 in eval mode at a training loss of 0.1), so the momentum is 0.1 here. Schedules are fixed, so nothing is held out.
 """
 
-from harness.contract import FlowMethod, Scale, Schedule
+from harness.core.contract import FlowMethod, Scale, Schedule
 
 SCALE = Scale(
     name="micro",

@@ -3,7 +3,7 @@
 Cost of one stream on Kinetics at 64x224: 110k steps of 384 clips, about 26 EFLOP; see docs/reproducing.md.
 """
 
-from harness.contract import FlowMethod, Scale, Schedule
+from harness.core.contract import FlowMethod, Scale, Schedule
 
 _SOURCE = Schedule(
     steps=110_000,

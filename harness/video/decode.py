@@ -21,12 +21,12 @@ from typing import Any
 
 import numpy as np
 
-from harness.errors import BrokenVideo, DataMissing
-from harness.video import frames
-from harness.video.painter import Painter
-from harness.video.timeline import nearest
-from harness.video.videofile import VideoFile
-from harness.video.views import short_side_size
+from harness.core.errors import BrokenVideo, DataMissing
+from harness.video import decoder as decoders
+from harness.video.convert import Painter
+from harness.video.file import VideoFile
+from harness.video.resample import nearest
+from harness.video.sampling import short_side_size
 
 RULES_VERSION = 1
 """Raised when the rules above change, so that job ids and stores change with them."""
@@ -246,10 +246,10 @@ def decoder_key() -> dict[str, str]:
 
     Raises HarnessError where the decoder that HARNESS_DECODER names is not installed.
     """
-    decoder = frames.chosen()
+    decoder = decoders.chosen()
     return {
-        "decoder": f"{decoder} {frames.version(decoder)}",
-        "convert": f"opencv {frames.opencv_version()}",
+        "decoder": f"{decoder} {decoders.version(decoder)}",
+        "convert": f"opencv {decoders.opencv_version()}",
         "rules": str(RULES_VERSION),
     }
 

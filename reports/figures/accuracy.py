@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from harness.metrics import per_class_pct
+from harness.metrics.scores import per_class_pct
 from reports.evidence import Evidence, Result, dataset_of, title_of
 from reports.figures.drawing import Axis, Drawing, Figure, Panel, width_of
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from harness.metrics import confusion, predictions
+from harness.metrics.scores import confusion, predictions
 from reports.evidence import Evidence, Result, title_of
 from reports.figures.accuracy import class_order, told
 from reports.figures.drawing import Drawing, Figure, Panel, width_of

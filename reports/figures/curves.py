@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.discover import dashed
-from harness.record import Record
+from harness.core.registry import dashed
+from harness.records.record import Record
 from reports.evidence import Evidence, title_of
 from reports.figures.accuracy import _series_legend, colours
 from reports.figures.drawing import COLOURS, Axis, Drawing, Figure, Panel

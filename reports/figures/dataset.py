@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.video.census import Census, most
-from harness.video.pictures import colour_wheel, flow_colours
-from harness.video.sheet import Strip
+from harness.data.preview import colour_wheel, flow_colours
+from harness.data.sheet import Strip
+from harness.data.summary import Census, most
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

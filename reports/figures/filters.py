@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from harness.record import WEIGHTS, Record
+from harness.records.record import WEIGHTS, Record
 from reports.evidence import Evidence
 from reports.figures.drawing import Drawing, Figure, Panel
 from reports.figures.pictures import png_of

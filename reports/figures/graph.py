@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from html import escape
 
-from harness.estimate import Estimate
-from harness.plan import Plan
-from harness.spec import Job
+from harness.core.spec import Job
+from harness.planning.cost import Estimate
+from harness.planning.plan import Plan
 
 WIDTH, HEIGHT, GAP_X, GAP_Y, TOP = 440, 20, 90, 6, 60
 FILLS = {"done": "#cfe8cf", "to run": "#ffffff", "not needed": "#eeeeee"}

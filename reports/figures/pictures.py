@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from harness import discover
-from harness.contract import Video
-from harness.errors import BrokenVideo, DataMissing
-from harness.metrics import predictions, softmax
+from harness.core import registry
+from harness.core.contract import Video
+from harness.core.errors import BrokenVideo, DataMissing
+from harness.metrics.scores import predictions, softmax
 from reports.evidence import Evidence, Result, dataset_of, title_of
 from reports.figures.accuracy import class_order, told
 from reports.figures.drawing import Drawing, Figure, Panel
@@ -69,7 +69,7 @@ class Footage:
 
 def footage(dataset: str, data: Path, *, fingerprint: str) -> Footage | None:
     """The data set's files, if they are here and the ones that were scored; None otherwise. Writes nothing."""
-    from harness.video.prepare import expected_fingerprint, open_prepared
+    from harness.data.prepare import expected_fingerprint, open_prepared
 
     card = dataset_of(dataset)
     if card is None or expected_fingerprint(card, data) != fingerprint:
@@ -168,7 +168,7 @@ def samples(dataset: str, names: Sequence[str], found: Footage) -> Figure | None
     first: dict[int, str] = {}
     for video in sorted(found.videos.values(), key=lambda video: video.id):
         first.setdefault(video.label, video.id)
-    card = discover.load("dataset", dataset)
+    card = registry.load("dataset", dataset)
     columns, each, row = (4 if found.still else 2), 62, 66
     order = [k for _, k in class_order(dataset, names) if k in first]
     shown = [(names[k], found.frames(first[k], 3, short_side_px=56)) for k in order]

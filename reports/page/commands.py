@@ -6,13 +6,13 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from harness import discover
-from harness.contract import Scale
-from harness.discover import dashed
-from harness.errors import UnknownName
-from harness.record import Record
-from harness.resolve import PUBLISHED
-from harness.spec import plain
+from harness.core import registry
+from harness.core.contract import Scale
+from harness.core.errors import UnknownName
+from harness.core.registry import dashed
+from harness.core.spec import plain
+from harness.planning.selection import PUBLISHED
+from harness.records.record import Record
 from reports.evidence import Evidence, card_of, dataset_of
 
 SETTABLE = (int, float, str, bool)
@@ -87,7 +87,7 @@ def overrides(record: Record, evidence: Evidence) -> dict[str, Any]:
 
 def _scale(record: Record) -> Scale | None:
     try:
-        scale: Scale = discover.load("scale", record.spec["scale"]["name"])
+        scale: Scale = registry.load("scale", record.spec["scale"]["name"])
     except UnknownName:
         return None
     return scale if scale.version == record.spec["scale"]["version"] else None

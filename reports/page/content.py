@@ -6,12 +6,13 @@ import functools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from harness import __version__, claims
-from harness.contract import Dataset
-from harness.places import Places
-from harness.record import Ledger
-from harness.results import lookup_in
-from harness.spec import digest
+from harness import __version__
+from harness.analysis import claims
+from harness.core.contract import Dataset
+from harness.core.spec import digest
+from harness.core.workspace import Places
+from harness.planning.lookup import lookup_in
+from harness.records.record import Ledger
 from reports import tables
 from reports.evidence import Evidence, dataset_of, gather
 from reports.figures import accuracy, answers, curves, filters, pictures, receptive

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from harness.record import Record
-from harness.spec import plain
+from harness.core.spec import plain
+from harness.records.record import Record
 from reports.evidence import Evidence
 from reports.figures.curves import spark
 from reports.page.commands import command

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
-from harness import claims
-from harness.errors import HarnessError
-from harness.places import writable
+from harness.analysis import claims
+from harness.core.errors import HarnessError
+from harness.core.workspace import writable
 from reports import tables
 from reports.figures import drawing
 from reports.page.content import Content

@@ -5,8 +5,8 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from harness.errors import HarnessError
-from harness.spec import Cell
+from harness.core.errors import HarnessError
+from harness.core.spec import Cell
 from reports.tables.aside import Aside
 from reports.tables.layout import Layout, Question
 from reports.tables.measure import Lookup, fill

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
-from harness.errors import HarnessError, unknown
+from harness.core.errors import HarnessError, unknown
 from reports.tables.latex import column_of, escaped, small_print
 from reports.tables.words import p_text
 

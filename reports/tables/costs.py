@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from harness.errors import HarnessError
-from harness.record import Ledger
+from harness.core.errors import HarnessError
+from harness.records.record import Ledger
 from reports.tables.aside import Aside
 from reports.tables.model import Table
 

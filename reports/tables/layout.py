@@ -7,15 +7,18 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from harness import discover, paper, published, resolve
-from harness.discover import dashed
-from harness.errors import HarnessError, unknown
-from harness.resolve import PUBLISHED
-from harness.spec import Cell, Selection
+from harness.analysis import paper_numbers
+from harness.core import registry
+from harness.core.errors import HarnessError, unknown
+from harness.core.registry import dashed
+from harness.core.spec import Cell, Selection
+from harness.models import pretrained
+from harness.planning import selection as selecting
+from harness.planning.selection import PUBLISHED
 from reports.tables.model import Column, Group, Row
 
 TITLES = {"ucf101": "UCF-101", "hmdb51": "HMDB-51", "kinetics400": "Kinetics", "minikinetics-213": "miniKinetics"}
-SOURCES = paper.SOURCES
+SOURCES = paper_numbers.SOURCES
 MODALITY_TITLES = {"rgb": "RGB", "flow": "Flow", "rgb+flow": "RGB+Flow"}
 INIT_TITLES = {"imagenet": "ImageNet", "scratch": "scratch"}
 PROTOCOL_TITLES = {"original": "Original", "fixed": "Fixed", "full-ft": "Full-FT"}
@@ -26,26 +29,26 @@ class Question:
     """What is asked of the ledger for every table alike."""
 
     scale: str
-    version: str = paper.KINETICS
+    version: str = paper_numbers.KINETICS
     seeds: tuple[int, ...] = (0,)
     source: str | None = None
     """Where transferred weights come from ('published:NAME'); None: each baseline's own."""
 
     def __post_init__(self) -> None:
-        if self.version not in paper.VERSIONS:
-            raise unknown("version of the paper", self.version, paper.VERSIONS)
+        if self.version not in paper_numbers.VERSIONS:
+            raise unknown("version of the paper", self.version, paper_numbers.VERSIONS)
         if self.source is not None:
             if not self.source.startswith(PUBLISHED):
                 raise HarnessError(
                     f"--source {self.source}: a table asks for weights that were published, --source published:NAME; without it "
                     "each baseline transfers from its card's own source"
                 )
-            published.named(self.source.removeprefix(PUBLISHED))
+            pretrained.named(self.source.removeprefix(PUBLISHED))
 
     def command(self, number: int) -> str:
         """`harness table NUMBER`, with the flags that ask this."""
         flags = [f"--scale {self.scale}"]
-        flags += [f"--version {self.version}"] if self.version != paper.KINETICS else []
+        flags += [f"--version {self.version}"] if self.version != paper_numbers.KINETICS else []
         flags += [f"--seed {seed}" for seed in self.seeds] if self.seeds != (0,) else []
         flags += [f"--source {self.source}"] if self.source else []
         return " ".join([f"harness table {number}", *flags])
@@ -78,8 +81,8 @@ class Layout:
     joiner: Literal["slash", "bracket"] = "slash"
     notes: tuple[str, ...] = ()
 
-    def printed(self) -> Mapping[tuple[str, str], paper.PaperNumber]:
-        return paper.table(self.number, self.question.version)
+    def printed(self) -> Mapping[tuple[str, str], paper_numbers.PaperNumber]:
+        return paper_numbers.table(self.number, self.question.version)
 
     def wanted(self) -> list[Cell]:
         """Every cell that fills the table, each once."""
@@ -89,7 +92,7 @@ class Layout:
 
 def dataset_of(name: str, scale: str) -> str:
     """The data set that stands for the paper's at this scale."""
-    return paper.stand_in(name, scale)
+    return paper_numbers.stand_in(name, scale)
 
 
 def group_of(name: str, scale: str, *, suffix: str = "") -> Group:
@@ -101,8 +104,10 @@ def group_of(name: str, scale: str, *, suffix: str = "") -> Group:
 
 def baselines(number: int) -> list[Any]:
     """Cards of every baseline found: those of the paper's table in its order, then the others by name."""
-    cards = {dashed(card.name): card for card in discover.all("baseline").values()}
-    printed = dict.fromkeys(row.split("/")[0] for version in paper.VERSIONS for row, _ in paper.table(number, version))
+    cards = {dashed(card.name): card for card in registry.all("baseline").values()}
+    printed = dict.fromkeys(
+        row.split("/")[0] for version in paper_numbers.VERSIONS for row, _ in paper_numbers.table(number, version)
+    )
     first = [cards[name] for name in printed if name in cards]
     return first + [card for name, card in sorted(cards.items()) if name not in printed]
 
@@ -129,14 +134,14 @@ def slot(
     choices = [cells for subset in _subsets(ask["dataset"]) if (cells := _cells(question, ask, splits, subset))]
     if not choices:
         return None
-    printed = paper.table(number, question.version)
+    printed = paper_numbers.table(number, question.version)
     optional = (row, column) not in printed and any(row == known for known, _ in printed)
     return Slot(row, column, tuple(choices), top_k=top_k, optional=optional)
 
 
 def _subsets(dataset: str) -> Iterable[str | None]:
     try:
-        found: tuple[str, ...] = discover.load("dataset", dataset).subsets
+        found: tuple[str, ...] = registry.load("dataset", dataset).subsets
     except HarnessError:
         return ()
     return sorted(found, key=lambda subset: subset != "test")
@@ -156,7 +161,7 @@ def _cells(question: Question, ask: Mapping[str, str], splits: tuple[int, ...], 
         seeds=question.seeds,
     )
     try:
-        return tuple(resolve.cells(selection))
+        return tuple(selecting.cells(selection))
     except HarnessError:
         # The paper has blanks for the same reason: no such combination (3D-ConvNet from ImageNet).
         return ()

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness import discover, stats
-from harness.caveats import caveats_of
-from harness.discover import dashed
-from harness.metrics import CellResult, Scores, topk_correct
-from harness.paper import PaperNumber
-from harness.resolve import PUBLISHED
-from harness.spec import Cell
+from harness.analysis.paper_numbers import PaperNumber
+from harness.core import registry
+from harness.core.registry import dashed
+from harness.core.spec import Cell
+from harness.metrics import statistics
+from harness.metrics.scores import CellResult, Scores, topk_correct
+from harness.planning.selection import PUBLISHED
+from harness.records.caveats import caveats_of
 from reports.tables.layout import SOURCES, Question, Slot
 from reports.tables.model import TableCell
 from reports.tables.verdict import judge
@@ -75,7 +76,7 @@ def _measured(
 class _Estimate:
     """A mean over splits and seeds; deviations in points."""
 
-    interval: stats.Interval
+    interval: statistics.Interval
     seed_deviation: float | None
     split_deviation: float | None
 
@@ -86,9 +87,9 @@ def _estimate(splits: Sequence[Sequence[Scores]], top_k: int) -> _Estimate:
     parts = []
     for seeds in splits:
         right = np.mean([_in_order(scores, seeds[0].ids, top_k) for scores in seeds], axis=0)
-        parts.append((right, stats.clusters_of(seeds[0].ids, seeds[0].groups)))
+        parts.append((right, statistics.clusters_of(seeds[0].ids, seeds[0].groups)))
     return _Estimate(
-        interval=stats.split_mean(parts),
+        interval=statistics.split_mean(parts),
         seed_deviation=_deviation(answers.mean(axis=0)),
         split_deviation=_deviation(answers.mean(axis=1)),
     )
@@ -104,7 +105,7 @@ def _in_order(scores: Scores, ids: tuple[str, ...], top_k: int) -> np.ndarray:
 
 
 def _deviation(values: np.ndarray) -> float | None:
-    return 100 * stats.spread(list(values)).deviation if len(values) > 1 else None
+    return 100 * statistics.spread(list(values)).deviation if len(values) > 1 else None
 
 
 def _obstacles(cells: Sequence[Cell], question: Question, printed: PaperNumber | None) -> list[str]:
@@ -127,7 +128,7 @@ def provenance(cell: Cell) -> str:
     name = cell.source.removeprefix(PUBLISHED)
     if name == cell.source:
         return ""
-    known = {weights.name: weights.provenance for weights in discover.load("baseline", cell.baseline).weights}
+    known = {weights.name: weights.provenance for weights in registry.load("baseline", cell.baseline).weights}
     return f"starts from published weights '{name}', provenance: {known.get(name, 'unknown')}"
 
 

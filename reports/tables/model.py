@@ -99,7 +99,7 @@ class Table:
     title: str
     scale: str
     version: str
-    """Of the paper, see harness.paper."""
+    """Of the paper, see harness.analysis.paper_numbers."""
     groups: tuple[Group, ...]
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]

@@ -2,7 +2,7 @@
 
     harness table 2 --scale micro --significance
 
-Both are right or wrong on the same videos, drawn by group (harness.stats.paired). The table makes many comparisons, so
+Both are right or wrong on the same videos, drawn by group (harness.metrics.statistics.paired). The table makes many comparisons, so
 p is adjusted by Holm over all of them; and a column says the smallest difference that its test set would show four
 times in five.
 """
@@ -14,9 +14,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness import stats
-from harness.errors import HarnessError
-from harness.metrics import Scores, topk_correct
+from harness.core.errors import HarnessError
+from harness.metrics import statistics
+from harness.metrics.scores import Scores, topk_correct
 from reports.tables.aside import Aside
 from reports.tables.layout import Layout, Slot
 from reports.tables.measure import Lookup
@@ -65,15 +65,15 @@ def compare(layout: Layout, lookup: Lookup) -> tuple[Comparison, ...]:
         if len(known) > 1:
             best = max(known, key=lambda row: known[row].right.mean())
             raw += [(column, best, row, _paired(known[best], known[row])) for row in known if row != best]
-    adjusted = stats.holm([test.p_value_groups for *_, test in raw]) if raw else []
+    adjusted = statistics.holm([test.p_value_groups for *_, test in raw]) if raw else []
     return tuple(
         _comparison(column, best, other, test, p) for (column, best, other, test), p in zip(raw, adjusted, strict=True)
     )
 
 
-def _comparison(column: Column, best: str, other: str, test: stats.Paired, adjusted: float) -> Comparison:
+def _comparison(column: Column, best: str, other: str, test: statistics.Paired, adjusted: float) -> Comparison:
     disagree = (test.only_a + test.only_b) / test.n
-    smallest = stats.smallest_difference(test.n, disagree=disagree) if disagree else float("nan")
+    smallest = statistics.smallest_difference(test.n, disagree=disagree) if disagree else float("nan")
     return Comparison(
         column=column.key,
         best=best,
@@ -101,15 +101,15 @@ def _chained(splits: Sequence[Scores], top_k: int) -> _Answers:
     return _Answers(
         videos=tuple(f"{k}/{video}" for k, scores in enumerate(splits) for video in scores.ids),
         right=np.concatenate([topk_correct(scores, top_k) for scores in splits]),
-        clusters=tuple(name for scores in splits for name in stats.clusters_of(scores.ids, scores.groups)),
+        clusters=tuple(name for scores in splits for name in statistics.clusters_of(scores.ids, scores.groups)),
     )
 
 
-def _paired(a: _Answers, b: _Answers) -> stats.Paired:
+def _paired(a: _Answers, b: _Answers) -> statistics.Paired:
     if set(a.videos) != set(b.videos):
         raise HarnessError("two numbers of one column were scored on different videos; run them on the same data again")
     place = {video: k for k, video in enumerate(b.videos)}
-    return stats.paired(a.right, b.right[[place[video] for video in a.videos]], a.clusters)
+    return statistics.paired(a.right, b.right[[place[video] for video in a.videos]], a.clusters)
 
 
 def aside(layout: Layout, comparisons: Sequence[Comparison]) -> Aside:

@@ -17,8 +17,10 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from harness import discover, networks, paper
-from harness.contract import BuildSpec, Clip, streams_of
+from harness.analysis import paper_numbers
+from harness.core import registry
+from harness.core.contract import BuildSpec, Clip, streams_of
+from harness.models import build as models
 from reports.tables import layout as lay
 from reports.tables.model import Column, Group, Table, TableCell, Verdict
 
@@ -46,7 +48,7 @@ COLUMNS = (
 
 def build(question: lay.Question) -> Table:
     """The whole table; nothing of it is in a ledger."""
-    printed = paper.table(NUMBER, question.version)
+    printed = paper_numbers.table(NUMBER, question.version)
     cells = {}
     cards = lay.baselines(NUMBER)
     for card in cards:
@@ -105,7 +107,7 @@ def footprint_s(clip: Clip) -> float:
 
 
 def _classes(question: lay.Question) -> int:
-    dataset = discover.load("dataset", lay.dataset_of(lay.SOURCES[question.version], question.scale))
+    dataset = registry.load("dataset", lay.dataset_of(lay.SOURCES[question.version], question.scale))
     return int(dataset.num_classes)
 
 
@@ -133,7 +135,7 @@ def size_of(card: Any, *, scale: str, classes: int) -> Size:
 
 def _key(card: Any, scale: str, classes: int) -> str:
     """'i3d 1, micro 2, 14 classes'."""
-    return f"{card.name} {card.version}, {scale} {discover.load('scale', scale).version}, {classes} classes"
+    return f"{card.name} {card.version}, {scale} {registry.load('scale', scale).version}, {classes} classes"
 
 
 @functools.lru_cache(maxsize=1)
@@ -144,10 +146,10 @@ def _on_file() -> dict[str, list[int]]:
 def shipped() -> dict[str, tuple[Any, str, int]]:
     """Key -> (card, scale, classes) of everything that Table 1 asks for, of the baselines of the paper."""
     found = {}
-    for scale, version in itertools.product(("paper", "micro"), paper.VERSIONS):
+    for scale, version in itertools.product(("paper", "micro"), paper_numbers.VERSIONS):
         classes = _classes(lay.Question(scale=scale, version=version))
-        for name in {row for row, _ in paper.table(NUMBER)}:
-            card = discover.load("baseline", name)
+        for name in {row for row, _ in paper_numbers.table(NUMBER)}:
+            card = registry.load("baseline", name)
             found[_key(card, scale, classes)] = (card, scale, classes)
     return dict(sorted(found.items()))
 
@@ -164,16 +166,16 @@ def measure(card: Any, *, scale: str, classes: int) -> Size:
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
-    from baselines.parts.facts import frames_seen, training_bytes
-    from harness.contract import CHANNELS
+    from harness.core.contract import CHANNELS
+    from harness.models.measure import frames_seen, training_bytes
 
     streams = streams_of(card.modalities[0])
     clip: Clip = card.train_clip[scale]
     parameters = flops = memory = seen = 0
     for network_streams in [(stream,) for stream in streams] if card.combine == "late" else [streams]:
-        spec = BuildSpec(network_streams, classes, discover.load("scale", scale))
+        spec = BuildSpec(network_streams, classes, registry.load("scale", scale))
         with torch.device("meta"):
-            network = networks.build(card, spec)
+            network = models.build(card, spec)
             # Two clips: batch norm in training mode asks for more than one number a channel.
             clips = {
                 stream: torch.empty(2, CHANNELS[stream], clip.frames(stream), clip.side_px, clip.side_px)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness import paper
+from harness.analysis import paper_numbers
 from reports.tables import layout as lay
 from reports.tables.model import Column, Row
 
@@ -46,19 +46,19 @@ def layout(question: lay.Question) -> lay.Layout:
         columns=columns,
         rows=tuple(rows + _headline(question, {row.key for row in rows})),
         slots=tuple(slot for slot in slots if slot),
-        notes=(HEADLINE,) if question.version == paper.KINETICS else (),
+        notes=(HEADLINE,) if question.version == paper_numbers.KINETICS else (),
     )
 
 
 def _cards() -> list[Any]:
     """I3D, and baselines that are in none of the paper's tables."""
-    known = {row for row, _ in paper.table(4)}
+    known = {row for row, _ in paper_numbers.table(4)}
     return [card for card in lay.baselines(NUMBER) if lay.row_of(card).key not in known - {"i3d"}]
 
 
 def _quoted(question: lay.Question) -> list[Row]:
     found = {}
-    for (row, _), number in paper.table(NUMBER, question.version).items():
+    for (row, _), number in paper_numbers.table(NUMBER, question.version).items():
         if row.startswith(QUOTED):
             found[row] = Row(row, row.removeprefix(QUOTED), note=number.note, quoted=True)
     return list(found.values())
@@ -66,7 +66,7 @@ def _quoted(question: lay.Question) -> list[Row]:
 
 def _headline(question: lay.Question, known: set[str]) -> list[Row]:
     """A version of the paper of which only the headline is known has it in a row of its own: nobody knows which row it is."""
-    left = {row: n for (row, _), n in paper.table(NUMBER, question.version).items() if row not in known}
+    left = {row: n for (row, _), n in paper_numbers.table(NUMBER, question.version).items() if row not in known}
     return [Row(row, "Two-Stream I3D, as in the abstract", note=n.note, quoted=True) for row, n in left.items()]
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import unknown
+from harness.core.errors import unknown
 from reports.tables import words
 from reports.tables.model import Column, Group, Row, Table
 

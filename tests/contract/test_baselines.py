@@ -18,13 +18,13 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from harness import discover
-from harness.contract import CHANNELS, MODALITIES, STREAMS, Baseline, BuildSpec, Clip, streams_of
-from harness.errors import HarnessError
-from harness.precision import autocast
+from harness.core import registry
+from harness.core.contract import CHANNELS, MODALITIES, STREAMS, Baseline, BuildSpec, Clip, streams_of
+from harness.core.errors import HarnessError
+from harness.jobs.context import place
+from harness.models.precision import autocast
 from harness.scales.micro import SCALE as MICRO
 from harness.scales.paper import SCALE as PAPER
-from harness.work import place
 
 PLUGINS = Path(__file__).parent / "plugins"
 TINY = replace(MICRO, width=0.03)
@@ -33,9 +33,9 @@ NORM = nn.modules.batchnorm._BatchNorm
 
 
 def found() -> dict[str, Baseline]:
-    folders = [os.environ.get(discover.PLUGINS_ENV, ""), str(PLUGINS)]
-    with patch.dict(os.environ, {discover.PLUGINS_ENV: os.pathsep.join(filter(None, folders))}):
-        return discover.all("baseline")
+    folders = [os.environ.get(registry.PLUGINS_ENV, ""), str(PLUGINS)]
+    with patch.dict(os.environ, {registry.PLUGINS_ENV: os.pathsep.join(filter(None, folders))}):
+        return registry.all("baseline")
 
 
 BASELINES = found()

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from harness import discover, layouts
-from harness.errors import DataMissing, HarnessError
-from harness.synth import sets
+from harness.core import registry
+from harness.core.errors import DataMissing, HarnessError
+from harness.datasets import formats
+from harness.datasets.synthetic import sets
 
-CARDS = discover.all("dataset")
+CARDS = registry.all("dataset")
 MICRO = {name: card for name, card in CARDS.items() if card.micro}
 OFFICIAL = ("hmdb51", "kinetics400", "minikinetics-200", "minikinetics-213", "ucf101")
 
@@ -223,7 +224,7 @@ def _ucf(root, *, train="A/v_A_g02_c01.avi 1\nB/v_B_g02_c01.avi 2\n", test="A/v_
 def test_listed_videos_that_are_not_on_disk_are_named(tmp_path):
     root = _ucf(tmp_path)
     (root / "UCF-101" / "A" / "v_A_g01_c01.avi").unlink()
-    listing = layouts.read_ucf(root, 1)
+    listing = formats.read_ucf(root, 1)
     assert listing.missing == ("A/v_A_g01_c01",) == listing.missing_of("test")
     assert listing.missing_of("train") == ()
     assert listing.subsets["test"] == ()
@@ -234,7 +235,7 @@ def test_lists_without_any_video_are_a_missing_data_set(tmp_path):
     for path in root.glob("UCF-101/*/*.avi"):
         path.unlink()
     with pytest.raises(DataMissing, match="3 listed videos.*Get it there"):
-        layouts.read_ucf(root, 1, remedy="Get it there.")
+        formats.read_ucf(root, 1, remedy="Get it there.")
 
 
 @pytest.mark.parametrize(
@@ -249,19 +250,19 @@ def test_lists_without_any_video_are_a_missing_data_set(tmp_path):
 )
 def test_ucf_lists_that_contradict_themselves_are_refused(lists, says, tmp_path):
     with pytest.raises(HarnessError, match=says):
-        layouts.read_ucf(_ucf(tmp_path, **lists), 1)
+        formats.read_ucf(_ucf(tmp_path, **lists), 1)
 
 
 def test_a_list_that_is_not_text_is_refused(tmp_path):
     root = _ucf(tmp_path)
     (root / "ucfTrainTestlist" / "testlist01.txt").write_bytes(b"A/v_A_g01_\xff.avi\n")
     with pytest.raises(HarnessError, match="testlist01.txt' is not UTF-8 text"):
-        layouts.read_ucf(root, 1)
+        formats.read_ucf(root, 1)
 
 
 def test_a_split_without_a_list_is_missing(tmp_path):
     with pytest.raises(DataMissing, match=r"trainlist02\.txt"):
-        layouts.read_ucf(_ucf(tmp_path), 2)
+        formats.read_ucf(_ucf(tmp_path), 2)
 
 
 HEADER = "label,youtube_id,time_start,time_end,split\n"
@@ -290,7 +291,7 @@ TRAIN = '"a b",-1,0,10,train\nc,_2,3,13,train\n'
 @pytest.mark.parametrize("val", ["val", "validate"])
 def test_kinetics_clips_are_found_in_every_layout_with_the_same_ids(clips, val, tmp_path):
     root = _kinetics(tmp_path, clips, train=TRAIN, **{val: '"a b",v,1,2,validate\n'})
-    listing = layouts.read_kinetics(root, 1)
+    listing = formats.read_kinetics(root, 1)
     assert listing.classes == ("a b", "c")
     assert [(v.id, v.path, v.label, v.group) for v in listing.subsets["train"]] == [
         ("-1_000000_000010", clips[0], 0, "-1"),
@@ -302,7 +303,7 @@ def test_kinetics_clips_are_found_in_every_layout_with_the_same_ids(clips, val, 
 def test_kinetics_copies_of_a_clip_the_one_of_its_subset_and_class_is_taken(tmp_path):
     clips = ["old/-1_000000_000010.mp4", "train/a_b/-1_000000_000010.mp4", "c/_2_000003_000013.mp4"]
     root = _kinetics(tmp_path, clips, train=TRAIN, val="c,v,1,2,val\n")
-    listing = layouts.read_kinetics(root, 1)
+    listing = formats.read_kinetics(root, 1)
     assert listing.subsets["train"][0].path == clips[1]
     assert listing.missing == ("v_000001_000002",)
 
@@ -310,7 +311,7 @@ def test_kinetics_copies_of_a_clip_the_one_of_its_subset_and_class_is_taken(tmp_
 def test_kinetics_test_list_without_labels_gives_no_subset(tmp_path):
     root = _kinetics(tmp_path, ["c/_2_000003_000013.mp4"], train=TRAIN, val="c,v,1,2,val\n")
     (root / "test.csv").write_text("youtube_id,time_start,time_end,split\nz,1,2,test\n")
-    listing = layouts.read_kinetics(root, 1)
+    listing = formats.read_kinetics(root, 1)
     assert set(listing.subsets) == {"train", "val"}
     assert listing.unused == ("z_000001_000002",)
     assert listing.seconds == {"-1_000000_000010": 10, "_2_000003_000013": 10, "v_000001_000002": 1}
@@ -327,7 +328,7 @@ def test_kinetics_test_list_without_labels_gives_no_subset(tmp_path):
 def test_kinetics_lists_that_contradict_themselves_are_refused(val, says, tmp_path):
     root = _kinetics(tmp_path, ["c/_2_000003_000013.mp4"], train=TRAIN, val=val)
     with pytest.raises(HarnessError, match=says):
-        layouts.read_kinetics(root, 1)
+        formats.read_kinetics(root, 1)
 
 
 def test_hmdb_clip_in_two_subsets_cannot_be_said_and_unused_ones_are_left_out(tmp_path):
@@ -336,7 +337,7 @@ def test_hmdb_clip_in_two_subsets_cannot_be_said_and_unused_ones_are_left_out(tm
     (lists / "kick_test_split1.txt").write_text("a.avi 1 \nb.avi 2 \nc.avi 0 \n")
     (lists / "kick_ball_test_split1.txt").write_text("d.avi 1 \n")
     _touch(tmp_path, ["kick/a.avi", "kick/b.avi", "kick/c.avi", "kick_ball/d.avi"])
-    listing = layouts.read_hmdb(tmp_path, 1)
+    listing = formats.read_hmdb(tmp_path, 1)
     assert listing.classes == ("kick", "kick_ball")
     assert {name: [v.id for v in those] for name, those in listing.subsets.items()} == {
         "train": ["kick/a", "kick_ball/d"],
@@ -348,9 +349,9 @@ def test_hmdb_clip_in_two_subsets_cannot_be_said_and_unused_ones_are_left_out(tm
 def test_stills_of_a_class_that_is_never_trained_are_refused(tmp_path):
     _touch(tmp_path, ["train/a/1.jpg", "train/b/1.png", "val/a/2.JPEG", "val/c/1.jpg"])
     with pytest.raises(HarnessError, match="pictures of the class 'c'"):
-        layouts.read_stills(tmp_path, 1)
+        formats.read_stills(tmp_path, 1)
     (tmp_path / "val" / "c" / "1.jpg").unlink()
-    listing = layouts.read_stills(tmp_path, 1)
+    listing = formats.read_stills(tmp_path, 1)
     assert {name: [v.id for v in those] for name, those in listing.subsets.items()} == {
         "train": ["train/a/1", "train/b/1"],
         "val": ["val/a/2"],
@@ -360,4 +361,4 @@ def test_stills_of_a_class_that_is_never_trained_are_refused(tmp_path):
 def test_a_loop_of_links_is_walked_once(tmp_path):
     _touch(tmp_path, ["train/a/1.jpg", "val/a/2.jpg"])
     (tmp_path / "train" / "a" / "again").symlink_to(tmp_path / "train")
-    assert len(layouts.read_stills(tmp_path, 1).subsets["train"]) == 1
+    assert len(formats.read_stills(tmp_path, 1).subsets["train"]) == 1

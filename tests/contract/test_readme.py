@@ -12,12 +12,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from harness import discover, networks
-from harness.contract import BuildSpec
-from harness.places import Places
-from harness.plan import make_plan
-from harness.resolve import cells
-from harness.spec import Selection
+from harness.core import registry
+from harness.core.contract import BuildSpec
+from harness.core.spec import Selection
+from harness.core.workspace import Places
+from harness.models import build
+from harness.planning.plan import make_plan
+from harness.planning.selection import cells
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -29,7 +30,7 @@ def plugins(tmp_path, monkeypatch) -> Path:
     path = tmp_path / block.split()[1]
     path.parent.mkdir()
     path.write_text(block)
-    monkeypatch.setenv(discover.PLUGINS_ENV, str(path.parent))
+    monkeypatch.setenv(registry.PLUGINS_ENV, str(path.parent))
     return path.parent
 
 
@@ -37,8 +38,8 @@ def test_it_plans_builds_and_answers(plugins, tmp_path):
     asked = Selection(baselines=("my-network",), datasets=("micro-hmdb51",), protocols=("full-ft",))
     plan = make_plan(cells(asked), Places(tmp_path / "data", tmp_path / "results"))
     assert [job.kind for job in plan.jobs] == ["train", "train"]
-    card, micro = discover.load("baseline", "my-network"), discover.load("scale", "micro")
-    network = networks.build(card, BuildSpec(("rgb",), 5, micro)).eval()
+    card, micro = registry.load("baseline", "my-network"), registry.load("scale", "micro")
+    network = build.build(card, BuildSpec(("rgb",), 5, micro)).eval()
     for clip in (card.train_clip["micro"], card.test_clip["micro"]):
         logits = network({"rgb": torch.rand(2, 3, clip.window, clip.side_px, clip.side_px)})
         assert logits.shape[::2] == (2, 5) and logits.isfinite().all()
@@ -50,7 +51,7 @@ def test_it_is_trained_and_scored(plugins, tmp_path):
     environment = os.environ | {
         "HARNESS_DATA": str(tmp_path / "data"),
         "HARNESS_RESULTS": str(tmp_path / "results"),
-        discover.PLUGINS_ENV: os.pathsep.join([str(plugins), str(ROOT / "tests" / "toys")]),
+        registry.PLUGINS_ENV: os.pathsep.join([str(plugins), str(ROOT / "tests" / "toys")]),
         "PYTHONPATH": str(ROOT),
     }
     run = [sys.executable, "-m", "harness", "run", *words]

@@ -16,9 +16,9 @@ from click.testing import CliRunner, Result
 from filelock import FileLock
 
 from harness.cli import harness
-from harness.errors import BrokenVideo, HarnessError
-from harness.fuse import late_fusion
-from harness.record import Ledger
+from harness.core.errors import BrokenVideo, HarnessError
+from harness.metrics.fusion import late_fusion
+from harness.records.record import Ledger
 from tests.breaks import BREAKS
 
 ROOT = Path(__file__).resolve().parents[2]

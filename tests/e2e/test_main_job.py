@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 import torch
 
-from harness.metrics import softmax
-from harness.places import Places
-from harness.results import lookup_in
-from harness.spec import Cell
+from harness.core.spec import Cell
+from harness.core.workspace import Places
+from harness.metrics.scores import softmax
+from harness.planning.lookup import lookup_in
 from tests.commands import FLOW, QUICK, ROOT, command, record_of, run, source_of, weights_of
 
 # One worker: others would wait for what these start from.

@@ -17,10 +17,10 @@ import cv2
 import numpy as np
 import pytest
 
-from harness.errors import HarnessError
-from harness.synth import render as public_render, scene, sets
-from harness.synth.catalogue import APPEARANCE, REVERSED, ClipSpec
-from harness.synth.rendering import is_rendered, render_set
+from harness.core.errors import HarnessError
+from harness.datasets.synthetic import render as public_render, scene, sets
+from harness.datasets.synthetic.catalogue import APPEARANCE, REVERSED, ClipSpec
+from harness.datasets.synthetic.rendering import is_rendered, render_set
 from harness.video.encode import write_video
 
 
@@ -127,7 +127,7 @@ def test_a_killed_render_leaves_nothing_that_reads_as_whole(tmp_path, small):
     root = tmp_path / "set"
     code = (
         "import sys; from pathlib import Path\n"
-        "from harness.synth.rendering import render_set\n"
+        "from harness.datasets.synthetic.rendering import render_set\n"
         "if __name__ == '__main__': render_set('micro-imagenet', Path(sys.argv[1]), workers=2)\n"
     )
     script = tmp_path / "script.py"

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.synth.catalogue import ClipSpec
-from harness.synth.scene import frames_of
+from harness.datasets.synthetic.catalogue import ClipSpec
+from harness.datasets.synthetic.scene import frames_of
 from harness.video import encode
 from tests.commands import command, record_of, run
 

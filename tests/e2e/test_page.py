@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from benchmarks.report import fill
-from harness import resolve
-from harness.places import places
-from harness.spec import Selection
+from harness.core.spec import Selection
+from harness.core.workspace import places
+from harness.planning import selection
 
 ROOT = Path(__file__).resolve().parents[2]
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -34,7 +34,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
         protocols=("full-ft", "fixed"),
         inits=("scratch",),
     )
-    count = fill(where, resolve.cells(asked))
+    count = fill(where, selection.cells(asked))
     words = ["report", "--scale", "micro", "--out", str(folder / "out")]
     program = (
         f"import sys; sys.argv = ['harness'] + {words!r}\n"

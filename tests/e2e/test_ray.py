@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.house import House
+from harness.core.workspace import Places
+from harness.jobs.options import House
 from harness.launch import ray as launcher
-from harness.places import Places
 from tests import fakejobs
 from tests.toyworld import render_source
 from tests.unit.test_launch import Listening
@@ -70,7 +70,7 @@ def test_edges_lost_workers_and_errors(tmp_path, monkeypatch):
     """One start of Ray for what takes milliseconds: order, a worker killed in the middle, a job that cannot be done."""
     import pytest
 
-    from harness.errors import HarnessError
+    from harness.core.errors import HarnessError
 
     monkeypatch.setenv("HARNESS_THREADS", "2")
     where = Places(tmp_path / "data", tmp_path / "results")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.record import Ledger
+from harness.records.record import Ledger
 from tests.toyworld import render_source, render_target
 
 pytestmark = pytest.mark.slow

@@ -21,10 +21,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.house import House
+from harness.core.workspace import Places
+from harness.jobs.options import House
 from harness.launch import ray as launcher
-from harness.launch.ray.connecting import prepare_environment
-from harness.places import Places
+from harness.launch.ray.cluster import prepare_environment
 from tests import fakejobs
 from tests.unit.test_launch import Listening
 
@@ -174,10 +174,10 @@ def test_a_new_driver_takes_over_what_the_storage_has(cluster, where, tmp_path):
 DRIVER = """
 import sys
 from pathlib import Path
-from harness.house import House
+from harness.jobs.options import House
 from harness.launch import ray as launcher
-from harness.places import Places
-from harness.watch import Watch
+from harness.core.workspace import Places
+from harness.core.callbacks import Watch
 from tests import fakejobs
 from tests.faults.test_cluster import jobs
 where = Places(Path(sys.argv[1]) / "data", Path(sys.argv[1]) / "results")

@@ -18,8 +18,8 @@ import torch
 from torch import nn
 
 from baselines import i3d
-from baselines.parts import weights
-from harness.contract import CHANNELS, BuildSpec
+from harness.core.contract import CHANNELS, BuildSpec
+from harness.models import importing
 from harness.scales.paper import SCALE as PAPER
 
 CHECKOUT = "HARNESS_PYTORCH_I3D"
@@ -61,7 +61,7 @@ def clip(stream: str, frames: int, side_px: int) -> torch.Tensor:
 
 def ours(network: nn.Module, stream: str, classes: int) -> nn.Module:
     built = i3d.BASELINE.build(BuildSpec((stream,), classes, PAPER)).double()
-    state, report = weights.convert(network.state_dict(), target=built.state_dict())
+    state, report = importing.convert(network.state_dict(), target=built.state_dict())
     assert report.layout == "pytorch-i3d" and report.complete
     built.load_state_dict(state)
     return built.eval()

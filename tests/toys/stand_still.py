@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from baselines import c3d
-from harness.contract import BuildSpec
+from harness.core.contract import BuildSpec
 
 
 def build(spec: BuildSpec) -> Any:

@@ -1,7 +1,7 @@
 """The same two pairs with other looks and fewer videos, as a target."""
 
-from harness.contract import Dataset
-from harness.layouts import read_hmdb
+from harness.core.contract import Dataset
+from harness.datasets.formats import read_hmdb
 from tests import toyworld
 
 DATASET = Dataset(

@@ -1,7 +1,7 @@
 """Three kinds of stills."""
 
-from harness.contract import Dataset
-from harness.layouts import read_stills
+from harness.core.contract import Dataset
+from harness.datasets.formats import read_stills
 from tests import toyworld
 
 DATASET = Dataset(

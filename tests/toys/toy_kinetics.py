@@ -1,7 +1,7 @@
 """Two reversal pairs of the micro world, as a source."""
 
-from harness.contract import Dataset
-from harness.layouts import read_kinetics
+from harness.core.contract import Dataset
+from harness.datasets.formats import read_kinetics
 from tests import toyworld
 
 DATASET = Dataset(

@@ -4,8 +4,8 @@ import dataclasses
 from collections import Counter
 from pathlib import Path
 
-from harness.contract import Dataset, Listing
-from harness.layouts import read_kinetics
+from harness.core.contract import Dataset, Listing
+from harness.datasets.formats import read_kinetics
 from tests import toyworld
 
 

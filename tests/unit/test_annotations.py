@@ -2,8 +2,8 @@
 
 import pytest
 
-from harness import annotations
-from harness.errors import HarnessError
+from harness.core.errors import HarnessError
+from harness.datasets.formats import annotations
 
 CLASSES = ("ApplyEyeMakeup", "Archery", "HandstandPushups")
 

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from harness import archives
-from harness.archives import extract_archives
-from harness.errors import HarnessError
+from harness.core.errors import HarnessError
+from harness.data import archives
+from harness.data.archives import extract_archives
 
 FAKE_UNRAR = """#!{python}
 import sys, zipfile

@@ -23,9 +23,9 @@ from pathlib import Path
 
 import pytest
 
-from harness import discover
-from harness.errors import BadLists
-from harness.video import prepare, verify
+from harness.core import registry
+from harness.core.errors import BadLists
+from harness.data import prepare, verify
 
 KINETICS = "label,youtube_id,time_start,time_end,split\n"
 LAYOUTS: dict[str, dict[str, str]] = {
@@ -97,7 +97,7 @@ def filled(data: Path, layout: str) -> Path:
 
 
 def card(data: Path, layout: str):
-    return discover.load("dataset", f"folder:{data / layout}" if layout == "folder" else layout)
+    return registry.load("dataset", f"folder:{data / layout}" if layout == "folder" else layout)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)

@@ -16,7 +16,6 @@ from click.testing import CliRunner
 from baselines.parts import inception
 from baselines.parts.fusion import WideConv3d
 from baselines.parts.inception import style_of
-from harness import discover, environment
 from harness.bench import data, readers, report, run, suites, values, videos
 from harness.bench.case import Case
 from harness.bench.cases import DEFAULTS, PLAIN, build, clips, gflop
@@ -25,9 +24,10 @@ from harness.bench.plain import PlainI3D
 from harness.bench.values import Ceiling, Paired
 from harness.bench.worker import Worker, known
 from harness.cli.bench import bench
-from harness.contract import BuildSpec
-from harness.errors import HarnessError
-from harness.work import place
+from harness.core import environment, registry
+from harness.core.contract import BuildSpec
+from harness.core.errors import HarnessError
+from harness.jobs.context import place
 
 ROOT = Path(__file__).resolve().parents[2]
 MACHINE = Machine("cpu", threads=1, quick=True)
@@ -141,10 +141,10 @@ TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-10}
 @pytest.mark.parametrize("training", [False, True])
 def test_our_i3d_gives_the_plain_ones_logits_and_gradients(dtype, training):
     """Odd sizes, so that every padding is used; a batch of one and of two take other kernels."""
-    scale = dataclasses.replace(discover.load("scale", "micro"), dropout=0.0)
+    scale = dataclasses.replace(registry.load("scale", "micro"), dropout=0.0)
     torch.manual_seed(0)
     plain = PlainI3D(style_of(scale, 3), classes=5, dropout=0.0).to(dtype)
-    ours = discover.load("baseline", "i3d").build(BuildSpec(("rgb",), 5, scale)).to(dtype)
+    ours = registry.load("baseline", "i3d").build(BuildSpec(("rgb",), 5, scale)).to(dtype)
     state = {name: tensor for name, tensor in ours.state_dict().items() if not name.endswith("_extra_state")}
     plain.load_state_dict(state)
     with torch.no_grad():

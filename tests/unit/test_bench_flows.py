@@ -11,7 +11,7 @@ import pytest
 from harness.bench import flows, videos
 from harness.bench.case import Case
 from harness.bench.pairing import Both, Machine
-from harness.errors import HarnessError
+from harness.core.errors import HarnessError
 from tests.motion import moved, texture
 
 WHOLE = Case("flow", reader="tvl1", size=3, side_px=32)

@@ -11,11 +11,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from harness import claims, discover, findings, stats
-from harness.errors import HarnessError
-from harness.metrics import CellResult, Scores
-from harness.pooled import Contrast, pool
-from harness.spec import Cell
+from harness.analysis import claim_definitions, claims
+from harness.core import registry
+from harness.core.errors import HarnessError
+from harness.core.spec import Cell
+from harness.metrics import statistics
+from harness.metrics.pooling import Contrast, pool
+from harness.metrics.scores import CellResult, Scores
 from reports import claims_text, tables
 
 N = 280
@@ -35,7 +37,7 @@ def world(share=share, *, order=None, classes: int = 14):
     def lookup(cell: Cell) -> CellResult:
         ease = np.random.default_rng([len(cell.dataset), cell.split]).random(N)
         noise = np.random.default_rng(zlib.crc32(str(cell).encode())).normal(0, 0.02, N)
-        dataset = discover.load("dataset", cell.dataset)
+        dataset = registry.load("dataset", cell.dataset)
         names = tuple(sorted(name for group in dataset.class_groups.values() for name in group))
         labels = np.arange(N, dtype=np.int64) % classes
         logits = np.zeros((N, classes), np.float32)
@@ -93,7 +95,7 @@ def test_effects_are_those_put_in(found):
 
 def test_p_is_corrected_over_the_claims(found):
     p = [claim.p_value for claim in found.values()]
-    assert [claim.p_corrected for claim in found.values()] == pytest.approx(stats.holm(p))
+    assert [claim.p_corrected for claim in found.values()] == pytest.approx(statistics.holm(p))
 
 
 def test_the_paper_stands_beside_in_its_own_numbers(found):
@@ -171,7 +173,7 @@ def test_different_videos_are_refused():
 
 @pytest.mark.parametrize("scale", ["paper", "micro"])
 def test_findings_compare_exactly_the_cells_of_the_tables(scale):
-    needed = set(findings.all_cells(findings.all_findings(scale), scale))
+    needed = set(claim_definitions.all_cells(claim_definitions.all_findings(scale), scale))
     assert needed == {cell for number in (2, 3, 4, 5) for cell in tables.wanted(number, tables.Question(scale=scale))}
 
 
@@ -195,7 +197,7 @@ def answers(seed: int, groups: int = 40, alike: float = 1.0):
 def test_one_pair_is_the_paired_test():
     a, b, clusters = answers(1)
     pooled = pool([Contrast(a - b, list(range(len(a))), clusters)])
-    paired = stats.paired(a.astype(bool), b.astype(bool), clusters)
+    paired = statistics.paired(a.astype(bool), b.astype(bool), clusters)
     assert pooled.effect == pytest.approx(paired.difference)
     assert pooled.high - pooled.low == pytest.approx(paired.high - paired.low, rel=0.05)
     assert (pooled.groups, pooled.videos) == (40, 200)

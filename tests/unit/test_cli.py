@@ -95,8 +95,8 @@ def test_every_point_of_a_curve_shows(shares, words):
     ],
 )
 def test_check_counts_what_is_missing_apart(states, words):
+    from harness.analysis.regression import Outcome
     from harness.app.check import report
-    from harness.check import Outcome
 
     outcomes = [Outcome("micro", "retrained", "a cell", state, "40%", "41%") for state in states.split()]
     assert report(outcomes).splitlines()[-1] == words

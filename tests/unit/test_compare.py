@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from harness.caveats import caveats_of_pair
 from harness.cli import harness
-from harness.metrics import summary
-from harness.record import SCORES, Record, write_record, write_scores
-from harness.spec import job_id
+from harness.core.spec import job_id
+from harness.metrics.scores import summary
+from harness.records.caveats import caveats_of_pair
+from harness.records.record import SCORES, Record, write_record, write_scores
 from tests.unit.test_tables import scores_with
 
 SPEC = {

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness import discover
 from harness.app import stats
-from harness.places import Places
-from harness.video import prepare, sheet
-from harness.video.census import census, most
+from harness.core import registry
+from harness.core.workspace import Places
+from harness.data import prepare, sheet
+from harness.data.summary import census, most
 from tests import videos
 
 
@@ -31,7 +31,7 @@ def data(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def prepared(data):
-    return prepare.open_prepared(discover.load("dataset", f"folder:{data}"), data.parent)
+    return prepare.open_prepared(registry.load("dataset", f"folder:{data}"), data.parent)
 
 
 def test_the_census_counts_what_is_there(prepared):

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.errors import BrokenVideo, DataMissing
-from harness.video import decode, timeline
+from harness.core.errors import BrokenVideo, DataMissing
+from harness.video import decode, resample
 from tests import videos
 
 SIDE = 48
@@ -212,9 +212,9 @@ def test_pictures(folder):
 
 def test_the_timeline_is_as_long_as_the_video_and_monotonous():
     times = [0.0, 0.1, 0.11, 0.5, 0.9]
-    got = list(timeline.nearest([(t, i) for i, t in enumerate(times)], fps=10.0, frame_s=0.2))
+    got = list(resample.nearest([(t, i) for i, t in enumerate(times)], fps=10.0, frame_s=0.2))
     assert got == list(enumerate([0, 1, 2, 2, 3, 3, 3, 3, 4, 4, 4]))
-    tail = list(timeline.nearest([(t, i) for i, t in enumerate(times)][3:], fps=10.0, frame_s=0.2, first=6))
+    tail = list(resample.nearest([(t, i) for i, t in enumerate(times)][3:], fps=10.0, frame_s=0.2, first=6))
     assert tail == got[6:]
 
 

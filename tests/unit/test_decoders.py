@@ -12,14 +12,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness import work
-from harness.errors import BrokenVideo, HarnessError, UnknownName
-from harness.video import decode, frames
+from harness.core.errors import BrokenVideo, HarnessError, UnknownName
+from harness.jobs import context
+from harness.video import decode, decoder as decoders
 from tests import videos
 from tests.unit.test_decode import KINDS, REAL, broken_files
 
 SIDE = 48
-OTHERS = [name for name in frames.DECODERS if name != frames.DEFAULT]
+OTHERS = [name for name in decoders.DECODERS if name != decoders.DEFAULT]
 MOST_APART = 1.5
 """Grey levels on average, of any two decoders of the same frame."""
 ODD = {
@@ -49,7 +49,7 @@ ODD = {
 def decoder(request, monkeypatch) -> str:
     if importlib.util.find_spec({"opencv": "cv2"}.get(request.param, request.param)) is None:
         pytest.skip(f"{request.param} is not installed")
-    monkeypatch.setenv(frames.VARIABLE, request.param)
+    monkeypatch.setenv(decoders.VARIABLE, request.param)
     return str(request.param)
 
 
@@ -60,7 +60,7 @@ def folder(tmp_path_factory) -> Path:
 
 def by_default(monkeypatch, path: Path, **how) -> np.ndarray:
     with monkeypatch.context() as patch:
-        patch.delenv(frames.VARIABLE)
+        patch.delenv(decoders.VARIABLE)
         return decode.read_video(path, **how)
 
 
@@ -167,12 +167,12 @@ def test_damaged_files_end_in_frames_or_a_named_cause(decoder, folder, tmp_path)
 
 @pytest.fixture
 def unset(monkeypatch) -> pytest.MonkeyPatch:
-    monkeypatch.setenv(frames.VARIABLE, "")
+    monkeypatch.setenv(decoders.VARIABLE, "")
     return monkeypatch
 
 
 def test_the_key_names_the_decoder_and_its_version(decoder):
-    assert decode.decoder_key()["decoder"] == f"{decoder} {frames.version(decoder)}"
+    assert decode.decoder_key()["decoder"] == f"{decoder} {decoders.version(decoder)}"
 
 
 def test_the_default_is_pyav_and_its_key_says_no_more_than_that(unset):
@@ -187,17 +187,17 @@ def test_one_that_is_not_installed_is_an_error_with_the_remedy(unset, folder):
         raise importlib.metadata.PackageNotFoundError(name)
 
     path = made(folder, "mpeg4.avi")
-    unset.setenv(frames.VARIABLE, "torchcodec")
-    unset.setattr(frames.importlib.metadata, "version", absent)
-    frames.version.cache_clear()
+    unset.setenv(decoders.VARIABLE, "torchcodec")
+    unset.setattr(decoders.importlib.metadata, "version", absent)
+    decoders.version.cache_clear()
     for ask in (decode.decoder_key, lambda: decode.read_video(path, short_side_px=SIDE)):
         with pytest.raises(HarnessError, match=r"pip install quovadis-harness\[torchcodec\]"):
             ask()
-    frames.version.cache_clear()
+    decoders.version.cache_clear()
 
 
 def test_one_that_nobody_knows_is_an_error(unset):
-    unset.setenv(frames.VARIABLE, "torchcodecs")
+    unset.setenv(decoders.VARIABLE, "torchcodecs")
     with pytest.raises(UnknownName, match="did you mean 'torchcodec'"):
         decode.decoder_key()
 
@@ -205,8 +205,8 @@ def test_one_that_nobody_knows_is_an_error(unset):
 def test_a_job_decodes_with_what_it_was_planned_with(unset):
     def configured(spec: dict) -> str:
         job = type("Job", (), {"spec": spec})()
-        work.configure(job)
-        return frames.chosen()
+        context.configure(job)
+        return decoders.chosen()
 
     opencv = {"decoder": "opencv 5", "convert": "opencv 5", "rules": "1"}
     assert configured({"decoder": opencv}) == "opencv"

@@ -2,11 +2,11 @@
 
 import pytest
 
-from harness import discover
-from harness.errors import HarnessError
+from harness.core import registry
+from harness.core.errors import HarnessError
 
 SOUND = """
-from harness.contract import Protocol
+from harness.core.contract import Protocol
 
 PROTOCOL = Protocol(name="mine", title="Mine", weights_from="init", moves="all", stage="original")
 """
@@ -14,9 +14,9 @@ PROTOCOL = Protocol(name="mine", title="Mine", weights_from="init", moves="all",
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    monkeypatch.setenv(discover.PLUGINS_ENV, str(tmp_path))
+    monkeypatch.setenv(registry.PLUGINS_ENV, str(tmp_path))
     yield tmp_path
-    for cache in (discover._sources, discover._load_file, discover._value):
+    for cache in (registry._sources, registry._load_file, registry._value):
         cache.cache_clear()
 
 
@@ -25,8 +25,8 @@ def folder(tmp_path, monkeypatch):
     [
         ("import torch\ndef build(spec:\n", "broken.py, line 2, cannot be read: SyntaxError: "),
         ("\n\nimport no_such_package\n", "broken.py, line 3, cannot be read: ModuleNotFoundError: No module named 'no_such_package'"),
-        ("from harness.contract import Klip\n", "broken.py, line 1, cannot be read: ImportError: cannot import name 'Klip'"),
-        ("from harness.contract import Protocol\nP = Protocol(name='x')\n", "broken.py, line 2, cannot be read: TypeError: "),
+        ("from harness.core.contract import Klip\n", "broken.py, line 1, cannot be read: ImportError: cannot import name 'Klip'"),
+        ("from harness.core.contract import Protocol\nP = Protocol(name='x')\n", "broken.py, line 2, cannot be read: TypeError: "),
         ("def one():\n    return 1 / 0\n\none()\n", "broken.py, line 2, cannot be read: ZeroDivisionError: division by zero"),
     ],
 )  # fmt: skip
@@ -34,7 +34,7 @@ def test_a_file_that_cannot_be_read_is_named_with_line_and_cause(folder, text, t
     (folder / "broken.py").write_text(text)
     for _ in range(2):  # nothing half-read is kept
         with pytest.raises(HarnessError) as caught:
-            discover.names("baseline")
+            registry.names("baseline")
         assert str(folder / told) in str(caught.value) and "--plugins" in str(caught.value)
         assert len(str(caught.value).splitlines()) == 1
 
@@ -43,16 +43,16 @@ def test_so_is_an_installed_package(monkeypatch):
     class Entry:
         name, value = "theirs", "no_such_package.cards:PROTOCOL"
 
-    monkeypatch.setattr(discover, "entry_points", lambda group: [Entry])
-    discover._sources.cache_clear()
+    monkeypatch.setattr(registry, "entry_points", lambda group: [Entry])
+    registry._sources.cache_clear()
     try:
         with pytest.raises(HarnessError, match=r"no_such_package\.cards:PROTOCOL, cannot be read.*uninstall"):
-            discover.load("protocol", "theirs")
+            registry.load("protocol", "theirs")
     finally:
-        discover._sources.cache_clear()
+        registry._sources.cache_clear()
 
 
 def test_where_a_value_comes_from(folder):
     (folder / "mine.py").write_text(SOUND)
-    assert discover.origin("protocol", "mine") == str(folder / "mine.py")
-    assert discover.origin("protocol", "full-ft") == ""
+    assert registry.origin("protocol", "mine") == str(folder / "mine.py")
+    assert registry.origin("protocol", "full-ft") == ""

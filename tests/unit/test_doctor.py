@@ -10,8 +10,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from harness import discover, doctor, premises
-from harness.places import Places
+from harness.commands import doctor, storage_checks
+from harness.core import registry
+from harness.core.workspace import Places
 
 
 @pytest.fixture
@@ -33,7 +34,7 @@ def test_a_sound_machine_has_nothing_that_fails(where, tmp_path):
 def test_every_data_set_is_named_and_absent_ones_come_with_a_remedy(where):
     findings = {finding.name: finding for finding in doctor.report(where, import_torch=False)}
     # `folder` is a way to name one's own data; it is nowhere in particular.
-    assert set(discover.names("dataset")) - {"folder"} <= set(findings)
+    assert set(registry.names("dataset")) - {"folder"} <= set(findings)
     assert findings["micro-hmdb51"].state == "ok"
     assert findings["hmdb51"].state == "warn"
     assert str(where.data / "hmdb51") in findings["hmdb51"].detail
@@ -78,26 +79,26 @@ def test_a_tracking_server_is_asked(monkeypatch):
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Healthy)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     uri = f"http://127.0.0.1:{server.server_port}"
-    assert premises.server(uri).state == "ok"
+    assert storage_checks.server(uri).state == "ok"
     server.shutdown()
     server.server_close()
-    gone = premises.server(uri)
+    gone = storage_checks.server(uri)
     assert gone.state == "warn"
     assert "mirror push" in gone.remedy
 
 
 def test_a_torn_mlflow_database_is_told(where, monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    assert premises.mlflow(where.results).state == "ok"
+    assert storage_checks.mlflow(where.results).state == "ok"
     where.results.mkdir()
     (where.results / "mlflow.db").write_bytes(b"not a database, by any stretch of the imagination" * 40)
-    assert premises.mlflow(where.results).state == "warn"
+    assert storage_checks.mlflow(where.results).state == "warn"
 
 
 @pytest.mark.parametrize(("free_gb", "state"), [(100, "ok"), (3, "warn"), (0.1, "fail")])
 def test_a_disk_that_fills_up_is_told(where, monkeypatch, free_gb, state):
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=free_gb * 1e9))
-    assert states(premises.disk(where)) == {"data": state, "results": state}
+    assert states(storage_checks.disk(where)) == {"data": state, "results": state}
 
 
 def test_a_checkout_that_is_not_installed_still_names_its_libraries(monkeypatch, tmp_path):
@@ -115,8 +116,8 @@ def test_a_checkout_that_is_not_installed_still_names_its_libraries(monkeypatch,
 
 
 def test_an_indexed_data_set_is_held_against_its_card(tmp_path, monkeypatch):
-    from harness.contract import Dataset, Listing, Video
-    from harness.video import prepare
+    from harness.core.contract import Dataset, Listing, Video
+    from harness.data import prepare
 
     listing = Listing(("a", "b"), {"train": (Video("x", "x", 0),), "test": (Video("y", "y", 1),)})
     rows = {"x": None, "y": None}
@@ -130,7 +131,7 @@ def test_an_indexed_data_set_is_held_against_its_card(tmp_path, monkeypatch):
         counts = {(1, "train"): 1, (1, "test"): tested}
         return Dataset(name="own", title="own", kind="video", counts=counts, read=lambda *_: listing, **facts)
 
-    whole, short = (premises.dataset_finding("own", card(tested), tmp_path) for tested in (1, 3))
+    whole, short = (storage_checks.dataset_finding("own", card(tested), tmp_path) for tested in (1, 3))
     assert whole.state == "ok" and "2 files" in whole.detail
     assert short.state == "warn" and "split 1 test: 1 of 3 videos" in short.detail
     assert short.remedy == "'harness data verify own' says which files"

@@ -10,14 +10,14 @@ from typing import ClassVar
 
 import pytest
 
-from harness import discover
 from harness.app import plans
-from harness.errors import HarnessError
-from harness.estimate import SIZES, estimates
-from harness.places import Places
-from harness.plan import make_plan
-from harness.record import Record
-from harness.spec import Selection
+from harness.core import registry
+from harness.core.errors import HarnessError
+from harness.core.spec import Selection
+from harness.core.workspace import Places
+from harness.planning.cost import SIZES, estimates
+from harness.planning.plan import make_plan
+from harness.records.record import Record
 from reports import tables
 from reports.figures import graph
 from reports.tables import table_1
@@ -42,7 +42,7 @@ def test_sizes_are_those_of_the_built_networks():
     assert len(SIZES) == 10
     for (name, scale), size in SIZES.items():
         classes = 14 if scale == "micro" else 400
-        built = table_1.size_of(discover.load("baseline", name), scale=scale, classes=classes)
+        built = table_1.size_of(registry.load("baseline", name), scale=scale, classes=classes)
         assert size.gmacs == pytest.approx(built.macs / 1e9, rel=0.02)
         assert size.parameters_m == pytest.approx(built.parameters / 1e6, rel=0.02)
 

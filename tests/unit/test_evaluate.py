@@ -3,8 +3,8 @@
 import numpy as np
 import torch
 
-from harness.evaluate import video_logits
-from harness.watch import Watch
+from harness.core.callbacks import Watch
+from harness.training.evaluation import video_logits
 
 
 class Counting(Watch):

@@ -8,14 +8,14 @@ import torch
 from torch import nn
 
 from baselines.parts.network import Head, JointHead, WithHead
-from harness.adapt import freeze_all_but_head
-from harness.contract import Schedule, Video
-from harness.errors import HarnessError
-from harness.evaluate import clip_loss
-from harness.features import Features, feature_steps, fit_logistic_regression
-from harness.tensors import save_tensors
-from harness.train import Setting, Step, train
-from harness.watch import Watch
+from harness.core.callbacks import Watch
+from harness.core.contract import Schedule, Video
+from harness.core.errors import HarnessError
+from harness.core.tensor_io import save_tensors
+from harness.models.transfer import freeze_all_but_head
+from harness.training.evaluation import clip_loss
+from harness.training.features import Features, feature_steps, fit_logistic_regression
+from harness.training.trainer import Setting, Step, train
 
 SCHEDULE = Schedule(steps=12, batch=6, base_lr=0.5, policy="constant", checkpoint_every=100)
 VIDEOS = tuple(Video(f"v{i:02d}", f"v{i:02d}.avi", i % 3) for i in range(18))

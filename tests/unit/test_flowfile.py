@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from harness.errors import HarnessError
-from harness.video.flowfile import TRAILER, FlowFile, write
+from harness.core.errors import HarnessError
+from harness.video.flow.file import TRAILER, FlowFile, write
 
 
 def noise(frames: int, height: int, width: int, *, seed: int = 0) -> np.ndarray:

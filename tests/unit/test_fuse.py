@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from harness.errors import HarnessError
-from harness.fuse import late_fusion
-from harness.metrics import Scores, softmax, topk_correct
+from harness.core.errors import HarnessError
+from harness.metrics.fusion import late_fusion
+from harness.metrics.scores import Scores, softmax, topk_correct
 
 
 def stream(logits: list[list[float]], *, seed: int = 0) -> Scores:

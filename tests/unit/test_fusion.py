@@ -9,9 +9,9 @@ from torch import nn
 
 from baselines import c3d, convnet_lstm, fused_3d, two_stream
 from baselines.parts.fusion import Fused, snippets
-from harness.contract import CHANNELS, BuildSpec
+from harness.core.contract import CHANNELS, BuildSpec
+from harness.jobs.context import place
 from harness.scales.micro import SCALE as MICRO
-from harness.work import place
 
 TINY = replace(MICRO, width=0.03, dropout=0.0)
 JOINT = ("rgb", "flow")

@@ -2,8 +2,8 @@
 
 from hypothesis import given, strategies as st
 
-from harness.contract import Video
-from harness.holdout import hold_out
+from harness.core.contract import Video
+from harness.data.splits import hold_out
 
 GROUPS = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 9), st.integers(1, 5)), min_size=1, max_size=30)
 

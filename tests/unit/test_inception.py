@@ -13,12 +13,12 @@ from torch.nn import functional as F
 
 from baselines import c3d, convnet_lstm, fused_3d, i3d, two_stream
 from baselines.parts import inception
-from baselines.parts.facts import receptive_fields, training_bytes
 from baselines.parts.inception import ENDPOINTS, Inception, Style
 from baselines.parts.network import ClipNetwork
 from baselines.parts.same import SameConv, SameMaxPool, same_pads
-from harness.contract import CHANNELS, BuildSpec
-from harness.errors import HarnessError
+from harness.core.contract import CHANNELS, BuildSpec
+from harness.core.errors import HarnessError
+from harness.models.measure import receptive_fields, training_bytes
 from harness.scales.micro import SCALE as MICRO
 from harness.scales.paper import SCALE as PAPER
 

@@ -19,7 +19,7 @@ from baselines.parts.bootstrap import across_modalities, inflate_kernel, inflate
 from baselines.parts.inception import ENDPOINTS, Inception, Style
 from baselines.parts.inflate import FAMILIES, TIME_STRIDES, inflate
 from baselines.parts.same import same_pads
-from harness.errors import HarnessError, UnknownName
+from harness.core.errors import HarnessError, UnknownName
 
 
 def lively(network: nn.Module, side_px: int, *, channels: int = 3) -> nn.Module:

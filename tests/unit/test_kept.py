@@ -8,9 +8,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from harness.contract import Clip, FlowMethod, Scale
-from harness.video import decode, loader, prepare, reader
-from harness.video.kept import Kept
+from harness.core.contract import Clip, FlowMethod, Scale
+from harness.data import loader, prepare, reader
+from harness.data.cache import Kept
+from harness.video import decode
 from tests import videos
 from tests.unit.test_prepare import CARD, everything
 

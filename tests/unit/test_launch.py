@@ -18,15 +18,15 @@ from typing import ClassVar
 
 import pytest
 
-from harness.console import JsonWatch
-from harness.errors import BadLists, Fault, HarnessError
-from harness.house import House
+from harness.commands.console import JsonWatch
+from harness.core.callbacks import Watch
+from harness.core.errors import BadLists, Fault, HarnessError
+from harness.core.spec import Job
+from harness.core.workspace import Places
+from harness.jobs.options import House
 from harness.launch import local, workers
-from harness.launch.needs import GIB, members_of, needs_of, on_gpu, peaks_of
-from harness.launch.telling import Desk, Teller
-from harness.places import Places
-from harness.spec import Job
-from harness.watch import Watch
+from harness.launch.events import Desk, Teller
+from harness.launch.resources import GIB, members_of, needs_of, on_gpu, peaks_of
 from tests import fakejobs
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -254,10 +254,10 @@ def test_a_watcher_that_cannot_go_on_ends_the_jobs(where, monkeypatch):
 DRIVER = """
 import sys
 from pathlib import Path
-from harness.house import House
+from harness.jobs.options import House
 from harness.launch import local
-from harness.places import Places
-from harness.watch import Watch
+from harness.core.workspace import Places
+from harness.core.callbacks import Watch
 from tests import fakejobs
 if __name__ == "__main__":
     where = Places(Path(sys.argv[1]) / "data", Path(sys.argv[1]) / "results")

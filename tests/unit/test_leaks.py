@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from harness.contract import Video
-from harness.errors import HarnessError
-from harness.leaks import merged, refuse
+from harness.core.contract import Video
+from harness.core.errors import HarnessError
+from harness.data.leaks import merged, refuse
 
 TRAIN = [Video("a", "a", 0, "g1"), Video("b", "b", 1, "")]
 

@@ -6,14 +6,15 @@ import re
 
 import pytest
 
-from harness import discover, listings
-from harness.places import Places
+from harness.commands import listings
+from harness.core import registry
+from harness.core.workspace import Places
 
-CARDS = [(kind, name) for kind in discover.KINDS for name in discover.names(kind)]
+CARDS = [(kind, name) for kind in registry.KINDS for name in registry.names(kind)]
 
 
 def card(kind: str, name: str) -> list[str]:
-    return listings.card(discover.load(kind, name)).splitlines()
+    return listings.card(registry.load(kind, name)).splitlines()
 
 
 def test_there_are_cards_to_look_at():

@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from harness.contract import Clip, FlowMethod, Scale
-from harness.errors import BrokenVideo, HarnessError
-from harness.video import decode, flow, loader, prepare, views
+from harness.core.contract import Clip, FlowMethod, Scale
+from harness.core.errors import BrokenVideo, HarnessError
+from harness.data import loader, prepare
+from harness.video import decode, sampling
+from harness.video.flow import codec
 from tests import videos
 from tests.unit.test_prepare import CARD, everything, read
 
@@ -170,8 +172,8 @@ def test_flow_computed_at_another_size_is_resized_with_its_vectors(toy, store):
     video = everything(toy)[1]
     frames = {"rgb": np.arange(6), "flow": np.arange(6)}
     (clip,) = reader.clips(video, [frames], 48, lambda height, width: (0, 8))
-    px = flow.decode(clip["flow"], half) * half.bound_px
-    expected = flow.resize_flow(flow.decode(small.read(video)[:6], half) * half.bound_px, 48, 64)[:, :, 8:56]
+    px = codec.decode(clip["flow"], half) * half.bound_px
+    expected = codec.resize_flow(codec.decode(small.read(video)[:6], half) * half.bound_px, 48, 64)[:, :, 8:56]
     assert np.abs(px - np.clip(expected, -6, 6)).max() <= 6 / 127
 
 
@@ -184,7 +186,7 @@ def test_flow_computed_at_another_size_is_resized_with_its_vectors(toy, store):
 def test_every_view_of_every_video_exactly_once_in_order(reader, toy, clip):
     batches = list(loader.test_batches(reader, everything(toy), clip=clip, batch=4, broken=[]))
     got = [(video, int(view)) for batch in batches for video, view in zip(batch.ids, batch.views)]
-    wanted = [(f"v{n}", view) for n, length in enumerate(LENGTHS) for view in range(views.num_views(length, clip))]
+    wanted = [(f"v{n}", view) for n, length in enumerate(LENGTHS) for view in range(sampling.num_views(length, clip))]
     assert got == wanted
     assert all(len(batch.ids) == 4 for batch in batches[:-1])
     assert not any(batch.flips.any() for batch in batches)
@@ -205,7 +207,7 @@ def test_test_views_are_the_centre_of_the_right_frames(reader, toy, store):
     for batch in batches:
         for row, (video_id, view) in enumerate(zip(batch.ids, batch.views)):
             video = everything(toy)[int(video_id[1:])]
-            frames = views.test_positions(LENGTHS[int(video_id[1:])], clip)[view]
+            frames = sampling.test_positions(LENGTHS[int(video_id[1:])], clip)[view]
             whole = decode.read_video(toy.path(video), short_side_px=48)
             assert (batch.clips["rgb"][row] == whole[frames["rgb"], 4:44, 12:52]).all()
             assert (batch.clips["flow"][row] == store.read(video)[frames["flow"], 4:44, 12:52]).all()
@@ -236,9 +238,9 @@ def test_the_network_gets_the_contract_layout_and_flips(reader, code):
         assert -1 <= tensor.min() < 0 < tensor.max() <= 1
         for row, flipped in enumerate(batch.flips):
             expected = batch.clips[stream][row]
-            plain = flow.decode(expected, method) if stream == "flow" else expected.astype(np.float32) / 127.5 - 1
+            plain = codec.decode(expected, method) if stream == "flow" else expected.astype(np.float32) / 127.5 - 1
             if flipped:
-                plain = flow.flip_flow(plain) if stream == "flow" else plain[:, :, ::-1]
+                plain = codec.flip_flow(plain) if stream == "flow" else plain[:, :, ::-1]
             assert np.allclose(tensor[row].permute(1, 2, 3, 0).numpy(), plain, atol=1e-6)
 
 

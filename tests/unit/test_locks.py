@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import locks
+from harness.core import locks
 
 ROOT = Path(__file__).resolve().parents[2]
 JOB = "0123456789ab"

@@ -14,15 +14,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness import discover
-from harness.contract import Clip, Dataset, FlowMethod, Listing, Video
-from harness.video import loader, prepare, store
-from harness.video.flowstore import FlowRecipe, flow_store
+from harness.core import registry
+from harness.core.contract import Clip, Dataset, FlowMethod, Listing, Video
+from harness.data import frame_store, loader, prepare
+from harness.data.flow_store import FlowRecipe, flow_store
 from tests import videos
 
 MIB = 2**20
 SCALE = replace(
-    discover.load("scale", "micro"), short_side_px=48, flow=FlowMethod("dis", 20.0, 48, params={"preset": 0})
+    registry.load("scale", "micro"), short_side_px=48, flow=FlowMethod("dis", 20.0, 48, params={"preset": 0})
 )
 CLIP = Clip(window=50, side_px=40, dense=True)
 LENGTHS = {"short": 300, "long": 600}
@@ -94,8 +94,8 @@ def test_scoring_every_view(prepared, monkeypatch, streams):
 
 
 RECIPES = [
-    store.StoreRecipe(25.0, 48, "mpeg4-store"),
-    store.StoreRecipe(25.0, 48, "raw"),
+    frame_store.StoreRecipe(25.0, 48, "mpeg4-store"),
+    frame_store.StoreRecipe(25.0, 48, "raw"),
     FlowRecipe(SCALE.flow, 25.0),
 ]
 

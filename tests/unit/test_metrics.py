@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from sklearn.metrics import confusion_matrix, top_k_accuracy_score
 
-from harness import metrics, stats
-from harness.errors import HarnessError
-from harness.metrics import Scores, topk_correct
+from harness.core.errors import HarnessError
+from harness.metrics import scores as metrics, statistics
+from harness.metrics.scores import Scores, topk_correct
 
 
 def scores_of(logits: np.ndarray, labels: list[int], **changes: object) -> Scores:
@@ -84,7 +84,9 @@ def test_the_interval_is_drawn_by_group_where_groups_are_known() -> None:
     logits[40:, 1] = 1
     alone = metrics.summary(scores_of(logits, [0] * 60))
     grouped = metrics.summary(scores_of(logits, [0] * 60, groups=tuple(f"g{k // 5}" for k in range(60))))
-    assert (alone["top1_low_pct"], alone["top1_high_pct"]) == pytest.approx([100 * x for x in stats.wilson(40, 60)])
+    assert (alone["top1_low_pct"], alone["top1_high_pct"]) == pytest.approx(
+        [100 * x for x in statistics.wilson(40, 60)]
+    )
     assert (alone["drawn_by"], grouped["drawn_by"]) == ("videos", "groups")
     assert grouped["top1_low_pct"] < alone["top1_low_pct"] - 5
     assert grouped["top1_pct"] == alone["top1_pct"]
@@ -155,7 +157,7 @@ def test_class_names_and_k_are_checked() -> None:
 
 
 def test_the_arithmetic_loads_no_large_library() -> None:
-    code = "import sys, harness.metrics, harness.stats, harness.fuse, harness.paper, harness.mirror, reports.tables; "
+    code = "import sys, harness.metrics.scores, harness.metrics.statistics, harness.metrics.fusion, harness.analysis.paper_numbers, harness.records.tracking, reports.tables; "
     code += "print([m for m in ('torch','scipy','sklearn','mlflow','matplotlib','pandas','ray') if m in sys.modules])"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == "[]"

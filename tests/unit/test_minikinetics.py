@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from harness import caveats, discover, layouts, minikinetics
-from harness.annotations import KineticsRow
-from harness.errors import BadLists, DataMissing, HarnessError
-from harness.spec import Cell
+from harness.core import registry
+from harness.core.errors import BadLists, DataMissing, HarnessError
+from harness.core.spec import Cell
+from harness.datasets import formats
+from harness.datasets.formats import minikinetics_lists
+from harness.datasets.formats.annotations import KineticsRow
+from harness.records import caveats
 
 
 def rows(subset: str, size, classes: int = 240) -> tuple[KineticsRow, ...]:
@@ -28,7 +31,7 @@ KINETICS = {
 
 @pytest.fixture(scope="module")
 def chosen():
-    return minikinetics.chosen(KINETICS)
+    return minikinetics_lists.chosen(KINETICS)
 
 
 def test_the_choice_has_the_papers_counts(chosen):
@@ -43,20 +46,20 @@ def test_the_choice_has_the_papers_counts(chosen):
 
 def test_the_choice_is_everybodys(chosen):
     backwards = {subset: those[::-1] for subset, those in KINETICS.items()}
-    again = minikinetics.chosen(backwards)
+    again = minikinetics_lists.chosen(backwards)
     assert all(set(again[subset]) == set(chosen[subset]) for subset in KINETICS)
 
 
 def test_lists_that_are_too_small_are_not_kinetics():
     with pytest.raises(HarnessError, match="Are these the lists of Kinetics-400"):
-        minikinetics.chosen(
+        minikinetics_lists.chosen(
             {"train": rows("train", lambda i: 200, classes=50), "val": rows("val", lambda i: 50, classes=50)}
         )
 
 
 def test_given_classes_keep_all_their_training_videos():
     names = [f"class {i:03d}" for i in range(20, 233)]
-    taken = minikinetics.given(KINETICS, names, name="mine.txt")
+    taken = minikinetics_lists.given(KINETICS, names, name="mine.txt")
     assert {row.label for row in taken["train"]} == set(names)
     assert sum(row.label == "class 232" for row in taken["train"]) == 120 + 5 * 232
     assert (len(taken["val"]), len(taken["test"])) == (25 * 213, 75 * 212 + 60)
@@ -72,7 +75,7 @@ def test_given_classes_keep_all_their_training_videos():
 )
 def test_class_lists_that_cannot_be_right_are_refused(names, says):
     with pytest.raises(BadLists, match=says):
-        minikinetics.given(KINETICS, names, name="mine.txt")
+        minikinetics_lists.given(KINETICS, names, name="mine.txt")
 
 
 def test_mini_kinetics_200_is_by_ids_whose_labels_are_kinetics(tmp_path):
@@ -82,29 +85,29 @@ def test_mini_kinetics_200_is_by_ids_whose_labels_are_kinetics(tmp_path):
     for name in ("A1", "A2", "B1", "C1", "AV"):
         (tmp_path / f"{name}_000000_000010.mp4").touch()
     with pytest.raises(DataMissing, match=r"train_ytid_list\.txt"):
-        layouts.read_200(tmp_path, 1)
+        formats.read_200(tmp_path, 1)
     lists = tmp_path / "minikinetics-200"
     lists.mkdir()
     (lists / "train_ytid_list.txt").write_text("A1\nB1\n")
     (lists / "val_ytid_list.txt").write_text("AV\nBV\n")
-    listing = layouts.read_200(tmp_path, 1)
+    listing = formats.read_200(tmp_path, 1)
     assert listing.classes == ("a", "b")
     assert [(v.id, v.label) for v in listing.subsets["train"]] == [("A1_000000_000010", 0), ("B1_000000_000010", 1)]
     assert listing.missing_of("val") == ("BV_000000_000010",)
     assert set(listing.unused) == {"A2_000000_000010", "C1_000000_000010"}
     (lists / "val_ytid_list.txt").write_text("AV\nZZ\n")
     with pytest.raises(BadLists, match="'ZZ' is not in Kinetics-400's lists"):
-        layouts.read_200(tmp_path, 1)
+        formats.read_200(tmp_path, 1)
     (lists / "val_ytid_list.txt").write_text("AV\nAV\nx y\n")
     with pytest.raises(BadLists, match="listed twice.*1 more"):
-        layouts.read_200(tmp_path, 1)
+        formats.read_200(tmp_path, 1)
 
 
 def test_it_is_read_in_kinetics_400s_folder_under_its_own_name(tmp_path):
     names = tmp_path / "names.txt"
     names.write_text("x\n")
     for name in ("minikinetics-213", "minikinetics-200", f"minikinetics-213:{names}"):
-        card = discover.load("dataset", name)
+        card = registry.load("dataset", name)
         assert card.name == name and card.folder == "kinetics400" and card.caveat
 
 

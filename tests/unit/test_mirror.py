@@ -17,13 +17,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.errors import HarnessError
-from harness.metrics import Scores, summary, topk_correct
-from harness.mirror import Mirror, open_mirror, pull, push
-from harness.mirror.content import allowed, flatten, reportable
-from harness.record import Ledger, Record, write_record, write_scores
-from harness.spec import Job
-from harness.watch import Watch
+from harness.core.callbacks import Watch
+from harness.core.errors import HarnessError
+from harness.core.spec import Job
+from harness.metrics.scores import Scores, summary, topk_correct
+from harness.records.record import Ledger, Record, write_record, write_scores
+from harness.records.tracking import Mirror, open_mirror, pull, push
+from harness.records.tracking.content import allowed, flatten, reportable
 
 
 class Counting(Watch):
@@ -270,7 +270,7 @@ def test_nothing_to_log_imports_no_mlflow_and_makes_no_file(tmp_path: Path) -> N
     code = f"""
 import sys
 from pathlib import Path
-from harness.mirror import open_mirror
+from harness.records.tracking import open_mirror
 with open_mirror(None, Path({str(tmp_path)!r}), "nothing") as mirror:
     mirror.cell_finished("a cell that was there", {{"top1_pct": 50.0}})
 print(mirror.how_to_open)

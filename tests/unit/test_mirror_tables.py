@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.mirror import open_mirror, pull, push
-from harness.places import Places
-from harness.plan import Planner
-from harness.record import Ledger, write_record, write_scores
-from harness.results import lookup_in
-from harness.spec import Cell, Job
+from harness.core.spec import Cell, Job
+from harness.core.workspace import Places
+from harness.planning.lookup import lookup_in
+from harness.planning.plan import Planner
+from harness.records.record import Ledger, write_record, write_scores
+from harness.records.tracking import open_mirror, pull, push
 from reports import tables
 from tests.unit.test_mirror import finished, runs_in
 

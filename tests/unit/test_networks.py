@@ -5,11 +5,12 @@ import dataclasses
 import pytest
 from torch import nn
 
-from harness import discover, networks
-from harness.contract import BuildSpec
-from harness.errors import HarnessError
+from harness.core import registry
+from harness.core.contract import BuildSpec
+from harness.core.errors import HarnessError
+from harness.models import build as models
 
-MICRO = discover.load("scale", "micro")
+MICRO = registry.load("scale", "micro")
 SPEC = BuildSpec(("rgb",), 3, MICRO)
 
 
@@ -44,13 +45,13 @@ def broken(spec):
 @pytest.fixture
 def mine(monkeypatch):
     """Makes a card from outside of a `build`."""
-    monkeypatch.setattr(discover, "origin", lambda kind, name: "/plugins/mine.py" if name == "mine" else "")
-    card = discover.load("baseline", "c3d")
+    monkeypatch.setattr(registry, "origin", lambda kind, name: "/plugins/mine.py" if name == "mine" else "")
+    card = registry.load("baseline", "c3d")
     return lambda build, name="mine": dataclasses.replace(card, name=name, build=build, build_image=build)
 
 
 def test_a_whole_network_is_handed_on(mine):
-    assert isinstance(networks.build(mine(lambda spec: Whole()), SPEC), Whole)
+    assert isinstance(models.build(mine(lambda spec: Whole()), SPEC), Whole)
 
 
 @pytest.mark.parametrize(
@@ -63,10 +64,10 @@ def test_a_whole_network_is_handed_on(mine):
 )
 def test_what_a_network_lacks_is_told_with_the_file(mine, kind, told):
     with pytest.raises(HarnessError, match=r"^baseline 'mine' \(/plugins/mine\.py\) " + told):
-        networks.build(mine(lambda spec: kind()), SPEC)
+        models.build(mine(lambda spec: kind()), SPEC)
 
 
-@pytest.mark.parametrize("build", [networks.build, networks.build_image])
+@pytest.mark.parametrize("build", [models.build, models.build_image])
 def test_what_a_build_from_outside_raises_is_one_sentence_and_keeps_its_cause(mine, build):
     words = r"^baseline 'mine' \(/plugins/mine\.py\) could not be built: TypeError: no such argument 'width'$"
     with pytest.raises(HarnessError, match=words) as caught:
@@ -76,4 +77,4 @@ def test_what_a_build_from_outside_raises_is_one_sentence_and_keeps_its_cause(mi
 
 def test_our_own_cards_defects_keep_their_traceback(mine):
     with pytest.raises(TypeError, match="no such"):
-        networks.build(mine(broken, name="c3d"), SPEC)
+        models.build(mine(broken, name="c3d"), SPEC)

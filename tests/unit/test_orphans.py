@@ -23,9 +23,9 @@ import multiprocessing, os, sys, time
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from harness.launch.workers import Worker
-from harness.spec import Job
+from harness.core.spec import Job
 from harness import processes
-from harness.synth import rendering
+from harness.datasets.synthetic import rendering
 from harness.video import derive, index
 
 def wait(*_):

@@ -10,8 +10,8 @@ import contextlib
 import pytest
 import torch
 
-from harness.overlap import ahead
-from harness.train import Step
+from harness.training.prefetch import ahead
+from harness.training.trainer import Step
 
 
 class Clip:

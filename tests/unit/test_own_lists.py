@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from harness import discover
-from harness.errors import BadLists, DataMissing, HarnessError
-from harness.layouts import read_own
-from harness.userlists import class_names, subset_of_name, user_list
+from harness.core import registry
+from harness.core.errors import BadLists, DataMissing, HarnessError
+from harness.datasets.formats import read_own
+from harness.datasets.formats.custom_lists import class_names, subset_of_name, user_list
 
 
 def touch(root: Path, *names: str) -> Path:
@@ -146,14 +146,14 @@ def test_folders_that_contradict_themselves_are_refused(tmp_path):
 
 def test_the_card_of_a_folder_is_what_lies_in_it(tmp_path):
     root = touch(tmp_path / "My_Set", "train/a/1.mp4", "train/b/1.mp4", "val/a/1.mp4", "test/a/1.mp4", "test/b/2.mp4")
-    card = discover.load("dataset", f"Folder:{root}")
+    card = registry.load("dataset", f"Folder:{root}")
     assert (card.name, card.title, card.num_classes, card.subsets) == (f"folder:{root}", "My_Set", 2, ("test", "val"))
     assert dict(card.counts) == {(1, "train"): 2, (1, "val"): 1, (1, "test"): 2}
     assert Path("/anywhere") / card.folder == root
     (root / "only.csv").write_text(
         "path,label,split\ntrain/a/1.mp4,x,train\ntrain/b/1.mp4,y,train\ntest/a/1.mp4,x,test\n"
     )
-    card = discover.load("dataset", f"folder:{root}/only.csv")
+    card = registry.load("dataset", f"folder:{root}/only.csv")
     assert dict(card.counts) == {(1, "train"): 2, (1, "test"): 1}
 
 
@@ -169,7 +169,7 @@ def test_the_card_of_a_folder_is_what_lies_in_it(tmp_path):
 )
 def test_names_that_lead_nowhere_say_so(name, says):
     with pytest.raises(HarnessError, match=says):
-        discover.load("dataset", name)
+        registry.load("dataset", name)
 
 
 def test_names_of_lists_and_of_classes():

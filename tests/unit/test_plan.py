@@ -2,13 +2,13 @@
 
 import pytest
 
-from harness import plan as planning
-from harness.contract import Scale
-from harness.errors import HarnessError
-from harness.places import Places
-from harness.plan import make_plan
-from harness.resolve import cells
-from harness.spec import Selection
+from harness.core.contract import Scale
+from harness.core.errors import HarnessError
+from harness.core.spec import Selection
+from harness.core.workspace import Places
+from harness.planning import plan as planning
+from harness.planning.plan import make_plan
+from harness.planning.selection import cells
 
 
 @pytest.fixture

@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from harness import environment, keys
-from harness.precision import always_padded, autocast
+from harness.core import environment
+from harness.models.precision import always_padded, autocast
+from harness.planning import keys
 from harness.scales.micro import SCALE as MICRO
 from harness.scales.paper import SCALE as PAPER
 

@@ -15,9 +15,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.contract import Dataset, FlowMethod, Listing, Video
-from harness.errors import BrokenVideo, DataMissing, HarnessError
-from harness.video import decode, derive, flow, flowfile, index, prepare
+from harness.core.contract import Dataset, FlowMethod, Listing, Video
+from harness.core.errors import BrokenVideo, DataMissing, HarnessError
+from harness.data import derived, index, prepare
+from harness.video import decode
+from harness.video.flow import codec, file
 from tests import videos
 
 METHOD = FlowMethod("dis", 20.0, 24, params={"preset": 0})
@@ -270,7 +272,7 @@ def test_stored_flow_is_the_computed_flow_of_every_frame(toy):
         frames = decode.read_video(toy.path(video), short_side_px=24)
         codes = store.read(video)
         assert codes.shape == (length, 24, 32, 2) and codes.dtype == np.uint8
-        assert (codes == flow.encode(flow.compute(frames, METHOD), METHOD)).all()
+        assert (codes == codec.encode(codec.compute(frames, METHOD), METHOD)).all()
 
 
 def test_processes_store_the_same_bytes_and_a_second_call_computes_nothing(toy, tmp_path, monkeypatch):
@@ -278,7 +280,7 @@ def test_processes_store_the_same_bytes_and_a_second_call_computes_nothing(toy, 
     other = prepare.open_prepared(CARD, tmp_path / "other")
     shared = store_of(other, workers=2)
     assert contents(alone.folder) == contents(shared.folder)
-    monkeypatch.setattr(derive, "_make", None)
+    monkeypatch.setattr(derived, "_make", None)
     assert store_of(toy).folder == alone.folder
 
 
@@ -319,12 +321,12 @@ def test_a_disk_that_fills_leaves_nothing_half_written(toy, monkeypatch):
         path.write_bytes(b"half")
         raise OSError(28, "No space left on device")
 
-    really = flowfile.write
-    monkeypatch.setattr(flowfile, "write", full)
+    really = file.write
+    monkeypatch.setattr(file, "write", full)
     with pytest.raises(HarnessError, match=r"No space left on device.*goes on where it stopped"):
         store_of(toy)
     assert not list(toy.store.rglob(".*.half")), "room is taken by what nobody will finish"
-    monkeypatch.setattr(flowfile, "write", really)
+    monkeypatch.setattr(file, "write", really)
     store = store_of(toy)
     assert len(contents(store.folder)) == 5, "four videos and the key"
 

@@ -8,13 +8,13 @@ import pytest
 import torch
 from torch import nn
 
-from harness import profile
-from harness.contract import Schedule
-from harness.evaluate import clip_loss, video_logits
-from harness.profile import BACKWARD, COPY, FORWARD, OPTIMISER, REST, SCORING, WAIT
-from harness.train import Setting, Step, train
-from harness.video import loader
-from harness.watch import Watch
+from harness.core.callbacks import Watch
+from harness.core.contract import Schedule
+from harness.data import loader
+from harness.jobs import profiler
+from harness.jobs.profiler import BACKWARD, COPY, FORWARD, OPTIMISER, REST, SCORING, WAIT
+from harness.training.evaluation import clip_loss, video_logits
+from harness.training.trainer import Setting, Step, train
 
 
 class Slow(nn.Module):
@@ -67,7 +67,7 @@ def timed(tmp_path, monkeypatch):
         loss=clip_loss("reduced", "mean"),
     )
     began = time.perf_counter()
-    with profile.profiled("cpu") as found:
+    with profiler.profiled("cpu") as found:
         train(network, loader.train_batches, setting, watch=Watch())
         views = [(torch.randn(1, 4), ["a"])]
         video_logits(network, views, reduce="mean", device="cpu", precision="float32", watch=Watch())
@@ -103,7 +103,7 @@ def test_nothing_stays_behind(timed):
 
 
 def test_hooks_go_when_the_job_fails():
-    with pytest.raises(ZeroDivisionError), profile.profiled("cpu"):
+    with pytest.raises(ZeroDivisionError), profiler.profiled("cpu"):
         raise ZeroDivisionError
     assert torch.Tensor.backward.__module__ == "torch._tensor"
 
@@ -120,11 +120,11 @@ def test_hooks_go_when_the_job_fails():
     ],
 )
 def test_the_largest_share_is_answered_first(seconds, words):
-    assert words in profile.advice(seconds, threads=0, workers=3)[0]
+    assert words in profiler.advice(seconds, threads=0, workers=3)[0]
 
 
 def test_the_page_says_all_of_it(timed):
-    text = profile.page("I3D <rgb>", timed[0], threads=0, workers=0)
+    text = profiler.page("I3D <rgb>", timed[0], threads=0, workers=0)
     for words in ("I3D &lt;rgb&gt;", "trunk.slow", "head", "What would help", WAIT.split(":")[0]):
         assert words in text
     assert text.index("trunk.slow") < text.index("trunk.quick"), "the longest first"

@@ -9,9 +9,9 @@ import pytest
 import torch
 from torchvision.models import optical_flow
 
-from harness.contract import FlowMethod
-from harness.errors import HarnessError
-from harness.video import flow, methods, raft
+from harness.core.contract import FlowMethod
+from harness.core.errors import HarnessError
+from harness.video.flow import codec, methods, raft
 from tests import videos
 
 
@@ -45,7 +45,7 @@ def test_it_is_torchvisions_network_on_both_pictures(weights):
     pair = torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 127.5 - 1
     with torch.inference_mode():
         expected = network(pair[:1], pair[1:], num_flow_updates=2)[-1][0].permute(1, 2, 0).numpy()
-    flows = flow.compute(frames, method(weights=str(weights)))
+    flows = codec.compute(frames, method(weights=str(weights)))
     assert flows.shape == (2, 128, 136, 2) and flows.dtype == np.float32
     assert np.abs(flows[0] - expected).max() < 1e-4 < np.abs(expected).mean()
     assert (flows[1] == flows[0]).all(), "the last frame repeats the flow before it"
@@ -63,39 +63,39 @@ def test_borders_are_repeated_to_sides_that_it_takes_and_cut_off_again(height, w
 
 def test_small_odd_videos_keep_their_size(weights):
     frames = videos.numbered(2)[:, :45, :61]
-    assert flow.compute(frames, method(weights=str(weights))).shape == (2, 45, 61, 2)
+    assert codec.compute(frames, method(weights=str(weights))).shape == (2, 45, 61, 2)
 
 
 def test_the_key_holds_the_hash_of_the_weights_and_not_their_place(weights, tmp_path):
     moved = tmp_path / "elsewhere.pth"
     moved.write_bytes(weights.read_bytes())
-    key = flow.method_key(method(weights=str(weights)))
-    assert flow.method_key(method(weights=str(moved))) == key
+    key = codec.method_key(method(weights=str(weights)))
+    assert codec.method_key(method(weights=str(moved))) == key
     assert raft._hash(weights) in key["library"] and "torchvision" in key["library"] and "small" in key["library"]
     assert str(weights) not in str(key)
     save_random(moved, seed=1)
-    assert flow.method_key(method(weights=str(moved))) != key
-    assert flow.method_key(method(weights=str(weights), device="cuda")) != key
+    assert codec.method_key(method(weights=str(moved))) != key
+    assert codec.method_key(method(weights=str(weights), device="cuda")) != key
 
 
 def test_nothing_is_downloaded_and_the_command_that_would_is_named(empty_cache):
     with pytest.raises(HarnessError, match=rf"{raft.FILES['small']} is not there.*raft_small\(weights='DEFAULT'\)"):
-        flow.method_key(method())
+        codec.method_key(method())
     with pytest.raises(HarnessError, match="raft_large"):
         methods.load(FlowMethod("raft", 20.0, 48))
     assert not list(empty_cache.iterdir())
     with pytest.raises(HarnessError, match="no weights of flow method 'raft' at .*nowhere.pth"):
-        flow.method_key(method(weights="nowhere.pth"))
+        codec.method_key(method(weights="nowhere.pth"))
 
 
 def test_weights_in_torchs_cache_are_taken_if_they_are_whole(empty_cache, weights, monkeypatch):
     file = empty_cache / raft.FILES["small"]
     file.write_bytes(weights.read_bytes())
     with pytest.raises(HarnessError, match=f"not what torchvision published.*{raft._hash(weights)[:8]}, not 01064c6d"):
-        flow.method_key(method())
+        codec.method_key(method())
     monkeypatch.setitem(raft.FILES, "small", f"raft_small-{raft._hash(weights)[:8]}.pth")
     file.rename(empty_cache / raft.FILES["small"])
-    assert raft._hash(weights) in flow.method_key(method())["library"]
+    assert raft._hash(weights) in codec.method_key(method())["library"]
 
 
 def test_the_cache_and_the_names_are_torchs(monkeypatch, tmp_path):

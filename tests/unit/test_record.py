@@ -5,10 +5,10 @@ import json
 import numpy as np
 import pytest
 
-from harness.errors import HarnessError, RecordError
-from harness.metrics import Scores
-from harness.record import RECORD, SCORES, Ledger, Record, write_by_rename, write_record, write_scores
-from harness.spec import Job
+from harness.core.errors import HarnessError, RecordError
+from harness.core.spec import Job
+from harness.metrics.scores import Scores
+from harness.records.record import RECORD, SCORES, Ledger, Record, write_by_rename, write_record, write_scores
 
 SCORED = Scores(
     ids=("a", "b,ü [1]"),

@@ -8,14 +8,14 @@ import pytest
 import torch
 from torch import nn
 
-from harness.contract import Schedule
-from harness.errors import HarnessError
-from harness.evaluate import clip_loss
-from harness.precision import autocast
-from harness.recompute import recompute_stages
-from harness.replicas import Replicas
-from harness.train import Setting, Step, train
-from harness.watch import Watch
+from harness.core.callbacks import Watch
+from harness.core.contract import Schedule
+from harness.core.errors import HarnessError
+from harness.models.activation_checkpointing import recompute_stages
+from harness.models.precision import autocast
+from harness.training.evaluation import clip_loss
+from harness.training.replicas import Replicas
+from harness.training.trainer import Setting, Step, train
 
 SCHEDULE = Schedule(steps=5, batch=8, base_lr=0.1, policy="constant", checkpoint_every=100)
 NETWORKS = {"plain": lambda: [], "norm": lambda: [nn.BatchNorm1d(16)], "dropout": lambda: [nn.Dropout(0.4)]}

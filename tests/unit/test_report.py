@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 
 from benchmarks.report import fill
-from harness import resolve
 from harness.cli.flags import selection_of
-from harness.errors import HarnessError
-from harness.metrics import Scores
-from harness.places import Places, places
-from harness.plan import make_plan
-from harness.record import Ledger
-from harness.spec import Selection
+from harness.core.errors import HarnessError
+from harness.core.spec import Selection
+from harness.core.workspace import Places, places
+from harness.metrics.scores import Scores
+from harness.planning import selection
+from harness.planning.plan import make_plan
+from harness.records.record import Ledger
 from reports.evidence import Result, Setting, gather
 from reports.figures import answers, curves, filters, pictures
 from reports.figures.drawing import Axis, Drawing, standalone
@@ -39,7 +39,7 @@ def where(tmp_path_factory: pytest.TempPathFactory) -> Places:
     short = Selection(
         baselines=("c3d",), datasets=("micro-hmdb51",), protocols=("full-ft",), overrides=(("source.steps", "7"),)
     )
-    assert fill(where, [*resolve.cells(asked), *resolve.cells(short)]) == 14
+    assert fill(where, [*selection.cells(asked), *selection.cells(short)]) == 14
     return where
 
 
@@ -132,7 +132,7 @@ def test_every_job_tells_its_command_which_plans_that_job_again(where: Places) -
             flags[flag.removeprefix("--")] = (*flags.get(flag.removeprefix("--"), ()), value)
         said = {name: value for name, value in flags.items() if name != "set"}
         said["overrides"] = tuple(tuple(pair.split("=")) for pair in flags.get("set", ()))
-        plan = make_plan(resolve.cells(selection_of(said)), where)
+        plan = make_plan(selection.cells(selection_of(said)), where)
         assert record.job_id in {job.id for job in plan.jobs}, words
     assert "--set source.steps=7" in command(next(r for r in evidence.records.values() if "c3d" in r.title), evidence)
 

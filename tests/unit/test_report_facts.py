@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from baselines.parts.facts import receptive_fields
+from harness.models.measure import receptive_fields
 from reports.figures import receptive
 from reports.tables import table_1
 

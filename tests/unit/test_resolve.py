@@ -4,13 +4,14 @@ import dataclasses
 
 import pytest
 
-from harness import discover, ranges
-from harness.contract import FlowMethod, Scale, Schedule
-from harness.discover import load
-from harness.errors import HarnessError, UnknownName
-from harness.resolve import apply_overrides, cells
-from harness.spec import Selection
-from harness.video import methods
+from harness.core import registry
+from harness.core.contract import FlowMethod, Scale, Schedule
+from harness.core.errors import HarnessError, UnknownName
+from harness.core.registry import load
+from harness.core.spec import Selection
+from harness.planning import ranges
+from harness.planning.selection import apply_overrides, cells
+from harness.video.flow import methods
 
 
 def one(**said):
@@ -187,7 +188,7 @@ def test_every_number_of_a_card_has_its_range(card):
     assert numbers - {"version"} == ranges.OF[card].keys()
 
 
-@pytest.mark.parametrize("name", discover.names("scale"))
+@pytest.mark.parametrize("name", registry.names("scale"))
 def test_what_the_cards_say_is_allowed(name):
     scale = load("scale", name)
     for card in (scale, scale.flow, *scale.stages.values()):
@@ -249,8 +250,8 @@ def test_a_setting_is_fine_if_any_cell_reads_it():
 def test_a_crop_larger_than_the_videos_is_refused(monkeypatch):
     card = load("baseline", "c3d")
     large = dataclasses.replace(card, test_clip={**card.test_clip, "micro": dataclasses.replace(card.test_clip["micro"], side_px=64)})  # fmt: skip
-    real = discover.load
-    monkeypatch.setattr(discover, "load", lambda kind, name: large if name == "c3d" else real(kind, name))
+    real = registry.load
+    monkeypatch.setattr(registry, "load", lambda kind, name: large if name == "c3d" else real(kind, name))
     said = {"baselines": ("c3d",), "datasets": ("micro-hmdb51",), "protocols": ("original",)}
     words = r"c3d cuts squares of 64 px \(test_clip\).*54 px.*scale 'micro'.*side_px of 54.*scale.short_side_px=64"
     with pytest.raises(HarnessError, match=words):

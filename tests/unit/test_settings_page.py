@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from harness.cli.flags import AXES, selection_of
-from harness.contract import FlowMethod, Scale, Schedule
-from harness.places import Places
-from harness.plan import Planner
-from harness.resolve import apply_overrides, cells
+from harness.core.contract import FlowMethod, Scale, Schedule
+from harness.core.workspace import Places
+from harness.planning.plan import Planner
+from harness.planning.selection import apply_overrides, cells
 from harness.scales import micro, paper
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -82,7 +82,7 @@ def test_every_size_stands_there_with_the_value_of_both_scales(heading):
 
 
 def test_flow_methods_and_parameters_are_those_there_are():
-    from harness.video import methods
+    from harness.video.flow import methods
 
     (row,) = [row for row in table("Flow") if row["setting"] == "flow.name"]
     assert set(row["takes"].split(", ")) == {*methods._KINDS, methods.AUTO}

@@ -2,8 +2,8 @@
 
 import pytest
 
-from harness.contract import Clip
-from harness.spec import Job, canonical, digest
+from harness.core.contract import Clip
+from harness.core.spec import Job, canonical, digest
 
 
 def test_canonical_json_does_not_depend_on_order_or_container():

@@ -11,8 +11,8 @@ from scipy import stats as scipy_stats
 from statsmodels.stats.contingency_tables import mcnemar as statsmodels_mcnemar
 from statsmodels.stats.multitest import multipletests
 
-from harness import stats
-from harness.errors import HarnessError
+from harness.core.errors import HarnessError
+from harness.metrics import statistics
 
 
 @given(st.integers(1, 4000), st.floats(0, 1), st.sampled_from([0.8, 0.95, 0.99]))
@@ -20,29 +20,29 @@ from harness.errors import HarnessError
 def test_wilson_is_scipys(n: int, share: float, level: float) -> None:
     correct = round(share * n)
     expected = scipy_stats.binomtest(correct, n).proportion_ci(level, method="wilson")
-    assert stats.wilson(correct, n, level=level) == pytest.approx((expected.low, expected.high), abs=1e-9)
+    assert statistics.wilson(correct, n, level=level) == pytest.approx((expected.low, expected.high), abs=1e-9)
 
 
 @pytest.mark.parametrize("correct, n", [(1, 0), (-1, 5), (6, 5)])
 def test_wilson_refuses_impossible_counts(correct: int, n: int) -> None:
     with pytest.raises(HarnessError, match="not a proportion"):
-        stats.wilson(correct, n)
+        statistics.wilson(correct, n)
 
 
 def test_excludes_chance() -> None:
-    assert stats.excludes_chance(40, 240, 12)
-    assert not stats.excludes_chance(26, 240, 12)
-    assert not stats.excludes_chance(0, 240, 12)
+    assert statistics.excludes_chance(40, 240, 12)
+    assert not statistics.excludes_chance(26, 240, 12)
+    assert not statistics.excludes_chance(0, 240, 12)
 
 
 def test_spread_is_the_sample_deviation() -> None:
-    told = stats.spread([70.0, 72.0, 77.0])
+    told = statistics.spread([70.0, 72.0, 77.0])
     assert (told.mean, told.count) == (73.0, 3)
     assert told.deviation == pytest.approx(np.std([70, 72, 77], ddof=1))
-    assert math.isnan(stats.spread([1.0]).deviation)
+    assert math.isnan(statistics.spread([1.0]).deviation)
     for bad in ([], [1.0, math.nan]):
         with pytest.raises(HarnessError):
-            stats.spread(bad)
+            statistics.spread(bad)
 
 
 # ---------------------------------------------------------------------------------------------- by group
@@ -58,16 +58,16 @@ def answers(seed: int, *, groups: int, size: int, alike: float) -> tuple[np.ndar
 
 def test_videos_without_groups_give_wilsons_interval() -> None:
     right, _ = answers(0, groups=50, size=4, alike=0.2)
-    told = stats.group_bootstrap(right, stats.clusters_of([str(k) for k in range(200)], [""] * 200))
-    assert (told.low, told.high) == pytest.approx(stats.wilson(int(right.sum()), 200))
+    told = statistics.group_bootstrap(right, statistics.clusters_of([str(k) for k in range(200)], [""] * 200))
+    assert (told.low, told.high) == pytest.approx(statistics.wilson(int(right.sum()), 200))
     assert told.method == "videos"
 
 
 def test_groups_that_answer_as_one_count_once() -> None:
     whole = np.repeat(np.array([True] * 36 + [False] * 24), 5)
-    told = stats.group_bootstrap(whole, [k // 5 for k in range(300)])
-    by_video = stats.wilson(180, 300)
-    by_group = stats.wilson(36, 60)
+    told = statistics.group_bootstrap(whole, [k // 5 for k in range(300)])
+    by_video = statistics.wilson(180, 300)
+    by_group = statistics.wilson(36, 60)
     assert told.method == "groups"
     assert told.high - told.low > 1.9 * (by_video[1] - by_video[0])
     assert told.high - told.low == pytest.approx(by_group[1] - by_group[0], rel=0.08)
@@ -75,16 +75,16 @@ def test_groups_that_answer_as_one_count_once() -> None:
 
 def test_groups_never_make_an_interval_narrower_than_independent_videos() -> None:
     alternating = np.tile([True, True, False, True, False], 60)
-    told = stats.group_bootstrap(alternating, [k // 5 for k in range(300)])
-    low, high = stats.wilson(180, 300)
+    told = statistics.group_bootstrap(alternating, [k // 5 for k in range(300)])
+    low, high = statistics.wilson(180, 300)
     assert told.high - told.low >= high - low
 
 
 def test_all_right_counts_a_group_as_one_video() -> None:
-    told = stats.group_bootstrap(np.ones(240, bool), [k // 5 for k in range(240)])
+    told = statistics.group_bootstrap(np.ones(240, bool), [k // 5 for k in range(240)])
     assert told.high == 1.0
-    assert told.low < stats.wilson(48, 48)[0] + 1e-9
-    one = stats.group_bootstrap(np.ones(5, bool), ["g"] * 5)
+    assert told.low < statistics.wilson(48, 48)[0] + 1e-9
+    one = statistics.group_bootstrap(np.ones(5, bool), ["g"] * 5)
     assert (one.low, one.high) == (0.0, 1.0)
 
 
@@ -97,42 +97,42 @@ def test_the_interval_is_wilsons_at_the_cluster_robust_deviation(groups: int, ne
     variance = (residuals**2).sum() / len(right) ** 2 * groups / (groups - 1)
     independent, t = share * (1 - share) / variance, scipy_stats.t.ppf(0.975, groups - 1)
     half = t / (1 + t**2 / independent) * math.sqrt(variance + (t / (2 * independent)) ** 2)
-    told = stats.group_bootstrap(right, names, resamples=40_000)
+    told = statistics.group_bootstrap(right, names, resamples=40_000)
     assert (told.high - told.low) / 2 == pytest.approx(half, rel=near)
 
 
 def test_the_same_answers_give_the_same_interval_again() -> None:
     right, groups = answers(4, groups=40, size=5, alike=0.2)
-    first, again = stats.group_bootstrap(right, groups), stats.group_bootstrap(right, groups)
+    first, again = statistics.group_bootstrap(right, groups), statistics.group_bootstrap(right, groups)
     assert first == again
-    assert stats.group_bootstrap(right, groups, seed=1).low != first.low
+    assert statistics.group_bootstrap(right, groups, seed=1).low != first.low
 
 
 def test_mean_over_splits_weighs_splits_equally_and_draws_a_shared_group_once() -> None:
     right, groups = answers(5, groups=60, size=4, alike=0.3)
     disjoint = [(right, [f"{s}{g}" for g in groups]) for s in range(3)]
     shared = [(right, groups)] * 3
-    told = stats.split_mean(disjoint)
+    told = statistics.split_mean(disjoint)
     assert told.value == pytest.approx(right.mean())
-    alone = stats.group_bootstrap(right, groups)
-    assert stats.split_mean(shared).high - stats.split_mean(shared).low == pytest.approx(
+    alone = statistics.group_bootstrap(right, groups)
+    assert statistics.split_mean(shared).high - statistics.split_mean(shared).low == pytest.approx(
         alone.high - alone.low, rel=0.05
     )
     assert told.high - told.low == pytest.approx((alone.high - alone.low) / math.sqrt(3), rel=0.15)
     unequal = [(np.ones(10, bool), list(range(10))), (np.zeros(30, bool), list(range(100, 130)))]
-    assert stats.split_mean(unequal).value == 0.5
+    assert statistics.split_mean(unequal).value == 0.5
 
 
 def test_several_seeds_are_shares_of_right_answers() -> None:
     halves = np.full(100, 0.5)
-    told = stats.split_mean([(halves, list(range(100)))])
+    told = statistics.split_mean([(halves, list(range(100)))])
     assert told.value == 0.5
-    assert (told.low, told.high) == pytest.approx(stats.wilson(50, 100))
+    assert (told.low, told.high) == pytest.approx(statistics.wilson(50, 100))
 
 
 def test_answers_must_match_their_videos() -> None:
     with pytest.raises(HarnessError, match="2 answers for 3 videos"):
-        stats.group_bootstrap(np.ones(2, bool), ["a", "b", "c"])
+        statistics.group_bootstrap(np.ones(2, bool), ["a", "b", "c"])
 
 
 # ---------------------------------------------------------------------------------------------- paired
@@ -143,16 +143,16 @@ def test_mcnemar_is_statsmodels(only_a: int, only_b: int, both: int) -> None:
     a = np.array([True] * only_a + [False] * only_b + [True] * both)
     b = np.array([False] * only_a + [True] * only_b + [True] * both)
     expected = statsmodels_mcnemar([[both, only_a], [only_b, 0]], exact=True).pvalue
-    assert stats.mcnemar(a, b) == pytest.approx(float(expected))
+    assert statistics.mcnemar(a, b) == pytest.approx(float(expected))
 
 
 def test_paired_difference_has_its_sign_and_counts() -> None:
     a, b = np.array([1, 1, 1, 0, 0, 1] * 20, bool), np.array([1, 0, 0, 0, 1, 1] * 20, bool)
-    told = stats.paired(a, b, list(range(120)))
+    told = statistics.paired(a, b, list(range(120)))
     assert (told.only_a, told.only_b, told.n, told.groups) == (40, 20, 120, 120)
     assert told.difference == pytest.approx(20 / 120)
     assert told.low < told.difference < told.high
-    turned = stats.paired(b, a, list(range(120)))
+    turned = statistics.paired(b, a, list(range(120)))
     assert turned.difference == -told.difference
     assert turned.p_value == told.p_value
     expected = scipy_stats.ttest_rel(a.astype(float), b.astype(float))
@@ -165,31 +165,31 @@ def test_pairing_is_sharper_than_comparing_two_intervals() -> None:
     a = rng.random(240) < 0.7
     b = a.copy()
     b[np.flatnonzero(a)[:14]] = False
-    told = stats.paired(a, b, list(range(240)))
+    told = statistics.paired(a, b, list(range(240)))
     assert told.low > 0 and told.p_value < 0.001
-    assert stats.wilson(int(b.sum()), 240)[1] > stats.wilson(int(a.sum()), 240)[0]
+    assert statistics.wilson(int(b.sum()), 240)[1] > statistics.wilson(int(a.sum()), 240)[0]
 
 
 def test_groups_widen_a_paired_difference() -> None:
     change = np.repeat(np.array([1] * 12 + [0] * 30 + [-1] * 6), 5)
     a, b = change >= 0, change <= 0
-    grouped = stats.paired(a, b, [k // 5 for k in range(240)])
-    alone = stats.paired(a, b, list(range(240)))
+    grouped = statistics.paired(a, b, [k // 5 for k in range(240)])
+    alone = statistics.paired(a, b, list(range(240)))
     assert grouped.high - grouped.low > 1.8 * (alone.high - alone.low)
     assert grouped.p_value_groups > alone.p_value_groups
 
 
 def test_two_equal_runs_differ_by_zero_with_an_interval() -> None:
     a = np.ones(240, bool)
-    told = stats.paired(a, a, [k // 5 for k in range(240)])
+    told = statistics.paired(a, a, [k // 5 for k in range(240)])
     assert told.difference == 0 and told.low < 0 < told.high and told.p_value == 1.0
-    one = stats.paired(a, a, ["g"] * 240)
+    one = statistics.paired(a, a, ["g"] * 240)
     assert (one.low, one.high) == (-1.0, 1.0)
 
 
 def test_paired_tests_need_the_same_videos() -> None:
     with pytest.raises(HarnessError, match="paired"):
-        stats.mcnemar(np.ones(3, bool), np.ones(4, bool))
+        statistics.mcnemar(np.ones(3, bool), np.ones(4, bool))
 
 
 # ---------------------------------------------------------------------------------------------- many, and how small
@@ -197,16 +197,16 @@ def test_paired_tests_need_the_same_videos() -> None:
 
 @pytest.mark.parametrize("p_values", [[0.2], [0.04, 0.001, 0.3, 0.04], [1.0, 0.0, 0.5], list(np.linspace(1, 0.01, 25))])
 def test_corrections_are_statsmodels(p_values: list[float]) -> None:
-    assert stats.holm(p_values) == pytest.approx(list(multipletests(p_values, method="holm")[1]))
-    assert stats.benjamini_hochberg(p_values) == pytest.approx(list(multipletests(p_values, method="fdr_bh")[1]))
+    assert statistics.holm(p_values) == pytest.approx(list(multipletests(p_values, method="holm")[1]))
+    assert statistics.benjamini_hochberg(p_values) == pytest.approx(list(multipletests(p_values, method="fdr_bh")[1]))
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=30))
 @settings(max_examples=40, deadline=None)
 def test_corrections_keep_the_order_and_never_lower_a_p(p_values: list[float]) -> None:
-    false_discoveries = stats.benjamini_hochberg(p_values)
+    false_discoveries = statistics.benjamini_hochberg(p_values)
     assert false_discoveries == pytest.approx(list(scipy_stats.false_discovery_control(p_values)))
-    any_error = stats.holm(p_values)
+    any_error = statistics.holm(p_values)
     assert all(
         raw <= bh + 1e-12 and bh <= holm + 1e-12 for raw, bh, holm in zip(p_values, false_discoveries, any_error)
     )
@@ -214,20 +214,20 @@ def test_corrections_keep_the_order_and_never_lower_a_p(p_values: list[float]) -
 
 
 def test_corrections_refuse_what_is_no_p_value() -> None:
-    for correct in (stats.holm, stats.benjamini_hochberg):
+    for correct in (statistics.holm, statistics.benjamini_hochberg):
         with pytest.raises(HarnessError, match=r"\[0, 1\]"):
             correct([0.5, 1.5])
 
 
 def test_smallest_difference_is_found_with_the_power_it_promises() -> None:
     n, disagree = 240, 0.2
-    difference = stats.smallest_difference(n, disagree=disagree)
+    difference = statistics.smallest_difference(n, disagree=disagree)
     rng = np.random.default_rng(0)
     only_a, only_b = (disagree + difference) / 2, (disagree - difference) / 2
     draws = rng.multinomial(n, [only_a, only_b, 1 - disagree], size=3000)
     z = (draws[:, 0] - draws[:, 1]) / np.sqrt(np.maximum(1, draws[:, 0] + draws[:, 1]))
     assert (np.abs(z) > 1.96).mean() == pytest.approx(0.8, abs=0.03)
-    assert stats.smallest_difference(4 * n, disagree=disagree) < 0.55 * difference
-    assert math.isnan(stats.smallest_difference(20, disagree=0.05))
+    assert statistics.smallest_difference(4 * n, disagree=disagree) < 0.55 * difference
+    assert math.isnan(statistics.smallest_difference(20, disagree=0.05))
     with pytest.raises(HarnessError):
-        stats.smallest_difference(0, disagree=0.1)
+        statistics.smallest_difference(0, disagree=0.1)

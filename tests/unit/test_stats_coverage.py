@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from harness import stats
+from harness.metrics import statistics
 
 MICRO = {"micro-ucf101": (56, 5), "micro-hmdb51": (70, 4)}
 """(groups, videos a group) of one split's test set."""
@@ -31,8 +31,8 @@ def _coverage(*, groups: int, size: int, truth: float, alike: float) -> tuple[fl
     hits = plain = 0
     for _ in range(TRIALS):
         right = _draw(rng, groups=groups, size=size, truth=truth, alike=alike).ravel()
-        told = stats.group_bootstrap(right, clusters, resamples=RESAMPLES)
-        low, high = stats.wilson(int(right.sum()), right.size)
+        told = statistics.group_bootstrap(right, clusters, resamples=RESAMPLES)
+        low, high = statistics.wilson(int(right.sum()), right.size)
         hits += told.low <= truth <= told.high
         plain += low <= truth <= high
     return hits / TRIALS, plain / TRIALS
@@ -58,7 +58,7 @@ def test_group_intervals_cover_with_few_and_with_many_groups(groups: int, size: 
 def test_wilson_covers_independent_videos() -> None:
     rng = np.random.default_rng(7)
     for truth, n in ((0.08, 240), (0.6, 240), (0.95, 3783)):
-        intervals = [stats.wilson(int(k), n) for k in rng.binomial(n, truth, size=4000)]
+        intervals = [statistics.wilson(int(k), n) for k in rng.binomial(n, truth, size=4000)]
         assert BAND[0] <= np.mean([low <= truth <= high for low, high in intervals]) <= BAND[1]
 
 
@@ -72,7 +72,7 @@ def test_paired_intervals_cover_and_hold_their_level(difference: float) -> None:
         worse = np.clip(better - difference / better.mean() * better, 0, 1)
         truth = float((better - worse).mean())
         a, b = rng.random(280) < better, rng.random(280) < worse
-        told = stats.paired(a, b, clusters, resamples=RESAMPLES)
+        told = statistics.paired(a, b, clusters, resamples=RESAMPLES)
         hits += told.low <= truth <= told.high
         found += told.p_value_groups < 0.05
     assert BAND[0] <= hits / TRIALS <= BAND[1]
@@ -86,6 +86,6 @@ def test_the_mean_over_overlapping_splits_covers() -> None:
     for _ in range(TRIALS):
         right = _draw(rng, groups=90, size=4, truth=truth, alike=0.2)
         parts = [rng.choice(90, size=50, replace=False) for _ in range(3)]
-        told = stats.split_mean([(right[p].ravel(), np.repeat(p, 4).tolist()) for p in parts], resamples=RESAMPLES)
+        told = statistics.split_mean([(right[p].ravel(), np.repeat(p, 4).tolist()) for p in parts], resamples=RESAMPLES)
         hits += told.low <= truth <= told.high
     assert BAND[0] <= hits / TRIALS <= BAND[1]

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import HarnessError, RecordError
-from harness.house import House
+from harness.core.callbacks import Watch
+from harness.core.errors import HarnessError, RecordError
+from harness.core.workspace import Places
+from harness.jobs.options import House
 from harness.launch.ray.storage import SEND_EVERY_S, Storage, around, exchange, house_of_node
-from harness.places import Places
-from harness.record import RECORD, write_record
-from harness.watch import Watch
+from harness.records.record import RECORD, write_record
 from tests import fakejobs
 
 

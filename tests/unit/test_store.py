@@ -13,14 +13,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness import discover
-from harness.contract import Clip
-from harness.errors import BrokenVideo, DataMissing, HarnessError
-from harness.video import decode, derive, encode, loader, prepare, store
+from harness.core import registry
+from harness.core.contract import Clip
+from harness.core.errors import BrokenVideo, DataMissing, HarnessError
+from harness.data import derived, frame_store, loader, prepare
+from harness.video import decode, encode
 from tests import videos
 from tests.unit.test_prepare import CARD, contents, everything, kill_at_random_moments
 
-SCALE = replace(discover.load("scale", "micro"), frames="store", short_side_px=48)
+SCALE = replace(registry.load("scale", "micro"), frames="store", short_side_px=48)
 CLIP = Clip(window=3, side_px=32)
 
 
@@ -29,8 +30,8 @@ def toy(tmp_path) -> prepare.Prepared:
     return prepare.open_prepared(CARD, tmp_path)
 
 
-def build(toy: prepare.Prepared, **how) -> store.FrameStore:
-    return store.build_store(toy, SCALE, videos=everything(toy), **how)
+def build(toy: prepare.Prepared, **how) -> frame_store.FrameStore:
+    return frame_store.build_store(toy, SCALE, videos=everything(toy), **how)
 
 
 def test_stored_frames_are_the_originals_but_for_the_recoding(toy):
@@ -48,7 +49,7 @@ def test_any_size_is_kept_to_the_pixel_and_any_square_is_cut(tmp_path, height, w
     noise = np.random.default_rng(0).integers(0, 256, (30, height // 4 + 1, width // 4 + 1, 3), np.uint8)
     frames = noise.repeat(4, 1).repeat(4, 2)[:, :height, :width]
     with (tmp_path / "v.mp4").open("wb") as file:
-        comment = f"{store.STORED} {width}x{height}"
+        comment = f"{frame_store.STORED} {width}x{height}"
         assert encode.write_stream(file, iter(frames), codec="mpeg4-store", fps=25.0, comment=comment) == 30
     whole = decode.read_video(tmp_path / "v.mp4", short_side_px=999)
     assert whole.shape == frames.shape and np.abs(whole.astype(int) - frames).mean() < 30
@@ -76,19 +77,19 @@ def test_frames_that_need_no_resizing_are_opencvs_conversion_of_the_whole_frame(
 
 
 def test_processes_make_the_same_bytes_and_a_second_call_does_nothing(toy, tmp_path, monkeypatch):
-    told: list[derive.Estimate] = []
+    told: list[derived.Estimate] = []
     alone = build(toy)
     other = prepare.open_prepared(CARD, tmp_path / "other")
     shared = build(other, workers=2, announce=told.append)
     assert contents(alone.folder) == contents(shared.folder)
     assert [(one.videos, one.there, one.workers, one.sampled) for one in told] == [(4, 0, 2, 3)]
     assert told[0].seconds > 0
-    monkeypatch.setattr(derive, "_make", None)
+    monkeypatch.setattr(derived, "_make", None)
     assert build(toy, announce=told.append).folder == alone.folder and len(told) == 1
 
 
 def test_the_estimate_is_what_it_comes_to(toy):
-    told: list[derive.Estimate] = []
+    told: list[derived.Estimate] = []
     built = build(toy, announce=told.append)
     taken = sum(path.stat().st_size for path in built.folder.rglob("*.mp4"))
     assert told[0].bytes == pytest.approx(taken, rel=0.5)
@@ -111,8 +112,8 @@ def test_readers_decode_the_store_and_flow_and_stills_never_do(toy, monkeypatch)
 RAW = replace(SCALE, frames="raw-store")
 
 
-def build_raw(toy: prepare.Prepared, scale=RAW, **how) -> store.FrameStore:
-    return store.build_store(toy, scale, videos=everything(toy), **how)
+def build_raw(toy: prepare.Prepared, scale=RAW, **how) -> frame_store.FrameStore:
+    return frame_store.build_store(toy, scale, videos=everything(toy), **how)
 
 
 @pytest.mark.parametrize("short_side_px", [48, 56])
@@ -138,7 +139,7 @@ def test_larger_ones_are_made_smaller_and_turned_ones_set_upright(toy, tmp_path)
     videos.write(tmp_path / "turned.mp4", videos.numbered(8), codec="mpeg4", rotation=90)
     with pytest.raises(decode.OtherPictures):
         list(decode.iter_planes(tmp_path / "turned.mp4", short_side_px=99))
-    recipe = store.StoreRecipe(25.0, 64, "raw")
+    recipe = frame_store.StoreRecipe(25.0, 64, "raw")
     assert recipe.make(tmp_path / "turned.mp4", tmp_path / "made.avi") == 8
     upright = decode.read_video(tmp_path / "turned.mp4", short_side_px=64)
     made = decode.read_video(tmp_path / "made.avi", short_side_px=64)
@@ -156,30 +157,30 @@ def test_planes_of_any_even_size_come_back_as_they_were(tmp_path, height, width)
 
 
 def test_raw_frames_take_what_was_foretold_and_are_another_store(toy):
-    told: list[derive.Estimate] = []
+    told: list[derived.Estimate] = []
     built, recoded = build_raw(toy, announce=told.append), build(toy)
-    assert built.folder != recoded.folder and store.store_key(RAW) != store.store_key(SCALE)
+    assert built.folder != recoded.folder and frame_store.store_key(RAW) != frame_store.store_key(SCALE)
     assert told[0].bytes == pytest.approx(sum(path.stat().st_size for path in built.folder.rglob("*.avi")), rel=0.2)
     built.path(everything(toy)[0]).unlink()
     with pytest.raises(DataMissing, match=r"1 of 4 videos.*harness data prepare toy --raw-store --scale micro"):
-        store.open_store(toy, RAW, everything(toy))
+        frame_store.open_store(toy, RAW, everything(toy))
 
 
 def test_a_store_that_was_not_prepared_names_the_command(toy):
     with pytest.raises(DataMissing, match=r"4 of 4 videos.*harness data prepare toy --store --scale micro"):
-        store.open_store(toy, SCALE, everything(toy))
+        frame_store.open_store(toy, SCALE, everything(toy))
     build(toy)
-    opened = store.open_store(toy, SCALE, everything(toy))
+    opened = frame_store.open_store(toy, SCALE, everything(toy))
     opened.path(everything(toy)[0]).unlink()
     with pytest.raises(DataMissing, match=r"1 of 4 videos"):
-        store.open_store(toy, SCALE, everything(toy))
+        frame_store.open_store(toy, SCALE, everything(toy))
 
 
 def test_broken_originals_stay_broken_and_damaged_files_of_ours_are_not_their_fault(toy):
     third, fourth = everything(toy)[2:]
     toy.path(third).write_bytes(b"\0" * toy.path(third).stat().st_size)
     assert list(build(toy).broken) == [third.id]
-    opened = store.open_store(toy, SCALE, everything(toy))
+    opened = frame_store.open_store(toy, SCALE, everything(toy))
     with pytest.raises(BrokenVideo, match=r"v2\.avi"):
         opened.path(third)
     opened.path(fourth).write_bytes(b"damaged")
@@ -190,8 +191,8 @@ def test_broken_originals_stay_broken_and_damaged_files_of_ours_are_not_their_fa
 
 
 def test_jobs_that_read_the_store_have_other_ids_and_others_keep_theirs():
-    from harness.places import places
-    from harness.plan import Planner
+    from harness.core.workspace import places
+    from harness.planning.plan import Planner
 
     planner = Planner(places("/nowhere", "/nowhere"))
     assert planner.machine(replace(SCALE, frames="originals"))["decoder"] == decode.decoder_key()
@@ -241,7 +242,7 @@ def test_killed_at_random_moments_the_store_ends_the_same(tmp_path):
 
 
 FILLS = (
-    "import resource, sys; from pathlib import Path; from harness.errors import HarnessError\n"
+    "import resource, sys; from pathlib import Path; from harness.core.errors import HarnessError\n"
     "from tests.unit import test_store as t; from harness.video import prepare\n"
     "toy = prepare.open_prepared(t.CARD, Path(sys.argv[1]))\n"
     "resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))\n"

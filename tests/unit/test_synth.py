@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from harness.synth import motion, scene, sets
-from harness.synth.catalogue import ACTIONS, APPEARANCE, MOTION, REVERSAL, REVERSED, WORLDS, ClipSpec
-from harness.synth.chance import stream
-from harness.synth.sprites import OUTLINES
+from harness.datasets.synthetic import motion, scene, sets
+from harness.datasets.synthetic.catalogue import ACTIONS, APPEARANCE, MOTION, REVERSAL, REVERSED, WORLDS, ClipSpec
+from harness.datasets.synthetic.chance import stream
+from harness.datasets.synthetic.sprites import OUTLINES
 
 FORWARD = [action for action in ACTIONS if action not in REVERSED]
 
@@ -128,7 +128,7 @@ def test_odd_names_are_in_the_data():
 
 def test_no_part_of_the_package_takes_the_name_of_its_function():
     """Importing `package.name` puts the module in the place of a function of that name, for whoever comes later."""
-    import harness.synth.rendering  # noqa: F401
-    from harness.synth import render
+    import harness.datasets.synthetic.rendering  # noqa: F401
+    from harness.datasets.synthetic import render
 
     assert callable(render)

@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from harness.metrics import CellResult, Scores
-from harness.spec import Cell
+from harness.core.spec import Cell
+from harness.metrics.scores import CellResult, Scores
 from reports import tables
 from reports.tables import words
 from reports.tables.model import Table, TableCell
@@ -61,11 +61,11 @@ def test_wanted_cells_are_those_the_paper_prints(number: int, count: int, scale:
 
 
 def test_every_printed_number_has_its_place() -> None:
-    from harness import paper
+    from harness.analysis import paper_numbers
 
     for number in (1, 2, 3, 4, 5):
         columns, rows = {c.key for c in _built(number).columns}, {r.key for r in _built(number).rows}
-        for row, column in paper.table(number):
+        for row, column in paper_numbers.table(number):
             assert row in rows and column in columns
 
 
@@ -117,13 +117,13 @@ def test_blanks_of_the_paper_stay_blank() -> None:
 
 
 def test_an_extra_baseline_appends_rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    from harness import discover
+    from harness.core import registry
 
-    extra = replace(discover.load("baseline", "i3d"), name="mine", title="Mine")
-    real_all, real_load = discover.all, discover.load
-    monkeypatch.setattr(discover, "all", lambda kind: real_all(kind) | ({"mine": extra} if kind == "baseline" else {}))
+    extra = replace(registry.load("baseline", "i3d"), name="mine", title="Mine")
+    real_all, real_load = registry.all, registry.load
+    monkeypatch.setattr(registry, "all", lambda kind: real_all(kind) | ({"mine": extra} if kind == "baseline" else {}))
     monkeypatch.setattr(
-        discover, "load", lambda kind, name: extra if (kind, name) == ("baseline", "mine") else real_load(kind, name)
+        registry, "load", lambda kind, name: extra if (kind, name) == ("baseline", "mine") else real_load(kind, name)
     )
     table = tables.build(4, EVERYTHING, tables.Question(scale="micro"))
     assert table.rows[-1].title == "Mine"
@@ -222,7 +222,7 @@ def test_validation_videos_are_not_the_papers_test_videos() -> None:
 
 
 def test_a_number_is_compared_only_with_its_own_version() -> None:
-    from harness.paper import MINIKINETICS
+    from harness.analysis.paper_numbers import MINIKINETICS
 
     told = at(
         tables.build(4, EVERYTHING, tables.Question(scale="paper", version=MINIKINETICS)),
@@ -246,15 +246,15 @@ def test_no_micro_number_is_ever_judged_or_headed_as_the_papers() -> None:
 
 
 def test_weights_of_unknown_provenance_are_marked(monkeypatch: pytest.MonkeyPatch) -> None:
-    from harness import discover
-    from harness.contract import Weights
+    from harness.core import registry
+    from harness.core.contract import Weights
 
-    card = discover.load("baseline", "i3d")
+    card = registry.load("baseline", "i3d")
     weights = Weights("theirs", "rgb", "kinetics400", 400, "pytorch-i3d", "https://example.org", "none", "RGB")
     changed = replace(card, weights=(weights,))
-    real = discover.load
-    monkeypatch.setattr(discover, "load", lambda k, n: changed if (k, n) == ("baseline", "i3d") else real(k, n))
-    monkeypatch.setattr(discover, "all", lambda kind: {"i3d": changed})
+    real = registry.load
+    monkeypatch.setattr(registry, "load", lambda k, n: changed if (k, n) == ("baseline", "i3d") else real(k, n))
+    monkeypatch.setattr(registry, "all", lambda kind: {"i3d": changed})
     table = tables.build(4, EVERYTHING, tables.Question(scale="paper", source="published:theirs"))
     cell = at(table, "i3d", "hmdb51/full-ft/imagenet")
     assert "'theirs', provenance: unknown" in cell.caveat and "--source published:theirs" in cell.command

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import HarnessError
+from harness.core.errors import HarnessError
 from reports import tables
 from reports.tables import aside, latex
 from tests.unit.test_tables import EVERYTHING, NOTHING, ledger

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from harness import stats
-from harness.errors import HarnessError
-from harness.metrics import CellResult, Scores
-from harness.spec import Cell
+from harness.core.errors import HarnessError
+from harness.core.spec import Cell
+from harness.metrics import statistics
+from harness.metrics.scores import CellResult, Scores
 from reports import tables
 from reports.tables import aside, pairs, table_2
 from reports.tables.layout import Question
@@ -50,7 +50,7 @@ def test_large_differences_are_found_and_small_ones_are_not(found: tuple[pairs.C
 
 
 def test_p_is_corrected_over_the_whole_table(found: tuple[pairs.Comparison, ...]) -> None:
-    assert [c.adjusted for c in found] == pytest.approx(stats.holm([c.p_value for c in found]))
+    assert [c.adjusted for c in found] == pytest.approx(statistics.holm([c.p_value for c in found]))
     assert any(c.adjusted > c.p_value for c in found)
 
 

@@ -6,9 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from baselines.parts.facts import receptive_fields, training_bytes
-from harness import discover, paper
-from harness.contract import Clip
+from harness.analysis import paper_numbers
+from harness.core import registry
+from harness.core.contract import Clip
+from harness.models.measure import receptive_fields, training_bytes
 from reports import tables
 from reports.tables import table_1
 from reports.tables.model import Table
@@ -32,7 +33,7 @@ def table() -> Table:
 
 
 def test_every_printed_number_is_met(table: Table) -> None:
-    printed = paper.table(1)
+    printed = paper_numbers.table(1)
     assert len(printed) == 31
     for key, number in printed.items():
         cell = table.cells[key]
@@ -42,8 +43,8 @@ def test_every_printed_number_is_met(table: Table) -> None:
 
 @pytest.mark.parametrize("name", EXACT)
 def test_parameters_are_exact(table: Table, name: str) -> None:
-    card = discover.load("baseline", name)
-    told = table.cells[discover.dashed(name), "params_m"].ours
+    card = registry.load("baseline", name)
+    told = table.cells[registry.dashed(name), "params_m"].ours
     assert told == EXACT[card.name] / 1e6
 
 
@@ -68,7 +69,7 @@ def test_memory_is_what_autograd_keeps() -> None:
 
 
 def test_a_wrong_clip_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    card = discover.load("baseline", "two_stream")
+    card = registry.load("baseline", "two_stream")
     monkeypatch.setitem(card.test_clip, "paper", Clip(window=10, side_px=224, count=25))
     monkeypatch.setattr(table_1, "size_of", lambda *_, **__: table_1.Size(12_073_120, 0, 0, 10))
     wrong = tables.build(1, no_ledger, tables.Question(scale="paper")).cells["two-stream", "test/rgb_frames"]

@@ -8,12 +8,13 @@ import pytest
 import torch
 from torch import nn
 
-from harness.checkpoints import checkpoints_of
-from harness.contract import Schedule
-from harness.errors import HarnessError
-from harness.evaluate import clip_loss, reduce_positions
-from harness.schedules import named
-from harness.train import (
+from harness.core.callbacks import Watch
+from harness.core.contract import Schedule
+from harness.core.errors import HarnessError
+from harness.planning.schedules import named
+from harness.training.checkpoint import checkpoints_of
+from harness.training.evaluation import clip_loss, reduce_positions
+from harness.training.trainer import (
     Plateau,
     Setting,
     Step,
@@ -24,7 +25,6 @@ from harness.train import (
     save_checkpoint,
     train,
 )
-from harness.watch import Watch
 
 SCHEDULE = Schedule(steps=30, batch=8, base_lr=0.05, policy="one-cycle", checkpoint_every=10)
 
@@ -146,7 +146,7 @@ def test_an_optimiser_steps_as_torchs_own(optimiser):
 def test_training_does_not_load_a_compiler():
     program = (
         "import sys, torch\n"
-        "from harness.train import eager\n"
+        "from harness.training.trainer import eager\n"
         "weight = torch.nn.Parameter(torch.ones(3))\n"
         "for kind in (torch.optim.SGD, torch.optim.AdamW):\n"
         "    optimiser = eager(kind)([weight], lr=0.1)\n"

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from harness import tuned
-from harness.contract import Listing, Video
-from harness.errors import HarnessError, RecordError
-from harness.holdout import HELD_OUT, rehearsal
-from harness.places import Places
-from harness.plan import Planner, make_plan
-from harness.resolve import cells
-from harness.spec import Job, Selection
+from harness.core.contract import Listing, Video
+from harness.core.errors import HarnessError, RecordError
+from harness.core.spec import Job, Selection
+from harness.core.workspace import Places
+from harness.data.splits import HELD_OUT, rehearsal
+from harness.planning import tuned
+from harness.planning.plan import Planner, make_plan
+from harness.planning.selection import cells
 
 CHOSEN = ((tuned.RATE, tuned.TUNED),)
 

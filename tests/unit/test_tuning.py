@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from baselines.parts.same import SameConv
-from harness import tuning
+from harness.core import allocator
 
 FAULTS = """
 import resource, sys
@@ -38,7 +38,7 @@ def _child(**variables):
 @on_glibc
 def test_large_blocks_are_kept_for_the_next_step_unless_switched_off():
     kept, few = _child()
-    plain, many = _child(**{tuning.SWITCH: "plain"})
+    plain, many = _child(**{allocator.SWITCH: "plain"})
     assert kept and not plain
     assert many > 5 * 2**26 // 4096 // 600, "huge pages at most: every block is mapped anew"
     assert few * 20 < many

@@ -10,9 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from harness.contract import FlowMethod
-from harness.errors import HarnessError, UnknownName
-from harness.video import flow, tvl1
+from harness.core.contract import FlowMethod
+from harness.core.errors import HarnessError, UnknownName
+from harness.video.flow import codec, tvl1_numba
 from tests import motion
 from tests.motion import CLIPS, cut, distance, moved, opencv, texture
 
@@ -22,7 +22,7 @@ OWN = FlowMethod("tvl1-own", 20.0, 48)
 
 
 def own(grey: np.ndarray, after: np.ndarray, **params: float) -> np.ndarray:
-    return tvl1.function(params)(grey, after)
+    return tvl1_numba.function(params)(grey, after)
 
 
 # ------------------------------------------------------------------------------------------------ known motions
@@ -124,7 +124,7 @@ def test_the_wave_of_rows_computes_plain_iterations(shape, count):
     flow = np.zeros((2, padded.shape[1]), np.float32)
     dual = np.zeros((4, padded.shape[1]), np.float32)
     numbers = (np.float32(0.045), np.float32(0.3), np.float32(0.8))
-    change = tvl1._kernels().iterate(*padded, *flow, *dual, shape, count, *numbers)
+    change = tvl1_numba._kernels().iterate(*padded, *flow, *dual, shape, count, *numbers)
     inside = flow.reshape(2, height + 2, width + 1)[:, 1:-1, :-1]
     assert np.abs(inside - expected).max() < 1e-4
     assert change == pytest.approx(expected_change, rel=1e-3)
@@ -133,7 +133,7 @@ def test_the_wave_of_rows_computes_plain_iterations(shape, count):
 def test_two_threads_and_two_calls_give_the_same_bits():
     picture = texture(seed=5)
     pairs = [(cut(picture), cut(moved(picture, x_px=x))) for x in (0.5, 1, 1.5, 2)]
-    between = tvl1.function({})
+    between = tvl1_numba.function({})
     alone = [between(*pair) for pair in pairs]
     with ThreadPoolExecutor(2) as threads:
         together = list(threads.map(lambda pair: between(*pair), pairs * 2))
@@ -146,15 +146,15 @@ def test_two_threads_and_two_calls_give_the_same_bits():
 def test_the_store_reaches_it_by_name():
     picture = texture()
     frames = np.stack([cut(picture), cut(moved(picture, x_px=1)), cut(moved(picture, x_px=2))])
-    flows = flow.compute(np.repeat(frames[..., None], 3, axis=-1), OWN)
+    flows = codec.compute(np.repeat(frames[..., None], 3, axis=-1), OWN)
     assert (flows[0] == own(frames[0], frames[1])).all() and (flows[2] == flows[1]).all()
 
 
 def test_its_key_says_what_computed_it():
-    key = flow.method_key(OWN)
-    assert key["library"] == tvl1.library()
-    assert f"own {tvl1.VERSION}" in key["library"] and "numba" in key["library"] and "opencv" in key["library"]
-    assert key != flow.method_key(FlowMethod("tvl1", 20.0, 48))
+    key = codec.method_key(OWN)
+    assert key["library"] == tvl1_numba.library()
+    assert f"own {tvl1_numba.VERSION}" in key["library"] and "numba" in key["library"] and "opencv" in key["library"]
+    assert key != codec.method_key(FlowMethod("tvl1", 20.0, 48))
 
 
 def test_parameters_reach_it_and_unknown_ones_are_named():
@@ -162,7 +162,7 @@ def test_parameters_reach_it_and_unknown_ones_are_named():
     pair = cut(picture), cut(moved(picture, x_px=2))
     assert np.abs(own(*pair) - own(*pair, **{"lambda": 0.05})).max() > 1e-3
     with pytest.raises(UnknownName, match=r"parameter of flow method 'tvl1-own' 'warp'.*did you mean 'warps'"):
-        flow.method_key(FlowMethod("tvl1-own", 20.0, 48, params={"warp": 1}))
+        codec.method_key(FlowMethod("tvl1-own", 20.0, 48, params={"warp": 1}))
 
 
 @pytest.mark.parametrize(
@@ -172,12 +172,12 @@ def test_parameters_reach_it_and_unknown_ones_are_named():
 )
 def test_parameters_that_make_no_sense_are_refused(params):
     with pytest.raises(HarnessError, match=f"{next(iter(params))} .*'tvl1-own'"):
-        tvl1.function(params)
+        tvl1_numba.function(params)
 
 
 def test_a_word_for_a_number_is_refused():
     with pytest.raises(HarnessError, match="warps 'many' of flow method 'tvl1-own'.*number"):
-        tvl1.function({"warps": "many"})
+        tvl1_numba.function({"warps": "many"})
 
 
 KERNEL = (
@@ -214,7 +214,7 @@ def test_a_damaged_file_among_what_numba_keeps_is_told_with_the_remedy(tmp_path)
 def test_without_numba_the_remedy_is_named():
     code = (
         "import sys; sys.modules['numba'] = None\n"
-        "from harness.errors import HarnessError\n"
+        "from harness.core.errors import HarnessError\n"
         "from harness.video import flow, tvl1\n"
         "try:\n    tvl1.function({})\n"
         "except HarnessError as error:\n    print(error)\n"

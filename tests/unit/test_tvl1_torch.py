@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 import torch
 
-from harness.contract import FlowMethod
-from harness.errors import HarnessError, UnknownName
-from harness.launch.needs import needs_of
-from harness.spec import Job
-from harness.video import compiled, flow, methods, tvl1, tvl1_torch
-from harness.video.tvl1 import Settings
+from harness.core.contract import FlowMethod
+from harness.core.errors import HarnessError, UnknownName
+from harness.core.spec import Job
+from harness.launch.resources import needs_of
+from harness.video import numba_cache
+from harness.video.flow import codec, methods, tvl1_numba, tvl1_torch
+from harness.video.flow.tvl1_numba import Settings
 from tests import motion, videos
 from tests.motion import cut, distance, moved, opencv, texture
 
@@ -66,8 +67,8 @@ def test_any_size_is_taken(height, width):
 
 def test_flow_of_the_mirrored_video_is_the_mirrored_flow():
     frames = videos.numbered(3)
-    there = flow.compute(frames[:, :, ::-1].copy(), METHOD)
-    here = flow.flip_flow(flow.compute(frames, METHOD))
+    there = codec.compute(frames[:, :, ::-1].copy(), METHOD)
+    here = codec.flip_flow(codec.compute(frames, METHOD))
     assert np.abs(there - here)[:, 22:-6, 10:-10].mean() < 0.03
     assert here[:, 22:-6, 10:-10, 0].mean() < -0.5, "the texture moves right, and mirrored left"
 
@@ -82,14 +83,14 @@ MOTIONS = [{"x_px": 1.5, "y_px": -0.5}, {"degrees": 3}, {"x_px": 4}, {"x_px": -2
 def test_it_is_the_compiled_flow(how):
     picture = texture(seed=3)
     pair = cut(picture), cut(moved(picture, **how))
-    away = distance(tensors(*pair)[0], tvl1.function({})(*pair))
+    away = distance(tensors(*pair)[0], tvl1_numba.function({})(*pair))
     # Where a pixel leaves the picture anything goes: there the two differ as each does from OpenCV's.
     assert away[5:-5, 5:-5].mean() < NEAR_PX and np.percentile(away[5:-5, 5:-5], 99) < 0.1
 
 
 def test_it_is_the_compiled_flow_on_rendered_videos():
     frames = videos.numbered(5)
-    both = [flow.compute(frames, FlowMethod(name, 20.0, 48)) for name in ("tvl1-torch", "tvl1-own")]
+    both = [codec.compute(frames, FlowMethod(name, 20.0, 48)) for name in ("tvl1-torch", "tvl1-own")]
     # The blocks of the frame's number turn on and off: nothing corresponds there, and roundings decide.
     ours, compiled = (flows[:, 22:-6, 10:-10] for flows in both)
     assert distance(ours, compiled).mean() < NEAR_PX < 0.1 < np.abs(compiled).mean()
@@ -98,7 +99,7 @@ def test_it_is_the_compiled_flow_on_rendered_videos():
 def test_it_is_opencvs_flow_and_the_compiled_one_on_real_clips(test_data):
     pairs = motion.real_pairs(test_data)[::2]
     assert len(pairs) == len(motion.CLIPS)
-    ours, compiled = [tensors(*pair)[0] for pair in pairs], [tvl1.function({})(*pair) for pair in pairs]
+    ours, compiled = [tensors(*pair)[0] for pair in pairs], [tvl1_numba.function({})(*pair) for pair in pairs]
     motion.assert_near(np.concatenate([distance(one, opencv(*pair)).ravel() for one, pair in zip(ours, pairs)]))
     assert np.concatenate([distance(*both).ravel() for both in zip(ours, compiled)]).mean() < NEAR_PX
 
@@ -190,10 +191,10 @@ def test_long_videos_come_in_batches_and_in_order():
     frames = np.repeat(np.stack(shifted(0, 1, 1, 3, 2, 4))[..., None], 3, axis=-1)
     quick = replace(METHOD, params=QUICK)
     assert methods.load(quick).at_once < len(frames) - 1
-    flows = flow.compute(frames, quick)
+    flows = codec.compute(frames, quick)
     expected = [tensors(one[..., 0], other[..., 0], **QUICK)[0] for one, other in pairwise(frames)]
     assert (flows[:-1] == np.stack(expected)).all() and (flows[-1] == flows[-2]).all()
-    assert (flow.compute(frames[:1], METHOD) == 0).all()
+    assert (codec.compute(frames[:1], METHOD) == 0).all()
 
 
 def test_a_cpu_computes_it_with_one_thread_and_has_the_others_back(monkeypatch):
@@ -248,10 +249,10 @@ def test_other_types_and_shapes_are_refused(grey, after, what):
 
 
 def test_its_key_says_what_computes_it_and_where():
-    key = flow.method_key(METHOD)
-    assert f"own tensors {tvl1.TENSORS_VERSION}, torch {torch.__version__.partition('+')[0]}" in key["library"]
+    key = codec.method_key(METHOD)
+    assert f"own tensors {tvl1_numba.TENSORS_VERSION}, torch {torch.__version__.partition('+')[0]}" in key["library"]
     keys = [
-        flow.method_key(FlowMethod(name, 20.0, 48, params=params))
+        codec.method_key(FlowMethod(name, 20.0, 48, params=params))
         for name, params in (("tvl1-torch", {}), ("tvl1-torch", {"device": "cuda"}), ("tvl1-own", {}), ("tvl1", {}))
     ]
     assert all(one != other for number, one in enumerate(keys) for other in keys[:number])
@@ -261,7 +262,7 @@ def test_parameters_reach_it_and_wrong_ones_are_named():
     pair = shifted(0, 2)
     assert np.abs(tensors(*pair) - tensors(*pair, **{"lambda": 0.05})).max() > 1e-3
     with pytest.raises(UnknownName, match=r"parameter of flow method 'tvl1-torch' 'warp'.*did you mean 'warps'"):
-        flow.method_key(FlowMethod("tvl1-torch", 20.0, 48, params={"warp": 1}))
+        codec.method_key(FlowMethod("tvl1-torch", 20.0, 48, params={"warp": 1}))
     with pytest.raises(HarnessError, match="median 4 of flow method 'tvl1-torch'"):
         methods.load(FlowMethod("tvl1-torch", 20.0, 48, params={"median": 4}))
     with pytest.raises(HarnessError, match="device 'gpu' of flow method 'tvl1-torch'"):
@@ -286,8 +287,8 @@ def test_a_gpu_computes_the_same_flow():
 
 def test_the_machine_chooses_when_a_job_is_planned(monkeypatch):
     monkeypatch.setenv("HARNESS_DEVICE", "cpu")
-    assert flow.method_key(AUTO) == flow.method_key(FlowMethod("tvl1-own", 20.0, 48))
-    monkeypatch.setattr(compiled, "numba_works", lambda: False)
+    assert codec.method_key(AUTO) == codec.method_key(FlowMethod("tvl1-own", 20.0, 48))
+    monkeypatch.setattr(numba_cache, "numba_works", lambda: False)
     assert methods.chosen(AUTO) == METHOD
     monkeypatch.setenv("HARNESS_DEVICE", "cuda")
     on_gpu = FlowMethod("tvl1-torch", 20.0, 48, params={"warps": 3, "device": "cuda"})
@@ -310,7 +311,7 @@ WITHOUT_NUMBA = """
 import sys
 sys.modules["numba"] = None
 import numpy as np
-from harness.contract import FlowMethod
+from harness.core.contract import FlowMethod
 from harness.video import flow
 frames = np.random.default_rng(0).integers(0, 255, (3, 24, 24, 3), np.uint8)
 flows, same = (flow.compute(frames, FlowMethod(name, 20.0, 24, params={"warps": 1})) for name in ("tvl1-auto", "tvl1-torch"))

@@ -10,14 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from harness import discover, verdict
-from harness.errors import DataMissing
-from harness.video import containers, verify
+from harness.commands import verdict
+from harness.core import registry
+from harness.core.errors import DataMissing
+from harness.data import truncation, verify
 from tests import videos
 
 HEADER = "label,youtube_id,time_start,time_end,split\n"
 CLIPS = {"train": ("a1", "a2", "b1", "b2"), "val": ("av", "bv"), "test": ("at", "bt")}
-CARD = discover.load("dataset", "kinetics400")
+CARD = registry.load("dataset", "kinetics400")
 
 
 @pytest.fixture(scope="module")
@@ -141,13 +142,13 @@ def test_a_file_that_ends_too_early_is_told_from_a_whole_one(suffix, codec, tmp_
     path = tmp_path / f"clip{suffix}"
     videos.write(path, videos.numbered(12), codec=codec)
     size = path.stat().st_size
-    assert containers.bytes_short(path) == 0
+    assert truncation.bytes_short(path) == 0
     cut = tmp_path / f"cut{suffix}"
     cut.write_bytes(path.read_bytes()[: size - 100])
-    assert 99 <= containers.bytes_short(cut) <= 101
+    assert 99 <= truncation.bytes_short(cut) <= 101
     with path.open("ab") as file:
         file.write(b"\0" * 50)  # what some writers leave behind
-    assert containers.bytes_short(path) == 0
+    assert truncation.bytes_short(path) == 0
 
 
 @pytest.mark.parametrize(
@@ -156,4 +157,4 @@ def test_a_file_that_ends_too_early_is_told_from_a_whole_one(suffix, codec, tmp_
 def test_a_file_that_says_nothing_is_not_called_short(content, tmp_path):
     path = tmp_path / "x"
     path.write_bytes(content)
-    assert containers.bytes_short(path) == 0
+    assert truncation.bytes_short(path) == 0

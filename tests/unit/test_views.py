@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from harness.contract import Clip
-from harness.video import views
+from harness.core.contract import Clip
+from harness.video import sampling
 
 clips = st.builds(
     Clip,
@@ -27,7 +27,7 @@ light = settings(max_examples=150, deadline=None)
 @light
 @given(frames, clips, st.integers(0, 5))
 def test_training_clip_is_consecutive_looped_and_shared_by_streams(num_frames, clip, epoch):
-    cut = views.train_positions(num_frames, clip, views.rng_for(0, epoch, "a"))
+    cut = sampling.train_positions(num_frames, clip, sampling.rng_for(0, epoch, "a"))
     assert set(cut) == {"rgb", "flow"}
     assert cut["rgb"][0] == cut["flow"][0]
     for stream, positions in cut.items():
@@ -42,7 +42,7 @@ def test_training_clip_is_consecutive_looped_and_shared_by_streams(num_frames, c
 
 def test_every_start_that_leaves_enough_frames_is_used_and_equally_often():
     rng = np.random.default_rng(0)
-    starts = [int(views.train_positions(10, Clip(window=4, side_px=8), rng)["rgb"][0]) for _ in range(3500)]
+    starts = [int(sampling.train_positions(10, Clip(window=4, side_px=8), rng)["rgb"][0]) for _ in range(3500)]
     counts = np.bincount(starts)
     assert len(counts) == 7
     assert counts.min() > 400 and counts.max() < 600
@@ -51,8 +51,8 @@ def test_every_start_that_leaves_enough_frames_is_used_and_equally_often():
 @light
 @given(frames, clips)
 def test_views_have_the_promised_number_and_stay_inside(num_frames, clip):
-    cut = views.test_positions(num_frames, clip)
-    assert len(cut) == views.num_views(num_frames, clip)
+    cut = sampling.test_positions(num_frames, clip)
+    assert len(cut) == sampling.num_views(num_frames, clip)
     for view in cut:
         for stream, positions in view.items():
             assert len(positions) == clip.frames(stream)
@@ -62,7 +62,7 @@ def test_views_have_the_promised_number_and_stay_inside(num_frames, clip):
 @light
 @given(frames, st.integers(1, 80))
 def test_dense_windows_cover_every_frame_from_the_first_to_the_last(num_frames, window):
-    cut = [view["rgb"] for view in views.test_positions(num_frames, Clip(window=window, side_px=8, dense=True))]
+    cut = [view["rgb"] for view in sampling.test_positions(num_frames, Clip(window=window, side_px=8, dense=True))]
     assert cut[0][0] == 0
     assert set(np.concatenate(cut).tolist()) == set(range(num_frames))
     assert len(cut) == max(1, -(-num_frames // window))
@@ -73,7 +73,7 @@ def test_dense_windows_cover_every_frame_from_the_first_to_the_last(num_frames, 
 @light
 @given(frames, st.integers(1, 80), st.integers(2, 30))
 def test_uniform_windows_start_first_end_last_and_are_evenly_spread(num_frames, window, count):
-    cut = views.test_positions(num_frames, Clip(window=window, side_px=8, count=count))
+    cut = sampling.test_positions(num_frames, Clip(window=window, side_px=8, count=count))
     starts = np.array([int(view["flow"][0]) for view in cut])
     last = max(0, num_frames - window)
     assert starts[0] == 0 and starts[-1] == last
@@ -81,43 +81,43 @@ def test_uniform_windows_start_first_end_last_and_are_evenly_spread(num_frames, 
 
 
 def test_one_window_sits_in_the_middle():
-    (view,) = views.test_positions(11, Clip(window=5, side_px=8))
+    (view,) = sampling.test_positions(11, Clip(window=5, side_px=8))
     assert view["rgb"].tolist() == [3, 4, 5, 6, 7]
 
 
 def test_lstm_stride_takes_one_of_five_frames():
-    (view,) = views.test_positions(250, Clip(window=250, side_px=224, strides={"rgb": 5}))
+    (view,) = sampling.test_positions(250, Clip(window=250, side_px=224, strides={"rgb": 5}))
     assert view["rgb"].tolist() == list(range(0, 250, 5))
 
 
 @light
 @given(st.integers(8, 300), st.integers(8, 300), st.integers(1, 8), st.integers(0, 9))
 def test_crops_lie_inside(height, width, side, epoch):
-    top, left = views.train_crop(height, width, side, views.rng_for(1, epoch, "x"))
+    top, left = sampling.train_crop(height, width, side, sampling.rng_for(1, epoch, "x"))
     assert 0 <= top <= height - side and 0 <= left <= width - side
-    top, left = views.centre_crop(height, width, side)
+    top, left = sampling.centre_crop(height, width, side)
     assert abs(2 * top + side - height) <= 1 and abs(2 * left + side - width) <= 1
 
 
 def test_a_crop_that_does_not_fit_is_named():
     with pytest.raises(ValueError, match="224 px does not fit into 320x200"):
-        views.centre_crop(200, 320, 224)
+        sampling.centre_crop(200, 320, 224)
 
 
 @light
 @given(st.integers(1, 2000), st.integers(1, 2000), st.integers(1, 300))
 def test_short_side_keeps_the_aspect(height, width, short):
-    new_height, new_width = views.short_side_size(height, width, short)
+    new_height, new_width = sampling.short_side_size(height, width, short)
     assert min(new_height, new_width) == short
     assert abs(max(new_height, new_width) - max(height, width) * short / min(height, width)) <= 0.5
     assert (height <= width) == (new_height <= new_width) or new_height == new_width
 
 
 def test_known_sizes():
-    assert views.short_side_size(240, 320, 256) == (256, 341)
-    assert views.short_side_size(1920, 1080, 256) == (455, 256)
-    assert views.timeline_frames(10.0, 25.0) == 250
-    assert views.timeline_frames(0.0, 25.0) == 1
+    assert sampling.short_side_size(240, 320, 256) == (256, 341)
+    assert sampling.short_side_size(1920, 1080, 256) == (455, 256)
+    assert sampling.timeline_frames(10.0, 25.0) == 250
+    assert sampling.timeline_frames(0.0, 25.0) == 1
 
 
 def test_generators_are_the_same_in_another_process_and_differ_by_every_argument():
@@ -126,11 +126,11 @@ def test_generators_are_the_same_in_another_process_and_differ_by_every_argument
     there = subprocess.run(
         command, capture_output=True, text=True, check=True, env={"PYTHONHASHSEED": "77", "PATH": ""}
     )
-    here = views.rng_for(3, 7, "v_Run_g01_c02").integers(0, 2**32, 4).tolist()
+    here = sampling.rng_for(3, 7, "v_Run_g01_c02").integers(0, 2**32, 4).tolist()
     assert there.stdout.strip() == str(here)
     assert here == GOLDEN_DRAW
     others = [(3, 7, "v_Run_g01_c03"), (3, 8, "v_Run_g01_c02"), (4, 7, "v_Run_g01_c02"), (37, 0, "v_Run_g01_c02")]
-    assert all(views.rng_for(*other).integers(0, 2**32, 4).tolist() != here for other in others)
+    assert all(sampling.rng_for(*other).integers(0, 2**32, 4).tolist() != here for other in others)
 
 
 # Written down so that a change of the hashing, which would change every training run, cannot pass unseen.

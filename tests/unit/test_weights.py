@@ -13,10 +13,10 @@ import pytest
 import torch
 
 from baselines import i3d
-from baselines.parts import layouts, published, weights
-from baselines.parts.tf_checkpoint import MAGIC, read_checkpoint
-from harness.contract import BuildSpec
-from harness.errors import HarnessError, UnknownName
+from harness.core.contract import BuildSpec
+from harness.core.errors import HarnessError, UnknownName
+from harness.models import catalog, importing, name_maps
+from harness.models.tf_checkpoint import MAGIC, read_checkpoint
 from harness.scales.paper import SCALE as PAPER
 
 TINY = replace(PAPER, name="paper", width=0.01)
@@ -103,7 +103,7 @@ def as_tensorflow(state, *, scope="RGB/inception_i3d/"):
 def test_three_dimensional_layouts_arrive_tensor_by_tensor(layout, stream):
     source = network(stream=stream).state_dict()
     foreign = ours_to(layout, source)
-    state, report = weights.convert(foreign, target=network(stream=stream, affine=True).state_dict())
+    state, report = importing.convert(foreign, target=network(stream=stream, affine=True).state_dict())
     assert report.layout == layout and report.complete
     assert state.keys() == source.keys()
     assert all(torch.equal(state[name], tensor) for name, tensor in source.items())
@@ -113,7 +113,7 @@ def test_three_dimensional_layouts_arrive_tensor_by_tensor(layout, stream):
 def test_torchvisions_layout_brings_its_padding_along():
     source = network(image=True).state_dict()
     foreign = ours_to("torchvision", source) | {"aux1.fc1.weight": torch.zeros(2), "aux2.conv.bn.bias": torch.zeros(3)}
-    state, report = weights.convert(foreign, target=source)
+    state, report = importing.convert(foreign, target=source)
     assert report.left_out == ("aux1.fc1.weight", "aux2.conv.bn.bias")
     loaded = network(image=True)
     loaded.load_state_dict(state)
@@ -127,11 +127,11 @@ def test_tensorflows_layout_transposes_and_supplies_unit_scales():
     source = network(affine=False).state_dict()
     foreign = as_tensorflow(source)
     target = network(affine=True).state_dict()
-    state, report = weights.convert(foreign, target=target)
+    state, report = importing.convert(foreign, target=target)
     assert report.layout == "tf"
     assert all(torch.equal(state[name], tensor) for name, tensor in source.items())
     assert all((state[name] == 1).all() for name in state.keys() - source.keys())
-    state, _ = weights.convert(as_tensorflow(source, scope=""), target=source)
+    state, _ = importing.convert(as_tensorflow(source, scope=""), target=source)
     assert state.keys() == source.keys()
 
 
@@ -146,14 +146,14 @@ def test_released_checkpoints_are_accounted_for_one_to_one(test_data, name, stre
     with torch.device("meta"):
         variables = {variable: torch.empty(shape) for variable, shape in index.items()}
         target = i3d.BASELINE.build(BuildSpec((stream,), classes, replace(PAPER, affine=False))).state_dict()
-    _, report = weights.convert(variables, target=target, layout="tf")
+    _, report = importing.convert(variables, target=target, layout="tf")
     assert report.complete and len(report.matched) + len(report.reshaped) == 230
     assert all(variable.endswith(("/Momentum", "global_step")) for variable in report.left_out)
     other = {("rgb" if stream == "flow" else "flow"): None}
     with torch.device("meta"):
         wrong = i3d.BASELINE.build(BuildSpec(tuple(other), classes, replace(PAPER, affine=False))).state_dict()
     with pytest.raises(HarnessError, match=r"misshapen: trunk\.conv1a\.conv\.weight"):
-        weights.convert(variables, target=wrong, layout="tf")
+        importing.convert(variables, target=wrong, layout="tf")
 
 
 def test_faults_are_reported_by_name():
@@ -163,7 +163,7 @@ def test_faults_are_reported_by_name():
     foreign["Mixed_4d.b2b.bn.surplus"] = torch.zeros(3)
     foreign["logits.conv3d.bias"] = torch.zeros(7)
     with pytest.raises(HarnessError) as caught:
-        weights.convert(foreign, target=source)
+        importing.convert(foreign, target=source)
     message = str(caught.value)
     assert "missing: trunk.mixed4d.b2b.bn.running_var" in message
     assert "unexpected: Mixed_4d.b2b.bn.surplus" in message
@@ -173,22 +173,22 @@ def test_faults_are_reported_by_name():
 def test_a_scale_that_is_not_one_cannot_be_dropped():
     source = ours_to("pytorch-i3d", network(affine=True).state_dict())
     target = network(affine=False).state_dict()
-    _, report = weights.convert(source, target=target)
+    _, report = importing.convert(source, target=target)
     assert len(report.left_out) == 57
     source["Mixed_3b.b0.bn.weight"] = source["Mixed_3b.b0.bn.weight"] + 0.1
     with pytest.raises(HarnessError, match=r"unexpected: Mixed_3b\.b0\.bn\.weight"):
-        weights.convert(source, target=target)
+        importing.convert(source, target=target)
 
 
 def test_unknown_layouts():
     with pytest.raises(HarnessError, match="no layout that is known"):
-        weights.convert({"a": torch.zeros(1)}, target={})
+        importing.convert({"a": torch.zeros(1)}, target={})
     with pytest.raises(UnknownName, match="did you mean 'pytorch-i3d'"):
-        weights.convert({}, target={}, layout="pytorch-i3")
+        importing.convert({}, target={}, layout="pytorch-i3")
 
 
 def test_timms_layout_names_trunk_and_classifier():
-    layout = layouts.timm("classifier", ["conv_head"])
+    layout = name_maps.timm("classifier", ["conv_head"])
     assert layout.rename("classifier.weight") == "head.fc.weight"
     assert layout.rename("conv_head.weight") is None
     assert layout.rename("blocks.0.0.bn1.bias") == "trunk.model.blocks.0.0.bn1.bias"
@@ -200,10 +200,10 @@ def test_timm_weights_arrive_in_the_image_network(name):
 
     torch.manual_seed(1)
     original = timm.create_model(name, num_classes=1000).eval()
-    card = replace(published.IMAGE["inception-v1"], name=f"timm/{name}", layout="timm")
+    card = replace(catalog.IMAGE["inception-v1"], name=f"timm/{name}", layout="timm")
     flat = i3d.BASELINE.build_image(BuildSpec(("rgb",), 1000, PAPER, backbone=f"timm/{name}")).eval()
-    target, layout = weights.accepted(flat, card)
-    state, report = weights.convert(original.state_dict(), target=target, layout=layout)
+    target, layout = importing.accepted(flat, card)
+    state, report = importing.convert(original.state_dict(), target=target, layout=layout)
     flat.load_state_dict(state, strict=len(target) == len(flat.state_dict()))
     picture = torch.rand(1, 3, 64, 64) * 2 - 1
     config = original.pretrained_cfg
@@ -240,7 +240,7 @@ def test_a_pickle_that_wants_to_run_code_is_refused(tmp_path, how):
     else:
         path.write_bytes(pickle.dumps(content))
     with pytest.raises(HarnessError, match="refused.*run code") as refused:
-        weights.read_tensors(path)
+        importing.read_tensors(path)
     assert "Weights only load failed" not in str(refused.value)
     assert ("open)" in str(refused.value)) == (how == "torch")
     assert not trace.exists()
@@ -255,7 +255,7 @@ def test_damaged_files_get_an_error_and_not_a_traceback(tmp_path, content, suffi
     path = tmp_path / f"torn{suffix}"
     path.write_bytes(content)
     with pytest.raises(HarnessError, match="torn"):
-        weights.read_tensors(path)
+        importing.read_tensors(path)
 
 
 @pytest.mark.parametrize(
@@ -265,7 +265,7 @@ def test_a_file_that_is_no_checkpoint_at_all_is_not_suspected(tmp_path, content,
     path = tmp_path / "page.pt"
     path.write_bytes(content)
     with pytest.raises(HarnessError, match=f"is not a PyTorch or safetensors file.*{says}") as refused:
-        weights.read_tensors(path)
+        importing.read_tensors(path)
     assert "run code" not in str(refused.value)
 
 
@@ -275,15 +275,15 @@ def test_wrappers_and_prefixes_are_taken_off(tmp_path, wrapper, prefix):
     tensors = {f"{prefix}{name}": torch.ones(2) for name in ("conv.weight", "conv.bias")}
     content = tensors if wrapper is None else {wrapper: tensors, "epoch": 3, "optimizer": {"lr": 0.1}}
     torch.save(content, tmp_path / "w.pth")
-    assert weights.read_tensors(tmp_path / "w.pth").keys() == {"conv.weight", "conv.bias"}
+    assert importing.read_tensors(tmp_path / "w.pth").keys() == {"conv.weight", "conv.bias"}
 
 
 def test_a_file_without_tensors(tmp_path):
     torch.save({"epoch": 3}, tmp_path / "w.pth")
     with pytest.raises(HarnessError, match="no state_dict"):
-        weights.read_tensors(tmp_path / "w.pth")
+        importing.read_tensors(tmp_path / "w.pth")
     with pytest.raises(HarnessError, match="no file"):
-        weights.read_tensors(tmp_path / "absent.pth")
+        importing.read_tensors(tmp_path / "absent.pth")
 
 
 def write_checkpoint(prefix, arrays):
@@ -329,7 +329,7 @@ def test_a_tensorflow_checkpoint_is_read_without_tensorflow(tmp_path):
         tmp_path / "model.ckpt", {name: t.numpy().astype("<f4") for name, t in as_tensorflow(source).items()}
     )
     for path in ("model.ckpt", "model.ckpt.index"):
-        state, report = weights.convert(weights.read_tensors(tmp_path / path), target=source)
+        state, report = importing.convert(importing.read_tensors(tmp_path / path), target=source)
         assert report.layout == "tf" and all(torch.equal(state[name], tensor) for name, tensor in source.items())
 
 
@@ -354,26 +354,26 @@ def test_a_torn_tensorflow_checkpoint_is_named(tmp_path):
 def test_importing_keeps_card_labels_and_hash(tmp_path):
     source = network().state_dict()
     torch.save(ours_to("pytorch-i3d", source), tmp_path / "rgb.pt")
-    card = replace(published.I3D[0], classes=5)
+    card = replace(catalog.I3D[0], classes=5)
     labels = ("a", "b", "c", "d", "e")
     where = {"target": source, "labels": labels}
-    path, report = weights.import_weights(tmp_path / "rgb.pt", card, tmp_path / "kept", **where)
-    state, kept = weights.load_imported(card, tmp_path / "kept")
+    path, report = importing.import_weights(tmp_path / "rgb.pt", card, tmp_path / "kept", **where)
+    state, kept = importing.load_imported(card, tmp_path / "kept")
     assert path.name == "pytorch-i3d.rgb.safetensors" and report.complete
     assert all(torch.equal(state[name], tensor) for name, tensor in source.items())
     assert kept["labels"] == list(labels) and kept["licence"] == card.licence and kept["provenance"] == "unknown"
-    assert kept["imported_sha256"] == weights.file_hash(tmp_path / "rgb.pt") and "0 missing" in kept["report"]
+    assert kept["imported_sha256"] == importing.file_hash(tmp_path / "rgb.pt") and "0 missing" in kept["report"]
     with pytest.raises(HarnessError, match="6 labels for 5 classes"):
-        weights.import_weights(tmp_path / "rgb.pt", card, tmp_path, target=source, labels=(*labels, "f"))
+        importing.import_weights(tmp_path / "rgb.pt", card, tmp_path, target=source, labels=(*labels, "f"))
     with pytest.raises(HarnessError, match="weights fetch pytorch-i3d"):
-        weights.load_imported(replace(card, stream="flow"), tmp_path / "kept")
+        importing.load_imported(replace(card, stream="flow"), tmp_path / "kept")
 
 
 def test_every_published_card_says_what_a_user_needs():
-    cards = [*published.I3D, *published.IMAGE.values()]
+    cards = [*catalog.I3D, *catalog.IMAGE.values()]
     assert len(cards) >= 9
     for card in cards:
-        assert card.layout in layouts.LAYOUTS and card.licence and card.preprocessing and card.trained_on
-        assert all(url.startswith("https://") for url in published.files(card))
+        assert card.layout in name_maps.LAYOUTS and card.licence and card.preprocessing and card.trained_on
+        assert all(url.startswith("https://") for url in catalog.files(card))
         assert math.isclose(card.classes, 1000 if card.stream == "image" else 400)
-    assert {w.name for w in i3d.BASELINE.weights} == {w.name for w in published.I3D}
+    assert {w.name for w in i3d.BASELINE.weights} == {w.name for w in catalog.I3D}

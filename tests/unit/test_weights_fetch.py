@@ -9,8 +9,8 @@ from typing import ClassVar
 
 import pytest
 
-from baselines.parts.fetch import fetch, git_blob
-from harness.errors import HarnessError
+from harness.core.errors import HarnessError
+from harness.models.download import fetch, git_blob
 
 CONTENT = bytes(range(256)) * 40
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

@@ -11,8 +11,8 @@ import torch
 from torch import nn
 
 from baselines import i3d
-from baselines.parts import weights
-from harness.contract import BuildSpec
+from harness.core.contract import BuildSpec
+from harness.models import importing
 from harness.scales.paper import SCALE as PAPER
 
 SIDE_PX = 96
@@ -39,7 +39,7 @@ def googlenet():
 @pytest.fixture(scope="module")
 def ours(googlenet):
     network = i3d.BASELINE.build_image(BuildSpec(("rgb",), 40, PAPER)).double()
-    state, report = weights.convert(googlenet.state_dict(), target=network.state_dict(), layout="torchvision")
+    state, report = importing.convert(googlenet.state_dict(), target=network.state_dict(), layout="torchvision")
     assert report.complete
     network.load_state_dict(state)
     return network.eval()

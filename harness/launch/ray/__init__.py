@@ -11,17 +11,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from harness.errors import HarnessError
-from harness.house import House
-from harness.launch.doing import Doing, do_job
-from harness.launch.ray.connecting import cluster, most_of
+from harness.core.callbacks import Watch
+from harness.core.errors import HarnessError
+from harness.core.locks import clear_finished
+from harness.core.spec import Job
+from harness.jobs.options import House
+from harness.launch.entry import Doing, do_job
+from harness.launch.events import Desk
+from harness.launch.ray.cluster import cluster, most_of
 from harness.launch.ray.storage import Storage, exchange
 from harness.launch.ray.worker import LOOK_EVERY_S, TRIES, Orders, cause_of, inbox, listen, run_errand
-from harness.launch.telling import Desk
-from harness.locks import clear_finished
-from harness.plan import Plan
-from harness.spec import Job
-from harness.watch import Watch
+from harness.planning.plan import Plan
 
 
 def launch(

@@ -20,10 +20,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.errors import HarnessError, RecordError
-from harness.house import House
-from harness.record import RECORD, Ledger, sha256
-from harness.spec import Job, digest
+from harness.core.errors import HarnessError, RecordError
+from harness.core.spec import Job, digest
+from harness.jobs.options import House
+from harness.records.record import RECORD, Ledger, sha256
 
 SEND_EVERY_S = 1.0
 """Between two looks for new checkpoints: what a lost node may cost beside the steps since its last one."""

@@ -11,15 +11,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from harness.errors import HarnessError
-from harness.house import House
-from harness.launch.doing import Doing
-from harness.launch.needs import ON_ALL_CORES, Needs, members_of, needs_of, on_gpu, peaks_of, threads_of
+from harness.core.callbacks import Watch
+from harness.core.errors import HarnessError
+from harness.core.spec import Job
+from harness.jobs.options import House
+from harness.launch.entry import Doing
+from harness.launch.events import Desk, Event, Teller
 from harness.launch.ray.storage import Storage, around, house_of_node
-from harness.launch.telling import Desk, Event, Teller
-from harness.record import Record
-from harness.spec import Job
-from harness.watch import Watch
+from harness.launch.resources import ON_ALL_CORES, Needs, members_of, needs_of, on_gpu, peaks_of, threads_of
+from harness.records.record import Record
 
 LOOK_EVERY_S = 0.2
 """Between two looks at what the jobs tell."""
@@ -82,7 +82,7 @@ def run_errand(errand: Errand, box: Any, *needed: str) -> str:
     import ray
 
     if errand.members > 1:
-        from harness.launch.ray.group import run_together
+        from harness.launch.ray.distributed import run_together
 
         run_together(errand, box)
     else:

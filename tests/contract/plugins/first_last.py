@@ -5,7 +5,7 @@ It looks at the first and the last frame of a clip with a small 2D network and c
 
 from __future__ import annotations
 
-from harness.contract import CHANNELS, Baseline, BuildSpec, Clip
+from harness.core.contract import CHANNELS, Baseline, BuildSpec, Clip
 
 
 def build(spec: BuildSpec):

@@ -1,0 +1,306 @@
+"""What the known causes of a gap would do to a job's scores: its test videos scored again with one thing changed at a time.
+
+A change that costs nothing cannot explain a gap; one that *raises* the accuracy says that the job's data already have
+that fault. Differences are paired on the same videos and drawn by group.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from harness.analysis.regression.compare import differences
+from harness.core.callbacks import Watch
+from harness.core.contract import Clip, FlowMethod, Scale, Video
+from harness.data import index, loader, prepare
+from harness.jobs.context import SCORE_BATCH, Data
+from harness.jobs.options import House
+from harness.jobs.restore import Scorer, open_job, open_test_set, scored_videos
+from harness.metrics import statistics
+from harness.metrics.scores import Scores, topk_correct
+from harness.records.record import Record
+from harness.training.evaluation import make_scores, video_logits
+
+SAMPLE = 200
+"""Test videos scored for each change, unless told otherwise."""
+FLOW_PIXELS = 100e6
+"""Pixels of flow that are computed anew for a change of the frame rate; more would take minutes to hours."""
+IMAGENET_MEAN, IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+Inputs = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Change:
+    """One thing done otherwise than in the job."""
+
+    cause: str
+    """The family, as a person would look for it."""
+    instead: str
+    """What is done instead."""
+    inputs: Callable[[Inputs], Inputs] = lambda inputs: inputs
+    """On what the network is given."""
+    method: Callable[[FlowMethod], FlowMethod] = lambda method: method
+    """On how stored flow is read."""
+    clip: Callable[[Clip], Clip] = lambda clip: clip
+    fps: float | None = None
+    labels: Callable[[np.ndarray], np.ndarray] | None = None
+    """On the labels alone: nothing has to be scored again."""
+    batch_statistics: bool = False
+    """Batch norm by the statistics of the batch."""
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What a change does to the job's accuracy on the sample."""
+
+    change: Change
+    top1_pct: float
+    difference: statistics.Paired | None
+    """Changed minus as it is; None where it was not measured."""
+    answers_changed: int = 0
+    skipped: str = ""
+    """Why it was not measured."""
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """Of one job."""
+
+    record: Record
+    n: int
+    """Videos of the sample."""
+    n_of: int
+    """Videos that the job was scored on."""
+    top1_pct: float
+    """As it is, on the sample."""
+    recorded_pct: float
+    """As recorded, on the same videos."""
+    moved: float
+    """Largest change of a logit since it was recorded."""
+    effects: tuple[Effect, ...] = field(default_factory=tuple)
+
+
+def diagnose(record: Record, house: House, *, sample: int = SAMPLE, watch: Watch | None = None) -> Diagnosis:
+    """Every change measured on `sample` test videos, drawn evenly from the scored ones, always the same."""
+    watch = watch or Watch()
+    scorer, data = open_job(record, house), open_test_set(record, house)
+    everything = scored_videos(record, data.listing)
+    videos = _sampled(everything, sample)
+    changes = list(known_changes(scorer))
+    watch.stage("score", (len(changes) + 1) * len(videos), "videos")
+    honest = score_changed(Change("", ""), scorer, data, videos)
+    watch.advance(len(videos))
+    recorded = _rows(record.scores(), honest.ids)
+    effects = []
+    for change in changes:
+        effects.append(_effect(change, scorer, data, videos, honest))
+        watch.advance(len(videos))
+    return Diagnosis(
+        record=record,
+        n=honest.n,
+        n_of=len(everything),
+        top1_pct=_pct(honest),
+        recorded_pct=_pct(recorded),
+        moved=differences(honest, recorded)[0],
+        effects=tuple(effects),
+    )
+
+
+def _sampled(videos: Sequence[Video], count: int) -> list[Video]:
+    chosen = np.linspace(0, len(videos) - 1, min(count, len(videos))).round().astype(int)
+    return [videos[number] for number in chosen]
+
+
+def _pct(scores: Scores) -> float:
+    return 100.0 * float(topk_correct(scores).mean())
+
+
+def _rows(scores: Scores, ids: Sequence[str]) -> Scores:
+    """`scores` of these videos alone, in this order."""
+    row = {video: k for k, video in enumerate(scores.ids)}
+    order = [row[video] for video in ids]
+    return Scores(
+        ids=tuple(ids),
+        logits=scores.logits[order],
+        labels=scores.labels[order],
+        groups=tuple(scores.groups[k] for k in order),
+        undecodable=tuple(video for video in scores.undecodable if video in set(ids)),
+    )
+
+
+# ---------------------------------------------------------------------------------------------------- the causes
+
+
+def known_changes(scorer: Scorer) -> Iterator[Change]:
+    """Those that can be asked of this network, in the order a person would look."""
+    yield from _label_changes(scorer.classes)
+    if "rgb" in scorer.streams:
+        yield from _picture_changes()
+    if "flow" in scorer.streams:
+        yield from _flow_changes(scorer.scale)
+    if any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in scorer.network.modules()):
+        yield Change("BN mode", "statistics of the batch, as in training", batch_statistics=True)
+    for fps in (scorer.scale.fps / 2, scorer.scale.fps * 1.2):
+        yield Change("fps", f"{fps:g} frames a second", fps=fps)
+    if scorer.clip.count > 1 or scorer.clip.dense:
+        yield Change(
+            "views", "the middle clip alone", clip=lambda clip: dataclasses.replace(clip, count=1, dense=False)
+        )
+    if not scorer.clip.dense:
+        more = max(10, 2 * scorer.clip.count)
+        yield Change("views", f"{more} clips", clip=lambda clip: dataclasses.replace(clip, count=more))
+    yield Change("views", "mirrored left to right", inputs=_mirrored)
+
+
+def _label_changes(classes: Sequence[str]) -> Iterator[Change]:
+    yield Change("label order", "counted from 1", labels=lambda labels: (labels + 1) % len(classes))
+    for how, key in (("by lower case", str.lower), ("with blanks for '_'", lambda name: name.replace("_", " "))):
+        order = sorted(range(len(classes)), key=lambda number: key(classes[number]))
+        if order != list(range(len(classes))):
+            yield Change("label order", f"sorted {how}", labels=np.argsort(order).__getitem__)
+
+
+def _picture_changes() -> Iterator[Change]:
+    def on_rgb(change: Callable[[Tensor], Tensor]) -> Callable[[Inputs], Inputs]:
+        return lambda inputs: {**inputs, "rgb": change(inputs["rgb"])}
+
+    def standardised(rgb: Tensor) -> Tensor:
+        mean, deviation = (
+            torch.tensor(value, device=rgb.device)[None, :, None, None, None]
+            for value in (IMAGENET_MEAN, IMAGENET_DEVIATION)
+        )
+        return ((rgb + 1) / 2 - mean) / deviation
+
+    yield Change("RGB/BGR", "blue first", inputs=on_rgb(lambda rgb: rgb.flip(1)))
+    yield Change("value range", "pictures in [0, 1]", inputs=on_rgb(lambda rgb: (rgb + 1) / 2))
+    yield Change("value range", "pictures in [0, 255]", inputs=on_rgb(lambda rgb: (rgb + 1) * 127.5))
+    yield Change("value range", "ImageNet's mean and deviation", inputs=on_rgb(standardised))
+
+
+def _flow_changes(scale: Scale) -> Iterator[Change]:
+    def on_flow(change: Callable[[Tensor], Tensor]) -> Callable[[Inputs], Inputs]:
+        return lambda inputs: {**inputs, "flow": change(inputs["flow"])}
+
+    bound = scale.flow.bound_px
+    other = "released-256" if scale.flow.code == "zero-exact" else "zero-exact"
+    yield Change("flow order", "y before x", inputs=on_flow(lambda flow: flow.flip(1)))
+    yield Change("flow order", "backward: to the frame before", inputs=on_flow(lambda flow: -flow))
+    yield Change("flow order", "one frame late", inputs=on_flow(lambda flow: flow.roll(1, dims=2)))
+    yield Change("flow code", f"read as '{other}'", method=lambda method: dataclasses.replace(method, code=other))  # type: ignore[arg-type]
+    yield Change("flow code", f"in px, not divided by {bound:g}", inputs=on_flow(lambda flow: flow * bound))
+
+
+def _mirrored(inputs: Inputs) -> Inputs:
+    turned = {stream: clip.flip(-1) for stream, clip in inputs.items()}
+    if "flow" in turned:
+        turned["flow"] = torch.cat([-turned["flow"][:, :1], turned["flow"][:, 1:]], dim=1)
+    return turned
+
+
+# ---------------------------------------------------------------------------------------------------- measuring
+
+
+def _effect(change: Change, scorer: Scorer, data: Data, videos: Sequence[Video], honest: Scores) -> Effect:
+    if why := _too_long(change, scorer, data, videos):
+        return Effect(change, float("nan"), None, skipped=why)
+    if change.labels is not None:
+        changed = dataclasses.replace(honest, labels=change.labels(honest.labels).astype(np.int64))
+    else:
+        changed = score_changed(change, scorer, data, videos)
+    clusters = statistics.clusters_of(honest.ids, honest.groups)
+    difference = statistics.paired(topk_correct(changed), topk_correct(honest), clusters)
+    # A change of labels changes no answer; it changes which answers are right.
+    moved = 0 if change.labels is not None else differences(changed, honest)[1]
+    return Effect(change, _pct(changed), difference, answers_changed=moved)
+
+
+def _too_long(change: Change, scorer: Scorer, data: Data, videos: Sequence[Video]) -> str:
+    if change.fps is None or "flow" not in scorer.streams:
+        return ""
+    side = scorer.scale.flow.short_side_px
+    rows = [data.prepared.rows[video.id] for video in videos]
+    pixels = sum(
+        side * side * row.duration_s * change.fps * max(row.width, row.height) / max(1, min(row.width, row.height))
+        for row in rows
+    )
+    if pixels <= FLOW_PIXELS:
+        return ""
+    return f"{pixels / 1e6:,.0f} million pixels of flow would have to be computed; ask for fewer --videos"
+
+
+def score_changed(change: Change, scorer: Scorer, data: Data, videos: Sequence[Video]) -> Scores:
+    """`videos` scored with the change; `Change("", "")` changes nothing."""
+    broken: list[str] = []
+    with _reader(change, scorer, data, videos) as reader, _statistics(scorer.network, change.batch_statistics):
+        method = change.method(scorer.scale.flow)
+        batches = loader.test_batches(reader, videos, clip=change.clip(scorer.clip), batch=SCORE_BATCH, broken=broken)
+        views = ((change.inputs(loader.to_network(one, scorer.device, method)), one.ids) for one in batches)
+        logits = video_logits(
+            _Mode(scorer.network, change.batch_statistics),
+            views,
+            reduce=scorer.baseline.reduce,
+            device=scorer.device,
+            precision=scorer.precision,
+            watch=Watch(),
+        )
+    return make_scores(logits, videos, num_classes=len(scorer.classes), undecodable=broken, missing=())
+
+
+class _Mode:
+    """The network as `video_logits` takes it; batch norm stays in training mode under eval() if it is asked to."""
+
+    def __init__(self, network: nn.Module, batch_statistics: bool) -> None:
+        self.network, self.batch_statistics, self.training = network, batch_statistics, False
+
+    def __call__(self, inputs: Any) -> Tensor:
+        return self.network(inputs)  # type: ignore[no-any-return]
+
+    def eval(self) -> None:
+        self.train(False)
+
+    def train(self, mode: bool) -> None:
+        self.network.train(mode)
+        if self.batch_statistics and not mode:
+            for module in self.network.modules():
+                if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                    module.train()
+
+
+@contextlib.contextmanager
+def _statistics(network: nn.Module, restore: bool) -> Iterator[None]:
+    """Moving statistics as they were, afterwards: batch norm in training mode moves them."""
+    before = {name: buffer.clone() for name, buffer in network.named_buffers()} if restore else {}
+    try:
+        yield
+    finally:
+        for name, buffer in network.named_buffers():
+            if name in before:
+                buffer.copy_(before[name])
+        network.eval()
+
+
+@contextlib.contextmanager
+def _reader(change: Change, scorer: Scorer, data: Data, videos: Sequence[Video]) -> Iterator[loader.VideoReader]:
+    """The job's own reader, which keeps what it decoded; for another frame rate one whose flow lies in a passing folder."""
+    if change.fps is None:
+        yield data.reader
+        return
+    scale = dataclasses.replace(scorer.scale, fps=change.fps, frames="originals")
+    with tempfile.TemporaryDirectory(prefix="harness-doctor-") as folder:
+        shutil.copy(data.prepared.store / index.PARQUET, folder)
+        prepared = dataclasses.replace(data.prepared, store=Path(folder))
+        flow = None
+        if "flow" in scorer.streams:
+            flow = prepare.flow_store(prepared, scale.flow, videos=list(videos), fps=change.fps)
+        yield loader.VideoReader(prepared, streams=scorer.streams, scale=scale, flow_store=flow)

@@ -1,0 +1,90 @@
+"""How a finished job was trained, beside what the cards say today: the part of a gap that no scoring again can show."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from harness.core import registry
+from harness.core.contract import Baseline, Scale
+from harness.core.errors import UnknownName
+from harness.core.spec import plain
+from harness.records.record import Record
+
+OF_SCHEDULE = (
+    "steps",
+    "batch",
+    "replica_batch",
+    "base_lr",
+    "optimiser",
+    "momentum",
+    "weight_decay",
+    "policy",
+    "milestones",
+    "held_out",
+    "replay",
+    "label_smoothing",
+)
+OF_SCALE = ("width", "fps", "short_side_px", "bn_momentum", "bn_eps", "affine", "dropout", "flip", "precise_bn_clips")
+PAPER = "paper"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One value of a training."""
+
+    name: str
+    """As `--set` takes it, where it can be set: 'train.batch', 'scale.width', 'train_clip.window'."""
+    job: Any
+    card: Any
+    """Of the job's scale and baseline, as they are now; None where the card has no such thing."""
+    paper: Any
+    """At paper scale."""
+
+    @property
+    def differs(self) -> bool:
+        return bool(self.job != self.card)
+
+
+def compare_settings(record: Record) -> list[Setting]:
+    """Every setting of a training, those that differ from the card first. Raises UnknownName for a card that is gone."""
+    baseline: Baseline = registry.load("baseline", record.spec["baseline"]["name"])
+    stage, name = str(record.spec["stage"]), str(record.spec["scale"]["name"])
+    job = _flat(record.spec["schedule"], record.spec["scale"], _clips(record.spec), record.spec.get("flow"))
+    card, paper = _of_card(baseline, name, stage), _of_card(baseline, PAPER, stage)
+    found = [Setting(key, value, card.get(key), paper.get(key)) for key, value in job.items()]
+    return sorted(found, key=lambda setting: not setting.differs)
+
+
+def _of_card(baseline: Baseline, scale_name: str, stage: str) -> dict[str, Any]:
+    scale: Scale = registry.load("scale", scale_name)
+    if stage not in scale.stages:
+        raise UnknownName(f"the scale '{scale_name}' has no schedule for '{stage}'; have: {', '.join(scale.stages)}")
+    schedule = scale.stages[stage]
+    factor = baseline.learning_rate.get(stage, 1.0)
+    clips = {
+        which: plain(getattr(baseline, which)[scale_name])
+        for which in ("train_clip", "test_clip")
+        if scale_name in getattr(baseline, which)
+    }
+    flow = {"method": plain(scale.flow)}
+    scheduled = plain(dataclasses.replace(schedule, base_lr=schedule.base_lr * factor))
+    return _flat(scheduled, plain(scale), clips, flow)
+
+
+def _clips(spec: Mapping[str, Any]) -> dict[str, Any]:
+    return {which: spec[which] for which in ("train_clip", "test_clip") if which in spec}
+
+
+def _flat(
+    schedule: Mapping[str, Any], scale: Mapping[str, Any], clips: Mapping[str, Any], flow: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    found = {f"train.{name}": schedule[name] for name in OF_SCHEDULE if name in schedule}
+    found |= {f"scale.{name}": scale[name] for name in OF_SCALE if name in scale}
+    for which, clip in clips.items():
+        found |= {f"{which}.{name}": value for name, value in clip.items()}
+    if flow:
+        found |= {f"flow.{name}": value for name, value in flow["method"].items()}
+    return found

@@ -1,0 +1,314 @@
+"""The official archives as downloaded, unpacked where they lie: by a program that is installed, or by Python itself.
+
+UCF101.rar, UCF101TrainTestSplits-RecognitionTask.zip, hmdb51_org.rar (a rar of rars), test_train_splits.rar, and
+Kinetics' .tar.gz parts. An archive is unpacked beside itself under a name that nothing reads, and appears by renames; a
+killed unpacking leaves nothing, and is done again. Members that would leave the folder are refused, by name, before
+anything is written.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import stat
+import subprocess
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.core.atomic import half, sweep_one
+from harness.core.errors import HarnessError
+
+Progress = Callable[[int, int], None]
+
+SUFFIXES = (".rar", ".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
+DONE = ".extracted.json"
+"""Which archives of a folder have been unpacked, and what came of them."""
+FETCH = "Fetch it again from where its makers offer it."
+DEPTH = 2
+"""Folders below the root in which archives are looked for: train/part_0.tar.gz."""
+_LATER_VOLUME = re.compile(r"\.part0*([2-9]|[1-9]\d+)\.rar$", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Unpacker:
+    """A program that reads RAR."""
+
+    program: str
+    lists: Sequence[str]
+    """Arguments that print the members of {archive}."""
+    unpacks: Sequence[str]
+    """Arguments that unpack {archive} into the current folder."""
+    names: Callable[[str], list[str]]
+    """What it printed -> the members' names."""
+
+
+def _lines(printed: str) -> list[str]:
+    return [line for line in printed.splitlines() if line.strip()]
+
+
+def _paths_of_7z(printed: str) -> list[str]:
+    return [line.removeprefix("Path = ") for line in printed.splitlines() if line.startswith("Path = ")]
+
+
+UNPACKERS = (
+    Unpacker("unrar", ("lb", "-p-", "--", "{archive}"), ("x", "-o+", "-p-", "-idq", "--", "{archive}"), _lines),
+    Unpacker("lsar", ("{archive}",), (), lambda printed: _lines(printed)[1:]),
+    Unpacker("7zz", ("l", "-slt", "-ba", "--", "{archive}"), ("x", "-y", "-bd", "--", "{archive}"), _paths_of_7z),
+    Unpacker("7z", ("l", "-slt", "-ba", "--", "{archive}"), ("x", "-y", "-bd", "--", "{archive}"), _paths_of_7z),
+    Unpacker("bsdtar", ("-tf", "{archive}"), ("-xf", "{archive}"), _lines),
+)
+UNAR = ("-q", "-f", "-D", "-o", ".", "{archive}")
+"""lsar lists, its sister unar unpacks."""
+REMEDY = (
+    "Install one of unrar, unar, 7z or bsdtar (Debian: apt install unar, its 7z reads no RAR; macOS: brew install unar; "
+    "conda: libarchive), and run the command again, or unpack it there yourself."
+)
+
+
+def extract_archives(root: Path, *, progress: Progress | None = None) -> tuple[str, ...]:
+    """Unpack every archive below `root` that is not unpacked yet; the names of those that were, relative to it.
+
+    An archive's content lands in the folder where it lies, archives within it included; the archive itself stays.
+    Raises HarnessError naming the archive: where no program reads it, a member leaves the folder, the disk is too
+    small, or it is damaged.
+    """
+    found = sorted(_archives(root))
+    done = _done(root)
+    todo = [path for path in found if not _is_done(root, path, done)]
+    unpacked = []
+    for number, path in enumerate(todo):
+        if progress:
+            progress(number, len(todo))
+        entries = _unpack_beside(path)
+        name = path.relative_to(root).as_posix()
+        done[name] = {"mark": _mark(path), "entries": entries}
+        _write(root / DONE, done)
+        unpacked.append(name)
+    if progress and todo:
+        progress(len(todo), len(todo))
+    return tuple(unpacked)
+
+
+def _archives(root: Path) -> Iterator[Path]:
+    for parent, folders, files in os.walk(root):
+        depth = len(Path(parent).relative_to(root).parts)
+        folders[:] = [] if depth >= DEPTH else [name for name in folders if not name.startswith(".")]
+        for name in files:
+            if is_archive(name) and not name.startswith("."):
+                yield Path(parent, name)
+
+
+def is_archive(name: str) -> bool:
+    """By its suffix; later volumes of a RAR archive belong to the first."""
+    return name.lower().endswith(SUFFIXES) and not _LATER_VOLUME.search(name)
+
+
+# ------------------------------------------------------------------------------------------------ one archive
+
+
+def _unpack_beside(path: Path) -> list[str]:
+    """Unpack into the archive's own folder, by renames; the names of what appeared there."""
+    for left in path.parent.glob(".*.half"):
+        sweep_one(left)
+    staging = half(path)
+    shutil.rmtree(staging, ignore_errors=True)
+    try:
+        _unpack(path, staging)
+        _unpack_within(staging)
+        entries = sorted(entry.name for entry in staging.iterdir())
+        _merge(staging, path.parent)
+    except OSError as error:
+        raise HarnessError(
+            f"cannot unpack {path}: {error.strerror or error}; free some space there, or unpack it yourself elsewhere "
+            "and name that place with --data"
+        ) from error
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    return entries
+
+
+def _unpack_within(folder: Path) -> None:
+    """Archives in the archive (HMDB-51: one a class), unpacked where they lie and removed."""
+    for inner in sorted(_archives(folder)):
+        nested = inner.with_name(f"{inner.name}.unpacked")
+        _unpack(inner, nested)
+        inner.unlink()
+        _merge(nested, inner.parent)
+
+
+def _unpack(path: Path, into: Path) -> None:
+    """Unpack `path` into the new folder `into`, once every member is known to stay in it."""
+    into.mkdir()
+    lower = path.name.lower()
+    if lower.endswith(".rar"):
+        _unrar(path, into)
+    elif lower.endswith(".zip"):
+        _unzip(path, into)
+    else:
+        _untar(path, into)
+    _refuse_links(path, into)
+
+
+def _unzip(path: Path, into: Path) -> None:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            _refuse_leaving(path, archive.namelist())
+            _refuse_too_large(path, into, sum(member.file_size for member in archive.infolist()))
+            archive.extractall(into)
+    except (zipfile.BadZipFile, EOFError, NotImplementedError, zlib.error) as error:
+        raise _damaged(path, str(error)) from error
+
+
+def _untar(path: Path, into: Path) -> None:
+    try:
+        with tarfile.open(path) as archive:
+            members = archive.getmembers()
+            _refuse_leaving(path, [member.name for member in members])
+            for member in members:
+                if not (member.isfile() or member.isdir()):
+                    raise HarnessError(f"{path}: its member '{member.name}' is a link or a device; refused. {FETCH}")
+            _refuse_too_large(path, into, sum(member.size for member in members))
+            for member in members:
+                _untar_one(archive, member, into / member.name)
+    except (tarfile.TarError, EOFError, zlib.error) as error:
+        raise _damaged(path, str(error)) from error
+
+
+def _untar_one(archive: tarfile.TarFile, member: tarfile.TarInfo, place: Path) -> None:
+    """Content alone: no owner and no mode. (tarfile's own filter for that came with Python 3.11.4.)"""
+    if member.isdir():
+        place.mkdir(parents=True, exist_ok=True)
+        return
+    place.parent.mkdir(parents=True, exist_ok=True)
+    content = archive.extractfile(member)
+    assert content is not None, "a regular file has content"
+    with content, place.open("wb") as copy:
+        shutil.copyfileobj(content, copy)
+
+
+def _unrar(path: Path, into: Path) -> None:
+    """By the first installed program that can: none reads every RAR archive."""
+    installed = [tool for tool in UNPACKERS if shutil.which(tool.program)]
+    if not installed:
+        raise HarnessError(f"no program here reads {path}. {REMEDY}")
+    failures = []
+    for tool in installed:
+        failed, printed = _call(tool.program, tool.lists, path, into)
+        if failed:
+            failures.append(f"{tool.program}: {failed}")
+            continue
+        _refuse_leaving(path, tool.names(printed))
+        _refuse_too_large(path, into, path.stat().st_size)
+        program, arguments = ("unar", UNAR) if tool.program == "lsar" else (tool.program, tool.unpacks)
+        failed, _ = _call(program, arguments, path, into)
+        if not failed:
+            return
+        failures.append(f"{program}: {failed}")
+        _refuse_full_disk(path, into)
+        for left in into.iterdir():
+            shutil.rmtree(left) if left.is_dir() and not left.is_symlink() else left.unlink()
+    raise HarnessError(
+        f"{path} could not be unpacked ({'; '.join(failures)}). It may be damaged: fetch it again. {REMEDY}"
+    )
+
+
+def _call(program: str, arguments: Sequence[str], path: Path, into: Path) -> tuple[str, str]:
+    """(what went wrong or '', what was printed)."""
+    words = [program, *(word.replace("{archive}", str(path.resolve())) for word in arguments)]
+    try:
+        done = subprocess.run(words, cwd=into, capture_output=True, stdin=subprocess.DEVNULL, check=False)
+    except OSError as error:
+        return str(error.strerror), ""
+    printed = os.fsdecode(done.stdout)
+    if not done.returncode:
+        return "", printed
+    said = [line.strip() for line in (os.fsdecode(done.stderr) or printed).splitlines() if line.strip()]
+    return (said[-1] if said else f"exit code {done.returncode}"), printed
+
+
+# ------------------------------------------------------------------------------------------------- refusals
+
+
+def _refuse_leaving(path: Path, names: Sequence[str]) -> None:
+    for name in names:
+        parts = name.replace("\\", "/").split("/")
+        if ".." in parts or not parts[0] or re.match(r"^[A-Za-z]:", parts[0]) or "\0" in name:
+            raise HarnessError(f"{path}: its member '{name}' leaves the folder; refused, nothing was unpacked. {FETCH}")
+
+
+def _refuse_links(path: Path, into: Path) -> None:
+    """RAR programs make links; the official archives have none."""
+    for parent, folders, files in os.walk(into):
+        for name in (*folders, *files):
+            mode = Path(parent, name).lstat().st_mode
+            if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+                what = Path(parent, name).relative_to(into)
+                raise HarnessError(f"{path}: its member '{what}' is a link or a device; refused. {FETCH}")
+
+
+def _refuse_too_large(path: Path, into: Path, size: int) -> None:
+    free = shutil.disk_usage(into).free
+    if size > free:
+        raise HarnessError(
+            f"{path} unpacks to {size / 1e9:.1f} GB or more, and {free / 1e9:.1f} GB are free there; free some, or move the "
+            "data set to a larger disk and name it with --data"
+        )
+
+
+def _refuse_full_disk(path: Path, into: Path) -> None:
+    if shutil.disk_usage(into).free < 1 << 20:
+        raise HarnessError(
+            f"the disk is full, {path} could not be unpacked; nothing half-written was kept. Free some space"
+        )
+
+
+def _damaged(path: Path, cause: str) -> HarnessError:
+    return HarnessError(f"{path} is damaged or incomplete ({cause}); fetch it again")
+
+
+# --------------------------------------------------------------------------------------------------- moves
+
+
+def _merge(source: Path, target: Path) -> None:
+    """Move everything in `source` into `target` by renames: whole folders where they are new, file by file elsewhere."""
+    for entry in sorted(source.iterdir()):
+        place = target / entry.name
+        if entry.is_dir() and place.is_dir():
+            _merge(entry, place)
+        else:
+            entry.replace(place)
+    source.rmdir()
+
+
+def _done(root: Path) -> dict[str, dict[str, object]]:
+    try:
+        kept = json.loads((root / DONE).read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return {}
+    return kept if isinstance(kept, dict) else {}
+
+
+def _is_done(root: Path, path: Path, done: dict[str, dict[str, object]]) -> bool:
+    """Unpacked as it is now, and what came of it is still there."""
+    kept = done.get(path.relative_to(root).as_posix())
+    if not kept or kept.get("mark") != _mark(path):
+        return False
+    entries = kept.get("entries")
+    return isinstance(entries, list) and all((path.parent / str(entry)).exists() for entry in entries)
+
+
+def _mark(path: Path) -> list[int]:
+    found = path.stat()
+    return [found.st_size, found.st_mtime_ns]
+
+
+def _write(path: Path, content: object) -> None:
+    fresh = half(path)
+    fresh.write_text(json.dumps(content, indent=1), encoding="utf-8")
+    fresh.replace(path)

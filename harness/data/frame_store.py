@@ -1,0 +1,197 @@
+"""The frame store: every video once more, on the scale's timeline, at its short side, in a codec made for seeking.
+
+Or raw, where disks are large and fast: nothing is decoded then. Pictures no larger than the scale wants are kept as they
+were decoded, so that what is read is bit for bit what the original gives; larger ones are made smaller first.
+Preparing it is optional: training straight from the originals works too. What recoding costs in size and in grey
+levels, and what it saves in time, stands in docs/performance.md. Flow is computed from the originals, never from here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from harness.core.atomic import whole
+from harness.core.contract import Scale, Video
+from harness.core.errors import BrokenVideo, DataMissing, HarnessError
+from harness.core.spec import digest
+from harness.data import derived
+from harness.data.index import Progress
+from harness.video import decode, encode
+from harness.video.file import STORED
+from harness.video.sampling import short_side_size
+
+if TYPE_CHECKING:
+    from harness.data.prepare import Prepared
+
+FORMAT = 1
+"""Raised when the files change their meaning."""
+CODECS = {"store": "mpeg4-store", "raw-store": "raw"}
+"""By what `Scale.frames` says."""
+SUFFIXES = {"mpeg4-store": ".mp4", "raw": ".avi"}
+BROKEN = "broken.json"
+BYTES_PER_PIXEL = {"mpeg4-store": 0.35, "raw": 1.52}
+"""At most. Recoded, real clips take 0.035 to 0.08, noise 0.3."""
+
+
+def store_key(scale: Scale) -> dict[str, Any]:
+    """All that decides the stored pixels: part of the decoder in a job that reads them. Imports nothing heavy."""
+    return {
+        "format": FORMAT,
+        "codec": codec_of(scale),
+        "options": encode.CODECS[codec_of(scale)],
+        "fps": scale.fps,
+        "short_side_px": scale.short_side_px,
+        "from": decode.decoder_key(),
+    }
+
+
+def codec_of(scale: Scale) -> str:
+    """The codec of the scale's frame store, whether the scale reads it or not."""
+    return CODECS.get(scale.frames, CODECS["store"])
+
+
+@dataclass(frozen=True)
+class FrameStore:
+    """Recoded videos of one data set at one scale."""
+
+    folder: Path
+    codec: str
+    sizes: Mapping[str, int]
+    """Video id -> bytes of the original."""
+    broken: Mapping[str, str]
+    """Video id -> why the original cannot be decoded."""
+
+    def path(self, video: Video) -> Path:
+        """The file to decode instead of the original. Raises BrokenVideo for an original that could not be decoded."""
+        if video.id in self.broken:
+            raise BrokenVideo(self.broken[video.id])
+        return _file(self.folder, video.id, self.sizes[video.id], self.codec)
+
+
+@dataclass(frozen=True)
+class StoreRecipe:
+    """The original -> its frames at `fps` and `short_side_px`, recoded, or raw."""
+
+    fps: float
+    short_side_px: int
+    codec: str
+    what: str = "frame store"
+    sample_frames: int = 40
+
+    def make(self, source: Path, target: Path, limit: int | None = None) -> int:
+        if self.codec == "raw":
+            with contextlib.suppress(decode.OtherPictures):
+                planes = decode.iter_planes(source, fps=self.fps, short_side_px=self.short_side_px)
+                # No comment: these are read as the original is.
+                return self._write(target, islice(planes, limit), "")
+        frames = islice(decode.iter_video(source, fps=self.fps, short_side_px=self.short_side_px), limit)
+        first = next(frames)
+        return self._write(target, _with(first, frames), f"{STORED} {first.shape[1]}x{first.shape[0]}")
+
+    def _write(self, target: Path, frames: Iterator[np.ndarray], comment: str) -> int:
+        with target.open("wb") as file:
+            return encode.write_stream(file, frames, codec=self.codec, fps=self.fps, comment=comment)
+
+    def bytes_at_most(self, height: int, width: int, frames: int) -> int:
+        if self.codec != "raw" or min(height, width) > self.short_side_px:
+            height, width = short_side_size(height, width, self.short_side_px)
+        return round(BYTES_PER_PIXEL[self.codec] * height * width * frames)
+
+
+def build_store(
+    prepared: Prepared,
+    scale: Scale,
+    *,
+    videos: Sequence[Video],
+    workers: int = 1,
+    progress: Progress | None = None,
+    announce: Callable[[derived.Estimate], None] | None = None,
+) -> FrameStore:
+    """The frame store of `videos`, made from the originals where it is not there yet; see `derive.build`."""
+    folder, sizes, codec = _folder(prepared, scale), _sizes(prepared, videos), codec_of(scale)
+    files = {video_id: _file(folder, video_id, size, codec) for video_id, size in sizes.items()}
+    recipe = StoreRecipe(scale.fps, scale.short_side_px, codec)
+    tasks = derived.tasks_of(prepared, recipe, videos, files, scale.fps)
+    broken = derived.build(
+        recipe,
+        tasks,
+        key=store_key(scale),
+        folder=folder,
+        name=prepared.dataset.name,
+        there=len(files) - len(tasks),
+        workers=workers,
+        progress=progress,
+        announce=announce,
+    )
+    if broken:
+        _remember(folder, {video_id: [sizes[video_id], cause] for video_id, cause in broken.items()})
+    return FrameStore(folder, codec, sizes, broken)
+
+
+def open_store(prepared: Prepared, scale: Scale, videos: Sequence[Video]) -> FrameStore:
+    """The frame store as it is. Raises DataMissing, naming the remedy, where a video was never put there."""
+    folder, sizes, codec = _folder(prepared, scale), _sizes(prepared, videos), codec_of(scale)
+    broken = {video_id: cause for video_id, (size, cause) in _remembered(folder).items() if sizes.get(video_id) == size}
+    absent = [
+        video_id
+        for video_id, size in sizes.items()
+        if video_id not in broken and not _file(folder, video_id, size, codec).is_file()
+    ]
+    if absent:
+        raise DataMissing(
+            f"{len(absent)} of {len(sizes)} videos of {prepared.dataset.name} are not in the frame store {folder}, "
+            f"{absent[0]} for one; run: harness data prepare {prepared.dataset.name} {flag_of(codec)} --scale {scale.name}, or "
+            "read the originals: --set scale.frames=originals"
+        )
+    return FrameStore(folder, codec, sizes, broken)
+
+
+def flag_of(codec: str) -> str:
+    """Of `harness data prepare`, for a frame store of this codec."""
+    return next(f"--{name}" for name, one in CODECS.items() if one == codec)
+
+
+def _with(first: np.ndarray, frames: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+    # The next frame comes in the same memory, so that one has to be gone before the other is asked for.
+    yield first
+    yield from frames
+
+
+def _folder(prepared: Prepared, scale: Scale) -> Path:
+    return prepared.store / f"frames-{digest(store_key(scale))}"
+
+
+def _sizes(prepared: Prepared, videos: Sequence[Video]) -> dict[str, int]:
+    return {video.id: prepared.rows[video.id].bytes for video in videos}
+
+
+def _file(folder: Path, video_id: str, size: int, codec: str) -> Path:
+    # The size of the original is part of the name: a file that was replaced is recoded.
+    return folder / f"{video_id}.{size}{SUFFIXES[codec]}"
+
+
+def _remember(folder: Path, broken: Mapping[str, list[Any]]) -> None:
+    known = {**_remembered(folder), **broken}
+    with whole(folder / BROKEN) as fresh:
+        fresh.write_text(json.dumps(known, indent=1, sort_keys=True), encoding="utf-8")
+
+
+def _remembered(folder: Path) -> dict[str, list[Any]]:
+    """Video id -> [bytes, cause] of originals that could not be decoded."""
+    try:
+        found = json.loads((folder / BROKEN).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (ValueError, OSError) as error:
+        raise HarnessError(
+            f"{folder / BROKEN} cannot be read ({error}); delete it and prepare the store again"
+        ) from error
+    return dict(found)

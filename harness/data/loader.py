@@ -1,0 +1,333 @@
+"""Batches of clips: which video, which frames, which square, mirrored or not; the same for any number of workers.
+
+Everything random about a video in an epoch follows from (seed, epoch, video id), and step k of a training is a function
+of k, so that a resumed training sees exactly what an unbroken one would have seen. Pixels stay uint8 until they are on
+the device.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from harness.core import processes
+from harness.core.contract import CHANNELS, Clip, FlowMethod, Video
+from harness.core.errors import BrokenVideo
+from harness.data.reader import VideoReader
+from harness.video.flow import codec
+from harness.video.sampling import centre_crop, rng_for, test_positions, train_crop, train_positions
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["Batch", "VideoReader", "test_batches", "to_network", "train_batches"]
+
+WHOLE_VIEWS_BYTES = 128 * 2**20
+"""Views of one test video that are held in memory together: half a minute at the paper's size. Longer videos are decoded
+twice instead, so that a file of any length is scored in less than 1 GiB."""
+
+BATCH_BYTES = 96 * 2**20
+"""Views of a batch in testing, and of a longer video that are read together: two of 250 frames at the paper's size. While the
+network has one batch, the next is read and put together, three times this much in all."""
+
+ORDER = "\0order"
+"""Stands for a video id where the order of an epoch is drawn; no file name can hold it."""
+
+Spec = TypeVar("Spec")
+Made = TypeVar("Made")
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Clips of N views of videos, before they are numbers."""
+
+    clips: Mapping[str, Any]
+    """stream -> uint8 (N, T, H, W, C): RGB pictures, or flow codes. NumPy arrays, or torch tensors from workers."""
+    flips: np.ndarray
+    """bool (N,): mirror this one left to right, in every stream."""
+    labels: np.ndarray
+    """int64 (N,)."""
+    ids: tuple[str, ...]
+    """Of the videos."""
+    views: np.ndarray
+    """int64 (N,): which view of its video, counted from 0."""
+    broken: tuple[str, ...] = ()
+    """Ids of videos that should have been here and cannot be decoded (training with a quarantine)."""
+
+    def pin_memory(self) -> Batch:
+        """A copy whose clips lie in page-locked memory; called by torch's loader."""
+        return replace(self, clips={stream: clip.pin_memory() for stream, clip in self.clips.items()})
+
+
+@dataclass(frozen=True)
+class _View:
+    """One clip of one video."""
+
+    video: Video
+    number: int
+    flip: bool
+    clips: Mapping[str, np.ndarray]
+
+
+def _stacked(views: Sequence[_View]) -> dict[str, np.ndarray]:
+    return {stream: np.stack([np.asarray(view.clips[stream]) for view in views]) for stream in views[0].clips}
+
+
+def _batch(views: Sequence[_View], clips: Mapping[str, np.ndarray], broken: Iterable[str] = ()) -> Batch:
+    return Batch(
+        clips=clips,
+        flips=np.array([view.flip for view in views], bool),
+        labels=np.array([view.video.label for view in views], np.int64),
+        ids=tuple(view.video.id for view in views),
+        views=np.array([view.number for view in views], np.int64),
+        broken=tuple(broken),
+    )
+
+
+# ---------------------------------------------------------------------------------------------------- training
+
+
+def train_batches(
+    reader: VideoReader,
+    videos: Sequence[Video],
+    *,
+    clip: Clip,
+    batch: int,
+    seed: int,
+    start_step: int = 0,
+    steps: int | None = None,
+    flip: bool = False,
+    workers: int = 0,
+    quarantine: set[str] | None = None,
+    numbers: Iterable[int] | None = None,
+) -> Iterator[Batch]:
+    """The batches of steps `start_step` .. `steps` - 1 (None: without end) of a training, or those with these `numbers`.
+
+    Epochs follow one another without a seam, each a fresh permutation of all videos; a batch may hold the end of one
+    and the beginning of the next. Positions, crops and flips are drawn anew for each epoch. A video that cannot be
+    decoded raises BrokenVideo; with a `quarantine` its id is put there, and the next video of the epoch that can be
+    decoded stands in for it. `workers` processes work ahead; they change nothing but the time.
+    """
+    if not videos:
+        raise ValueError("no videos to train on")
+    if numbers is None:
+        numbers = itertools.count(start_step) if steps is None else range(start_step, steps)
+    step = _TrainStep(reader, tuple(videos), clip, batch, seed, flip, tolerant=quarantine is not None)
+    for made in _in_order(step, numbers, workers):
+        if quarantine is not None:
+            quarantine.update(made.broken)
+        yield made
+
+
+@dataclass(frozen=True)
+class _TrainStep:
+    """step number -> Batch, a pure function of its fields."""
+
+    reader: VideoReader
+    videos: tuple[Video, ...]
+    clip: Clip
+    batch: int
+    seed: int
+    flip: bool
+    tolerant: bool
+
+    def __call__(self, step: int) -> Batch:
+        broken: list[str] = []
+        orders: dict[int, np.ndarray] = {}
+        # Clips are decoded where the batch is to be: putting them together afterwards would take milliseconds a clip.
+        clips = {stream: np.empty((self.batch, *_shape(stream, self.clip)), np.uint8) for stream in self.reader.streams}
+        views = []
+        for row, place in enumerate(range(step * self.batch, (step + 1) * self.batch)):
+            epoch, position = divmod(place, len(self.videos))
+            if epoch not in orders:
+                orders[epoch] = rng_for(self.seed, epoch, ORDER).permutation(len(self.videos))
+            rooms = {stream: clip[row] for stream, clip in clips.items()}
+            views.append(self._view(np.roll(orders[epoch], -position), epoch, rooms, broken))
+        return _batch(views, clips, broken)
+
+    def _view(self, order: np.ndarray, epoch: int, rooms: Mapping[str, np.ndarray], broken: list[str]) -> _View:
+        for number in order:
+            video = self.videos[int(number)]
+            try:
+                return self._cut(video, epoch, rooms)
+            except BrokenVideo:
+                if not self.tolerant:
+                    raise
+                broken.append(video.id)
+        raise BrokenVideo(f"none of the {len(self.videos)} training videos can be decoded; {broken[0]} is the first")
+
+    def _cut(self, video: Video, epoch: int, rooms: Mapping[str, np.ndarray]) -> _View:
+        rng = rng_for(self.seed, epoch, video.id)
+        frames = train_positions(self.reader.num_frames(video), self.clip, rng)
+        # Drawn whether it is used or not, so that switching flips off changes nothing else.
+        mirror = bool(rng.integers(2))
+        side = self.clip.side_px
+        self.reader.clip_into(video, frames, side, lambda height, width: train_crop(height, width, side, rng), rooms)
+        return _View(video, 0, self.flip and mirror, rooms)
+
+
+# ---------------------------------------------------------------------------------------------------- testing
+
+
+def test_batches(
+    reader: VideoReader,
+    videos: Sequence[Video],
+    *,
+    clip: Clip,
+    batch: int,
+    broken: list[str] | None = None,  # noqa: PT028 (not a test)
+    workers: int = 0,  # noqa: PT028
+) -> Iterator[Batch]:
+    """Every view of every video exactly once, in order, centre crop, no flip; the last batch may be smaller, and all are where
+    that many views would be more than BATCH_BYTES.
+
+    A video is given whole or not at all: one that cannot be decoded to its end has its id appended to `broken`, for the
+    scorer to count as wrong; without a list it raises BrokenVideo.
+    """
+    waiting: list[_View] = []
+    batch = min(batch, max(1, BATCH_BYTES // _view_bytes(reader, clip)))
+    for found in _in_order(_TestVideo(reader, clip, tolerant=broken is not None), videos, workers):
+        if isinstance(found, str):
+            assert broken is not None
+            broken.append(found)
+            continue
+        for view in found:
+            waiting.append(view)
+            if len(waiting) == batch:
+                yield _batch(waiting, _stacked(waiting))
+                waiting = []
+    if waiting:
+        yield _batch(waiting, _stacked(waiting))
+
+
+test_batches.__test__ = False  # type: ignore[attr-defined]  # not a test, whatever pytest makes of its name
+
+
+@dataclass(frozen=True)
+class _TestVideo:
+    """video -> its views, or its id if it cannot be decoded."""
+
+    reader: VideoReader
+    clip: Clip
+    tolerant: bool
+
+    def __call__(self, video: Video) -> Iterable[_View] | str:
+        try:
+            cuts = test_positions(self.reader.num_frames(video), self.clip)
+            if len(cuts) * _view_bytes(self.reader, self.clip) <= WHOLE_VIEWS_BYTES:
+                return list(self._views(video, cuts))
+            self.reader.check(video)
+            return self._views(video, cuts)
+        except BrokenVideo:
+            if not self.tolerant:
+                raise
+            return video.id
+
+    def _views(self, video: Video, cuts: Sequence[Mapping[str, np.ndarray]]) -> Iterator[_View]:
+        side = self.clip.side_px
+        together = max(1, BATCH_BYTES // _view_bytes(self.reader, self.clip))
+        for start in range(0, len(cuts), together):
+            part = cuts[start : start + together]
+            clips = self.reader.clips(video, part, side, lambda height, width: centre_crop(height, width, side))
+            for number, one in enumerate(clips, start):
+                yield _View(video, number, False, one)
+
+
+def _view_bytes(reader: VideoReader, clip: Clip) -> int:
+    return sum(math.prod(_shape(stream, clip)) for stream in reader.streams)
+
+
+def _shape(stream: str, clip: Clip) -> tuple[int, int, int, int]:
+    return clip.frames(stream), clip.side_px, clip.side_px, CHANNELS[stream]
+
+
+# ---------------------------------------------------------------------------------------------------- workers
+
+
+def _in_order(make: Callable[[Spec], Made], specs: Iterable[Spec], workers: int) -> Iterator[Made]:
+    """make(spec) for each spec, in order; computed ahead by `workers` processes if there are any."""
+    if workers == 0:
+        yield from map(make, specs)
+        return
+    import torch
+    from torch.utils.data import DataLoader
+
+    loading = DataLoader(
+        _Made(make),  # type: ignore[arg-type]
+        sampler=specs,  # type: ignore[arg-type]
+        batch_size=None,
+        num_workers=workers,
+        collate_fn=_as_tensors,
+        multiprocessing_context="spawn",
+        pin_memory=torch.cuda.is_available(),
+        worker_init_fn=_begin_worker,
+    )
+    with processes.starting():
+        batches = iter(loading)
+    yield from batches
+
+
+def _begin_worker(number: int) -> None:
+    """torch's own look at the parent begins late: one that is killed before it would never be missed."""
+    processes.begin_worker()
+
+
+@dataclass(frozen=True)
+class _Made:
+    """A data set, in torch's sense, whose items are made."""
+
+    make: Callable[[Any], Any]
+
+    def __getitem__(self, spec: Any) -> Any:
+        made = self.make(spec)
+        return made if isinstance(made, (Batch, str)) else list(made)
+
+
+def _as_tensors(made: Any) -> Any:
+    """Clips as torch tensors, which travel between processes through shared memory instead of a pipe."""
+    import torch
+
+    if isinstance(made, list):
+        return [_as_tensors(one) for one in made]
+    if isinstance(made, str):
+        return made
+    return replace(made, clips={stream: torch.from_numpy(clip) for stream, clip in made.clips.items()})
+
+
+# ---------------------------------------------------------------------------------------------------- to the network
+
+
+def to_network(batch: Batch, device: Any, method: FlowMethod) -> dict[str, Tensor]:
+    """stream -> float32 (N, C, T, H, W) in [-1, 1] on `device`, in channels_last_3d memory, flips applied.
+
+    It travels as uint8, a quarter of the bytes. A mirrored flow has its x component negated.
+    """
+    return {stream: _floats(stream, clip, batch.flips, device, method) for stream, clip in batch.clips.items()}
+
+
+def _floats(stream: str, clip: Any, flips: np.ndarray, device: Any, method: FlowMethod) -> Tensor:
+    import torch
+
+    codes = torch.as_tensor(clip).to(device, non_blocking=True)
+    mirrored = torch.as_tensor(np.flatnonzero(flips), device=codes.device)
+    if len(mirrored):
+        # As bytes, a quarter of what floats are; in a copy, since the batch is the caller's.
+        codes = codes.index_copy(0, mirrored, codes[mirrored].flip(3))
+    values = _decoded_flow(codes, method) if stream == "flow" else codes.float().mul_(1 / 127.5).sub_(1)
+    if stream == "flow" and len(mirrored):
+        values[..., 0].mul_(1.0 - 2.0 * torch.as_tensor(flips, device=values.device).float().view(-1, 1, 1, 1))
+    # (N, T, H, W, C) in memory is what channels_last_3d means: the permutation moves nothing.
+    return values.permute(0, 4, 1, 2, 3)
+
+
+def _decoded_flow(codes: Tensor, method: FlowMethod) -> Tensor:
+    import torch
+
+    table = torch.from_numpy(codec.decode_table(method.code).copy()).to(codes.device)
+    # A quarter of the time that table[codes] takes.
+    return table.index_select(0, codes.flatten().int()).view(codes.shape)

@@ -1,0 +1,245 @@
+"""A data set on disk, ready: rendered if it is embedded, indexed, fingerprinted; and its stored optical flow.
+
+Everything derived lies under DATA/.prepared/NAME and may be deleted at any time. Files there appear by rename, so that
+a killed run leaves nothing that could be read as whole.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import stat
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+
+from harness.core.atomic import half, sweep_one, whole
+from harness.core.contract import Dataset, Listing, Video
+from harness.core.errors import BrokenVideo, DataMissing, HarnessError
+from harness.core.spec import canonical, placeless
+from harness.data import index
+from harness.data.flow_store import FlowStore, flow_store
+from harness.data.index import IndexRow, Progress
+from harness.video.sampling import timeline_frames
+
+__all__ = ["FlowStore", "Prepared", "expected_fingerprint", "flow_store", "open_prepared", "root_of"]
+
+FINGERPRINT = "fingerprint.json"
+FORMAT = 1
+"""Raised when the index or the fingerprint changes its meaning."""
+RENDERED = ".rendered.json"
+LIST_SUFFIXES = (".txt", ".csv", ".json")
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A data set whose files are all known. Opening one again reads a small JSON file and nothing else."""
+
+    dataset: Dataset
+    root: Path
+    """The data set's own folder."""
+    store: Path
+    """Where what is derived from it lies."""
+    fingerprint: str
+    """Hash of the ids, labels and file sizes of all splits, of what is missing, and of the card's version."""
+
+    def listing(self, split: int) -> Listing:
+        """The videos of one split, as the annotation files name them."""
+        if split not in self._listings:
+            self._listings[split] = _read(self.dataset, self.root, split)
+        return self._listings[split]
+
+    def path(self, video: Video) -> Path:
+        return self.root / video.path
+
+    def info(self, video: Video) -> IndexRow:
+        """What the header says. Raises BrokenVideo where it cannot be read."""
+        row = self.rows[video.id]
+        if row.error:
+            raise BrokenVideo(row.error)
+        return row
+
+    def num_frames(self, video: Video, fps: float | None = None) -> int:
+        """Frames in the file, or on a timeline of `fps`; 1 for a still. Raises BrokenVideo."""
+        row = self.info(video)
+        if fps is None or self.dataset.kind == "stills":
+            return row.frames
+        return timeline_frames(row.duration_s, fps)
+
+    @cached_property
+    def rows(self) -> dict[str, IndexRow]:
+        """id -> everything the index knows; rows of unreadable files carry an `error`."""
+        return index.load(self.store)
+
+    @cached_property
+    def _listings(self) -> dict[int, Listing]:
+        return {}
+
+
+def open_prepared(
+    dataset: Dataset,
+    data_root: Path,
+    *,
+    render: bool = True,
+    recheck: bool = False,
+    progress: Progress | None = None,
+) -> Prepared:
+    """The data set under DATA_ROOT/NAME: rendered first if it is embedded and not there, indexed if that is out of date.
+
+    Opening it again unchanged takes milliseconds; `recheck` looks at every file again, and reads the headers of those
+    that are not as they were. Raises DataMissing, saying where it was looked for, what should be
+    there and where to get it; HarnessError where nothing can be written.
+    """
+    root, store = _places(dataset, data_root)
+    try:
+        if dataset.render is not None and render:
+            _render(dataset, root, progress)
+        if not root.is_dir():
+            raise not_there(dataset, root)
+        fingerprint = None if recheck else expected_fingerprint(dataset, data_root)
+        if fingerprint is None:
+            store.mkdir(parents=True, exist_ok=True)
+            fingerprint = _index(dataset, root, store, progress)
+    except OSError as error:
+        raise HarnessError(
+            f"cannot prepare {dataset.name} under {data_root}: {error.strerror or error}"
+            f"{f' ({error.filename})' if error.filename else ''}; free some space there, or name a folder that can be "
+            "written with --data"
+        ) from error
+    return Prepared(dataset, root, store, fingerprint)
+
+
+def expected_fingerprint(dataset: Dataset, data_root: Path) -> str | None:
+    """The fingerprint, if the data set is there, indexed and untouched since; None otherwise. Reads no video."""
+    root, store = _places(dataset, data_root)
+    try:
+        kept = json.loads((store / FINGERPRINT).read_text(encoding="utf-8"))
+        fresh = kept["key"] == _key(dataset) and all(
+            _mark(root / name) == mark for name, mark in kept["signature"].items()
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+    return str(kept["fingerprint"]) if fresh and (store / index.PARQUET).is_file() else None
+
+
+def root_of(dataset: Dataset, data_root: Path) -> Path:
+    """The data set's own folder, there or not."""
+    return data_root / (dataset.folder or dataset.name)
+
+
+def _places(dataset: Dataset, data_root: Path) -> tuple[Path, Path]:
+    name = dataset.name
+    if ":" in name:  # folder:/some/where: a readable name that no other path has
+        name = f"{PurePosixPath(name).name}-{hashlib.sha256(name.encode(errors='surrogateescape')).hexdigest()[:8]}"
+    return root_of(dataset, data_root), data_root / ".prepared" / name
+
+
+def not_there(dataset: Dataset, root: Path, detail: str = "") -> DataMissing:
+    """The error that says where the data set was looked for, what should be there, and where to get it."""
+    remedy = "" if dataset.micro else " The embedded data sets (micro-…, see `harness data list`) need nothing."
+    return DataMissing(
+        f"{dataset.name} is not at {root}{f' ({detail})' if detail else ''}. Expected there:\n{dataset.layout.strip()}\n"
+        f"Where to get it: {dataset.where.strip()} Licence: {dataset.licence}. Another place is named with --data.{remedy}"
+    )
+
+
+# ---------------------------------------------------------------------------------------------------- rendering
+
+
+def _render(dataset: Dataset, root: Path, progress: Progress | None) -> None:
+    """Render into a folder of our own, then rename: the data set is there as a whole or not at all."""
+    if root.exists() and _rendered_version(root) in (dataset.version, None):
+        return
+    root.parent.mkdir(parents=True, exist_ok=True)
+    for left in root.parent.glob(".*.half"):
+        sweep_one(left)
+    fresh = half(root)
+    assert dataset.render is not None
+    try:
+        dataset.render(fresh, progress)
+        (fresh / RENDERED).write_text(json.dumps({"version": dataset.version}), encoding="ascii")
+        if root.exists() and _rendered_version(root) != dataset.version:
+            shutil.rmtree(root)
+        fresh.rename(root)
+    except OSError:
+        if _rendered_version(root) != dataset.version:  # unless another process was first
+            raise
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+
+
+def _rendered_version(root: Path) -> int | None:
+    """Version that we rendered; None for a folder that we did not render and must not touch."""
+    try:
+        return int(json.loads((root / RENDERED).read_text(encoding="ascii"))["version"])
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return None
+
+
+# ---------------------------------------------------------------------------------------------------- indexing
+
+
+def _read(dataset: Dataset, root: Path, split: int) -> Listing:
+    try:
+        return dataset.read(root, split)
+    except DataMissing as missing:
+        if dataset.where in str(missing):
+            raise
+        raise not_there(dataset, root, str(missing)) from missing
+
+
+def _index(dataset: Dataset, root: Path, store: Path, progress: Progress | None) -> str:
+    # The marks are taken before anything is read, so that a change meanwhile makes the index stale, not wrong.
+    for left in store.glob(".*.half"):
+        sweep_one(left)
+    signature = _signature(root)
+    listings = {split: _read(dataset, root, split) for split in dataset.splits}
+    videos = {video.id: video for listing in listings.values() for part in listing.subsets.values() for video in part}
+    rows = index.build(videos, dataset, root, store, progress=progress)
+    fingerprint = _fingerprint(dataset, listings, rows)
+    kept = {"key": _key(dataset), "fingerprint": fingerprint, "videos": len(rows), "signature": signature}
+    with whole(store / FINGERPRINT) as fresh:
+        fresh.write_text(json.dumps(kept, indent=1), encoding="utf-8")
+    return fingerprint
+
+
+def _key(dataset: Dataset) -> str:
+    return canonical(
+        {"format": FORMAT, "name": placeless(dataset.name), "version": dataset.version, "splits": dataset.splits}
+    )
+
+
+def _fingerprint(dataset: Dataset, listings: dict[int, Listing], rows: dict[str, IndexRow]) -> str:
+    content = {
+        "dataset": _key(dataset),
+        "splits": [
+            {
+                "split": split,
+                "classes": listing.classes,
+                "subsets": {
+                    name: [[video.id, video.label, rows[video.id].bytes] for video in part]
+                    for name, part in listing.subsets.items()
+                },
+                "missing": sorted(listing.missing),
+            }
+            for split, listing in sorted(listings.items())
+        ],
+    }
+    return hashlib.sha256(canonical(content).encode()).hexdigest()[:16]
+
+
+def _signature(root: Path) -> dict[str, list[int]]:
+    """Path below the root -> mark, for every folder (files come, go or are renamed) and every list file (edited)."""
+    marks: dict[str, list[int]] = {}
+    for folder, _, files in os.walk(root, followlinks=True):
+        lists = [Path(folder, name) for name in files if name.lower().endswith(LIST_SUFFIXES)]
+        for path in (Path(folder), *lists):
+            marks[path.relative_to(root).as_posix()] = _mark(path)
+    return marks
+
+
+def _mark(path: Path) -> list[int]:
+    found = path.stat()
+    return [0 if stat.S_ISDIR(found.st_mode) else found.st_size, found.st_mtime_ns]

@@ -1,0 +1,255 @@
+"""A data set on disk against its lists and its card: what is missing, strange, twice there, broken or cut short."""
+
+from __future__ import annotations
+
+import filecmp
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from harness.core.contract import Dataset, Listing
+from harness.core.errors import BadLists, BrokenVideo
+from harness.data import prepare, truncation
+from harness.data.index import IndexRow, Progress
+from harness.datasets.formats.listing import PICTURE_SUFFIXES, VIDEO_SUFFIXES, files_in
+from harness.video import decode
+
+KINDS = {
+    "missing": "the lists name it, the disk does not have it",
+    "extra": "the disk has it, no list names it",
+    "duplicated": "the same pictures are there more than once",
+    "in two subsets": "trained on and scored: a leak",
+    "unreadable": "there, and cannot be decoded",
+    "short": "ends before it should",
+    "counts": "as many videos as the card expects are not listed",
+    "listed twice": "a list names it more than once",
+    "wrong label": "a list contradicts itself",
+    "unknown class": "a list names a class that there is not",
+    "empty class": "a class without training videos",
+    "leaves the root": "a list names a file outside the data set's folder",
+    "unreadable name": "a file whose name is not UTF-8",
+    "unreadable line": "a list says what nobody understands",
+}
+"""Kind of finding -> what it means."""
+
+SHORT_SHARE, SHORT_S = 0.05, 0.5
+"""A video may be this much shorter than the lists say, whichever is more: cutting goes by key frames."""
+SAMPLE_BYTES = 1 << 16
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is not as it should be."""
+
+    kind: str
+    """A key of KINDS."""
+    what: str
+    """Id, path or class."""
+    detail: str
+    """A sentence, or ''."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One subset of one split, in numbers."""
+
+    split: int
+    subset: str
+    expected: int | None
+    """By the card; None: it does not say."""
+    listed: int
+    there: int
+    readable: int
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What `harness data verify` found."""
+
+    dataset: str
+    root: str
+    fingerprint: str
+    """'' where the lists cannot be read."""
+    parts: tuple[Part, ...]
+    findings: tuple[Finding, ...]
+
+    def failing(self, allowed: Iterable[str] = ()) -> tuple[Finding, ...]:
+        """The findings of kinds that are not allowed."""
+        return tuple(finding for finding in self.findings if finding.kind not in set(allowed))
+
+
+def verify(
+    dataset: Dataset, data_root: Path, *, thorough: bool = False, progress: Progress | None = None
+) -> Verification:
+    """Reads the header of every listed file that is new or changed since it was last read, looks for the end that its
+    container announces, and compares. `thorough` also reads every file to its end and counts its packets.
+
+    Raises DataMissing where there is no such data set at all.
+    """
+    root = prepare.root_of(dataset, data_root)
+    try:
+        prepared = prepare.open_prepared(dataset, data_root, render=False, recheck=True, progress=progress)
+    except BadLists as bad:
+        findings = tuple(Finding(fault.kind, "", fault.text) for fault in bad.faults)
+        return Verification(dataset.name, str(root), "", (), findings)
+    listings = {split: prepared.listing(split) for split in dataset.splits}
+    rows = prepared.rows
+    parts = tuple(_parts(dataset, listings, rows))
+    found = [
+        *_counts(parts),
+        *_missing(listings),
+        *_strangers(dataset, root, listings, rows),
+        *_twins(root, listings, rows),
+        *_unreadable(rows),
+        *_short(dataset, root, listings, rows, thorough=thorough, progress=progress),
+    ]
+    return Verification(dataset.name, str(root), prepared.fingerprint, parts, tuple(found))
+
+
+# ---------------------------------------------------------------------------------------------------- numbers
+
+
+def _parts(dataset: Dataset, listings: Mapping[int, Listing], rows: Mapping[str, IndexRow]) -> Iterator[Part]:
+    for split, listing in listings.items():
+        absent = Counter(listing.missing_from.get(name, "") for name in listing.missing)
+        expected = [subset for number, subset in dataset.counts if number == split]
+        for subset in dict.fromkeys((*expected, *listing.subsets)):
+            videos = listing.subsets.get(subset, ())
+            yield Part(
+                split,
+                subset,
+                dataset.counts.get((split, subset)),
+                listed=len(videos) + absent[subset],
+                there=len(videos),
+                readable=sum(not rows[video.id].error for video in videos),
+            )
+
+
+def _counts(parts: Iterable[Part]) -> Iterator[Finding]:
+    for part in parts:
+        if part.expected is not None and part.listed != part.expected:
+            what = f"the lists name {part.listed:,} videos, the card expects {part.expected:,}"
+            yield Finding("counts", f"split {part.split} {part.subset}", what)
+
+
+# ------------------------------------------------------------------------------------------- files and lists
+
+
+def _missing(listings: Mapping[int, Listing]) -> Iterator[Finding]:
+    where: dict[str, list[str]] = {}
+    for split, listing in listings.items():
+        for name in listing.missing:
+            where.setdefault(name, []).append(f"{split} {listing.missing_from.get(name, '')}".strip())
+    for name, places in sorted(where.items()):
+        yield Finding("missing", name, f"split {', '.join(places)}")
+
+
+def _strangers(
+    dataset: Dataset, root: Path, listings: Mapping[int, Listing], rows: Mapping[str, IndexRow]
+) -> Iterator[Finding]:
+    """Files that no list names, and further copies of those that one does."""
+    suffixes = VIDEO_SUFFIXES if dataset.kind == "video" else PICTURE_SUFFIXES
+    known = {row.path for row in rows.values()}
+    stems = {PurePosixPath(row.path).stem: row.path for row in rows.values()}
+    unused = {name for listing in listings.values() for name in listing.unused}
+    for path in sorted(files_in(root, suffixes) - known):
+        stem, name = path.rpartition(".")[0], PurePosixPath(path).stem
+        if any(said in unused for said in (stem, stem.partition("/")[2], name)):
+            continue
+        twin = stems.get(name)
+        if twin and PurePosixPath(twin).parent != PurePosixPath(path).parent and _same(root / twin, root / path):
+            yield Finding("duplicated", path, f"a copy of {twin}, which is the one that is read")
+        else:
+            yield Finding("extra", path, "")
+
+
+def _twins(root: Path, listings: Mapping[int, Listing], rows: Mapping[str, IndexRow]) -> Iterator[Finding]:
+    """Listed files with the same bytes under two names. Between training and scoring that is a leak."""
+    alike: dict[tuple[object, ...], list[IndexRow]] = defaultdict(list)
+    for row in rows.values():
+        if row.bytes and not row.error:
+            alike[row.bytes, row.frames, row.width, row.height, row.codec].append(row)
+    sampled: dict[tuple[object, ...], list[IndexRow]] = defaultdict(list)
+    for key, those in alike.items():
+        for row in those if len(those) > 1 else ():
+            sampled[*key, _sample(root / row.path)].append(row)
+    side = {
+        (split, video.id): subset
+        for split, listing in listings.items()
+        for subset, videos in listing.subsets.items()
+        for video in videos
+    }
+    for those in sampled.values():
+        first = those[0]
+        for row in those[1:]:
+            if _same(root / first.path, root / row.path):
+                yield _twin(first, row, side)
+
+
+def _twin(first: IndexRow, second: IndexRow, side: Mapping[tuple[int, str], str]) -> Finding:
+    for split in sorted({split for split, _ in side}):
+        sides = side.get((split, first.id)), side.get((split, second.id))
+        if None not in sides and sides[0] != sides[1]:
+            detail = f"the same file as {first.path}: split {split} has one in {sides[0]}, the other in {sides[1]}"
+            return Finding("in two subsets", second.path, detail)
+    return Finding("duplicated", second.path, f"the same file as {first.path}")
+
+
+def _sample(path: Path) -> bytes:
+    """Hash of the beginning, the middle and the end."""
+    size = path.stat().st_size
+    digest = hashlib.blake2b()
+    with path.open("rb") as file:
+        for at in (0, size // 2, max(0, size - SAMPLE_BYTES)):
+            file.seek(at)
+            digest.update(file.read(SAMPLE_BYTES))
+    return digest.digest()
+
+
+def _same(first: Path, second: Path) -> bool:
+    return first.samefile(second) or filecmp.cmp(first, second, shallow=False)
+
+
+# ---------------------------------------------------------------------------------------------------- content
+
+
+def _unreadable(rows: Mapping[str, IndexRow]) -> Iterator[Finding]:
+    for row in rows.values():
+        if row.error:
+            yield Finding("unreadable", row.path, "the file is empty" if not row.bytes else row.error)
+
+
+def _short(
+    dataset: Dataset,
+    root: Path,
+    listings: Mapping[int, Listing],
+    rows: Mapping[str, IndexRow],
+    *,
+    thorough: bool,
+    progress: Progress | None,
+) -> Iterator[Finding]:
+    if dataset.kind != "video":
+        return
+    said = {name: seconds for listing in listings.values() for name, seconds in listing.seconds.items()}
+    whole = [row for row in rows.values() if not row.error]
+    for number, row in enumerate(whole, start=1):
+        if why := _why_short(root / row.path, row, said.get(row.id, 0.0), thorough=thorough):
+            yield Finding("short", row.path, why)
+        if progress and thorough:
+            progress(number, len(whole))
+
+
+def _why_short(path: Path, row: IndexRow, said_s: float, *, thorough: bool) -> str:
+    if lost := truncation.bytes_short(path):
+        return f"ends {lost:,} bytes before what its header announces"
+    if said_s and row.duration_s < said_s - max(SHORT_S, SHORT_SHARE * said_s):
+        return f"lasts {row.duration_s:.1f} s of the {said_s:.1f} s that the lists give it"
+    if not thorough:
+        return ""
+    try:
+        there = decode.count_packets(path)
+    except BrokenVideo as broken:
+        return str(broken)
+    return f"holds {there} of the {row.frames} frames that its header announces" if there < row.frames else ""

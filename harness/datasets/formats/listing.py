@@ -1,0 +1,134 @@
+"""What all layouts share: from listed videos and found files to a Listing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from harness.core.contract import Listing, Video
+from harness.core.errors import BadLists, DataMissing, Fault
+from harness.datasets.formats.annotations import AGAIN
+
+VIDEO_SUFFIXES = (".avi", ".mp4", ".mkv", ".webm", ".mov", ".mpg", ".mpeg", ".m4v", ".flv", ".wmv", ".3gp")
+PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+SUBSETS = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A video that a list names, found or not."""
+
+    id: str
+    subset: str
+    """'train', 'val' or 'test'; 'unused' where the lists give it to none."""
+    label: int
+    group: str
+    path: str | None
+    """Below the root; None: not on disk."""
+    seconds: float = 0.0
+    """How long the lists say it is; 0: they do not."""
+
+
+def listing_of(root: Path, classes: Sequence[str], everything: Sequence[Listed], *, remedy: str) -> Listing:
+    """The Listing, if no id is listed twice, every class has something to learn from and one file at least is there."""
+    listed = [video for video in everything if video.subset != "unused"]
+    _refuse_contradictions(root, classes, listed)
+    missing = tuple(video.id for video in listed if video.path is None)
+    if len(missing) == len(listed):
+        raise absent(root, f"any of the {len(missing)} listed videos (the first: '{missing[0]}')", remedy)
+    present = sorted({video.subset for video in listed}, key=SUBSETS.index)
+    subsets: dict[str, list[Video]] = {subset: [] for subset in present}
+    for video in listed:
+        if video.path is not None:
+            subsets[video.subset].append(Video(id=video.id, path=video.path, label=video.label, group=video.group))
+    return Listing(
+        tuple(classes),
+        {subset: tuple(those) for subset, those in subsets.items()},
+        missing,
+        missing_from={video.id: video.subset for video in listed if video.path is None},
+        unused=tuple(video.id for video in everything if video.subset == "unused"),
+        seconds={video.id: video.seconds for video in listed if video.seconds},
+    )
+
+
+def _refuse_contradictions(root: Path, classes: Sequence[str], listed: Sequence[Listed]) -> None:
+    faults = [
+        Fault("unreadable name", f"{video.path!r} below '{root}' is not UTF-8; rename the file or its folder.")
+        for video in listed
+        if video.path and not _is_utf8(video.path)
+    ]
+    subset_of: dict[str, str] = {}
+    for video in listed:
+        before = subset_of.get(video.id)
+        if before == video.subset:
+            faults.append(Fault("listed twice", f"'{video.id}' below '{root}' is listed twice. {AGAIN}"))
+        elif before:
+            what = f"'{video.id}' below '{root}' is in {before} and again in {video.subset}. {AGAIN}"
+            faults.append(Fault("in two subsets", what))
+        subset_of[video.id] = video.subset
+    trained = {video.label for video in listed if video.subset == "train"}
+    for label, cls in enumerate(classes):
+        if label not in trained:
+            what = f"no training video of the class '{cls}' is listed below '{root}'. {AGAIN}"
+            faults.append(Fault("empty class", what))
+    if faults:
+        raise BadLists(faults)
+
+
+def _is_utf8(path: str) -> bool:
+    """False for names that the file system has and text cannot hold (Python reads them with surrogates)."""
+    return path.isascii() or path.encode("utf-8", "replace").decode() == path
+
+
+def absent(root: Path, what: str, remedy: str) -> DataMissing:
+    return DataMissing(f"looked in '{root}' for {what}, and it is not there. {remedy}".rstrip())
+
+
+def find_folder(root: Path, names: Sequence[str], what: str, remedy: str, has: Callable[[str], bool]) -> Path:
+    """The first of these folders of the root with an entry that `has` takes; `what` says in words which."""
+    for folder in (root / name for name in names):
+        if folder.is_dir() and any(has(entry.name) for entry in folder.iterdir()):
+            return folder
+    raise absent(root, f"{what} in the folder '{names[0]}'", remedy)
+
+
+def read_text(path: Path, remedy: str) -> str:
+    try:
+        return path.read_bytes().decode("utf-8")
+    except FileNotFoundError as cause:
+        raise absent(path.parent, f"'{path.name}'", remedy) from cause
+    except UnicodeDecodeError as cause:
+        what = f"'{path}' is not UTF-8 text (byte {cause.start}). {AGAIN}"
+        raise BadLists([Fault("unreadable line", what)]) from cause
+
+
+def files_in(folder: Path, suffixes: Sequence[str]) -> set[str]:
+    """Paths below the folder, with '/', of the files with one of the suffixes. Links are followed, loops are not."""
+    found: set[str] = set()
+    visited: set[Path] = set()
+    for parent, folders, names in os.walk(folder, followlinks=True):
+        visited.add(Path(parent).resolve())
+        folders[:] = [name for name in folders if (Path(parent) / name).resolve() not in visited]
+        below = "" if parent == str(folder) else Path(parent).relative_to(folder).as_posix() + "/"
+        found.update(below + name for name in names if name.lower().endswith(tuple(suffixes)))
+    return found
+
+
+def paths_by_stem(root: Path) -> Mapping[str, list[str]]:
+    """Name without suffix -> the videos of that name below the root, wherever they lie."""
+    by_stem: dict[str, list[str]] = {}
+    for path in sorted(files_in(root, VIDEO_SUFFIXES)):
+        by_stem.setdefault(PurePosixPath(path).stem, []).append(path)
+    return by_stem
+
+
+def below(root: Path, folder: Path, inner: str) -> str:
+    """`inner`, a path in `folder`, as one below the root."""
+    return (folder.relative_to(root) / inner).as_posix()
+
+
+def stem_of(path: str) -> str:
+    """The path without its last suffix (names of HMDB-51 have dots, brackets and more)."""
+    return path.rpartition(".")[0]

@@ -1,0 +1,236 @@
+"""A job under way: its spec read back into values, and its data opened."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from harness.core import environment, registry
+from harness.core.callbacks import Watch
+from harness.core.contract import Baseline, BuildSpec, Clip, FlowMethod, Listing, Scale, Schedule, Video
+from harness.core.errors import HarnessError
+from harness.core.spec import Job
+from harness.data import loader, prepare
+from harness.data.frame_store import FrameStore, build_store
+from harness.data.reader import reads_store
+from harness.data.splits import rehearsal
+from harness.jobs.options import House
+from harness.records.record import Record
+from harness.training.prefetch import ahead
+from harness.training.replicas import Replicas
+from harness.training.trainer import Setting, Step
+from harness.video import decoder
+
+SCORE_BATCH = 16
+
+
+@dataclass(frozen=True)
+class Work:
+    """A job under way: its spec read back into values."""
+
+    job: Job
+    house: House
+    watch: Watch
+
+    @property
+    def spec(self) -> Mapping[str, Any]:
+        return self.job.spec
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.house.places.jobs / self.job.id
+
+    @property
+    def baseline(self) -> Baseline:
+        return registry.load("baseline", self.job.via)
+
+    @property
+    def streams(self) -> tuple[str, ...]:
+        return tuple(self.spec.get("streams", ("rgb",)))
+
+    @property
+    def scale(self) -> Scale:
+        flow = self.spec.get("flow") or {"method": {"name": "none", "bound_px": 1.0, "short_side_px": 0}}
+        return Scale(**self.spec["scale"], stages={}, flow=FlowMethod(**flow["method"]))
+
+    @property
+    def schedule(self) -> Schedule:
+        fields = dict(self.spec["schedule"])
+        return Schedule(**fields | {"milestones": tuple(fields["milestones"]), "rates": tuple(fields.get("rates", ()))})
+
+    @property
+    def device(self) -> str:
+        return environment.device()
+
+    @property
+    def precision(self) -> str:
+        return str(self.spec["precision"])
+
+    def clip(self, which: str) -> Clip:
+        return Clip(**self.spec[which])
+
+    def build_spec(self, num_classes: int) -> BuildSpec:
+        return BuildSpec(
+            streams=self.streams, num_classes=num_classes, scale=self.scale, backbone=self.spec.get("backbone", "")
+        )
+
+    def upstream(self, role: str) -> Record:
+        return self.house.ledger.read(self.job.upstream[role])
+
+    def setting(self, schedule: Schedule, loss: Callable[[Tensor, Tensor], Tensor]) -> Setting:
+        return Setting(
+            schedule=schedule,
+            device=self.device,
+            precision=self.precision,
+            job_id=self.job.id,
+            checkpoints=self.checkpoints,
+            loss=loss,
+            seed=int(self.spec.get("seed", 0)),
+        )
+
+
+def configure(work: Work) -> None:
+    """Threads, seed and decoder, as the plan resolved them."""
+    if key := work.spec.get("decoder") or work.spec.get("store"):
+        decoder.choose(key)
+    if work.spec.get("threads"):
+        torch.set_num_threads(int(work.spec["threads"]))
+    torch.backends.cudnn.benchmark = True
+    # TF32 keeps ten bits of the 23: what says float32 is that.
+    torch.backends.cudnn.allow_tf32 = work.spec.get("precision") != "float32"
+    torch.manual_seed(int(work.spec.get("seed", 0)))
+
+
+@dataclass(frozen=True)
+class Data:
+    """The videos of a job and how their frames are had."""
+
+    prepared: prepare.Prepared
+    listing: Listing
+    reader: loader.VideoReader
+    method: FlowMethod
+    device: str
+    workers: int
+    on_bad_video: str
+    quarantined: set[str] = field(default_factory=set)
+    """Broken training videos that were left out, as --on-bad-video quarantine allows."""
+
+    def steps(
+        self,
+        videos: Sequence[Video],
+        clip: Clip,
+        schedule: Schedule,
+        *,
+        seed: int,
+        flip: bool,
+        replicas: Replicas | None = None,
+    ) -> Callable[[int], Iterator[Step]]:
+        """What `train` takes: this process's passes of the training steps from the k-th on."""
+        replicas = replicas or Replicas.of(schedule)
+
+        def steps_from(first: int) -> Iterator[Step]:
+            batches = loader.train_batches(
+                self.reader,
+                videos,
+                clip=clip,
+                batch=schedule.batch // replicas.count,
+                seed=seed,
+                numbers=replicas.passes(first, schedule.steps),
+                flip=flip,
+                workers=self.workers,
+                quarantine=self.quarantined if self.on_bad_video == "quarantine" else None,
+            )
+            for batch in batches:
+                yield Step(self.inputs(batch), torch.as_tensor(batch.labels, device=self.device), batch.ids)
+
+        return lambda first: ahead(steps_from(first), self.device)
+
+    def views(self, videos: Sequence[Video], clip: Clip, broken: list[str]) -> Iterator[tuple[Any, Sequence[str]]]:
+        """Every view of every video once; ids of those that cannot be decoded are added to `broken`."""
+        for batch in loader.test_batches(self.reader, videos, clip=clip, batch=SCORE_BATCH, broken=broken):
+            yield self.inputs(batch), batch.ids
+
+    def inputs(self, batch: loader.Batch) -> dict[str, Tensor]:
+        return loader.to_network(batch, self.device, self.method)
+
+
+def open_data(work: Work, *, split: int | None, videos: Callable[[Listing], Sequence[Video]]) -> Data:
+    """The job's data set, indexed, with the flow of `videos(listing)` at hand where a stream reads it.
+
+    A flow job has usually computed it before, and a store job recoded the videos where the scale reads a frame store;
+    whatever has been deleted since is made again.
+    """
+    prepared = open_planned(work)
+    listing = prepared.listing(prepared.dataset.splits[0] if split is None else split)
+    if "rehearsal" in work.spec:
+        listing = rehearsal(listing, work.spec["rehearsal"])
+    store = stored_flow(work, prepared, videos(listing)) if "flow" in work.streams else None
+    frames = None
+    if reads_store(prepared, work.streams, work.scale):
+        frames = stored_frames(work, prepared, work.scale, videos(listing))
+    reader = loader.VideoReader(prepared, streams=work.streams, scale=work.scale, flow_store=store, frame_store=frames)
+    return Data(prepared, listing, reader, work.scale.flow, work.device, work.house.workers, work.house.on_bad_video)
+
+
+def open_planned(work: Work) -> prepare.Prepared:
+    """The job's data set. Raises HarnessError if it is not what the job was planned for."""
+    dataset = registry.load("dataset", work.spec["dataset"]["name"])
+    prepared = prepare.open_prepared(dataset, work.house.places.data, progress=work.watch.progress)
+    if prepared.fingerprint != work.spec["dataset"]["fingerprint"]:
+        raise HarnessError(
+            f"{dataset.name} under {prepared.root} changed since this job was planned "
+            f"(fingerprint {prepared.fingerprint}, planned {work.spec['dataset']['fingerprint']}); run the command again"
+        )
+    return prepared
+
+
+def stored_flow(work: Work, prepared: prepare.Prepared, videos: Sequence[Video]) -> prepare.FlowStore:
+    """The flow of `videos`, computed where it is not stored yet, one process a core."""
+    work.watch.stage("flow", len(videos), "videos")
+    return prepare.flow_store(
+        prepared,
+        FlowMethod(**work.spec["flow"]["method"]),
+        videos=list(videos),
+        fps=work.spec.get("fps") or work.scale.fps,
+        workers=environment.cpu_threads(),
+        progress=work.watch.progress,
+    )
+
+
+def stored_frames(work: Work, prepared: prepare.Prepared, scale: Scale, videos: Sequence[Video]) -> FrameStore:
+    """The frame store of `videos`, made where it is not there yet, one process a core."""
+    work.watch.stage("store", len(videos), "videos")
+    workers, progress = environment.cpu_threads(), work.watch.progress
+    return build_store(prepared, scale, videos=videos, workers=workers, progress=progress)
+
+
+def place(network: nn.Module, device: str) -> nn.Module:
+    """On the device, its kernels in the memory format that convolutions run fastest in: channels last, but for modules that
+    are `plain_on_cpu`."""
+    network.to(device)
+    formats = {4: torch.channels_last, 5: torch.channels_last_3d}
+    for module in network.modules():
+        if device == "cpu" and getattr(module, "plain_on_cpu", False):
+            continue
+        for parameter in module.parameters(recurse=False):
+            if parameter.ndim in formats:
+                parameter.data = parameter.data.contiguous(memory_format=formats[parameter.ndim])
+    return network
+
+
+def everything(work: Work) -> list[Video]:
+    """Every video of the data set in any split, once, in the order of ids."""
+    dataset = registry.load("dataset", work.spec["dataset"]["name"])
+    prepared = prepare.open_prepared(dataset, work.house.places.data)
+    found = {
+        video.id: video
+        for split in dataset.splits
+        for subset in prepared.listing(split).subsets.values()
+        for video in subset
+    }
+    return [found[video_id] for video_id in sorted(found)]

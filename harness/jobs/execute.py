@@ -1,0 +1,202 @@
+"""One job, from its spec to its record: data, network, start, train, score, record."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import shutil
+import time
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from harness.core import allocator, locks, registry
+from harness.core.callbacks import Watch
+from harness.core.contract import Clip, Listing, Scale, Video
+from harness.core.spec import Job
+from harness.data.prepare import Prepared
+from harness.data.splits import hold_out
+from harness.jobs.common import STILLS_SUBSET, found_schedule, loss_on, score, start, trained_on
+from harness.jobs.context import (
+    Data,
+    Work,
+    configure,
+    everything,
+    open_data,
+    open_planned,
+    place,
+    stored_flow,
+    stored_frames,
+)
+from harness.jobs.linear_probe import run_features, run_head
+from harness.jobs.options import House
+from harness.jobs.outcome import Outcome, choice, cpu_seconds, leave_record
+from harness.models import build
+from harness.models.activation_checkpointing import recompute_stages
+from harness.records.record import Record
+from harness.training import evaluation
+from harness.training.replicas import Replicas, rank_and_world
+from harness.training.trainer import reestimate_batch_norm, train
+
+
+def execute(job: Job, house: House, watch: Watch) -> Record:
+    """Do the job and return its record; the record of a job that is already done comes straight from the ledger.
+
+    Where another process is at the same job, anywhere on the results folder, its record is waited for. Of the processes
+    that torch.distributed has brought together for one job, the first has the lock, decides for all and leaves the
+    record.
+    """
+    group = Replicas(1, *rank_and_world())
+    if group.world == 1 and house.ledger.has(job.id):
+        return house.ledger.read(job.id)
+    with locks.only_one(house.places.jobs, job.id, watch.note) if group.leads else contextlib.nullcontext():
+        if not group.agreed(house.ledger.has(job.id)):
+            _do(job, house, watch, leads=group.leads)
+            group.agreed(True)  # nobody goes on before the record is there
+    return house.ledger.read(job.id)
+
+
+def _do(job: Job, house: House, watch: Watch, *, leads: bool) -> None:
+    allocator.keep_memory()
+    watch.job_started(job)
+    started, spent = time.perf_counter(), cpu_seconds()
+    work = Work(job=job, house=house, watch=watch)
+    configure(work)
+    if work.device.startswith("cuda"):
+        torch.cuda.reset_peak_memory_stats()
+    outcome = with_page(work) if house.profile else KINDS[job.kind](work)
+    if leads:
+        locks.clear_leftovers(house.places.runs, job.id)
+        record = leave_record(work, outcome, wall_s=time.perf_counter() - started, cpu_s=cpu_seconds() - spent)
+        shutil.rmtree(work.checkpoints, ignore_errors=True)
+        watch.job_finished(record)
+
+
+def with_page(work: Work) -> Outcome:
+    """The job done with a stopwatch, which leaves a page."""
+    from harness.jobs import profiler
+
+    with profiler.profiled(work.device) as timed:
+        outcome = KINDS[work.job.kind](work)
+    path = work.house.places.results / "profiles" / f"{work.job.id}.html"
+    threads = int(work.spec.get("threads") or 0)
+    profiler.write(path, profiler.page(work.job.title, timed, threads=threads, workers=work.house.workers))
+    work.watch.note(f"where its time went: {path}")
+    return outcome
+
+
+# ---------------------------------------------------------------------------------------------------- the kinds of job
+
+
+def run_flow(work: Work) -> Outcome:
+    """Optical flow of a split's videos, or of all, into the store beside the data set."""
+    prepared, listing, videos = videos_of_split(work)
+    stored_flow(work, prepared, videos)
+    return Outcome(listing=listing, fingerprint=prepared.fingerprint)
+
+
+def run_store(work: Work) -> Outcome:
+    """The videos of a split, or all, recoded for seeking, beside the data set."""
+    prepared, listing, videos = videos_of_split(work)
+    sizes = {"fps": work.spec["fps"], "short_side_px": work.spec["short_side_px"]}
+    stored_frames(work, prepared, dataclasses.replace(registry.load("scale", "paper"), **sizes), videos)
+    return Outcome(listing=listing, fingerprint=prepared.fingerprint)
+
+
+def videos_of_split(work: Work) -> tuple[Prepared, Listing, Sequence[Video]]:
+    """Those that the job's split trains on and scores; without a split, all of the data set."""
+    prepared, split = open_planned(work), work.spec["split"]
+    listing = prepared.listing(prepared.dataset.splits[0] if split is None else split)
+    if split is None:
+        return prepared, listing, everything(work)
+    return prepared, listing, [*listing.subsets["train"], *listing.subsets[work.spec["subset"]]]
+
+
+def run_stills(work: Work) -> Outcome:
+    """The 2D network of `--init imagenet`."""
+    data = open_data(work, split=None, videos=lambda listing: ())
+    subset = STILLS_SUBSET
+    network = place(build.build_image(work.baseline, work.build_spec(len(data.listing.classes))), work.device)
+    return train_and_score(work, data, network, subset=subset, clips=(work.clip("clip"), work.clip("clip")))
+
+
+def run_train(work: Work) -> Outcome:
+    """A network trained as a whole, from scratch, from stills or from a source."""
+    subset = work.spec["subset"]
+    data = open_data(
+        work, split=work.spec["split"], videos=lambda listing: (*listing.subsets["train"], *listing.subsets[subset])
+    )
+    network = place(start(work, len(data.listing.classes)), work.device)
+    return train_and_score(work, data, network, subset=subset, clips=(work.clip("train_clip"), work.clip("test_clip")))
+
+
+def train_and_score(work: Work, data: Data, network: nn.Module, *, subset: str, clips: tuple[Clip, Clip]) -> Outcome:
+    """Train on the training videos that are not held out, then score every video of `subset`."""
+    train_clip, test_clip = clips
+    schedule, baseline, seed = found_schedule(work), work.baseline, int(work.spec["seed"])
+    kept, held = hold_out(data.listing.subsets["train"], schedule.held_out)
+    scored = data.listing.subsets[subset]
+    seen = trained_on(work, data, kept + held, scored)
+    loss = evaluation.clip_loss(baseline.loss, baseline.reduce, label_smoothing=schedule.label_smoothing)
+    steps_from = data.steps(kept, train_clip, schedule, seed=seed, flip=work.scale.flip)
+
+    def held_out_loss() -> float:
+        return loss_on(work, network, data.views(held, test_clip, []), held)
+
+    prepare_to_train(network, work.scale)
+    trained = train(
+        network,
+        steps_from,
+        work.setting(schedule, loss),
+        watch=work.watch,
+        held_out_loss=held_out_loss if held else None,
+    )
+    if not Replicas.of(schedule).leads:
+        return Outcome(listing=data.listing, fingerprint=data.prepared.fingerprint)
+    if work.scale.precise_bn_clips:
+        reestimate(work, data, network, kept, train_clip)
+    began = time.perf_counter()
+    broken: list[str] = []
+    work.watch.stage("score", len(scored), "videos")
+    scores = score(work, network, data.views(scored, test_clip, broken), scored, data.listing, broken)
+    return Outcome(
+        listing=data.listing,
+        fingerprint=data.prepared.fingerprint,
+        network=network,
+        scores=scores,
+        trained=trained,
+        trained_on=seen,
+        chosen=choice(schedule, trained, held) | {"quarantined": sorted(data.quarantined)},
+        score_s=time.perf_counter() - began,
+    )
+
+
+def prepare_to_train(network: nn.Module, scale: Scale) -> None:
+    """In training mode, compiled or recomputing where the scale says so; the names of its parameters stay."""
+    network.train()
+    if scale.recompute:
+        recompute_stages(network)
+    if scale.compile:
+        network.compile()
+
+
+def reestimate(work: Work, data: Data, network: nn.Module, videos: Sequence[Video], clip: Clip) -> None:
+    """Batch-norm statistics of the final weights, over clips that come after the last training step."""
+    schedule = work.schedule
+    extra = -(-work.scale.precise_bn_clips // schedule.batch)
+    longer = dataclasses.replace(schedule, steps=schedule.steps + extra)
+    alone = dataclasses.replace(Replicas.of(schedule), rank=0, world=1)
+    seed, flip = int(work.spec["seed"]), work.scale.flip
+    steps = data.steps(videos, clip, longer, seed=seed, flip=flip, replicas=alone)(schedule.steps)
+    reestimate_batch_norm(network, (step.inputs for step in steps), device=work.device, precision=work.precision)
+
+
+KINDS = {
+    "flow": run_flow,
+    "store": run_store,
+    "stills": run_stills,
+    "train": run_train,
+    "features": run_features,
+    "head": run_head,
+}

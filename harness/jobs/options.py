@@ -1,0 +1,25 @@
+"""Where a job runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from harness.core.workspace import Places
+from harness.records.record import Ledger
+
+
+@dataclass(frozen=True)
+class House:
+    """What a job needs to know about where it runs; nothing here changes a number."""
+
+    places: Places
+    workers: int = 0
+    """Processes that decode; 0: in the training process, from memory where the data set fits."""
+    on_bad_video: str = "stop"
+    """'stop', or 'quarantine': leave broken training videos out, naming them."""
+    profile: bool = False
+    """Leave a page a job that says where its time went."""
+
+    @property
+    def ledger(self) -> Ledger:
+        return Ledger(self.places.runs)

@@ -1,0 +1,112 @@
+"""What a job of any kind leaves, and the record made of it."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import resource
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from harness.core import environment
+from harness.core.contract import Listing, Schedule, Video
+from harness.data.leaks import TRAINED_ON, TrainedOn
+from harness.jobs.context import Work
+from harness.metrics.scores import Scores, summary
+from harness.models import transfer
+from harness.records.record import FEATURES, SCORES, WEIGHTS, Record, write_record, write_scores
+from harness.training.features import Features, write_features
+from harness.training.replicas import rank_and_world
+from harness.training.trainer import Trained
+
+
+@dataclass
+class Outcome:
+    """What a job of any kind leaves for its record."""
+
+    listing: Listing
+    fingerprint: str
+    network: nn.Module | None = None
+    scores: Scores | None = None
+    trained: Trained = field(default_factory=Trained)
+    features: Features | None = None
+    trained_on: TrainedOn = field(default_factory=dict)
+    chosen: dict[str, Any] = field(default_factory=dict)
+    score_s: float = 0.0
+
+
+def choice(schedule: Schedule, trained: Trained, held: Sequence[Video]) -> dict[str, Any]:
+    """How the final weights were chosen, in words, and on what."""
+    drops = trained.drops or list(schedule.milestones)
+    rule = "last step of a fixed schedule"
+    if schedule.optimiser == "logreg":
+        rule = f"logistic regression, C = {schedule.logreg_c:g}"
+    elif held:
+        rule = f"last step; ten-fold drops at {drops or 'no step'} on the held-out loss"
+    elif schedule.replay:
+        rule = f"last step; drops at {drops or 'no step'} as an earlier job found them on held-out videos"
+    return {"rule": rule, "held_out": [video.id for video in held], "steps": trained.steps, "drops": drops}
+
+
+def leave_record(work: Work, outcome: Outcome, *, wall_s: float, cpu_s: float) -> Record:
+    """Everything the job found out, in one folder, by one rename."""
+    job, trained = work.job, outcome.trained
+    record = Record(
+        job_id=job.id,
+        kind=job.kind,
+        title=job.title,
+        spec=job.spec,
+        upstream=job.upstream,
+        environment=environment.describe(),
+        fingerprint=outcome.fingerprint,
+        metrics=summary(outcome.scores) if outcome.scores else {},
+        cost=cost(outcome, wall_s=wall_s, cpu_s=cpu_s),
+        curves=tuple({"step": step, "name": name, "value": value} for step, name, value in trained.curves),
+        classes=outcome.listing.classes,
+        chosen=outcome.chosen,
+        finished_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    )
+
+    def fill(folder: Path) -> None:
+        if outcome.scores:
+            write_scores(folder / SCORES, outcome.scores)
+        if outcome.network is not None:
+            transfer.write_weights(folder / WEIGHTS, outcome.network, metadata={"job": job.id, "title": job.title})
+        if outcome.features:
+            write_features(folder / FEATURES, outcome.features)
+        (folder / TRAINED_ON).write_text(json.dumps(outcome.trained_on))
+
+    return write_record(work.house.places.runs, record, fill=fill)
+
+
+def cpu_seconds() -> float:
+    """Processor time of this process and of those it has waited for, so far."""
+    return sum(sum(resource.getrusage(who)[:2]) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+
+
+def cost(outcome: Outcome, *, wall_s: float, cpu_s: float) -> dict[str, float]:
+    """What the job took.
+
+    `cpu_s` is processor time, which other work on the machine stretches less than wall-clock. `device_s` is wall-clock times GPUs, 0 on a CPU. `peak_memory_bytes` is the most that this process ever held: of a worker
+    that did several jobs, the most of any so far. `peak_device_bytes` is the job's own, on the first of its GPUs.
+    """
+    trained = outcome.trained
+    per_kib = 1 if sys.platform == "darwin" else 1024
+    on_gpu = environment.device().startswith("cuda")
+    return {
+        "wall_s": round(wall_s, 3),
+        "cpu_s": round(cpu_s, 3),
+        "device_s": round(wall_s * rank_and_world()[1], 3) if on_gpu else 0.0,
+        "train_s": round(trained.seconds, 3),
+        "score_s": round(outcome.score_s, 3),
+        "samples_per_s": round(trained.samples / trained.seconds, 2) if trained.seconds else 0.0,
+        "wait_share": round(trained.wait_s / trained.seconds, 4) if trained.seconds else 0.0,
+        "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * per_kib,
+        "peak_device_bytes": torch.cuda.max_memory_allocated() if on_gpu else 0,
+    }

@@ -1,0 +1,198 @@
+"""What trained networks say about a video that no data set holds, and what they saw of it.
+
+The clip is cut exactly as in testing: a test video of a job gets the logits that the job recorded, up to the last bits
+of sums over batches of another size.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from harness.core.contract import Clip, Dataset, FlowMethod, Video
+from harness.core.errors import BrokenVideo, DataMissing, HarnessError
+from harness.data import index, loader, prepare
+from harness.jobs.restore import Scorer
+from harness.metrics.scores import softmax
+from harness.video.sampling import test_positions
+
+SUFFIXES = frozenset(
+    [".avi", ".mp4", ".mkv", ".mov", ".webm", ".mpg", ".mpeg", ".m4v", ".wmv", ".flv", ".3gp", ".ogv", ".gif"]
+)
+BATCH = 16
+"""Views of one forward pass."""
+
+
+@dataclass(frozen=True, eq=False)
+class Sight:
+    """One network's look at a video."""
+
+    scorer: Scorer
+    logits: np.ndarray
+    """(C,) float32: the mean over its views, as testing takes it."""
+    positions: np.ndarray
+    """(V, P, C) float32: the logits of every view at every output position in time."""
+    times_s: np.ndarray
+    """(V, P) float64: the middle of each position, in seconds from the start. Past the end, a short video is looped."""
+    shown: Mapping[str, np.ndarray]
+    """The middle view: stream -> uint8 (T, H, W, C), RGB pictures or flow codes."""
+    frames: Mapping[str, np.ndarray]
+    """The middle view's frame numbers on the scale's timeline, by stream."""
+    num_frames: int
+    """Frames of the video on that timeline."""
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """What the networks together say about a video."""
+
+    path: Path
+    classes: tuple[str, ...]
+    logits: np.ndarray
+    """(C,) float64: those of the one network, or the sum over the networks (late fusion, paper section 2.4)."""
+    sights: tuple[Sight, ...]
+
+    def top(self, k: int = 5) -> list[tuple[str, float]]:
+        """The k most probable classes with their probabilities."""
+        shares = softmax(self.logits)
+        return [(self.classes[c], float(shares[c])) for c in np.argsort(-shares, kind="stable")[:k]]
+
+    def curve(self, sight: Sight, classes: Sequence[str]) -> list[dict[str, Any]]:
+        """Over time: {'time_s', 'view', CLASS: probability there, ...} for one network, in the order of time."""
+        shares = softmax(sight.positions)
+        columns = [self.classes.index(name) for name in classes]
+        points = [
+            {"time_s": round(float(sight.times_s[view, place]), 3), "view": view}
+            | {name: float(shares[view, place, column]) for name, column in zip(classes, columns, strict=True)}
+            for view in range(len(shares))
+            for place in range(shares.shape[1])
+        ]
+        return sorted(points, key=lambda point: (point["time_s"], point["view"]))
+
+
+def check_together(scorers: Sequence[Scorer]) -> None:
+    """Raises HarnessError unless the logits of these networks may be summed."""
+    first = scorers[0]
+    for other in scorers[1:]:
+        if other.classes != first.classes:
+            raise HarnessError(
+                f"{first.title} ({first.name}) and {other.title} ({other.name}) do not know the same classes in the same "
+                "order; only networks of one data set can be fused"
+            )
+    names = [scorer.name for scorer in scorers]
+    if len(set(names)) != len(names):
+        raise HarnessError(f"{names[0]} is named twice; name the job of the other stream")
+    joint = {scorer.baseline.title for scorer in scorers if scorer.baseline.combine == "joint"}
+    if len(scorers) > 1 and joint:
+        raise HarnessError(
+            f"{joint.pop()} trains its streams jointly: its rgb+flow is one job, and adding up two is not what its card says"
+        )
+
+
+def predict(path: Path, scorers: Sequence[Scorer]) -> Prediction:
+    """The networks' common answer for one file. Raises DataMissing, BrokenVideo naming file and cause, HarnessError."""
+    check_together(scorers)
+    if not path.is_file():
+        raise DataMissing(f"no video at {path}")
+    sights = tuple(look(path, scorer) for scorer in scorers)
+    logits = np.stack([sight.logits for sight in sights]).sum(axis=0, dtype=np.float64)
+    return Prediction(path, scorers[0].classes, logits, sights)
+
+
+def videos_in(folder: Path) -> list[Path]:
+    """Video files below a folder, sorted. Raises DataMissing where there is none."""
+    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    if not found:
+        raise DataMissing(f"no video below {folder}; looked for files ending in {' '.join(sorted(SUFFIXES))}")
+    return found
+
+
+def look(path: Path, scorer: Scorer) -> Sight:
+    """What one network sees and says."""
+    with tempfile.TemporaryDirectory(prefix="harness-predict-") as store:
+        reader, video = _reader(path.resolve(), scorer, Path(store))
+        frames = reader.num_frames(video)
+        batches = loader.test_batches(reader, [video], clip=scorer.clip, batch=BATCH)
+        cuts = test_positions(frames, scorer.clip)
+        middle = len(cuts) // 2
+        parts, shown = [], {}
+        for batch in batches:
+            inputs = loader.to_network(batch, scorer.device, scorer.scale.flow)
+            parts.append(scorer.logits(inputs))
+            if middle in batch.views.tolist():
+                row = batch.views.tolist().index(middle)
+                shown = {stream: np.array(clips[row]) for stream, clips in batch.clips.items()}
+    positions = torch.cat(parts)
+    return Sight(
+        scorer=scorer,
+        logits=_reduced(positions, scorer.baseline.reduce),
+        positions=positions.numpy(),
+        times_s=_times(cuts, positions.shape[1], scorer),
+        shown=shown,
+        frames={stream: cuts[middle][stream] for stream in scorer.streams},
+        num_frames=frames,
+    )
+
+
+def _reduced(positions: torch.Tensor, how: str) -> np.ndarray:
+    """As `evaluate.video_logits` has it: over positions, then over views in float64."""
+    from harness.training.evaluation import reduce_positions
+
+    mean: np.ndarray = reduce_positions(positions, how).numpy().astype(np.float64).mean(axis=0)
+    return mean.astype(np.float32)
+
+
+def _times(cuts: Iterable[Mapping[str, np.ndarray]], count: int, scorer: Scorer) -> np.ndarray:
+    """(V, P) seconds: each view's window divided evenly among its output positions."""
+    clip: Clip = scorer.clip
+    starts = np.array([cut[scorer.streams[0]][0] for cut in cuts], np.float64)
+    within = (np.arange(count) + 0.5) * clip.window / count
+    return (starts[:, None] + within) / scorer.scale.fps
+
+
+def _reader(path: Path, scorer: Scorer, store: Path) -> tuple[loader.VideoReader, Video]:
+    """A reader of the one file, with its flow where the network reads it; what is made of it lies in `store`."""
+    video = Video(id="video", path=path.name, label=0)
+    card = _one_file(path)
+    index.build({video.id: video}, card, path.parent, store, progress=None)
+    prepared = prepare.Prepared(card, path.parent, store, fingerprint="")
+    prepared.info(video)
+    flow = _flow(prepared, video, scorer) if "flow" in scorer.streams else None
+    scale = dataclasses.replace(scorer.scale, frames="originals")
+    return loader.VideoReader(prepared, streams=scorer.streams, scale=scale, flow_store=flow), video
+
+
+def _flow(prepared: prepare.Prepared, video: Video, scorer: Scorer) -> prepare.FlowStore:
+    method: FlowMethod = scorer.scale.flow
+    store = prepare.flow_store(prepared, method, videos=[video], fps=scorer.scale.fps)
+    if video.id in store.broken:
+        raise BrokenVideo(store.broken[video.id])
+    return store
+
+
+def _one_file(path: Path) -> Dataset:
+    """A card for a file of somebody's, so that it goes the way that every video goes."""
+
+    def read(root: Path, split: int) -> Any:
+        raise DataMissing(f"{path} belongs to no data set")
+
+    return Dataset(
+        name=path.name,
+        title=path.name,
+        kind="video",
+        num_classes=0,
+        splits=(1,),
+        subsets=(),
+        counts={},
+        read=read,
+        layout="one file",
+        where="",
+        licence="",
+    )

@@ -1,0 +1,197 @@
+"""A finished network again: built as it was, with the weights it ended with, ready to score videos as it was scored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from harness.core import environment, registry
+from harness.core.callbacks import Watch
+from harness.core.contract import Baseline, BuildSpec, Clip, Listing, Scale, Video
+from harness.core.errors import RecordError
+from harness.core.spec import Job
+from harness.core.workspace import Places
+from harness.jobs.common import start
+from harness.jobs.context import Data, Work, configure, open_data, place
+from harness.jobs.options import House
+from harness.metrics.scores import Scores
+from harness.models import build, pretrained, transfer
+from harness.models.precision import autocast
+from harness.records.record import WEIGHTS, Record, sha256
+from harness.training import evaluation
+
+PUBLISHED = "published:"
+SCORED_KINDS = ("train", "head")
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """A trained network and everything that decides how it sees a video."""
+
+    name: str
+    """A job's id, or 'published:NAME STREAM'."""
+    title: str
+    baseline: Baseline
+    streams: tuple[str, ...]
+    network: nn.Module
+    """In eval mode, on the device."""
+    scale: Scale
+    clip: Clip
+    """What is cut from a video in testing."""
+    classes: tuple[str, ...]
+    """In the order of the logits."""
+    device: str
+    precision: str
+    threads: int
+    """CPU threads that sums are taken over; 0: not said."""
+
+    def logits(self, clips: Any) -> torch.Tensor:
+        """stream -> (N, C, T, H, W) -> (N, P, classes) float32 on the CPU: the logits at every output position."""
+        if self.threads:
+            torch.set_num_threads(self.threads)
+        with torch.inference_mode(), autocast(self.device, self.precision):
+            return self.network(clips).float().cpu()
+
+
+# ---------------------------------------------------------------------------------------------------- from a record
+
+
+def work_of(record: Record, house: House) -> Work:
+    """The job of a record, as if it were under way. Raises RecordError for kinds that score no videos."""
+    if record.kind not in SCORED_KINDS:
+        raise RecordError(
+            f"job {record.job_id} ({record.title}) is of kind '{record.kind}' and ends with no network that scores videos; "
+            "name a training, see `harness ls jobs`"
+        )
+    return Work(job=_job_of(record), house=house, watch=Watch())
+
+
+def open_job(record: Record, house: House) -> Scorer:
+    """The network that a job ended with.
+
+    Raises RecordError where its weights are not here (a ledger pulled from MLflow has none) or are not what was
+    recorded, and where those of the job it rests on are not.
+    """
+    work = work_of(record, house)
+    configure(work)
+    classes = record.classes
+    network = _head_on_its_trunk(work, record) if record.kind == "head" else _trained_whole(work, record)
+    return Scorer(
+        name=record.job_id,
+        title=record.title,
+        baseline=work.baseline,
+        streams=work.streams,
+        network=place(network, work.device).eval(),
+        scale=work.scale,
+        clip=work.clip("test_clip"),
+        classes=classes,
+        device=work.device,
+        precision=work.precision,
+        threads=int(work.spec.get("threads") or 0),
+    )
+
+
+def _job_of(record: Record) -> Job:
+    baseline = record.spec["baseline"]["name"]
+    return Job(kind=record.kind, title=record.title, spec=record.spec, upstream=record.upstream, via=baseline)
+
+
+def _trained_whole(work: Work, record: Record) -> nn.Module:
+    network = build.build(work.baseline, work.build_spec(len(record.classes)))
+    network.load_state_dict(_weights(record), strict=True)
+    return network
+
+
+def _head_on_its_trunk(work: Work, record: Record) -> nn.Module:
+    """Under Fixed a record holds a head; what it was trained on came out of the network that its features came out of."""
+    features = Work(job=_job_of(work.upstream("features")), house=work.house, watch=Watch())
+    network = start(features, len(record.classes))
+    network.new_head(len(record.classes))  # type: ignore[operator]
+    head = _weights(record)
+    wanted = {name for name in network.state_dict() if name.startswith(transfer.HEAD)}
+    if head.keys() != wanted:
+        raise RecordError(f"the head of job {record.job_id} does not fit its network; run the job again")
+    network.load_state_dict(head, strict=False)
+    return network
+
+
+def _weights(record: Record) -> dict[str, torch.Tensor]:
+    if WEIGHTS not in record.files:
+        raise RecordError(
+            f"the ledger has no weights for job {record.job_id} ({record.title}): weights do not travel through MLflow; "
+            "copy runs/ from where it was trained, or run it again here"
+        )
+    path = record.path(WEIGHTS)
+    if sha256(path) != record.files[WEIGHTS]:
+        raise RecordError(f"{path} is not what was recorded (sha256 differs); copy it again, or run the job again")
+    return transfer.read_weights(path)
+
+
+# ---------------------------------------------------------------------------------------------------- from published weights
+
+
+def open_published(name: str, baseline: Baseline, stream: str, where: Places) -> Scorer:
+    """Other people's network, imported before, at the paper's scale. Raises HarnessError saying how to get its weights."""
+    from harness.models.importing import load_imported
+
+    weights = pretrained.stream_weights(baseline, name, stream)
+    state, card = load_imported(weights, pretrained.folder(where))
+    scale: Scale = registry.load("scale", pretrained.PAPER)
+    device = environment.device()
+    network = build.build(baseline, BuildSpec(streams=(stream,), num_classes=weights.classes, scale=scale))
+    network.load_state_dict(state, strict=True)
+    return Scorer(
+        name=f"{PUBLISHED}{name} {stream}",
+        title=f"{baseline.name} · {stream} · {weights.trained_on}",
+        baseline=baseline,
+        streams=(stream,),
+        network=place(network, device).eval(),
+        scale=scale,
+        clip=baseline.test_clip[scale.name],
+        classes=tuple(card["labels"]) or tuple(f"class {number}" for number in range(weights.classes)),
+        device=device,
+        precision=environment.precision(device, scale.precision),
+        threads=0,
+    )
+
+
+# ---------------------------------------------------------------------------------------------------- scoring again
+
+
+def scored_videos(record: Record, listing: Listing) -> tuple[Video, ...]:
+    """The videos that the job was scored on, in its order."""
+    return listing.subsets[record.spec["subset"]]
+
+
+def open_test_set(record: Record, house: House) -> Data:
+    """The data set a job was scored on, with the flow of its scored videos at hand. Raises HarnessError if it changed."""
+    return open_data(
+        work_of(record, house), split=record.spec["split"], videos=lambda listing: scored_videos(record, listing)
+    )
+
+
+def score_again(scorer: Scorer, data: Data, videos: Sequence[Video], *, clip: Clip | None = None) -> Scores:
+    """`videos` scored by the network as it is now: for a job trained as a whole, the same batches as when it was recorded."""
+    broken: list[str] = []
+    views = data.views(videos, clip or scorer.clip, broken)
+    return _scores(scorer, views, videos, data.listing, broken)
+
+
+def _scores(
+    scorer: Scorer, views: Iterator[Any], videos: Sequence[Video], listing: Listing, broken: list[str]
+) -> Scores:
+    logits = evaluation.video_logits(
+        scorer.network,
+        views,
+        reduce=scorer.baseline.reduce,
+        device=scorer.device,
+        precision=scorer.precision,
+        watch=Watch(),
+    )
+    return evaluation.make_scores(
+        logits, videos, num_classes=len(scorer.classes), undecodable=broken, missing=listing.missing
+    )

@@ -1,0 +1,290 @@
+"""Other people's weights in our networks: read safely, renamed, fitted strictly, kept with their card.
+
+state, report = convert(read_tensors(path), target=network.state_dict())
+print(report)
+network.load_state_dict(state)
+"""
+
+from __future__ import annotations
+
+import json
+import pickle
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from harness.core.contract import Weights
+from harness.core.errors import HarnessError, unknown
+from harness.core.tensor_io import save_tensors
+from harness.models.catalog import imported_path
+from harness.models.download import file_hash
+from harness.models.name_maps import LAYOUTS, Layout, timm
+from harness.models.tf_checkpoint import read_checkpoint
+
+WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model", "net")
+STARTS = (b"PK\x03\x04", b"\x80")
+"""First bytes of what torch.save writes, today (a zip) and before 1.6 (a pickle)."""
+PREFIXES = ("module.", "_orig_mod.", "backbone.", "model.", "network.")
+
+
+# ------------------------------------------------------------------------------------------------ reading
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Name -> tensor of a safetensors file, a PyTorch file, or a TensorFlow checkpoint (its prefix or .index file).
+
+    Nothing in the file is run. Wrappers ({"state_dict": ...}) and prefixes that all names share ("module.") are taken
+    off. Raises HarnessError for a file that wants to run code, holds no tensors, or cannot be read.
+    """
+    prefix = path.with_suffix("") if path.suffix == ".index" else path
+    if Path(f"{prefix}.index").is_file():
+        return {name: torch.from_numpy(array.copy()) for name, array in read_checkpoint(prefix).items()}
+    if not path.is_file():
+        raise HarnessError(
+            f"no file {path}; give a .safetensors, .pt, .pth or .bin file, or a TensorFlow checkpoint's prefix"
+        )
+    return _strip(_unwrap(_read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path), path))
+
+
+def _read_safetensors(path: Path) -> Any:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise HarnessError(f"{path} cannot be read as safetensors ({error}); download it again") from error
+
+
+def _read_pickle(path: Path) -> Any:
+    with path.open("rb") as file:
+        start = file.read(24)
+    if not start.startswith(STARTS):
+        what = f"it starts with {start!r}" if start else "it is empty"
+        raise HarnessError(
+            f"{path} is not a PyTorch or safetensors file ({what}); give a .pt, .pth or .bin file, one whose name ends in "
+            ".safetensors, or a TensorFlow checkpoint's prefix"
+        )
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        if "nsupported" in str(error) or "WeightsUnpickler" in str(error):
+            named = re.search(r"GLOBAL (\S+)", str(error))
+            wants = f" ({named[1]})" if named else ""
+            raise HarnessError(
+                f"{path} is refused: reading it would run code that the file names{wants}, not only load tensors. If you "
+                "trust its author, load it elsewhere and save its state_dict as safetensors"
+            ) from error
+        raise HarnessError(f"{path} cannot be read ({str(error)[:200]}); download it again") from error
+    except (RuntimeError, EOFError, OSError, KeyError, ValueError, IndexError) as error:
+        raise HarnessError(
+            f"{path} cannot be read as a PyTorch file ({str(error)[:200]}); download it again"
+        ) from error
+
+
+def _unwrap(content: Any, path: Path) -> dict[str, Tensor]:
+    for _ in range(3):
+        if not isinstance(content, Mapping):
+            break
+        tensors = {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
+        if tensors and len(tensors) == len(content):
+            return tensors
+        inner = next((content[name] for name in WRAPPERS if isinstance(content.get(name), Mapping)), None)
+        if inner is None and tensors:
+            return tensors
+        content = inner
+    raise HarnessError(f"{path} holds no state_dict; looked at the top and under {', '.join(WRAPPERS)}")
+
+
+def _strip(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    prefix = next((prefix for prefix in PREFIXES if tensors and all(name.startswith(prefix) for name in tensors)), None)
+    return tensors if prefix is None else _strip({name.removeprefix(prefix): t for name, t in tensors.items()})
+
+
+# ------------------------------------------------------------------------------------------------ converting
+
+
+@dataclass(frozen=True)
+class Report:
+    """What became of every tensor. Only `missing`, `unexpected` and `misshapen` are faults."""
+
+    layout: str
+    matched: tuple[str, ...] = ()
+    """Ours, filled as they came."""
+    reshaped: tuple[str, ...] = ()
+    """Ours, filled after a change of axes or of axes of length one."""
+    supplied: tuple[str, ...] = ()
+    """Ours, that this layout does not have and that have one right value: unit scales, counters, the padding flag."""
+    left_out: tuple[str, ...] = ()
+    """Theirs, of no use here: auxiliary heads, optimiser state, unit scales."""
+    missing: tuple[str, ...] = ()
+    """Ours, that nothing fills."""
+    unexpected: tuple[str, ...] = ()
+    """Theirs, that nothing takes."""
+    misshapen: tuple[str, ...] = ()
+    """Ours, offered another shape."""
+
+    @property
+    def complete(self) -> bool:
+        return not (self.missing or self.unexpected or self.misshapen)
+
+    def __str__(self) -> str:
+        counts = {name: len(value) for name, value in asdict(self).items() if name != "layout"}
+        text = f"layout {self.layout}: " + ", ".join(
+            f"{count} {name.replace('_', ' ')}" for name, count in counts.items()
+        )
+        for fault in ("missing", "unexpected", "misshapen"):
+            if names := getattr(self, fault):
+                text += f"; {fault}: {', '.join(names[:5])}" + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+        return text
+
+
+def layout_of(tensors: Mapping[str, Tensor]) -> Layout:
+    """The layout whose telling tensor is there. Raises HarnessError listing the layouts that are known."""
+    for layout in LAYOUTS.values():
+        if any(name == layout.telling or name.endswith(f"/{layout.telling}") for name in tensors):
+            return layout
+    raise HarnessError(
+        f"these {len(tensors)} tensors ({', '.join(sorted(tensors)[:3])}, ...) are in no layout that is known: "
+        f"{', '.join(LAYOUTS)}, timm; name one with --layout if you know better"
+    )
+
+
+def accepted(network: Any, weights: Weights) -> tuple[dict[str, Tensor], Layout]:
+    """(target, layout) for these weights in this network.
+
+    Of a timm network whose classifier reads more than the pooled map (VGG's fully connected layers) the head stays out.
+    """
+    target = dict(network.state_dict())
+    if weights.layout != "timm":
+        return target, LAYOUTS[weights.layout]
+    model = network.trunk.model
+    unused = [name for name, child in model.named_children() if isinstance(child, torch.nn.Identity)]
+    fits = getattr(model, "head_hidden_size", model.num_features) == network.trunk.out_channels
+    classifier = model.pretrained_cfg.get("classifier") if fits else ""
+    if not fits:
+        target = {name: tensor for name, tensor in target.items() if not name.startswith("head.")}
+    return target, timm(classifier if isinstance(classifier, str) else "", unused)
+
+
+def convert(
+    tensors: Mapping[str, Tensor], *, target: Mapping[str, Tensor], layout: Layout | str | None = None
+) -> tuple[dict[str, Tensor], Report]:
+    """(state in the names and shapes of `target`, report). Unsaid, the layout is told by its names.
+
+    Raises HarnessError with the whole report unless every tensor of both sides is accounted for.
+    """
+    state, report = fit(tensors, target=target, layout=layout)
+    if not report.complete:
+        raise HarnessError(f"the weights do not fit the network; {report}")
+    return state, report
+
+
+def fit(
+    tensors: Mapping[str, Tensor], *, target: Mapping[str, Tensor], layout: Layout | str | None = None
+) -> tuple[dict[str, Tensor], Report]:
+    """As `convert`, faults and all: nothing is raised for a tensor that does not fit."""
+    if isinstance(layout, str):
+        if layout not in LAYOUTS:
+            raise unknown("layout", layout, LAYOUTS)
+        layout = LAYOUTS[layout]
+    layout = layout or layout_of(tensors)
+    told: dict[str, list[str]] = {name: [] for name in ("left_out", "unexpected", "matched", "reshaped", "misshapen")}
+    state: dict[str, Tensor] = {}
+    for name, tensor in tensors.items():
+        ours = layout.rename(name)
+        if ours is None or (ours not in target and _is_unit_scale(ours, tensor)):
+            told["left_out"].append(name)
+        elif ours not in target or ours in state:
+            told["unexpected"].append(name)
+        else:
+            fitted = _shape(tensor, target[ours].shape, layout)
+            kind = "misshapen" if fitted is None else "matched" if fitted.shape == tensor.shape else "reshaped"
+            told[kind].append(ours)
+            state[ours] = target[ours] if fitted is None else fitted.to(target[ours].dtype)
+    supplied = {
+        name: value for name in target.keys() - state.keys() if (value := _supply(name, target, layout)) is not None
+    }
+    missing = sorted(target.keys() - state.keys() - supplied.keys())
+    report = Report(layout.name, supplied=tuple(sorted(supplied)), missing=tuple(missing))
+    sorted_names: dict[str, Any] = {kind: tuple(sorted(names)) for kind, names in told.items()}
+    return state | supplied, replace(report, **sorted_names)
+
+
+def _shape(tensor: Tensor, shape: torch.Size, layout: Layout) -> Tensor | None:
+    if layout.channels_last and tensor.dim() == 5:
+        tensor = tensor.permute(4, 3, 0, 1, 2)
+    if tensor.shape == shape:
+        return tensor.contiguous()
+    squeezed = [n for n in tensor.shape if n > 1] == [n for n in shape if n > 1]
+    return tensor.reshape(shape).contiguous() if squeezed else None
+
+
+def _is_unit_scale(name: str, tensor: Tensor) -> bool:
+    return name.endswith(".bn.weight") and bool((tensor == 1).all())
+
+
+def _supply(name: str, target: Mapping[str, Tensor], layout: Layout) -> Tensor | None:
+    if name.endswith(".num_batches_tracked"):
+        return torch.zeros((), dtype=torch.int64)
+    if name.endswith("._extra_state"):
+        return torch.tensor([layout.symmetric and ".conv1a." in name], dtype=torch.uint8)
+    if layout.scaleless and name.endswith(".bn.weight"):
+        return torch.ones(target[name].shape)
+    return None
+
+
+# ------------------------------------------------------------------------------------------------ keeping
+
+
+def import_weights(
+    path: Path,
+    weights: Weights,
+    folder: Path,
+    *,
+    target: Mapping[str, Tensor],
+    layout: Layout | str | None = None,
+    labels: tuple[str, ...] = (),
+) -> tuple[Path, Report]:
+    """Convert a downloaded file and keep it in `folder` as safetensors with its card; returns where, and the report.
+
+    The card holds what `weights` says, the hash of the file it came from, the report, and the class names in the order
+    of the logits where they are given. Raises HarnessError as `read_tensors` and `convert` do, and for labels that are
+    too many or too few.
+    """
+    if labels and len(labels) != weights.classes:
+        raise HarnessError(f"{len(labels)} labels for {weights.classes} classes of '{weights.name}'; give one a line")
+    state, report = convert(read_tensors(path), target=target, layout=layout or weights.layout)
+    card = asdict(weights) | {"imported_sha256": _hash_of(path), "report": str(report), "labels": list(labels)}
+    folder.mkdir(parents=True, exist_ok=True)
+    final = imported_path(weights, folder)
+    partial = final.with_suffix(".part")
+    save_tensors(state, partial, metadata={"card": json.dumps(card)})
+    partial.replace(final)
+    return final, report
+
+
+def load_imported(weights: Weights, folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """(state, card) of weights imported before. Raises HarnessError saying how to get them."""
+    from safetensors import safe_open
+
+    path = imported_path(weights, folder)
+    if not path.is_file():
+        raise HarnessError(
+            f"the weights '{weights.name}' ({weights.stream}) are not imported; `harness weights fetch {weights.name}` "
+            f"brings them, `harness weights import {weights.name} FILE` takes a file you have ({weights.url})"
+        )
+    with safe_open(path, "pt") as file:
+        return {name: file.get_tensor(name) for name in file.keys()}, json.loads(file.metadata()["card"])  # noqa: SIM118
+
+
+def _hash_of(path: Path) -> str:
+    if path.is_file() and path.suffix != ".index":
+        return file_hash(path)
+    prefix = path.with_suffix("") if path.suffix == ".index" else path
+    return file_hash(Path(f"{prefix}.data-00000-of-00001"))

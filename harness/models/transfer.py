@@ -1,0 +1,66 @@
+"""Whose weights a network starts from, and which of them move."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.core.contract import Baseline, BuildSpec
+from harness.core.errors import RecordError
+from harness.core.tensor_io import save_tensors
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+HEAD = "head."
+
+
+def load_source(network: Any, state: Mapping[str, Tensor], num_classes: int) -> None:
+    """Every tensor of `state` into `network`, strictly, then a fresh head for `num_classes`.
+
+    Raises RecordError if anything outside the head is missing, left over, or of another shape.
+    """
+    own = network.state_dict()
+    body = {name: tensor for name, tensor in state.items() if not name.startswith(HEAD)}
+    expected = {name for name in own if not name.startswith(HEAD)}
+    wrong = [name for name in expected & body.keys() if own[name].shape != body[name].shape]
+    if body.keys() != expected or wrong:
+        raise RecordError(
+            "the source's weights do not fit the network: "
+            f"missing {_few(expected - body.keys())}; left over {_few(body.keys() - expected)}; other shape {_few(wrong)}"
+        )
+    network.load_state_dict(body, strict=False)
+    network.new_head(num_classes)
+
+
+def load_image(network: Any, state: Mapping[str, Tensor], baseline: Baseline, spec: BuildSpec) -> None:
+    """Bootstrap from the 2D network's weights: inflate or copy them, as the baseline's card says."""
+    if baseline.bootstrap is None:
+        raise RecordError(f"{baseline.name} has no way to start from a 2D network; pass --init scratch")
+    baseline.bootstrap(network, state, spec)
+
+
+def freeze_all_but_head(network: nn.Module) -> None:
+    """No gradient and no moving statistics outside the head: eval mode stays on there."""
+    network.eval()
+    for name, parameter in network.named_parameters():
+        parameter.requires_grad_(name.startswith(HEAD))
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """A state dict from a safetensors file, on the CPU."""
+    from safetensors.torch import load_file
+
+    return load_file(path)
+
+
+def write_weights(path: Path, network: nn.Module, *, metadata: Mapping[str, str]) -> None:
+    """The whole state dict, contiguous, as safetensors with `metadata`."""
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    save_tensors(state, path, metadata=metadata)
+
+
+def _few(names: Any) -> str:
+    listed = sorted(names)
+    return (", ".join(listed[:3]) + (f" and {len(listed) - 3} more" if len(listed) > 3 else "")) or "none"

@@ -1,0 +1,218 @@
+"""What a plan will take: seconds, GPU-hours and disk of every job, before anything runs and without torch.
+
+The model counts multiply-accumulates: a training step is three forward passes (forward, and twice that backward), two
+operations each. Their rate is this machine's, measured by a tenth of a second of matrix products on a CPU (of one core,
+in its own time, so that other work does not count), recorded for a GPU (see GPU_FLOPS), times the share of it that
+networks reach. Where the ledger has finished jobs of the same kind, network, streams and scale, predictions are
+multiplied by the median of what those took over what they were predicted to take; failing that, by that of jobs of the
+same kind and scale. `Estimate.basis` says which.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from harness.core import registry
+from harness.core.contract import Dataset
+from harness.core.spec import Job
+from harness.planning.plan import Plan
+from harness.records.record import Record
+
+GPU_FLOPS = 790e12 * 0.3
+"""bf16 matrix products of one H200, measured, times the 30% that I3D's training is taken to reach of it."""
+CPU_SHARE = 0.3
+"""Of the rate of matrix products that a small network reaches on a CPU."""
+FLOW_PIXELS_PER_S = 250_000.0
+"""TV-L1 with all its iterations, pixels of a pair of frames, one core (measured on 2024's server CPUs)."""
+VIDEO_S: Mapping[str, float] = {"ucf101": 7.2, "hmdb51": 3.2, "kinetics400": 10.0}
+"""Mean length of a video; the embedded ones, and others unless their lists say so, are taken to last a second."""
+HEAD_S = 5.0
+"""A head on cached features, whatever its size."""
+STORE_PIXELS_PER_S = 15e6
+"""Decoded and coded again, one core."""
+BYTES_A_STORE_PIXEL = 0.06
+"""As real clips take."""
+BYTES_A_FLOW_PIXEL = 0.2
+"""Two components of 8 bits, packed to a tenth, as real clips are."""
+
+
+class Size(NamedTuple):
+    """Of a baseline's networks in all its streams together."""
+
+    gmacs: float
+    """One training clip, forward."""
+    parameters_m: float
+
+
+SIZES: Mapping[tuple[str, str], Size] = {
+    ("c3d", "micro"): Size(0.2644, 3.32),
+    ("c3d", "paper"): Size(19.82, 79.6),
+    ("convnet-lstm", "micro"): Size(0.0471, 0.57),
+    ("convnet-lstm", "paper"): Size(37.5, 8.96),
+    ("fused-3d", "micro"): Size(0.0894, 2.51),
+    ("fused-3d", "paper"): Size(20.4, 39.8),
+    ("i3d", "micro"): Size(0.2525, 1.63),
+    ("i3d", "paper"): Size(213.5, 25.4),
+    ("two-stream", "micro"): Size(0.01454, 0.75),
+    ("two-stream", "paper"): Size(3.66, 12.1),
+}
+"""(baseline, scale) -> its size, as Table 1 measures it on built networks. One stream of two is taken for half."""
+UNKNOWN = {"micro": Size(0.25, 2.0), "paper": Size(100.0, 25.0)}
+"""Of a baseline that is not in the paper."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What one job will take."""
+
+    seconds: float
+    device_s: float
+    """Seconds on a GPU; 0 for work of the CPU."""
+    disk_bytes: float
+    """Left behind: weights, features, flow."""
+    basis: str
+    """'records': corrected by finished jobs like it; 'kind': by finished jobs of its kind; 'model': not corrected."""
+
+
+def measured_flops() -> float:
+    """Operations a second of processor time of single-precision matrix products, over a tenth of a second: the rate of a core."""
+    import numpy as np
+    import threadpoolctl
+
+    side = 512
+    a = np.ones((side, side), np.float32)
+    # Threads that wait for each other on a busy machine burn the processor's time.
+    with threadpoolctl.threadpool_limits(1, "blas"):
+        a @ a
+        began, products = time.process_time(), 0
+        while time.process_time() - began < 0.1:
+            a @ a
+            products += 1
+        return products * 2 * side**3 / (time.process_time() - began)
+
+
+def estimates(plan: Plan, records: Iterable[Record], *, flops: float | None = None) -> dict[str, Estimate]:
+    """Job id -> what it will take, for every job of the plan. `flops`: this machine's rate a core; None: measured now."""
+    rate = flops or measured_flops()
+    likes, kinds = _corrections(records, rate)
+    found = {}
+    for job in plan.jobs:
+        seconds = predicted_s(job.kind, job.spec, rate)
+        like, kind = likes.get(_like(job.kind, job.spec)), kinds.get(_kind(job.kind, job.spec))
+        factor, basis = (like, "records") if like else (kind, "kind") if kind else (1.0, "model")
+        on_gpu = job.spec.get("threads") == 0
+        found[job.id] = Estimate(
+            seconds=seconds * factor,
+            device_s=seconds * factor if on_gpu else 0.0,
+            disk_bytes=_disk_bytes(job),
+            basis=basis,
+        )
+    return found
+
+
+def _corrections(records: Iterable[Record], rate: float) -> tuple[dict[str, float], dict[str, float]]:
+    """What finished jobs took over what they were predicted to take: by likeness, and by kind and scale."""
+    likes: dict[str, list[float]] = {}
+    kinds: dict[str, list[float]] = {}
+    for record in records:
+        expected, took = predicted_s(record.kind, record.spec, rate), float(record.cost.get("wall_s", 0.0))
+        if expected > 0 and took > 0:
+            likes.setdefault(_like(record.kind, record.spec), []).append(took / expected)
+            kinds.setdefault(_kind(record.kind, record.spec), []).append(took / expected)
+    return (
+        {name: statistics.median(ratios) for name, ratios in likes.items()},
+        {name: statistics.median(ratios) for name, ratios in kinds.items()},
+    )
+
+
+def _like(kind: str, spec: Mapping[str, Any]) -> str:
+    network = spec.get("baseline", {}).get("name") or spec.get("network", "")
+    return f"{_kind(kind, spec)} {network} {'+'.join(spec.get('streams', ()))}"
+
+
+def _kind(kind: str, spec: Mapping[str, Any]) -> str:
+    device = "gpu" if spec.get("threads") == 0 else "cpu"
+    small = spec.get("scale", {}).get("name")
+    if kind in ("flow", "store"):
+        small = _side_px(spec)
+    return f"{kind} {device} {small}"
+
+
+def predicted_s(kind: str, spec: Mapping[str, Any], flops: float) -> float:
+    """Seconds by the model alone."""
+    if kind == "head":
+        return HEAD_S
+    if kind == "flow":
+        return _pixels(spec) / FLOW_PIXELS_PER_S
+    if kind == "store":
+        return _pixels(spec) / STORE_PIXELS_PER_S
+    threads = spec.get("threads", 1)
+    rate = GPU_FLOPS if threads == 0 else flops * threads * CPU_SHARE
+    macs = _network(spec).gmacs * 1e9
+    if kind == "stills":
+        return 6 * macs * spec["schedule"]["steps"] * spec["schedule"]["batch"] / rate
+    test_macs = macs * _frames(spec["test_clip"]) / max(1.0, _frames(spec["train_clip"]))
+    if kind == "features":
+        return 2 * _videos(spec) * (spec["train_views"] * macs + test_macs) / rate
+    passes = spec["schedule"]["steps"] * spec["schedule"]["batch"]
+    return (6 * macs * passes + 2 * test_macs * _scored(spec)) / rate
+
+
+def _network(spec: Mapping[str, Any]) -> Size:
+    """Of the streams that the job's network has."""
+    scale = spec["scale"]["name"]
+    if "network" in spec:  # the 2D network: one frame of Two-Stream's RGB
+        whole = SIZES.get(("two-stream", scale), UNKNOWN["micro"])
+        return Size(whole.gmacs / 2, whole.parameters_m / 2)
+    name, streams = spec["baseline"]["name"], spec["streams"]
+    whole = SIZES.get((name, scale)) or UNKNOWN.get(scale, UNKNOWN["paper"])
+    card = registry.load("baseline", name)
+    share = len(streams) / len(card.modalities[0].split("+"))
+    return Size(whole.gmacs * share, whole.parameters_m * share)
+
+
+def _frames(clip: Mapping[str, Any]) -> float:
+    return float(clip["window"] * clip["count"])
+
+
+def _dataset(spec: Mapping[str, Any]) -> Dataset:
+    card: Dataset = registry.load("dataset", spec["dataset"]["name"])
+    return card
+
+
+def _scored(spec: Mapping[str, Any]) -> int:
+    return _dataset(spec).counts.get((spec["split"], spec["subset"]), 0)
+
+
+def _videos(spec: Mapping[str, Any]) -> int:
+    """Of the split and subset that the job names; of the whole data set, split 1, where it names none."""
+    counts, split = _dataset(spec).counts, spec.get("split")
+    parts = {"train", spec["subset"]} if split is not None else {subset for _, subset in counts}
+    return sum(n for (of, subset), n in counts.items() if of == (split or 1) and subset in parts)
+
+
+def _side_px(spec: Mapping[str, Any]) -> int:
+    """Short side of what a flow or store job makes."""
+    return int(spec["flow"]["method"]["short_side_px"] if "flow" in spec else spec["short_side_px"])
+
+
+def _pixels(spec: Mapping[str, Any]) -> float:
+    """Of all frames of a flow or store job, or pairs of frames."""
+    side = _side_px(spec)
+    length_s = VIDEO_S.get(spec["dataset"]["name"], 1.0)
+    return _videos(spec) * length_s * spec["fps"] * side * side * 4 / 3
+
+
+def _disk_bytes(job: Job) -> float:
+    if job.kind == "flow":
+        return _pixels(job.spec) * BYTES_A_FLOW_PIXEL
+    if job.kind == "store":
+        return _pixels(job.spec) * BYTES_A_STORE_PIXEL
+    if job.kind == "features":
+        views = job.spec["train_views"] + 1
+        return _videos(job.spec) * views * 1024 * job.spec["scale"]["width"] * 7 * 4
+    return 4e6 * _network(job.spec).parameters_m if job.kind in ("train", "stills") else 1e5

@@ -1,0 +1,102 @@
+"""Learning rates that `harness tune` found: where they are kept, and what `--set train.base_lr=tuned` means.
+
+A choice is a file ``RESULTS/tuned/<key>.json`` with its evidence. The key is the hash of everything that the training
+depends on but its seed and the rate itself, so a number is used for exactly the training it was found for, on its
+split: a rate found on another split's training videos has seen this one's test videos.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from harness.core.errors import HarnessError, RecordError
+from harness.core.spec import Job, job_id
+from harness.data.splits import HELD_OUT
+from harness.records.record import write_by_rename
+
+TUNED = "tuned"
+RATE = "train.base_lr"
+Overrides = tuple[tuple[str, str], ...]
+
+
+def asked_for(overrides: Overrides) -> bool:
+    """Whether a `--set` pair wants a tuned value. Raises HarnessError where it is not the learning rate's."""
+    for key, text in overrides:
+        if text == TUNED and key != RATE:
+            raise HarnessError(f"--set {key}={TUNED}: only {RATE} is tuned; give {key} a value")
+    return (RATE, TUNED) in overrides
+
+
+def without(overrides: Overrides) -> Overrides:
+    """The pairs that are numbers already."""
+    return tuple(pair for pair in overrides if pair != (RATE, TUNED))
+
+
+def resolved(overrides: Overrides, job: Job, results: Path) -> Overrides:
+    """The pairs, 'tuned' replaced by what was found for `job`, which is planned without it. Raises HarnessError if nothing was."""
+    path = path_of(results, job)
+    if not path.is_file():
+        raise HarnessError(
+            f"--set {RATE}={TUNED}: nothing was found for {job.title} yet; run `harness tune` with the same selection first"
+        )
+    return (*without(overrides), (RATE, str(read(path)["choice"][RATE])))
+
+
+def key_of(job: Job) -> str:
+    """What a choice holds for: the training, whatever its rate and seed."""
+    schedule = {name: value for name, value in job.spec["schedule"].items() if name != "base_lr"}
+    spec = {name: value for name, value in job.spec.items() if name != "seed"} | {"schedule": schedule}
+    return job_id(job.kind, spec, job.upstream)
+
+
+def path_of(results: Path, job: Job) -> Path:
+    return results / TUNED / f"{key_of(job)}.json"
+
+
+def read(path: Path) -> dict[str, Any]:
+    """A choice with its evidence. Raises RecordError, naming the file, for anything else."""
+    try:
+        found: dict[str, Any] = json.loads(path.read_text())
+        float(found["choice"][RATE])
+    except (ValueError, KeyError, TypeError) as error:
+        raise RecordError(
+            f"{path} is not a tuned choice ({error!r}); remove it and run `harness tune` again"
+        ) from error
+    return found
+
+
+def write(path: Path, found: Mapping[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+
+    def fill(beside: Path) -> None:
+        beside.write_text(json.dumps(found, indent=1, allow_nan=False))
+
+    write_by_rename(path, fill)
+
+
+# ---------------------------------------------------------------------------------------------------- trials
+
+
+def candidates(base: float, trials: int) -> list[str]:
+    """`trials` rates from a tenth of `base` to ten times of it, evenly spaced by their ratio; an odd number tries `base`."""
+    if trials == 1:
+        return [f"{base:.4g}"]
+    return [f"{base * 10 ** (2 * number / (trials - 1) - 1):.4g}" for number in range(trials)]
+
+
+def trial(job: Job, rate: str, share: float) -> Job:
+    """The training of `job` on what is left when `share` of its training videos is held out, scored on those alone."""
+    spec = {**job.spec, "subset": HELD_OUT, "rehearsal": share}
+    return dataclasses.replace(job, spec=spec, title=f"{job.title} · trial of rate {rate}")
+
+
+def best(trials: list[dict[str, Any]]) -> dict[str, Any]:
+    """The trial with the highest top-1 on the held-out videos; of equal ones, the one with the lowest loss."""
+    return min(trials, key=lambda one: (-one["top1_pct"], one["loss"]))
+
+
+RULE = "highest top-1 on the held-out part of the training videos; of equals, the lowest cross-entropy"

@@ -1,0 +1,230 @@
+"""What a finished job leaves, written by one rename and read strictly; and the ledger, the records of a results folder.
+
+A record is a folder ``runs/<job id>/``:
+
+==========================  ===================================================================================
+``record.json``             spec, upstream ids, environment, fingerprint, metrics, cost, curves, and every file's sha256
+``scores.npz``              per-video logits (absent for feature extractions)
+``weights.safetensors``     what later jobs start from
+``features.safetensors``    features of every view (feature extractions only)
+==========================  ===================================================================================
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.core.errors import HarnessError, RecordError
+from harness.core.spec import job_id
+
+if TYPE_CHECKING:
+    from harness.metrics.scores import Scores
+
+SCHEMA = 1
+RECORD, SCORES, WEIGHTS, FEATURES = "record.json", "scores.npz", "weights.safetensors", "features.safetensors"
+
+
+@dataclass(frozen=True)
+class Record:
+    """A finished job."""
+
+    job_id: str
+    kind: str
+    title: str
+    spec: Mapping[str, Any]
+    upstream: Mapping[str, str]
+    environment: Mapping[str, Any]
+    """Versions, hardware and commit it ran with."""
+    fingerprint: str
+    """Of the data set it was trained and scored on."""
+    metrics: Mapping[str, Any]
+    """As `metrics.summary` gives them: n, correct1, top1_pct, ...; {} for feature extractions."""
+    cost: Mapping[str, float]
+    """wall_s, cpu_s, device_s, train_s, score_s, samples_per_s, wait_share, peak_memory_bytes, peak_device_bytes."""
+    curves: tuple[Mapping[str, Any], ...] = ()
+    """{step, name, value} in the order they were measured."""
+    classes: tuple[str, ...] = ()
+    chosen: Mapping[str, Any] = field(default_factory=dict)
+    """How the final weights were chosen, and on which held-out videos: {'rule', 'held_out'}."""
+    files: Mapping[str, str] = field(default_factory=dict)
+    """File name -> sha256."""
+    finished_at: str = ""
+    """ISO 8601, UTC."""
+    folder: Path | None = None
+
+    def path(self, name: str) -> Path:
+        """The file called `name`, checked to be there. Raises RecordError."""
+        if self.folder is None or name not in self.files:
+            raise RecordError(f"record {self.job_id} ({self.title}) has no {name}")
+        return self.folder / name
+
+    def scores(self) -> Scores:
+        """Its per-video logits. Raises RecordError if the file is not the one that was written."""
+        path = self.path(SCORES)
+        if sha256(path) != self.files[SCORES]:
+            raise RecordError(f"{path} is not what was recorded (sha256 differs); {_rerun(self.job_id, path.parent)}")
+        return read_scores(path)
+
+
+def sha256(path: Path) -> str:
+    """Hex digest of a file's content."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _rerun(job_id: str, folder: Path) -> str:
+    return f"remove {folder} to have job {job_id} run again"
+
+
+# ---------------------------------------------------------------------------------------------------- scores on disk
+
+
+def write_scores(path: Path, scores: Scores) -> None:
+    """One compressed .npz without pickles."""
+    import numpy as np
+
+    np.savez_compressed(
+        path,
+        ids=np.array(scores.ids, dtype=np.str_),
+        logits=scores.logits,
+        labels=scores.labels,
+        groups=np.array(scores.groups, dtype=np.str_),
+        undecodable=np.array(scores.undecodable, dtype=np.str_),
+        missing=np.array(scores.missing, dtype=np.str_),
+    )
+
+
+def read_scores(path: Path) -> Scores:
+    """What `write_scores` wrote."""
+    import numpy as np
+
+    from harness.metrics.scores import Scores
+
+    with np.load(path, allow_pickle=False) as stored:
+        words = {
+            name: tuple(str(word) for word in stored[name]) for name in ("ids", "groups", "undecodable", "missing")
+        }
+        return Scores(logits=stored["logits"], labels=stored["labels"], **words)
+
+
+# ---------------------------------------------------------------------------------------------------- the ledger
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """The finished jobs of a results folder."""
+
+    runs: Path
+
+    def has(self, job_id: str) -> bool:
+        return (self.runs / job_id / RECORD).is_file()
+
+    def ids(self) -> list[str]:
+        """Ids of all finished jobs, sorted."""
+        if not self.runs.is_dir():
+            return []
+        return sorted(
+            path.parent.name for path in self.runs.glob(f"*/{RECORD}") if not path.parent.name.startswith(".")
+        )
+
+    def read(self, job_id: str) -> Record:
+        """The record of a finished job. Raises RecordError, naming the file and the remedy, for anything but a whole one."""
+        return _read(self.runs / job_id, _stamp(self.runs / job_id / RECORD))
+
+    def __iter__(self) -> Iterator[Record]:
+        return (self.read(job_id) for job_id in self.ids())
+
+    def find(self, prefix: str) -> Record:
+        """The record whose id starts with `prefix`. Raises HarnessError when there is none, or more than one."""
+        hits = [job_id for job_id in self.ids() if job_id.startswith(prefix)]
+        if len(hits) != 1:
+            told = "no job" if not hits else f"{len(hits)} jobs ({', '.join(hits[:5])})"
+            raise HarnessError(f"{told} in {self.runs} with an id that starts with '{prefix}'; see `harness ls jobs`")
+        return self.read(hits[0])
+
+
+def _stamp(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except FileNotFoundError as error:
+        raise RecordError(f"no record at {path.parent}; see `harness ls jobs` for those there are") from error
+
+
+@functools.lru_cache(maxsize=4096)
+def _read(folder: Path, stamp: int) -> Record:
+    path = folder / RECORD
+    remedy = _rerun(folder.name, folder)
+    try:
+        stored = json.loads(path.read_text())
+        schema = int(stored.pop("schema"))
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        raise RecordError(f"{path} is not a record ({type(error).__name__}: {error}); {remedy}") from error
+    if schema > SCHEMA:
+        raise RecordError(
+            f"{path} was written by a newer harness (schema {schema}, this one reads {SCHEMA}); "
+            "upgrade harness, or name another folder with --results"
+        )
+    try:
+        stored["curves"], stored["classes"] = tuple(stored["curves"]), tuple(stored["classes"])
+        record = Record(**stored, folder=folder)
+    except (TypeError, KeyError) as error:
+        raise RecordError(f"{path} lacks or adds fields ({error}); {remedy}") from error
+    expected = job_id(record.kind, record.spec, record.upstream)
+    if not folder.name == record.job_id == expected:
+        raise RecordError(f"{path} says job {record.job_id} but its spec hashes to {expected}: it was edited; {remedy}")
+    return record
+
+
+# ---------------------------------------------------------------------------------------------------- writing
+
+
+def write_record(runs: Path, record: Record, *, fill: Callable[[Path], None]) -> Record:
+    """Write the record's folder by one rename and return the record as read back.
+
+    `fill(folder)` puts the files (scores, weights, ...) into the folder; their sha256 are taken here. If another
+    process finished the same job meanwhile, its record stands and this one is dropped: they are equal by their id.
+    """
+    runs.mkdir(parents=True, exist_ok=True)
+    building = runs / f".{record.job_id}-{os.getpid()}"
+    shutil.rmtree(building, ignore_errors=True)
+    building.mkdir()
+    try:
+        fill(building)
+        stored = asdict(record) | {"schema": SCHEMA, "files": {path.name: sha256(path) for path in building.iterdir()}}
+        del stored["folder"]
+        _write_synced(building / RECORD, json.dumps(stored, indent=1, allow_nan=False))
+        try:
+            building.rename(runs / record.job_id)
+        except OSError:
+            if not (runs / record.job_id / RECORD).is_file():
+                raise
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+    return Ledger(runs).read(record.job_id)
+
+
+def write_by_rename(path: Path, write: Callable[[Path], None]) -> None:
+    """Have `write` make a file beside `path`, then rename it into place: it appears whole or not at all."""
+    beside = path.with_name(f".{path.name}-{os.getpid()}")
+    try:
+        write(beside)
+        with beside.open("rb") as stream:
+            os.fsync(stream.fileno())
+        beside.rename(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def _write_synced(path: Path, text: str) -> None:
+    with path.open("w") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())

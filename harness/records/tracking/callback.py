@@ -1,0 +1,156 @@
+"""The mirror of a running command: jobs stream to MLflow as best they can, and nothing fails because of it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from harness.core.callbacks import Point, Watch
+from harness.core.spec import Job
+from harness.records.record import Record
+from harness.records.tracking import content
+from harness.records.tracking.server import COMPLETE, Server, failures, quiet, told
+
+URI_ENV = "MLFLOW_TRACKING_URI"
+
+
+def _to_stderr(text: str) -> None:
+    sys.stderr.write(text + "\n")
+
+
+@dataclass
+class Mirror(Watch):
+    """Streams jobs to MLflow. Use as a context; no method raises because of MLflow."""
+
+    server: Server
+    title: str
+    """Of the selection: the parent run's name."""
+    enabled: bool = True
+    say: Callable[[str], None] = _to_stderr
+    """Takes the one sentence about MLflow being away."""
+    missed: list[str] = field(default_factory=list)
+    """Ids of jobs that finished and are not in MLflow."""
+    _parent: str = ""
+    _runs: dict[str, str] = field(default_factory=dict)
+    _streamed: dict[str, set[tuple[int, str]]] = field(default_factory=dict)
+    _away: bool = False
+
+    def __enter__(self) -> Mirror:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
+        if self._parent:
+            self._try(lambda: self._close(kind))
+
+    def job_started(self, job: Job) -> None:
+        """Open the job's run, with its parameters, its data set and a first sample of the machine."""
+
+        def start() -> None:
+            self._runs[job.id] = run = self.new_run(job.title, job_tags(job))
+            self.server.log_spec(run, job.spec)
+            self.server.log_points(run, content.machine(0))
+
+        self._try(start)
+
+    def curve(self, job_id: str, points: Sequence[Point]) -> None:
+        """Points of the learning curves, in one batch, with a sample of the machine."""
+
+        def stream() -> None:
+            self.server.log_points(self._runs[job_id], [*points, *content.machine(points[-1][0])])
+            self._streamed.setdefault(job_id, set()).update((step, name) for step, name, _ in points)
+
+        if job_id in self._runs and points:
+            self._try(stream)
+
+    def job_finished(self, record: Record) -> None:
+        """Numbers, artifacts and tags of the finished job; its id goes to `missed` where MLflow is away."""
+
+        def finish() -> None:
+            run = self._runs.get(record.job_id)
+            if run is None:
+                run = self.new_run(record.title, record_tags(record))
+                self.server.log_spec(run, record.spec)
+            self.server.log_record(run, record, streamed=self._streamed.get(record.job_id, set()))
+            self._runs.pop(record.job_id, None)
+
+        if not self._try(finish) and self.enabled:
+            self.missed.append(record.job_id)
+
+    def cell_finished(self, title: str, metrics: Mapping[str, Any]) -> None:
+        """A run for a cell (late fusion is not a job). Nothing when no job ran: an unchanged cell is there already."""
+
+        def log() -> None:
+            run = self.new_run(title, {"kind": "cell"})
+            self.server.log_points(run, content.numbers(metrics))
+            self.server.finish(run)
+
+        if self._parent:
+            self._try(log)
+
+    @property
+    def how_to_open(self) -> str:
+        """What a person visits, or types, to see the runs."""
+        uri = self.server.uri
+        return uri if uri.startswith("http") else f"mlflow ui --backend-store-uri {uri}"
+
+    def new_run(self, name: str, tags: Mapping[str, str], start_ms: int | None = None) -> str:
+        """A child of the selection's run, which the first child brings into being."""
+        if not self._parent:
+            self._parent = self.server.start(self.title, {"kind": "selection"})
+        return self.server.start(name, {**tags, "mlflow.parentRunId": self._parent}, start_ms)
+
+    def _try(self, work: Callable[[], None]) -> bool:
+        """Whether `work` was done. A failure of MLflow is said once; after it nothing more is tried."""
+        if not self.enabled or self._away:
+            return False
+        try:
+            with quiet():
+                work()
+        except failures() as error:
+            self._away = True
+            self.say(
+                f"MLflow at {self.server.uri} does not answer as it should ({told(error)}). Nothing is lost: every "
+                "finished job stays in the results folder, and `harness mirror push` sends it later."
+            )
+            return False
+        return True
+
+    def _close(self, kind: type[BaseException] | None) -> None:
+        """A job that has no record yet did not finish: its run says so."""
+        stopped = "FAILED" if kind is None or not issubclass(kind, KeyboardInterrupt) else "KILLED"
+        for run in self._runs.values():
+            self.server.finish(run, stopped)
+        self.server.finish(self._parent, "FINISHED" if kind is None else stopped)
+
+
+def job_tags(job: Job) -> dict[str, str]:
+    """Tags of a job's run while it is not complete."""
+    return {"job_hash": job.id, "kind": job.kind, COMPLETE: "false"} | content.axes(job.spec)
+
+
+def record_tags(record: Record) -> dict[str, str]:
+    """The same, of a job that is done."""
+    return {"job_hash": record.job_id, "kind": record.kind, COMPLETE: "false"} | content.axes(record.spec)
+
+
+def open_mirror(
+    uri: str | None,
+    results_dir: Path,
+    selection_title: str,
+    *,
+    enabled: bool = True,
+    say: Callable[[str], None] = _to_stderr,
+) -> Mirror:
+    """The mirror for one command. `uri`, else MLFLOW_TRACKING_URI, else sqlite in the results folder, artifacts beside it.
+
+    Starts nothing: mlflow is imported and the run made when the first job starts.
+    """
+    results = Path(results_dir).absolute()
+    resolved = uri or os.environ.get(URI_ENV) or f"sqlite:///{results / 'mlflow.db'}"
+    artifacts = None if resolved.startswith("http") else (results / "mlartifacts").as_uri()
+    return Mirror(server=Server(resolved, artifacts), title=selection_title, enabled=enabled, say=say)

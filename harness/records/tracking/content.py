@@ -1,0 +1,130 @@
+"""What of a job and its record goes to MLflow, as plain values; no mlflow in here."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from harness.core.callbacks import Point
+from harness.metrics.scores import confusion, per_class_metrics
+from harness.records.record import RECORD, SCORES, Record
+
+LONGEST_PARAM = 500
+"""Letters of a parameter; MLflow takes 6,000."""
+
+
+def reportable(record: Record) -> bool:
+    """False when the number rests on fewer videos than the lists name."""
+    return not record.metrics.get("missing") and "limit" not in record.spec
+
+
+def flatten(spec: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """{'schedule': {'steps': 5}} -> {'schedule.steps': '5'}; what is too long is cut, with '...'."""
+    flat: dict[str, str] = {}
+    for key, value in spec.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping):
+            flat.update(flatten(value, f"{name}."))
+            continue
+        text = value if isinstance(value, str) else json.dumps(value)
+        flat[allowed(name)] = text if len(text) <= LONGEST_PARAM else text[: LONGEST_PARAM - 3] + "..."
+    return flat
+
+
+def allowed(name: str) -> str:
+    """The name with letters that MLflow refuses (parentheses, apostrophes) replaced by '_'."""
+    return re.sub(r"[^\w\-. /]", "_", name)
+
+
+def axes(spec: Mapping[str, Any]) -> dict[str, str]:
+    """The axes of the cell as tags, by the names of the flags: MLflow groups, filters and shows columns by them."""
+    named = {axis: spec[axis]["name"] for axis in ("baseline", "dataset", "protocol", "scale") if axis in spec}
+    said = {axis: str(spec[axis]) for axis in ("split", "init", "seed", "backbone") if spec.get(axis) not in (None, "")}
+    return named | ({"modality": "+".join(spec["streams"])} if "streams" in spec else {}) | said
+
+
+def note(record: Record) -> str:
+    """What a person reads on the run's page: the number with its interval, and how to ask more."""
+    metrics, ask = record.metrics, f"`harness ls jobs {record.job_id}` shows all of it"
+    if not metrics:
+        return f"{record.title}. Job {record.job_id}; {ask}."
+    of = "" if metrics["n"] == metrics["n_of"] else f" of {metrics['n_of']}"
+    return (
+        f"**top-1 {metrics['top1_pct']:.1f}%** (95% interval {metrics['top1_low_pct']:.1f} – {metrics['top1_high_pct']:.1f}), "
+        f"top-5 {metrics['top5_pct']:.1f}%, {metrics['n']}{of} videos. {record.chosen.get('rule', '')}\n\n"
+        f"Job {record.job_id}; {ask}, `harness predict VIDEO --job {record.job_id}` tries it."
+    )
+
+
+def lasted_ms(record: Record) -> tuple[int | None, int | None]:
+    """(start, end) of the job in ms since 1970, so that a record pushed later shows its own time; None where not known."""
+    if not record.finished_at:
+        return None, None
+    end = datetime.datetime.fromisoformat(record.finished_at).timestamp() * 1000
+    return int(end - 1000 * record.cost.get("wall_s", 0.0)), int(end)
+
+
+def numbers(values: Mapping[str, Any], prefix: str = "") -> list[Point]:
+    """Every number of a mapping as a point at step 0."""
+    return [(0, prefix + name, float(value)) for name, value in values.items() if isinstance(value, int | float)]
+
+
+def machine(step: int) -> list[Point]:
+    """A sample of this machine under MLflow's own names; shown on the run's page of system metrics."""
+    import psutil
+
+    memory, disk = psutil.virtual_memory(), psutil.disk_usage(str(Path.cwd()))
+    return [
+        (step, "system/cpu_utilization_percentage", psutil.cpu_percent()),
+        (step, "system/system_memory_usage_megabytes", memory.used / 1e6),
+        (step, "system/system_memory_usage_percentage", memory.percent),
+        (step, "system/process_memory_megabytes", psutil.Process().memory_info().rss / 1e6),
+        (step, "system/disk_usage_percentage", disk.percent),
+    ]
+
+
+def points_of(record: Record, *, streamed: set[tuple[int, str]]) -> list[Point]:
+    """The record's curves, except what was streamed while it ran, its metrics and its cost."""
+    curves = [(point["step"], point["name"], point["value"]) for point in record.curves]
+    fresh = [point for point in curves if point[:2] not in streamed]
+    return fresh + numbers(record.metrics) + numbers(record.cost, prefix="cost/")
+
+
+def write_artifacts(folder: Path, record: Record) -> list[Point]:
+    """record.json, scores.npz and the confusion matrix as .json and .png; gives per-class accuracy as points."""
+    if record.folder is not None:
+        (folder / RECORD).write_bytes((record.folder / RECORD).read_bytes())
+    if SCORES not in record.files:
+        return []
+    (folder / SCORES).write_bytes(record.path(SCORES).read_bytes())
+    scores = record.scores()
+    counts = confusion(scores)
+    names = list(record.classes)
+    (folder / "confusion.json").write_text(json.dumps({"classes": names, "true_by_predicted": counts.tolist()}))
+    draw_confusion(folder / "confusion.png", counts, names, title=record.title)
+    accuracy = per_class_metrics(scores, record.classes)
+    return [(0, f"class/{name}", value) for name, value in accuracy.items()]
+
+
+def draw_confusion(path: Path, counts: np.ndarray, classes: Sequence[str], *, title: str) -> None:
+    """Counts (C, C + 1) as a picture of row shares, true class down, predicted across, undecodable last."""
+    from matplotlib.figure import Figure
+
+    side_in = min(12.0, 3.0 + 0.22 * len(classes))
+    figure = Figure(figsize=(side_in, side_in), layout="constrained")
+    axes = figure.subplots()
+    shares = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
+    picture = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    axes.set(xlabel="predicted", ylabel="true")
+    figure.suptitle(title, fontsize=8)
+    if len(classes) <= 60:
+        axes.set_xticks(range(len(classes) + 1), [*classes, "undecodable"], rotation=90, fontsize=6)
+        axes.set_yticks(range(len(classes)), classes, fontsize=6)
+    figure.colorbar(picture, shrink=0.6, label="share of the true class")
+    figure.savefig(path, dpi=110)

@@ -1,0 +1,191 @@
+"""A tracking server as the few things we ask of it. mlflow is imported by the first that is asked."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import logging
+import os
+import tempfile
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.core.callbacks import Point
+from harness.records.record import Record
+from harness.records.tracking import content
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+EXPERIMENT = "quovadis-harness"
+SETTINGS = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_CONFIGURE_LOGGING": "false",
+    # A bar for each record of a ledger: ours tells how far the whole is.
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+}
+"""Set before mlflow is imported, where the user has not set them: no telemetry, and a hanging server costs seconds."""
+MOST_METRICS, MOST_PARAMS = 900, 90
+"""Of one log_batch; MLflow takes 1,000 metrics and 100 parameters."""
+COMPLETE = "complete"
+"""Tag that a job's run gets last."""
+
+
+@dataclass
+class Server:
+    """One tracking server or database. Every method raises what `failures` names when it does not work."""
+
+    uri: str
+    artifacts: str | None
+    """URI under which artifacts go; None: the server decides."""
+    _client: MlflowClient | None = field(default=None, repr=False)
+    _experiment: str = ""
+
+    def start(self, name: str, tags: Mapping[str, str], start_ms: int | None = None) -> str:
+        """A new run's id."""
+        client, source = self._opened(), {"mlflow.source.name": "harness", "mlflow.source.type": "LOCAL"}
+        made = client.create_run(self._experiment, run_name=name, tags=source | dict(tags), start_time=start_ms)
+        return str(made.info.run_id)
+
+    def finish(self, run: str, status: str = "FINISHED", end_ms: int | None = None) -> None:
+        self._opened().set_terminated(run, status, end_ms)
+
+    def log_spec(self, run: str, spec: Mapping[str, Any]) -> None:
+        """The flattened spec as parameters, and its data set as an input."""
+        from mlflow.entities import Dataset, DatasetInput, InputTag, Param
+
+        params = [Param(key, value) for key, value in content.flatten(spec).items()]
+        for start in range(0, len(params), MOST_PARAMS):
+            self._opened().log_batch(run, params=params[start : start + MOST_PARAMS])
+        data = spec.get("dataset")
+        if isinstance(data, Mapping):
+            digest = str(data.get("fingerprint") or "unknown")[:36]
+            source = json.dumps({"name": data["name"], "split": spec.get("split"), "subset": spec.get("subset")})
+            entity = Dataset(name=str(data["name"]), digest=digest, source_type="harness", source=source)
+            self._opened().log_inputs(run, [DatasetInput(entity, [InputTag("mlflow.data.context", "training")])])
+
+    def log_points(self, run: str, points: Iterable[Point]) -> None:
+        """Points in batches: one by one they would take 25 times as long."""
+        from mlflow.entities import Metric
+
+        now = int(time.time() * 1000)
+        metrics = [Metric(content.allowed(name), float(value), now, int(step)) for step, name, value in points]
+        for start in range(0, len(metrics), MOST_METRICS):
+            self._opened().log_batch(run, metrics=metrics[start : start + MOST_METRICS])
+
+    def log_record(
+        self, run: str, record: Record, *, streamed: Iterable[tuple[int, str]] = (), end_ms: int | None = None
+    ) -> None:
+        """Everything of a record that is not in the run yet; the tag `complete` comes last."""
+        points = content.points_of(record, streamed=set(streamed))
+        with tempfile.TemporaryDirectory() as folder:
+            points += content.write_artifacts(Path(folder), record)
+            self.log_points(run, points)
+            self._opened().log_artifacts(run, folder)
+        reportable = str(content.reportable(record)).lower()
+        told = {
+            "mlflow.note.content": content.note(record),
+            "fingerprint": record.fingerprint,
+            "reportable": reportable,
+        }
+        for name, value in (told | {COMPLETE: "true"}).items():
+            self._opened().set_tag(run, name, value)
+        self.finish(run, end_ms=end_ms)
+
+    def runs_of(self, job_id: str) -> list[tuple[str, bool]]:
+        """(run id, complete?) of every run of a job."""
+        return [(run, complete) for run, _, complete in self._jobs(f"tags.job_hash = '{job_id}'")]
+
+    def complete_jobs(self) -> dict[str, str]:
+        """Job id -> run id of all jobs that are here whole."""
+        return {job: run for run, job, complete in self._jobs(f"tags.{COMPLETE} = 'true'") if complete}
+
+    def drop(self, run: str) -> None:
+        self._opened().delete_run(run)
+
+    def fetch(self, run: str, name: str, folder: Path) -> Path | None:
+        """The artifact copied into `folder`; None where the run has no such artifact."""
+        client = self._opened()
+        if name not in {artifact.path for artifact in client.list_artifacts(run)}:
+            return None
+        return Path(client.download_artifacts(run, name, str(folder)))
+
+    def _jobs(self, query: str) -> Iterator[tuple[str, str, bool]]:
+        client, token = self._opened(), None
+        while True:
+            page = client.search_runs([self._experiment], filter_string=query, max_results=1000, page_token=token)
+            for run in page:
+                tags = run.data.tags
+                if "job_hash" in tags:
+                    yield str(run.info.run_id), tags["job_hash"], tags.get(COMPLETE) == "true"
+            token = page.token
+            if not token:
+                return
+
+    def _opened(self) -> MlflowClient:
+        """The client; the first call imports mlflow, and makes database and experiment where they are not there."""
+        if self._client is None:
+            from mlflow import MlflowClient
+
+            with _only_one(self.uri):
+                client = MlflowClient(tracking_uri=self.uri)
+                found = client.get_experiment_by_name(EXPERIMENT)
+                self._experiment = str(
+                    found.experiment_id
+                    if found
+                    else client.create_experiment(EXPERIMENT, artifact_location=self.artifacts)
+                )
+            self._client = client
+        return self._client
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """mlflow set up for us, its chatter and alembic's off the screen."""
+    for name, value in SETTINGS.items():
+        os.environ.setdefault(name, value)
+    loggers = [logging.getLogger(name) for name in ("mlflow", "alembic", "alembic.runtime.migration", "urllib3")]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)
+
+
+def failures() -> tuple[type[Exception], ...]:
+    """What a tracking server or its database can raise: mlflow's own, the network's (OSError), the database's."""
+    from mlflow.exceptions import MlflowException
+    from mlflow.store.db import utils
+
+    return (MlflowException, utils.sqlalchemy.exc.SQLAlchemyError, OSError)
+
+
+def told(error: Exception) -> str:
+    """Kind and first line of an error, short enough for a sentence."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0][:200] if lines else 'no message'}"
+
+
+@contextlib.contextmanager
+def _only_one(uri: str) -> Iterator[None]:
+    """Processes that start on a fresh sqlite file together would each make the tables: one does, the others wait."""
+    if not uri.startswith("sqlite:///"):
+        yield
+        return
+    database = Path(uri.removeprefix("sqlite:///"))
+    database.parent.mkdir(parents=True, exist_ok=True)
+    with database.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,87 @@
+"""Every video of a list scored exactly once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from harness.core.callbacks import Watch
+from harness.core.contract import Video
+from harness.core.errors import HarnessError
+from harness.metrics.scores import Scores
+from harness.models.precision import autocast
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+View = tuple[Any, Sequence[str]]
+"""(inputs of the network, ids of the videos they were cut from)."""
+
+
+def reduce_positions(logits: Tensor, how: str) -> Tensor:
+    """(N, P, C) -> (N, C): the mean over positions in time, or the last one (ConvNet+LSTM)."""
+    return logits[:, -1] if how == "last" else logits.mean(dim=1)
+
+
+def clip_loss(loss: str, reduce: str, *, label_smoothing: float = 0.0) -> Callable[[Tensor, Tensor], Tensor]:
+    """Cross-entropy of the reduced logits, or averaged over every position."""
+    from torch.nn.functional import cross_entropy
+
+    def reduced(logits: Tensor, labels: Tensor) -> Tensor:
+        return cross_entropy(reduce_positions(logits, reduce), labels, label_smoothing=label_smoothing)
+
+    def every(logits: Tensor, labels: Tensor) -> Tensor:
+        spread = labels[:, None].expand(logits.shape[:2])
+        return cross_entropy(logits.flatten(0, 1), spread.flatten(), label_smoothing=label_smoothing)
+
+    return every if loss == "every" else reduced
+
+
+def video_logits(
+    module: Any, views: Iterable[View], *, reduce: str, device: str, precision: str, watch: Watch
+) -> dict[str, np.ndarray]:
+    """Video id -> (C,) float32: the mean of its views' logits. The network runs in eval mode and is put back after."""
+    sums: dict[str, np.ndarray] = {}
+    counts: dict[str, int] = {}
+    was_training = module.training
+    module.eval()
+    with torch.inference_mode(), autocast(device, precision):
+        for inputs, ids in views:
+            logits = reduce_positions(module(inputs).float(), reduce).cpu().numpy()
+            begun = len(counts)
+            for video_id, row in zip(ids, logits, strict=True):
+                sums[video_id] = sums.get(video_id, 0.0) + row.astype(np.float64)
+                counts[video_id] = counts.get(video_id, 0) + 1
+            watch.advance(len(counts) - begun)
+    module.train(was_training)
+    return {video_id: (total / counts[video_id]).astype(np.float32) for video_id, total in sums.items()}
+
+
+def make_scores(
+    logits: dict[str, np.ndarray],
+    videos: Sequence[Video],
+    *,
+    num_classes: int,
+    undecodable: Iterable[str],
+    missing: Iterable[str],
+) -> Scores:
+    """Scores in the order of `videos`. Raises HarnessError unless each was scored or is known to be undecodable."""
+    broken = tuple(sorted(undecodable))
+    lost = [video.id for video in videos if video.id not in logits and video.id not in broken]
+    if lost or len(logits) + len(broken) != len(videos):
+        raise HarnessError(
+            f"{len(logits)} videos scored and {len(broken)} undecodable, of {len(videos)}; "
+            f"without a score: {', '.join(lost[:5]) or 'none'}. This is a defect: please report it"
+        )
+    blank = np.zeros(num_classes, np.float32)
+    return Scores(
+        ids=tuple(video.id for video in videos),
+        logits=np.stack([logits.get(video.id, blank) for video in videos]),
+        labels=np.array([video.label for video in videos], np.int64),
+        groups=tuple(video.group for video in videos),
+        undecodable=broken,
+        missing=tuple(missing),
+    )

@@ -1,0 +1,121 @@
+"""Frames by torchcodec: its demuxer and decoder, FFmpeg of the system, our conversion and our rules of time.
+
+yuv420p pictures, nearly all, are converted as PyAV's are, from the same planes, so that they are the same bit for bit;
+others by torchcodec, which heeds the colour space that a file names.
+"""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
+
+from harness.core.errors import HarnessError
+from harness.video.decoder import VARIABLE
+
+if TYPE_CHECKING:
+    from torchcodec.decoders import RawFrame
+
+    from harness.video.file import VideoFile
+
+
+class TorchcodecFrames:
+    """See `frames.Frames`."""
+
+    errors: tuple[type[Exception], ...] = (RuntimeError, ValueError, OverflowError)
+
+    def __init__(self, file: VideoFile) -> None:
+        decoders = _decoders()
+        self._tick_s = file.tick_s
+        # AVI has no presentation times and torchcodec tells no others, so that the packets' own are taken, by number.
+        self._packets = file.packet_times() if file.counted else None
+        self._next = 0
+        self._converter: Any = None
+        self._opened: BinaryIO | None = None
+        try:
+            self._demuxer = decoders.Demuxer(self._source(file.path), streams=file.stream.index)
+            self._decoder = self._demuxer.streams[0].make_decoder("cpu", num_ffmpeg_threads=1)
+        except self.errors as error:
+            self.close()
+            raise file.broken(f"cannot be opened by torchcodec: {_first_line(error)}") from error
+
+    def _source(self, path: str) -> str | BinaryIO:
+        try:
+            path.encode()
+        except UnicodeEncodeError:  # a name that is not UTF-8 does not reach torchcodec
+            self._opened = Path(path).open("rb")  # noqa: SIM115 (closed by `close`)
+            return self._opened
+        return f"file:{path}"
+
+    def decode(self, start: int | None = None) -> Iterator[tuple[int | None, RawFrame]]:
+        for packet in self._demuxer:
+            sent = self._sent()
+            for frame in self._decoder.decode(packet):
+                yield self._stamp(frame, sent), frame
+        for frame in self._decoder.drain():
+            yield self._stamp(frame, None), frame
+
+    def _sent(self) -> int | None:
+        """The time of the packet that was read just now, where packets have their own."""
+        if self._packets is None:
+            return None
+        number, self._next = self._next, self._next + 1
+        return self._packets[number][0] if number < len(self._packets) else None
+
+    def _stamp(self, frame: RawFrame, sent: int | None) -> int | None:
+        return sent if self._packets is not None else round(frame.pts_seconds / self._tick_s)
+
+    def seek(self, stamp: int) -> bool:
+        if self._packets is not None:
+            keys = [(at, number) for number, (at, is_key) in enumerate(self._packets) if is_key and at is not None]
+            place = bisect.bisect_right(keys, (stamp, len(self._packets))) - 1
+            if place < 0:
+                return False
+            stamp, self._next = keys[place]
+        try:
+            self._demuxer.seek(stamp * self._tick_s)
+        except self.errors:
+            return False
+        self._decoder.reset()
+        return True
+
+    def close(self) -> None:
+        if self._opened is not None:
+            self._opened.close()
+
+    def size(self, frame: RawFrame) -> tuple[int, int]:
+        return frame.height, frame.width
+
+    def turns(self, frame: RawFrame) -> int:
+        return round(frame.rotation / 90) % 4
+
+    def planes(self, frame: RawFrame) -> list[np.ndarray] | None:
+        even = frame.width % 2 == 0 and frame.height % 2 == 0
+        if frame.pixel_format != "yuv420p" or not even or frame.color_range == "pc":
+            return None
+        return [plane.numpy() for plane in frame.planes]
+
+    def rgb(self, frame: RawFrame) -> np.ndarray:
+        if self._converter is None:
+            self._converter = _decoders().ColorConverter("cpu")
+        upright = self._converter.convert(frame).data.permute(1, 2, 0).numpy()
+        return np.rot90(upright, -self.turns(frame))
+
+
+def _decoders() -> Any:
+    """torchcodec.decoders. Raises HarnessError where its libraries cannot be loaded."""
+    try:
+        import torchcodec.decoders as decoders
+    except (ImportError, RuntimeError, OSError) as error:
+        raise HarnessError(
+            f"torchcodec is installed and cannot be loaded ({_first_line(error)}); it wants the shared libraries of FFmpeg 4 to "
+            f"9 and a torch of its own kind (CPU or CUDA). Mend that, or unset {VARIABLE}"
+        ) from error
+    return decoders
+
+
+def _first_line(error: BaseException) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

@@ -1,0 +1,200 @@
+"""Our own TV-L1 optical flow, fast on a CPU: the definition of OpenCV's Dual TV-L1, computed in another order.
+
+Zach, Pock and Bischof, "A Duality Based Approach for Realtime TV-L1 Optical Flow" (2007), with the changes OpenCV made:
+grey levels 0..255, a bilinear pyramid, several warps a level, cubic warping, a median filter of the flow, and an end of
+the iterations when the flow changes by less than `epsilon` px. Its results are held against OpenCV's in the tests.
+
+Two back ends compute it, methods of their own so that they never mix: `tvl1-own`, compiled by Numba, here and in
+`tvl1_kernels`; `tvl1-torch`, on tensors, in `tvl1_torch`. `tvl1-auto` is whichever suits the machine (`methods.chosen`).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+
+from harness.core.environment import package_version
+from harness.core.errors import HarnessError
+from harness.planning.ranges import NOT_NEGATIVE, ONE_OR_MORE, POSITIVE, Parameter, Range, one_of, read
+
+VERSION = 2
+"""Raised when this file or its kernels change their numbers."""
+TENSORS_VERSION = 1
+"""Raised when `tvl1_torch` changes its numbers. It stands here since keys are made without torch."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Parameters, named as OpenCV's where they mean the same."""
+
+    tau: float = 0.25
+    """Step of the dual variables, times theta."""
+    lambda_: float = 0.15
+    """Weight of the data term: smaller is smoother. Called 'lambda' outside."""
+    theta: float = 0.3
+    """How tightly the smooth flow follows the one that explains the picture."""
+    nscales: int = 5
+    """Levels of the pyramid; there are fewer where a side would fall below 16 px."""
+    scale_step: float = 0.8
+    """Size of a level relative to the one before."""
+    warps: int = 5
+    """Linearisations of the second picture at each level."""
+    epsilon: float = 0.01
+    """Iterations end when the flow changed by less, in px, root of the mean square."""
+    inner: int = 30
+    """Iterations between two median filters, at most."""
+    outer: int = 6
+    """Median filters a warp, at most. OpenCV's default is 10; with 1, fast motion ends over 1 px from OpenCV's in 5% of pixels."""
+    median: int = 5
+    """Side of the median filter: 3 or 5; 1 for none."""
+    check_every: int = 10
+    """Iterations between two looks at `epsilon`. OpenCV looks at each."""
+
+
+_SOUND = {
+    "tau": POSITIVE,
+    "lambda": POSITIVE,
+    "theta": POSITIVE,
+    "nscales": ONE_OR_MORE,
+    "scale_step": Range("from 0.2 to 0.95", lambda value: 0.2 <= value <= 0.95),
+    "warps": ONE_OR_MORE,
+    "epsilon": NOT_NEGATIVE,
+    "inner": ONE_OR_MORE,
+    "outer": ONE_OR_MORE,
+    "median": one_of(1, 3, 5),
+    "check_every": ONE_OR_MORE,
+}
+PARAMETERS = {
+    (name := one.name.rstrip("_")): Parameter(one.default, _SOUND[name])  # type: ignore[arg-type]
+    for one in fields(Settings)
+}
+"""What `FlowMethod.params` may name."""
+
+
+def library() -> str:
+    """All of this method that could change its numbers, versions included."""
+    from harness.video.decoder import opencv_version
+
+    return f"own {VERSION}, numba {package_version('numba') or 'missing'}, opencv {opencv_version()}"
+
+
+def tensors_library() -> str:
+    """The same of `tvl1-torch`. OpenCV is in it for the grey pictures."""
+    from harness.video.decoder import opencv_version
+
+    return f"own tensors {TENSORS_VERSION}, torch {package_version('torch') or 'missing'}, opencv {opencv_version()}"
+
+
+def function(params: Mapping[str, float | str]) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+    """Parameters -> (grey, next grey), uint8 (H, W) each -> float32 (H, W, 2) px, x then y.
+
+    Raises HarnessError where Numba is not installed, and for values that make no sense.
+    """
+    settings = settings_of(params)
+    _kernels()
+    return lambda grey, after: flow_between(grey, after, settings)
+
+
+def flow_between(grey: np.ndarray, after: np.ndarray, settings: Settings) -> np.ndarray:
+    """uint8 (H, W) twice -> float32 (H, W, 2) px, x then y: where each pixel of the first went. One thread."""
+    import cv2
+
+    flow = None
+    for here, there in reversed(_pyramid(grey, after, settings)):
+        size = here.shape[::-1]
+        if flow is None:
+            flow = np.zeros((2, *here.shape), np.float32)
+        else:
+            flow = np.stack([cv2.resize(one, size, interpolation=cv2.INTER_LINEAR) for one in flow])
+            flow *= np.float32(1 / settings.scale_step)
+        flow = _solve_level(here, there, flow, settings)
+    assert flow is not None
+    return np.ascontiguousarray(flow.transpose(1, 2, 0))
+
+
+def _pyramid(grey: np.ndarray, after: np.ndarray, settings: Settings) -> list[tuple[np.ndarray, np.ndarray]]:
+    import cv2
+
+    levels = [(grey.astype(np.float32, order="C"), after.astype(np.float32, order="C"))]
+    for _ in range(settings.nscales - 1):
+        height, width = levels[-1][0].shape
+        if min(round(height * settings.scale_step), round(width * settings.scale_step)) < 16:
+            break
+        # By the factor, not to the rounded size, as OpenCV does: a level is not quite the whole picture.
+        factor = {"fx": settings.scale_step, "fy": settings.scale_step}
+        here, there = (cv2.resize(one, None, **factor, interpolation=cv2.INTER_LINEAR) for one in levels[-1])
+        levels.append((here, there))
+    return levels
+
+
+def _solve_level(here: np.ndarray, there: np.ndarray, start: np.ndarray, settings: Settings) -> np.ndarray:
+    """float32 (H, W) twice and a flow (2, H, W) to start from -> the flow (2, H, W) at this level."""
+    import cv2
+
+    kernels = _kernels()
+    height, width = here.shape
+    channels, warped = np.empty((2, height, width, 3), np.float32)
+    map_x, map_y = np.empty((2, height, width), np.float32)
+    kernels.with_gradients(there, channels)
+    # Flow (2), data term (4), dual variables (4), each with a row above, a row below and the seam at the right.
+    flow, data, dual = (np.zeros((n, (height + 2) * (width + 1)), np.float32) for n in (2, 4, 4))
+    inside = flow.reshape(2, height + 2, width + 1)[:, 1:-1, :-1]
+    inside[:] = start
+    state = (*data, *flow, *dual, (height, width))
+    for _ in range(settings.warps):
+        kernels.where_to(flow, map_x, map_y)
+        cv2.remap(channels, map_x, map_y, cv2.INTER_CUBIC, dst=warped, borderMode=cv2.BORDER_CONSTANT)
+        kernels.linearise(here, warped, flow, data)
+        _settle(state, inside, settings)
+    return inside
+
+
+def _settle(state: tuple[Any, ...], inside: np.ndarray, settings: Settings) -> None:
+    """Iterations on one linearisation, a median filter of the flow before each `inner` of them, until it rests."""
+    import cv2
+
+    iterate = _kernels().iterate
+    weights = (settings.lambda_ * settings.theta, settings.theta, settings.tau / settings.theta)
+    limit, theta, step = (np.float32(weight) for weight in weights)
+    change, enough = np.inf, settings.epsilon**2 * inside[0].size
+    for _ in range(settings.outer):
+        if change <= enough:
+            return
+        if settings.median > 1:
+            for one in inside:
+                one[:] = cv2.medianBlur(one, settings.median)
+        for done in range(0, settings.inner, settings.check_every):
+            change = iterate(*state, min(settings.inner - done, settings.check_every), limit, theta, step)
+            if change <= enough:
+                break
+
+
+def settings_of(params: Mapping[str, float | str], method: str = "tvl1-own") -> Settings:
+    """Parameters by their outside names -> settings. Raises HarnessError, naming `method`, for values that make no sense."""
+    given: dict[str, Any] = read(params, PARAMETERS, method)
+    return Settings(**{"lambda_" if name == "lambda" else name: value for name, value in given.items()})
+
+
+def _kernels() -> Any:
+    try:
+        from harness.video.flow import tvl1_kernels
+    except (ImportError, OSError) as error:
+        raise HarnessError(
+            f"flow method 'tvl1-own' needs Numba, which cannot be imported ({error}); run pip install numba, or use "
+            "method 'tvl1-torch', the same on tensors (another key: its last digits differ), 'tvl1-auto', which chooses "
+            "between them, or 'tvl1', OpenCV's; all give nearly the same flow, more slowly"
+        ) from error
+    except Exception as error:  # Numba and its files fail in many ways
+        kept = os.environ.get("NUMBA_CACHE_DIR")
+        again = (
+            f"Numba keeps its code in {kept}: delete that folder and run the same command again, or " if kept else ""
+        )
+        raise HarnessError(
+            f"flow method 'tvl1-own' could not be compiled ({type(error).__name__}: {error}); {again}use method 'tvl1-torch', "
+            "the same on tensors"
+        ) from error
+    return tvl1_kernels

@@ -1,0 +1,105 @@
+"""Which frames, and which square of them: pure arithmetic on frame counts and sizes, tested without a video.
+
+Frames are counted on the resampled timeline (25 fps at paper scale). The paper (section 2.5): training takes a random
+start among those that leave enough frames, and loops videos that are too short as often as needed; testing takes the
+whole video. Crops are one square for every frame and every stream of a video.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+
+from harness.core.contract import STREAMS, Clip
+
+
+def rng_for(seed: int, epoch: int, video_id: str) -> np.random.Generator:
+    """The generator that decides everything random about one video in one epoch.
+
+    It rests on a SHA-256 of its arguments, so that it is the same on any machine, in any process and with any number
+    of workers (Python's own `hash` differs from process to process).
+    """
+    text = f"{seed}\n{epoch}\n{video_id}".encode("utf-8", "surrogateescape")
+    words = np.frombuffer(hashlib.sha256(text).digest(), dtype="<u4")
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence([int(word) for word in words])))
+
+
+def train_positions(num_frames: int, clip: Clip, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """stream -> int64 frame numbers of one training clip: a random start, short videos looped.
+
+    Every start that leaves `clip.window` frames is equally likely; both streams share it. A video shorter than the
+    window starts at its first frame and is repeated.
+    """
+    start = int(rng.integers(0, _last_start(num_frames, clip) + 1))
+    return _window(start, num_frames, clip)
+
+
+def test_positions(num_frames: int, clip: Clip) -> list[dict[str, np.ndarray]]:
+    """The clips a video is scored on, in order: stream -> int64 frame numbers each.
+
+    `clip.dense`: consecutive windows from the first frame on, the last one aligned to the end, so that every frame is
+    covered. Otherwise `clip.count` windows whose starts are spread evenly from the first possible to the last (one: in
+    the middle). Videos shorter than the window are looped up to it.
+    """
+    last = _last_start(num_frames, clip)
+    if clip.dense:
+        starts = [min(start, last) for start in range(0, last + clip.window, clip.window)]
+    elif clip.count == 1:
+        starts = [last // 2]
+    else:
+        starts = [(2 * last * view + clip.count - 1) // (2 * (clip.count - 1)) for view in range(clip.count)]
+    return [_window(start, num_frames, clip) for start in starts]
+
+
+def num_views(num_frames: int, clip: Clip) -> int:
+    """How many clips `test_positions` gives."""
+    if not clip.dense:
+        return clip.count
+    return 1 + -(-_last_start(num_frames, clip) // clip.window)
+
+
+def train_crop(height: int, width: int, side: int, rng: np.random.Generator) -> tuple[int, int]:
+    """(top, left) of a random square of `side` px, every position equally likely."""
+    _check_crop(height, width, side)
+    return int(rng.integers(0, height - side + 1)), int(rng.integers(0, width - side + 1))
+
+
+def centre_crop(height: int, width: int, side: int) -> tuple[int, int]:
+    """(top, left) of the central square of `side` px."""
+    _check_crop(height, width, side)
+    return (height - side) // 2, (width - side) // 2
+
+
+def short_side_size(height: int, width: int, short_side_px: int) -> tuple[int, int]:
+    """(height, width) after resizing so that the shorter one is `short_side_px`, aspect kept to the nearest pixel."""
+    short = min(height, width)
+    if short <= 0:
+        raise ValueError(f"a picture of {width}x{height} px has no short side")
+    longer = max(short_side_px, (2 * max(height, width) * short_side_px + short) // (2 * short))
+    return (short_side_px, longer) if height <= width else (longer, short_side_px)
+
+
+def timeline_frames(duration_s: float, fps: float) -> int:
+    """Frames that a video of this length has on a timeline of `fps`; at least one."""
+    return max(1, int(duration_s * fps + 0.5))
+
+
+def _last_start(num_frames: int, clip: Clip) -> int:
+    if num_frames < 1:
+        raise ValueError(f"no clip can be cut from {num_frames} frames")
+    return max(0, num_frames - clip.window)
+
+
+def _window(start: int, num_frames: int, clip: Clip) -> dict[str, np.ndarray]:
+    return {
+        stream: (start + np.arange(0, clip.window, clip.stride(stream), dtype=np.int64)) % num_frames
+        for stream in STREAMS
+    }
+
+
+def _check_crop(height: int, width: int, side: int) -> None:
+    if side > min(height, width):
+        raise ValueError(
+            f"a crop of {side} px does not fit into {width}x{height} px; the scale's short side is too small"
+        )
