@@ -28,60 +28,60 @@ def jobs_of(number: int, **more: Any) -> list[Any]:
     return [Job("nothing", f"nothing {n}", {"number": n, "threads": 1} | more) for n in range(number)]
 
 
-def nothing(job: Any, house: Any, watch: Any) -> Any:
+def nothing(job: Any, options: Any, callback: Any) -> Any:
     """A job that takes `sleep_s` and leaves a record, as a real one would."""
     from harness.core import locks
     from harness.records.record import Record, write_record
 
-    with locks.only_one(house.places.jobs, job.id):
-        watch.job_started(job)
+    with locks.only_one(options.places.jobs, job.id):
+        callback.job_started(job)
         time.sleep(float(job.spec.get("sleep_s", 0.0)))
         empty: dict[str, Any] = {"environment": {}, "metrics": {}, "cost": {"wall_s": 0.0}, "fingerprint": ""}
         said = {"job_id": job.id, "kind": job.kind, "title": job.title, "spec": job.spec, "upstream": job.upstream}
-        record = write_record(house.places.runs, Record(**said, **empty), fill=lambda folder: None)
-        watch.job_finished(record)
+        record = write_record(options.places.runs, Record(**said, **empty), fill=lambda folder: None)
+        callback.job_finished(record)
         return record
 
 
 def timed(run: Callable[[Any, Any], object], jobs: Sequence[Any]) -> float:
     """Seconds that `run(plan, house)` takes in an empty results folder."""
-    from harness.core.workspace import Places
-    from harness.jobs.options import House
+    from harness.core.workspace import Workspace
+    from harness.jobs.options import JobOptions
     from harness.planning.plan import Plan
 
     with tempfile.TemporaryDirectory() as folder:
-        house = House(Places(Path(folder) / "data", Path(folder) / "results"))
+        options = JobOptions(Workspace(Path(folder) / "data", Path(folder) / "results"))
         plan = Plan(jobs=tuple(jobs), cells={job.id: (job.id,) for job in jobs}, done=frozenset())
         began = time.perf_counter()
-        run(plan, house)
+        run(plan, options)
         took = time.perf_counter() - began
-        assert len(house.ledger.ids()) == len(jobs)
+        assert len(options.run_store.ids()) == len(jobs)
         return took
 
 
-def loop(plan: Any, house: Any) -> None:
-    from harness.core.callbacks import Watch
+def loop(plan: Any, options: Any) -> None:
+    from harness.core.callbacks import Callback
 
     for job in plan.jobs:
-        nothing(job, house, Watch())
+        nothing(job, options, Callback())
 
 
 def local(cores: int) -> Callable[[Any, Any], object]:
-    from harness.core.callbacks import Watch
+    from harness.core.callbacks import Callback
     from harness.launch import local as launcher
 
-    def run(plan: Any, house: Any) -> None:
+    def run(plan: Any, options: Any) -> None:
         os.environ["HARNESS_THREADS"] = str(cores)
-        launcher.launch(plan, house, Watch(), do=nothing)
+        launcher.launch(plan, options, Callback(), do=nothing)
 
     return run
 
 
-def on_ray(plan: Any, house: Any) -> None:
-    from harness.core.callbacks import Watch
+def on_ray(plan: Any, options: Any) -> None:
+    from harness.core.callbacks import Callback
     from harness.launch import ray as launcher
 
-    launcher.launch(plan, house, Watch(), do=nothing)
+    launcher.launch(plan, options, Callback(), do=nothing)
 
 
 def row(what: str, run: Callable[[Any, Any], object], target_ms: int) -> dict[str, str]:

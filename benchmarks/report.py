@@ -19,7 +19,7 @@ import numpy as np
 
 from harness.core import registry
 from harness.core.spec import Cell, Job
-from harness.core.workspace import Places, places
+from harness.core.workspace import Workspace, places
 from harness.metrics.scores import Scores, summary
 from harness.planning.plan import make_plan
 from harness.records.record import SCORES, Record, write_record, write_scores
@@ -33,22 +33,22 @@ STEPS = range(1, 560, 10)
 def wanted(jobs: int) -> list[Cell]:
     """Cells of Tables 2-5 at micro scale, of as many seeds as it takes to have so many jobs."""
     with tempfile.TemporaryDirectory() as empty:
-        where = places(empty, empty)
+        workspace = places(empty, empty)
         cells: list[Cell] = []
         for seed in range(9):
             for number in (2, 3, 4, 5):
                 for cell in tables.wanted(number, tables.Question(scale="micro", seeds=(seed,))):
                     cells += [] if cell in cells else [cell]
-            if len(make_plan(cells, where).jobs) >= jobs:
+            if len(make_plan(cells, workspace).jobs) >= jobs:
                 break
     return cells
 
 
-def fill(where: Places, cells: Iterable[Cell], *, limit: int = 10**6) -> int:
+def fill(workspace: Workspace, cells: Iterable[Cell], *, limit: int = 10**6) -> int:
     """Write a record with made-up scores for the jobs of the cells, in their order; how many were written."""
-    jobs = make_plan(cells, where).jobs[:limit]
+    jobs = make_plan(cells, workspace).jobs[:limit]
     for number, job in enumerate(jobs):
-        write_made_up(where.runs, job, number)
+        write_made_up(workspace.runs, job, number)
     return len(jobs)
 
 
@@ -101,11 +101,11 @@ def _scores(rng: np.random.Generator, classes: tuple[str, ...], *, skill: float)
 def measure(jobs: int) -> Mapping[str, float]:
     """Seconds of `harness report` in a process of its own, imports included, and the size of what it writes."""
     with tempfile.TemporaryDirectory() as folder:
-        where = places(f"{folder}/data", f"{folder}/results")
-        count = fill(where, wanted(jobs), limit=jobs)
-        words = ["report", "--scale", "micro", "--out", f"{folder}/out", "--data", str(where.data)]
+        workspace = places(f"{folder}/data", f"{folder}/results")
+        count = fill(workspace, wanted(jobs), limit=jobs)
+        words = ["report", "--scale", "micro", "--out", f"{folder}/out", "--data", str(workspace.data)]
         began = time.perf_counter()
-        subprocess.run([sys.executable, "-m", "harness", *words, "--results", str(where.results)], check=True)
+        subprocess.run([sys.executable, "-m", "harness", *words, "--results", str(workspace.results)], check=True)
         took = time.perf_counter() - began
         page = (Path(folder) / "out" / "index.html").stat().st_size
         files = sum(path.is_file() for path in (Path(folder) / "out").rglob("*"))

@@ -20,7 +20,7 @@ import numpy as np
 
 from harness.app.plans import cells_of
 from harness.core.spec import Job, Selection
-from harness.core.workspace import Places
+from harness.core.workspace import Workspace
 from harness.metrics.scores import Scores, summary
 from harness.planning.plan import make_plan
 from harness.records.record import SCORES, Record, write_record, write_scores
@@ -37,14 +37,14 @@ def scores_of(seed: int) -> Scores:
     return Scores(tuple(f"video-{k:04d}" for k in range(VIDEOS)), logits, labels, groups)
 
 
-def fill_ledger(where: Places) -> None:
+def fill_ledger(workspace: Workspace) -> None:
     """Records of every job of Table 4, and of as many others as make 1,000."""
-    jobs = list(make_plan(cells_of(Selection(scale="micro"), "4"), where, looking=True).jobs)
+    jobs = list(make_plan(cells_of(Selection(scale="micro"), "4"), workspace, looking=True).jobs)
     jobs += [Job("train", f"other {k}", dict(jobs[-1].spec) | {"seed": 1000 + k}) for k in range(RECORDS - len(jobs))]
     for number, job in enumerate(jobs):
         scores = scores_of(number)
         record = Record(job.id, job.kind, job.title, job.spec, job.upstream, {}, "", summary(scores), {"wall_s": 60.0})
-        write_record(where.runs, record, fill=lambda folder, scores=scores: write_scores(folder / SCORES, scores))
+        write_record(workspace.runs, record, fill=lambda folder, scores=scores: write_scores(folder / SCORES, scores))
 
 
 def main() -> None:
@@ -53,14 +53,24 @@ def main() -> None:
     from reports import tables
 
     with tempfile.TemporaryDirectory() as folder:
-        where = Places(data=Path(folder) / "data", results=Path(folder) / "results")
-        fill_ledger(where)
+        workspace = Workspace(data=Path(folder) / "data", results=Path(folder) / "results")
+        fill_ledger(workspace)
         began, cpu = time.perf_counter(), time.process_time()
-        text = tables.render(tables.build(4, lookup_in(where), tables.Question(scale="micro")))
+        text = tables.render(tables.build(4, lookup_in(workspace), tables.Question(scale="micro")))
         inside_s, inside_cpu_s = time.perf_counter() - began, time.process_time() - cpu
-        command = [sys.executable, "-m", "harness", "table", "4", "--scale", "micro", "--results", str(where.results)]
+        command = [
+            sys.executable,
+            "-m",
+            "harness",
+            "table",
+            "4",
+            "--scale",
+            "micro",
+            "--results",
+            str(workspace.results),
+        ]
         before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-        subprocess.run([*command, "--data", str(where.data)], check=True, capture_output=True, env=dict(os.environ))
+        subprocess.run([*command, "--data", str(workspace.data)], check=True, capture_output=True, env=dict(os.environ))
         whole_s, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
     whole_cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     filled = text.count("[")

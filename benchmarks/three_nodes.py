@@ -46,13 +46,13 @@ def compare(one: Path, two: Path) -> list[str]:
     """The jobs, by title, that both ledgers have and whose scores or metrics are not the same bit for bit."""
     import numpy as np
 
-    from harness.records.record import Ledger
+    from harness.records.record import RunStore
 
-    ledgers = Ledger(one / "runs"), Ledger(two / "runs")
+    ledgers = RunStore(one / "runs"), RunStore(two / "runs")
     both = [job_id for job_id in ledgers[0].ids() if ledgers[1].has(job_id)]
     differ = []
     for job_id in both:
-        records = [ledger.read(job_id) for ledger in ledgers]
+        records = [run_store.read(job_id) for run_store in ledgers]
         same = records[0].metrics == records[1].metrics
         scores = [folder / "runs" / job_id / "scores.npz" for folder in (one, two)]
         if scores[0].exists():

@@ -21,7 +21,7 @@ from harness.core.registry import dashed
 from harness.metrics import statistics
 from harness.metrics.fusion import late_fusion
 from harness.metrics.scores import Scores, topk_correct
-from harness.records.record import SCORES, Ledger, Record
+from harness.records.record import SCORES, Record, RunStore
 
 PROTOCOLS = ("full-ft", "fixed", "original")
 """The order in which one is chosen to stand for a data set, where several have been run for as many baselines."""
@@ -182,9 +182,9 @@ def title_of(baseline: str) -> str:
 # ------------------------------------------------------------------------------------------------ reading
 
 
-def gather(ledger: Ledger, *, scale: str, preferred: Iterable[str] = ()) -> Evidence:
+def gather(run_store: RunStore, *, scale: str, preferred: Iterable[str] = ()) -> Evidence:
     """The evidence of one scale. Where several jobs have the same setting (`--set`), those in `preferred` count."""
-    records = {record.job_id: record for record in ledger if scale_of(record) in ("", scale)}
+    records = {record.job_id: record for record in run_store if scale_of(record) in ("", scale)}
     kept = {job_id: record for job_id, record in records.items() if scale_of(record) == scale}
     for record in list(kept.values()):
         kept |= {up: records[up] for up in _ancestors(record, records)}

@@ -45,15 +45,15 @@ def run(*words: str, where: Path, mlflow: bool = False, **more: int) -> list[dic
     return last["cells"]
 
 
-def record_of(house: Path, job_id: str) -> dict:
-    return json.loads((house / "results" / "runs" / job_id / "record.json").read_text())
+def record_of(options: Path, job_id: str) -> dict:
+    return json.loads((options / "results" / "runs" / job_id / "record.json").read_text())
 
 
-def weights_of(house: Path, job_id: str) -> dict[str, torch.Tensor]:
+def weights_of(options: Path, job_id: str) -> dict[str, torch.Tensor]:
     from safetensors.torch import load_file
 
-    return load_file(house / "results" / "runs" / job_id / "weights.safetensors")
+    return load_file(options / "results" / "runs" / job_id / "weights.safetensors")
 
 
-def source_of(house: Path, job_id: str) -> dict:
-    return record_of(house, record_of(house, job_id)["upstream"]["source"])
+def source_of(options: Path, job_id: str) -> dict:
+    return record_of(options, record_of(options, job_id)["upstream"]["source"])

@@ -14,11 +14,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness.core import locks
-from harness.core.callbacks import Watch
+from harness.core.callbacks import Callback
 from harness.core.errors import HarnessError
 from harness.core.spec import Job
-from harness.core.workspace import Places
-from harness.jobs.options import House
+from harness.core.workspace import Workspace
+from harness.jobs.options import JobOptions
 from harness.planning.plan import Plan
 from harness.records.record import Record, write_by_rename, write_record
 
@@ -30,41 +30,41 @@ def job(number: int, *, after: Sequence[Job] = (), steps: int = 1, step_s: float
     )
 
 
-def plan_of(jobs: Sequence[Job], where: Places) -> Plan:
+def plan_of(jobs: Sequence[Job], workspace: Workspace) -> Plan:
     """A plan whose cells are all its jobs, less what the ledger has."""
-    house = House(where)
-    done = frozenset(one.id for one in jobs if house.ledger.has(one.id))
+    options = JobOptions(workspace)
+    done = frozenset(one.id for one in jobs if options.run_store.has(one.id))
     return Plan(jobs=tuple(jobs), cells={one.id: (one.id,) for one in jobs}, done=done)  # type: ignore[misc]
 
 
-def do(one: Job, house: House, watch: Watch) -> Record:
+def do(one: Job, options: JobOptions, callback: Callback) -> Record:
     """As `run.execute` does it: the lock, the checkpoint, the steps, the record."""
-    if house.ledger.has(one.id):
-        return house.ledger.read(one.id)
-    with locks.only_one(house.places.jobs, one.id, watch.note):
-        if house.ledger.has(one.id):
-            return house.ledger.read(one.id)
-        watch.job_started(one)
-        missing = [needed for needed in one.upstream.values() if not house.ledger.has(needed)]
+    if options.run_store.has(one.id):
+        return options.run_store.read(one.id)
+    with locks.only_one(options.places.jobs, one.id, callback.note):
+        if options.run_store.has(one.id):
+            return options.run_store.read(one.id)
+        callback.job_started(one)
+        missing = [needed for needed in one.upstream.values() if not options.run_store.has(needed)]
         if missing:
             raise HarnessError(f"{one.title} was started before {missing}")
         if one.spec.get("fails"):
             raise HarnessError(f"{one.title} cannot be done; choose another number")
-        checkpoint = house.places.jobs / one.id
+        checkpoint = options.places.jobs / one.id
         total = int(one.spec["steps"])
-        watch.stage("count", total, "steps")
+        callback.stage("count", total, "steps")
         for step in range(_resumed(checkpoint), total):
             time.sleep(float(one.spec["step_s"]))
-            _line(house.places.results, f"{one.id} {step} {os.getpid()}")
+            _line(options.places.results, f"{one.id} {step} {os.getpid()}")
             _save(checkpoint, step + 1)
-            watch.advance(1, f"step {step}")
-            if one.spec.get("dies_at") == step and not (house.places.results / "died").exists():
-                (house.places.results / "died").touch()
+            callback.advance(1, f"step {step}")
+            if one.spec.get("dies_at") == step and not (options.places.results / "died").exists():
+                (options.places.results / "died").touch()
                 os.kill(os.getpid(), signal.SIGKILL)
-        watch.curve(one.id, [(total, "count", float(total))])
-        record = write_record(house.places.runs, _record(one), fill=lambda folder: None)
+        callback.curve(one.id, [(total, "count", float(total))])
+        record = write_record(options.places.runs, _record(one), fill=lambda folder: None)
         shutil.rmtree(checkpoint, ignore_errors=True)
-        watch.job_finished(record)
+        callback.job_finished(record)
         return record
 
 

@@ -122,7 +122,7 @@ def _shrinkage(network: nn.Module, side_px: int) -> dict[str, tuple[int, int]]:
     seen: dict[str, tuple[int, int]] = {}
     ghost = copy.deepcopy(network).to("meta").eval()
 
-    def watch(path: str) -> Callable[..., None]:
+    def callback(path: str) -> Callable[..., None]:
         def hook(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
             sizes = (inputs[0].shape[-1], output.shape[-1])
             before, behind = (2 ** round(math.log2(side_px / max(size, 1))) for size in sizes)
@@ -134,7 +134,7 @@ def _shrinkage(network: nn.Module, side_px: int) -> dict[str, tuple[int, int]]:
     for path, module in ghost.named_modules():
         if isinstance(module, (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d)):
             first = first or module
-            module.register_forward_hook(watch(path))
+            module.register_forward_hook(callback(path))
     channels = first.in_channels if isinstance(first, nn.Conv2d) else 3
     dtype = next(ghost.parameters()).dtype
     with torch.no_grad():

@@ -20,11 +20,11 @@ import torch
 from torch import Tensor, nn
 
 from harness.analysis.regression.compare import differences
-from harness.core.callbacks import Watch
+from harness.core.callbacks import Callback
 from harness.core.contract import Clip, FlowMethod, Scale, Video
 from harness.data import index, loader, prepare
 from harness.jobs.context import SCORE_BATCH, Data
-from harness.jobs.options import House
+from harness.jobs.options import JobOptions
 from harness.jobs.restore import Scorer, open_job, open_test_set, scored_videos
 from harness.metrics import statistics
 from harness.metrics.scores import Scores, topk_correct
@@ -91,21 +91,23 @@ class Diagnosis:
     effects: tuple[Effect, ...] = field(default_factory=tuple)
 
 
-def diagnose(record: Record, house: House, *, sample: int = SAMPLE, watch: Watch | None = None) -> Diagnosis:
+def diagnose(
+    record: Record, options: JobOptions, *, sample: int = SAMPLE, callback: Callback | None = None
+) -> Diagnosis:
     """Every change measured on `sample` test videos, drawn evenly from the scored ones, always the same."""
-    watch = watch or Watch()
-    scorer, data = open_job(record, house), open_test_set(record, house)
+    callback = callback or Callback()
+    scorer, data = open_job(record, options), open_test_set(record, options)
     everything = scored_videos(record, data.listing)
     videos = _sampled(everything, sample)
     changes = list(known_changes(scorer))
-    watch.stage("score", (len(changes) + 1) * len(videos), "videos")
+    callback.stage("score", (len(changes) + 1) * len(videos), "videos")
     honest = score_changed(Change("", ""), scorer, data, videos)
-    watch.advance(len(videos))
+    callback.advance(len(videos))
     recorded = _rows(record.scores(), honest.ids)
     effects = []
     for change in changes:
         effects.append(_effect(change, scorer, data, videos, honest))
-        watch.advance(len(videos))
+        callback.advance(len(videos))
     return Diagnosis(
         record=record,
         n=honest.n,
@@ -252,7 +254,7 @@ def score_changed(change: Change, scorer: Scorer, data: Data, videos: Sequence[V
             reduce=scorer.baseline.reduce,
             device=scorer.device,
             precision=scorer.precision,
-            watch=Watch(),
+            callback=Callback(),
         )
     return make_scores(logits, videos, num_classes=len(scorer.classes), undecodable=broken, missing=())
 

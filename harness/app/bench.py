@@ -8,11 +8,11 @@ from pathlib import Path
 
 import click
 
-from harness.core.workspace import Places, writable
+from harness.core.workspace import Workspace, writable
 
 
 def measure(
-    where: Places,
+    workspace: Workspace,
     *,
     only: Sequence[str],
     quick: bool,
@@ -25,7 +25,7 @@ def measure(
     from harness.bench import report, run, values
     from harness.core import environment
 
-    folder = where.results / "bench"
+    folder = workspace.results / "bench"
     writable(folder, what="benchmark results", flag="--results")
     committed = report.committed(check) if check else {}
     path = folder / f"{report.machine_name(environment.device())}.json"

@@ -13,19 +13,19 @@ import click
 from harness.analysis import regression
 from harness.analysis.regression import Expected, Outcome, Rescored, Retrained
 from harness.app.jobs import run_cells
-from harness.app.launching import Launching
+from harness.app.launching import LaunchOptions
 from harness.commands import console
 from harness.core.errors import HarnessError
-from harness.core.workspace import Places, writable
+from harness.core.workspace import Workspace, writable
 from harness.planning import selection
 from harness.planning.lookup import Lookup, lookup_in
-from harness.records.record import WEIGHTS, Ledger, Record
+from harness.records.record import WEIGHTS, Record, RunStore
 
 PROPOSED = ".proposed"
 
 
 def run_check(
-    where: Places,
+    workspace: Workspace,
     *,
     file: Path | None,
     junit: Path | None,
@@ -36,15 +36,15 @@ def run_check(
     """`harness check`: leaves with code 0 if every number is reproduced, 1 if one is not, 2 if it cannot be told."""
     suites = [_only(suite, only) for suite in regression.read(file)]
     if run_missing:
-        _run_missing(suites, where)
-    outcomes = [outcome for suite in suites for outcome in _outcomes(suite, where)]
+        _run_missing(suites, workspace)
+    outcomes = [outcome for suite in suites for outcome in _outcomes(suite, workspace)]
     click.echo(report(outcomes))
     if junit:
         writable(junit.absolute().parent, what="the JUnit report", flag="--junit")
         junit.write_text(regression.junit(outcomes), encoding="utf-8")
     if update:
         for suite in regression.read(file):
-            _propose(suite, where)
+            _propose(suite, workspace)
     if not all(outcome.ok for outcome in outcomes):
         raise click.exceptions.Exit(1)
 
@@ -71,17 +71,17 @@ def report(outcomes: Sequence[Outcome]) -> str:
     return "\n".join([*lines, f"\n{', '.join(said)}."])
 
 
-def _outcomes(suite: Expected, where: Places) -> list[Outcome]:
-    lookup = lookup_in(where)
+def _outcomes(suite: Expected, workspace: Workspace) -> list[Outcome]:
+    lookup = lookup_in(workspace)
     return [_timed(lambda entry=entry: retrained(suite, entry, lookup)) for entry in suite.retrained] + [  # type: ignore[misc]
-        _timed(lambda entry=entry: rescored(suite, entry, where))  # type: ignore[misc]
+        _timed(lambda entry=entry: rescored(suite, entry, workspace))  # type: ignore[misc]
         for entry in suite.rescored
     ]
 
 
-def _timed(work: Callable[[], Outcome]) -> Outcome:
+def _timed(context: Callable[[], Outcome]) -> Outcome:
     started = time.perf_counter()
-    outcome = work()
+    outcome = context()
     return dataclasses.replace(outcome, seconds=time.perf_counter() - started)
 
 
@@ -111,80 +111,80 @@ def _command(entry: Retrained) -> str:
     return " ".join(["harness run", *flags, f"--seed {entry.seeds[0]}"])
 
 
-def _run_missing(suites: Sequence[Expected], where: Places) -> None:
+def _run_missing(suites: Sequence[Expected], workspace: Workspace) -> None:
     """Train the first seed of every expected cell of which the ledger has none."""
     cells = []
     for suite in suites:
-        lookup = lookup_in(where)
+        lookup = lookup_in(workspace)
         for entry in suite.retrained:
             if not found_seeds(entry, lookup):
                 cells += selection.cells(entry.selection(entry.seeds[:1]))
     if cells:
-        run_cells(cells, where, Launching())
+        run_cells(cells, workspace, LaunchOptions())
 
 
 # ---------------------------------------------------------------------------------------------------- scored again
 
 
-def rescored(suite: Expected, entry: Rescored, where: Places) -> Outcome:
+def rescored(suite: Expected, entry: Rescored, workspace: Workspace) -> Outcome:
     """The weights of a finished job, shipped or in the ledger, scored now."""
 
     def failed(why: str, *, state: str = "fail") -> Outcome:
         expected = f"{entry.correct1} / {entry.correct5} of {entry.n}" if entry.known else "not known yet"
         return Outcome(suite.path.stem, "rescored", entry.title, state, expected, "nothing", why)  # type: ignore[arg-type]
 
-    record = record_of(suite, entry, where)
+    record = record_of(suite, entry, workspace)
     if record is None:
-        return failed(f"no such job in {suite.checkpoints} or in {where.runs}", state="missing")
+        return failed(f"no such job in {suite.checkpoints} or in {workspace.runs}", state="missing")
     if entry.known and record.files.get(WEIGHTS) != entry.weights_sha256:
         return failed(f"the record in {record.folder} holds other weights than those expected")
     try:
-        return regression.check_rescored(suite.path.stem, entry, scores_now(record, where), record.scores())
+        return regression.check_rescored(suite.path.stem, entry, scores_now(record, workspace), record.scores())
     except HarnessError as error:
         # One job that cannot be scored here must not hide what became of the others.
         return failed(str(error))
 
 
-def record_of(suite: Expected, entry: Rescored, where: Places) -> Record | None:
-    for ledger in (Ledger(suite.checkpoints), Ledger(where.runs)):
-        if ledger.has(entry.job):
-            return ledger.read(entry.job)
+def record_of(suite: Expected, entry: Rescored, workspace: Workspace) -> Record | None:
+    for run_store in (RunStore(suite.checkpoints), RunStore(workspace.runs)):
+        if run_store.has(entry.job):
+            return run_store.read(entry.job)
     return None
 
 
-def scores_now(record: Record, where: Places):  # type: ignore[no-untyped-def]
+def scores_now(record: Record, workspace: Workspace):  # type: ignore[no-untyped-def]
     """The job's weights, scored on its test set by the code as it is."""
-    from harness.jobs.options import House
+    from harness.jobs.options import JobOptions
     from harness.jobs.restore import open_job, open_test_set, score_again, scored_videos
 
-    house = House(places=where)
-    _ready(record, where)
-    data = open_test_set(record, house)
-    return score_again(open_job(record, house), data, scored_videos(record, data.listing))
+    options = JobOptions(places=workspace)
+    _ready(record, workspace)
+    data = open_test_set(record, options)
+    return score_again(open_job(record, options), data, scored_videos(record, data.listing))
 
 
-def _ready(record: Record, where: Places) -> None:
+def _ready(record: Record, workspace: Workspace) -> None:
     """Its data set rendered and indexed, where a person can see it happen."""
     from harness.core import registry
     from harness.data import prepare
 
     dataset = registry.load("dataset", record.spec["dataset"]["name"])
-    if prepare.expected_fingerprint(dataset, where.data) is None:
-        with console.screen(jobs=0) as watch:
-            watch.stage(f"{'render' if dataset.micro else 'index'} {dataset.name}", 0, "files")
-            prepare.open_prepared(dataset, where.data, progress=watch.progress)
+    if prepare.expected_fingerprint(dataset, workspace.data) is None:
+        with console.screen(jobs=0) as callback:
+            callback.stage(f"{'render' if dataset.micro else 'index'} {dataset.name}", 0, "files")
+            prepare.open_prepared(dataset, workspace.data, progress=callback.progress)
 
 
 # ---------------------------------------------------------------------------------------------------- proposals
 
 
-def _propose(suite: Expected, where: Places) -> None:
+def _propose(suite: Expected, workspace: Workspace) -> None:
     """Write what the file would say if it were made from this ledger, beside it, for a person to review and rename."""
-    lookup = lookup_in(where)
+    lookup = lookup_in(workspace)
     fresh = dataclasses.replace(
         suite,
         retrained=tuple(_retrained_now(entry, lookup) for entry in suite.retrained),
-        rescored=tuple(_rescored_now(suite, entry, where) for entry in suite.rescored),
+        rescored=tuple(_rescored_now(suite, entry, workspace) for entry in suite.rescored),
     )
     before, after = suite.path.read_text(encoding="utf-8"), regression.render(fresh)
     if regression.parse(suite.path, after) == regression.parse(suite.path, before):
@@ -216,10 +216,10 @@ def _retrained_now(entry: Retrained, lookup: Lookup) -> Retrained:
     )
 
 
-def _rescored_now(suite: Expected, entry: Rescored, where: Places) -> Rescored:
+def _rescored_now(suite: Expected, entry: Rescored, workspace: Workspace) -> Rescored:
     from harness.metrics.scores import topk_correct
 
-    record = record_of(suite, entry, where)
+    record = record_of(suite, entry, workspace)
     if record is None:
         click.echo(f"{entry.title}: left as it is, its record is not here")
         return entry

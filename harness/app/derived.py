@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from harness.commands import console
-from harness.core.callbacks import Watch
+from harness.core.callbacks import Callback
 from harness.core.contract import Scale, Video
 from harness.core.errors import HarnessError
 
@@ -44,37 +44,37 @@ def make(prepared: Prepared, wanted: Derived) -> None:
         raise HarnessError(f"{prepared.dataset.name} holds stills: there is nothing to seek in, and no motion")
     scale: Scale = registry.load("scale", wanted.scale or ("micro" if prepared.dataset.micro else "paper"))
     videos, workers = _everything(prepared), wanted.workers or environment.cpu_threads()
-    with console.screen(jobs=0) as watch:
+    with console.screen(jobs=0) as callback:
 
         def announce(estimate: Estimate) -> None:
-            watch.note(told(estimate))
+            callback.note(told(estimate))
 
         stores: dict[Literal["store", "raw-store"], bool] = {"store": wanted.store, "raw-store": wanted.raw_store}
         for frames in (name for name, asked in stores.items() if asked):
-            watch.stage("frame store", len(videos), "videos")
+            callback.stage("frame store", len(videos), "videos")
             store = build_store(
                 prepared,
                 replace(scale, frames=frames),
                 videos=videos,
                 workers=workers,
-                progress=watch.progress,
+                progress=callback.progress,
                 announce=announce,
             )
             _came_to(
-                "frame store" if frames == "store" else "raw frames", store.folder, len(videos), store.broken, watch
+                "frame store" if frames == "store" else "raw frames", store.folder, len(videos), store.broken, callback
             )
         if wanted.flow:
-            watch.stage("optical flow", len(videos), "videos")
+            callback.stage("optical flow", len(videos), "videos")
             flow = flow_store(
                 prepared,
                 scale.flow,
                 videos=videos,
                 fps=scale.fps,
                 workers=workers,
-                progress=watch.progress,
+                progress=callback.progress,
                 announce=announce,
             )
-            _came_to("optical flow", flow.folder, len(videos), flow.broken, watch)
+            _came_to("optical flow", flow.folder, len(videos), flow.broken, callback)
 
 
 def told(estimate: Estimate) -> str:
@@ -95,13 +95,13 @@ def size(count: int) -> str:
     return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
 
 
-def _came_to(what: str, folder: Path, videos: int, broken: Mapping[str, str], watch: Watch) -> None:
+def _came_to(what: str, folder: Path, videos: int, broken: Mapping[str, str], callback: Callback) -> None:
     taken = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     click.echo(f"{what} of {videos - len(broken)} videos, {size(taken)}, in {folder}")
     for cause in list(broken.values())[:10]:
-        watch.note(cause)
+        callback.note(cause)
     if len(broken) > 10:
-        watch.note(f"and {len(broken) - 10} more that cannot be decoded")
+        callback.note(f"and {len(broken) - 10} more that cannot be decoded")
 
 
 def _everything(prepared: Prepared) -> list[Video]:

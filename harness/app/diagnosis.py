@@ -12,9 +12,9 @@ import click
 from harness.analysis import settings_diff
 from harness.analysis.settings_diff import Setting
 from harness.commands import console
-from harness.core.workspace import Places
+from harness.core.workspace import Workspace
 from harness.metrics import statistics
-from harness.records.record import Ledger
+from harness.records.record import RunStore
 
 if TYPE_CHECKING:
     from harness.analysis.ablation import Diagnosis, Effect
@@ -23,14 +23,14 @@ SURE = 0.05
 """Of the p values, adjusted for as many changes as were tried."""
 
 
-def show(job: str, where: Places, *, videos: int | None, as_json: bool) -> None:
+def show(job: str, workspace: Workspace, *, videos: int | None, as_json: bool) -> None:
     """`harness doctor --job`."""
-    record = Ledger(where.runs).find(job)
+    record = RunStore(workspace.runs).find(job)
     from harness.analysis.ablation import SAMPLE, diagnose
-    from harness.jobs.options import House
+    from harness.jobs.options import JobOptions
 
-    with console.screen(jobs=0, as_json=as_json) as watch:
-        diagnosis = diagnose(record, House(places=where), sample=videos or SAMPLE, watch=watch)
+    with console.screen(jobs=0, as_json=as_json) as callback:
+        diagnosis = diagnose(record, JobOptions(places=workspace), sample=videos or SAMPLE, callback=callback)
     compared = settings_diff.compare_settings(record)
     click.echo(json.dumps(as_dict(diagnosis, compared)) if as_json else as_text(diagnosis, compared))
 

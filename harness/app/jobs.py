@@ -10,47 +10,47 @@ from typing import Any
 
 import click
 
-from harness.app.launching import Launching
+from harness.app.launching import LaunchOptions
 from harness.commands import console
 from harness.core import registry
-from harness.core.callbacks import Watch, Watchers
+from harness.core.callbacks import Callback, CallbackList
 from harness.core.contract import Dataset
 from harness.core.errors import DataMissing, HarnessError
 from harness.core.spec import Cell, Selection
-from harness.core.workspace import Places, places, writable
+from harness.core.workspace import Workspace, places, writable
 from harness.metrics.scores import CellResult, summary
 from harness.planning import plan as planning, selection as selecting
 from harness.planning.lookup import result_of
 from harness.records.caveats import caveats_of
-from harness.records.record import Ledger
+from harness.records.record import RunStore
 from harness.records.tracking import open_mirror
 
 
-def run(selection: Selection, where: Places, how: Launching) -> None:
+def run(selection: Selection, workspace: Workspace, how: LaunchOptions) -> None:
     """Everything the selection needs and the ledger lacks; then its numbers and where they are."""
-    plan = run_cells(selecting.cells(selection), where, how)
-    results = {cell: result_of(job_ids, Ledger(where.runs)) for cell, job_ids in plan.cells.items()}
+    plan = run_cells(selecting.cells(selection), workspace, how)
+    results = {cell: result_of(job_ids, RunStore(workspace.runs)) for cell, job_ids in plan.cells.items()}
     if how.as_json:
         click.echo(
             json.dumps({"event": "results", "cells": [_as_dict(cell, result) for cell, result in results.items()]})
         )
         return
     if not plan.to_do:
-        click.echo(f"Nothing to do: all {len(plan.jobs)} jobs of this selection are in {where.runs}.\n")
+        click.echo(f"Nothing to do: all {len(plan.jobs)} jobs of this selection are in {workspace.runs}.\n")
     click.echo(cells_table(results))
-    click.echo(_whereabouts(where, plan, mlflow=how.mlflow))
+    click.echo(_whereabouts(workspace, plan, mlflow=how.mlflow))
 
 
-def run_cells(cells: Sequence[Cell], where: Places, how: Launching) -> planning.Plan:
+def run_cells(cells: Sequence[Cell], workspace: Workspace, how: LaunchOptions) -> planning.Plan:
     """Run whatever the cells need and the ledger lacks; returns the plan as it was before."""
     known_backbones(cells)
-    writable(where.results, what="results", flag="--results")
-    with console.screen(jobs=0, as_json=how.as_json) as watch:
-        ready_data(cells, where, watch)
-    plan = planning.make_plan(cells, where)
+    writable(workspace.results, what="results", flag="--results")
+    with console.screen(jobs=0, as_json=how.as_json) as callback:
+        ready_data(cells, workspace, callback)
+    plan = planning.make_plan(cells, workspace)
     if plan.to_do:
         _announce(plan, how.as_json)
-        _launch(plan, where, how)
+        _launch(plan, workspace, how)
     return plan
 
 
@@ -62,24 +62,24 @@ def known_backbones(cells: Sequence[Cell]) -> None:
         timm_name(backbone)
 
 
-def ready_data(cells: Sequence[Cell], where: Places, watch: Watch) -> None:
+def ready_data(cells: Sequence[Cell], workspace: Workspace, callback: Callback) -> None:
     """Every data set the cells need, on disk and indexed: embedded ones are rendered, others must be there."""
     from harness.data import prepare
 
     datasets = planning.datasets_of(cells)
     # Reading one takes minutes: first, whether any is missing altogether.
     for dataset in datasets:
-        if not dataset.micro and not prepare.root_of(dataset, where.data).is_dir():
+        if not dataset.micro and not prepare.root_of(dataset, workspace.data).is_dir():
             raise DataMissing(
-                f"{prepare.not_there(dataset, prepare.root_of(dataset, where.data))}{_instead_of(dataset, cells)}"
+                f"{prepare.not_there(dataset, prepare.root_of(dataset, workspace.data))}{_instead_of(dataset, cells)}"
             )
     for dataset in datasets:
-        if prepare.expected_fingerprint(dataset, where.data) is None:
+        if prepare.expected_fingerprint(dataset, workspace.data) is None:
             if dataset.micro:
-                writable(where.data, what="data sets", flag="--data")
-            watch.stage(f"{'render' if dataset.micro else 'index'} {dataset.name}", 0, "files")
+                writable(workspace.data, what="data sets", flag="--data")
+            callback.stage(f"{'render' if dataset.micro else 'index'} {dataset.name}", 0, "files")
             try:
-                prepare.open_prepared(dataset, where.data, progress=watch.progress)
+                prepare.open_prepared(dataset, workspace.data, progress=callback.progress)
             except DataMissing as missing:
                 raise DataMissing(f"{missing}{_instead_of(dataset, cells)}") from missing
 
@@ -106,15 +106,15 @@ def _announce(plan: planning.Plan, as_json: bool) -> None:
         click.echo(f"{len(plan.cells)} cell(s), {len(plan.to_do)} job(s) to run{done}.")
 
 
-def _launch(plan: planning.Plan, where: Places, how: Launching) -> None:
+def _launch(plan: planning.Plan, workspace: Workspace, how: LaunchOptions) -> None:
     title = "; ".join(str(cell) for cell in list(plan.cells)[:3]) + ("; …" if len(plan.cells) > 3 else "")
     with (
-        open_mirror(None, where.results, title, enabled=how.mlflow) as mirror,
-        console.screen(jobs=len(plan.to_do), as_json=how.as_json) as watch,
+        open_mirror(None, workspace.results, title, enabled=how.mlflow) as mirror,
+        console.screen(jobs=len(plan.to_do), as_json=how.as_json) as callback,
     ):
-        how.launch(plan, where, Watchers((watch, mirror)))
+        how.launch(plan, workspace, CallbackList((callback, mirror)))
         for cell, job_ids in plan.cells.items():
-            result = result_of(job_ids, Ledger(where.runs))
+            result = result_of(job_ids, RunStore(workspace.runs))
             if result:
                 mirror.cell_finished(str(cell), summary(result.scores))
 
@@ -154,14 +154,14 @@ def _as_dict(cell: Cell, result: CellResult | None) -> dict[str, Any]:
     return {"cell": vars(cell), "jobs": result.job_ids, "metrics": summary(result.scores), "caveats": caveats}
 
 
-def _whereabouts(where: Places, plan: planning.Plan, *, mlflow: bool) -> str:
+def _whereabouts(workspace: Workspace, plan: planning.Plan, *, mlflow: bool) -> str:
     """Where the numbers are and the commands that show them, which work as they stand."""
     scales = {cell.scale for cell in plan.cells}
-    here = "" if where.results == places().results else f" --results {shlex.quote(_short(where.results))}"
+    here = "" if workspace.results == places().results else f" --results {shlex.quote(_short(workspace.results))}"
     lines = [
         "",
-        f"records  {_short(where.runs)}/<job>",
-        f"MLflow   {open_mirror(None, where.results, '').how_to_open if mlflow else f'harness mirror push{here}'}",
+        f"records  {_short(workspace.runs)}/<job>",
+        f"MLflow   {open_mirror(None, workspace.results, '').how_to_open if mlflow else f'harness mirror push{here}'}",
         f"table    harness table 4{' --scale micro' if scales == {'micro'} else ''}{here}",
     ]
     return "\n".join(lines)
@@ -174,23 +174,25 @@ def _short(path: Path) -> str:
         return str(path)
 
 
-def list_kind(kind: str, name: str | None, where: Places) -> None:
+def list_kind(kind: str, name: str | None, workspace: Workspace) -> None:
     """`harness ls`."""
     from harness.commands import listings
 
     if kind == "jobs":
-        click.echo(json.dumps(_job(name, where), indent=1, ensure_ascii=False) if name else listings.jobs(where))
+        click.echo(
+            json.dumps(_job(name, workspace), indent=1, ensure_ascii=False) if name else listings.jobs(workspace)
+        )
     elif name:
         click.echo(listings.card(registry.load(kind.removesuffix("s"), name)))
     elif kind == "datasets":
-        click.echo(listings.datasets(where))
+        click.echo(listings.datasets(workspace))
     else:
         click.echo(
             {"baselines": listings.baselines, "protocols": listings.protocols, "scales": listings.scales}[kind]()
         )
 
 
-def _job(name: str, where: Places) -> dict[str, Any]:
-    record = Ledger(where.runs).find(name)
+def _job(name: str, workspace: Workspace) -> dict[str, Any]:
+    record = RunStore(workspace.runs).find(name)
     shown = ("job_id", "kind", "title", "spec", "upstream", "metrics", "cost", "chosen", "environment", "finished_at")
     return {key: getattr(record, key) for key in shown} | {"folder": str(record.folder)}

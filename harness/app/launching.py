@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from harness.core.callbacks import Watch
+from harness.core.callbacks import Callback
 from harness.core.errors import HarnessError
-from harness.core.workspace import Places
-from harness.jobs.options import House
+from harness.core.workspace import Workspace
+from harness.jobs.options import JobOptions
 from harness.planning.plan import Plan
 
 
 @dataclass(frozen=True)
-class Launching:
+class LaunchOptions:
     """The flags of a command that runs jobs; nothing here changes a number."""
 
     launcher: str = "local"
@@ -43,22 +43,22 @@ class Launching:
                 f"--gpus-per-job {self.gpus_per_job}: Ray spreads a job over GPUs; pass --launcher ray with it"
             )
 
-    def house(self, where: Places) -> House:
-        return House(places=where, workers=self.workers, on_bad_video=self.on_bad_video, profile=self.profile)
+    def options(self, workspace: Workspace) -> JobOptions:
+        return JobOptions(places=workspace, workers=self.workers, on_bad_video=self.on_bad_video, profile=self.profile)
 
-    def launch(self, plan: Plan, where: Places, watch: Watch) -> int:
+    def launch(self, plan: Plan, workspace: Workspace, callback: Callback) -> int:
         """Run what is to do; returns how many jobs ran."""
         if self.launcher == "ray":
             from harness.launch import ray
 
             return ray.launch(
                 plan,
-                self.house(where),
-                watch,
+                self.options(workspace),
+                callback,
                 address=self.address,
                 storage=self.storage,
                 gpus_per_job=self.gpus_per_job,
             )
         from harness.launch import local
 
-        return local.launch(plan, self.house(where), watch)
+        return local.launch(plan, self.options(workspace), callback)

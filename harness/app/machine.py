@@ -8,14 +8,14 @@ import json
 import click
 
 from harness.core.errors import HarnessError
-from harness.core.workspace import Places
+from harness.core.workspace import Workspace
 
 
-def show_health(where: Places, *, as_json: bool) -> None:
+def show_health(workspace: Workspace, *, as_json: bool) -> None:
     """`harness doctor`."""
     from harness.commands import doctor
 
-    findings = doctor.report(where)
+    findings = doctor.report(workspace)
     if as_json:
         click.echo(json.dumps({"findings": [dataclasses.asdict(finding) for finding in findings]}))
     else:

@@ -12,10 +12,10 @@ import click
 
 from harness.core.errors import HarnessError
 from harness.core.spec import Cell, Job, Selection
-from harness.core.workspace import Places
+from harness.core.workspace import Workspace
 from harness.planning import plan as planning, selection as selecting
 from harness.planning.cost import Estimate, estimates
-from harness.records.record import Ledger
+from harness.records.record import RunStore
 
 TABLES = ("2", "3", "4", "5")
 BASIS = {
@@ -27,10 +27,12 @@ BASIS = {
 MONTH_S = 30 * 86400.0
 
 
-def show_plan(selection: Selection, where: Places, *, tables: str | None, as_json: bool, svg: str | None) -> None:
+def show_plan(
+    selection: Selection, workspace: Workspace, *, tables: str | None, as_json: bool, svg: str | None
+) -> None:
     """Print the graph of a selection, or of a table's cells; nothing is started, and nothing need be there."""
-    plan = planning.make_plan(cells_of(selection, tables), where, looking=True)
-    costs = estimates(plan, Ledger(where.runs))
+    plan = planning.make_plan(cells_of(selection, tables), workspace, looking=True)
+    costs = estimates(plan, RunStore(workspace.runs))
     if svg:
         from reports.figures.graph import draw
 

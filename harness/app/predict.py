@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness.core.errors import BrokenVideo, HarnessError
-from harness.core.workspace import Places, writable
-from harness.records.record import Ledger
+from harness.core.workspace import Workspace, writable
+from harness.records.record import RunStore
 
 if TYPE_CHECKING:
-    from harness.jobs.predict import Prediction, Sight
+    from harness.jobs.predict import Prediction, StreamPrediction
     from harness.jobs.restore import Scorer
 
 BAR_LETTERS = 24
@@ -27,7 +27,7 @@ CURVE_LETTERS = 60
 
 def predict(
     path: Path,
-    where: Places,
+    workspace: Workspace,
     *,
     jobs: Sequence[str],
     weights: str | None,
@@ -45,7 +45,7 @@ def predict(
     videos = predicting.videos_in(path) if path.is_dir() else [path]
     if out:
         writable(out, what="pictures", flag="--out")
-    scorers = open_scorers(where, jobs=jobs, weights=weights, baseline=baseline, streams=streams)
+    scorers = open_scorers(workspace, jobs=jobs, weights=weights, baseline=baseline, streams=streams)
     predicting.check_together(scorers)
     if path.is_dir():
         _folder(videos, path, scorers, top=top, out=out)
@@ -59,7 +59,7 @@ def predict(
 
 
 def open_scorers(
-    where: Places, *, jobs: Sequence[str], weights: str | None, baseline: str | None, streams: Sequence[str]
+    workspace: Workspace, *, jobs: Sequence[str], weights: str | None, baseline: str | None, streams: Sequence[str]
 ) -> list[Scorer]:
     """The networks that are asked, in the order they were named. Raises HarnessError unless some are named, one way."""
     if bool(jobs) == bool(weights):
@@ -68,15 +68,15 @@ def open_scorers(
             "--weights published:NAME --baseline NAME (see `harness weights list`)"
         )
     if weights:
-        return _published(where, weights, baseline, streams)
-    records = [Ledger(where.runs).find(job) for job in jobs]
-    from harness.jobs.options import House
+        return _published(workspace, weights, baseline, streams)
+    records = [RunStore(workspace.runs).find(job) for job in jobs]
+    from harness.jobs.options import JobOptions
     from harness.jobs.restore import open_job
 
-    return [open_job(record, House(places=where)) for record in records]
+    return [open_job(record, JobOptions(places=workspace)) for record in records]
 
 
-def _published(where: Places, weights: str, baseline: str | None, streams: Sequence[str]) -> list[Scorer]:
+def _published(workspace: Workspace, weights: str, baseline: str | None, streams: Sequence[str]) -> list[Scorer]:
     from harness.core import registry
     from harness.jobs.restore import PUBLISHED, open_published
     from harness.models import pretrained
@@ -87,7 +87,7 @@ def _published(where: Places, weights: str, baseline: str | None, streams: Seque
     found = [stream for _, stream in offered if not streams or stream in streams]
     if card is None or not found:
         raise HarnessError(f"'{name}' is not published for the stream {' or '.join(streams) or 'rgb or flow'}")
-    return [open_published(name, card, stream, where) for stream in found]
+    return [open_published(name, card, stream, workspace) for stream in found]
 
 
 # ---------------------------------------------------------------------------------------------------- one file
@@ -120,7 +120,7 @@ def _as_text(prediction: Prediction, top: int, files: Sequence[Path]) -> str:
     return "\n".join(lines)
 
 
-def _seen(sight: Sight) -> str:
+def _seen(sight: StreamPrediction) -> str:
     scorer, views = sight.scorer, len(sight.positions)
     frames = " and ".join(
         f"{len(numbers)} {stream} frame{'s' if len(numbers) > 1 else ''}" for stream, numbers in sight.frames.items()
@@ -132,7 +132,7 @@ def _seen(sight: Sight) -> str:
     )
 
 
-def _over_time(prediction: Prediction, sight: Sight, name: str) -> list[str]:
+def _over_time(prediction: Prediction, sight: StreamPrediction, name: str) -> list[str]:
     """The likeliest class's probability at each output position."""
     points = prediction.curve(sight, [name])
     ends = f"{points[0]['time_s']:.2f} s … {points[-1]['time_s']:.2f} s"

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import click
 
 from harness.app.jobs import run_cells
-from harness.app.launching import Launching
+from harness.app.launching import LaunchOptions
 from harness.core.errors import HarnessError
-from harness.core.workspace import Places
+from harness.core.workspace import Workspace
 from harness.metrics import statistics
 from harness.records.caveats import caveats_of_pair
-from harness.records.record import SCORES, Ledger, Record
+from harness.records.record import SCORES, Record, RunStore
 
 if TYPE_CHECKING:
     from reports.tables.layout import Question
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 def show_table(
     number: int,
-    where: Places,
+    workspace: Workspace,
     asked: Question,
     *,
     how: str,
-    run_missing: Launching | None,
+    run_missing: LaunchOptions | None,
     significance: bool,
     with_cost: bool = False,
 ) -> None:
@@ -36,30 +36,30 @@ def show_table(
 
     aside.check_format(how, asides=significance or with_cost)
     if run_missing:
-        run_cells(tables.wanted(number, asked), where, run_missing)
-    lookup = lookup_in(where)
+        run_cells(tables.wanted(number, asked), workspace, run_missing)
+    lookup = lookup_in(workspace)
     table = tables.build(number, lookup, asked)
     asides = [tables.significance(number, lookup, asked)] if significance else []
-    asides += [costs.aside(table, Ledger(where.runs))] if with_cost else []
+    asides += [costs.aside(table, RunStore(workspace.runs))] if with_cost else []
     click.echo(aside.below(tables.render(table, how), asides, how), nl=False)
 
 
-def show_claims(where: Places, *, scale: str, seeds: tuple[int, ...], how: str) -> None:
+def show_claims(workspace: Workspace, *, scale: str, seeds: tuple[int, ...], how: str) -> None:
     """`harness claims`."""
     from harness.analysis import claims
     from harness.planning.lookup import lookup_in
     from reports import claims_text
 
-    click.echo(claims_text.render(claims.all_claims(lookup_in(where), scale=scale, seeds=seeds), how), nl=False)
+    click.echo(claims_text.render(claims.all_claims(lookup_in(workspace), scale=scale, seeds=seeds), how), nl=False)
 
 
-def compare(first: str, second: str, where: Places) -> None:
+def compare(first: str, second: str, workspace: Workspace) -> None:
     """`harness compare`: McNemar's exact test and the paired difference of two jobs."""
     from harness.metrics.scores import topk_correct
     from reports.tables.words import p_text
 
-    ledger = Ledger(where.runs)
-    a, b = _scored(ledger.find(first)), _scored(ledger.find(second))
+    run_store = RunStore(workspace.runs)
+    a, b = _scored(run_store.find(first)), _scored(run_store.find(second))
     scores_a, scores_b = a.scores(), b.scores()
     if set(scores_a.ids) != set(scores_b.ids):
         raise HarnessError(f"{a.job_id} and {b.job_id} were not scored on the same videos; nothing paired can be said")

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from harness.data import preview
-from harness.jobs.predict import Prediction, Sight
+from harness.jobs.predict import Prediction, StreamPrediction
 from harness.video import encode
 
 SHEET_COLUMNS = 8
@@ -28,7 +28,7 @@ def write_all(prediction: Prediction, folder: Path) -> list[Path]:
     return [sheet, animation, curve]
 
 
-def sheet_of(sights: Sequence[Sight]) -> np.ndarray:
+def sheet_of(sights: Sequence[StreamPrediction]) -> np.ndarray:
     """uint8 (H, W, 3): one captioned row of frames a stream; flow in colours, hue for direction."""
     rows, captions = [], []
     for sight in sights:
@@ -40,7 +40,7 @@ def sheet_of(sights: Sequence[Sight]) -> np.ndarray:
     return preview.contact_sheet(rows, captions=captions, short_side_px=SHORT_SIDE_PX)
 
 
-def write_animation(path: Path, sights: Sequence[Sight]) -> None:
+def write_animation(path: Path, sights: Sequence[StreamPrediction]) -> None:
     """The clip as a GIF that loops, its streams side by side, at the speed of the video."""
     from PIL import Image
 
@@ -60,7 +60,7 @@ def write_animation(path: Path, sights: Sequence[Sight]) -> None:
     frames[0].save(path, save_all=True, append_images=frames[1:], duration=max(20, each_ms), loop=0)
 
 
-def _whole(sight: Sight) -> list[list[np.ndarray]]:
+def _whole(sight: StreamPrediction) -> list[list[np.ndarray]]:
     """A row of every frame the network saw, for each of its streams."""
     longest = max(len(clip) for clip in sight.shown.values())
     return preview.clip_rows(dict(sight.shown), sight.scorer.scale.flow, columns=longest)
@@ -87,7 +87,7 @@ def draw_curves(path: Path, prediction: Prediction) -> None:
     figure.savefig(path, dpi=120)
 
 
-def _loops(sight: Sight) -> str:
+def _loops(sight: StreamPrediction) -> str:
     if sight.num_frames >= sight.scorer.clip.window:
         return ""
     return f" (the video is looped after {sight.num_frames / sight.scorer.scale.fps:.2f} s)"

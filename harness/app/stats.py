@@ -12,11 +12,13 @@ import click
 from harness.commands import console
 from harness.core.contract import FlowMethod
 from harness.core.spec import plain
-from harness.core.workspace import Places, writable
+from harness.core.workspace import Workspace, writable
 from harness.data.summary import Census, Subset, census, most
 
 
-def stats_data(name: str, where: Places, *, out: Path, clips: int, columns: int, flow_name: str, as_json: bool) -> None:
+def stats_data(
+    name: str, workspace: Workspace, *, out: Path, clips: int, columns: int, flow_name: str, as_json: bool
+) -> None:
     """Prints the facts, and writes `data-NAME.png`, `.svg` and, unless `clips` is 0, `data-NAME-clips.png` to `out`."""
     from harness.core import registry
     from harness.data import prepare
@@ -25,18 +27,18 @@ def stats_data(name: str, where: Places, *, out: Path, clips: int, columns: int,
 
     method = FlowMethod(flow_name, 20.0, SHORT_SIDE_PX)
     writable(out, what="pictures", flag="--out")
-    writable(where.data, what="the index of data sets", flag="--data")
-    with console.screen(jobs=0, as_json=as_json) as watch:
+    writable(workspace.data, what="the index of data sets", flag="--data")
+    with console.screen(jobs=0, as_json=as_json) as callback:
         card = registry.load("dataset", name)
-        watch.stage(f"index {card.name}", 0, "files")
-        prepared = prepare.open_prepared(card, where.data, progress=watch.progress)
+        callback.stage(f"index {card.name}", 0, "files")
+        prepared = prepare.open_prepared(card, workspace.data, progress=callback.progress)
         facts = census(prepared)
         stem = out / f"data-{_file_name(card.name)}"
         figure = draw.overview(facts)
         written = [draw.save(figure, stem.with_name(f"{stem.name}{suffix}")) for suffix in (".png", ".svg")]
         if clips:
-            watch.stage("look at clips", clips, "clips")
-            found = strips(prepared, clips=clips, columns=columns, method=method, progress=watch.progress)
+            callback.stage("look at clips", clips, "clips")
+            found = strips(prepared, clips=clips, columns=columns, method=method, progress=callback.progress)
             sheet = draw.contact_sheet(facts, found, columns=columns, flow_name=flow_name)
             written.append(draw.save(sheet, stem.with_name(f"{stem.name}-clips.png")))
     click.echo(as_dict(facts, written) if as_json else f"{as_text(facts)}\n\n" + "\n".join(map(str, written)))

@@ -10,15 +10,15 @@ import click
 
 from harness import __version__
 from harness.app.jobs import known_backbones, ready_data
-from harness.app.launching import Launching
+from harness.app.launching import LaunchOptions
 from harness.commands import console
 from harness.core import registry
-from harness.core.callbacks import Watch, Watchers
+from harness.core.callbacks import Callback, CallbackList
 from harness.core.errors import HarnessError
 from harness.core.spec import Cell, Job, Selection
-from harness.core.workspace import Places, writable
+from harness.core.workspace import Workspace, writable
 from harness.planning import plan as planning, selection as selecting, tuned
-from harness.records.record import Ledger
+from harness.records.record import RunStore
 from harness.records.tracking import open_mirror
 
 
@@ -33,25 +33,25 @@ class Search:
     """One for each rate."""
 
 
-def tune(selection: Selection, where: Places, how: Launching, *, trials: int, share: float) -> None:
+def tune(selection: Selection, workspace: Workspace, how: LaunchOptions, *, trials: int, share: float) -> None:
     """Find the learning rate of every training that the selection scores; what is found already stays."""
     cells = selecting.cells(selection)
     known_backbones(cells)
-    writable(where.results, what="results", flag="--results")
-    with console.screen(jobs=0) as watch:
-        ready_data(cells, where, watch)
-    planner = planning.Planner(where)
+    writable(workspace.results, what="results", flag="--results")
+    with console.screen(jobs=0) as callback:
+        ready_data(cells, workspace, callback)
+    planner = planning.Planner(workspace)
     searches = {search.job.id: search for cell in cells for search in searches_of(cell, planner, trials, share)}
     wanted = [job for search in searches.values() for job in search.trials]
-    first = upstream_plan(wanted, planner, where)
+    first = upstream_plan(wanted, planner, workspace)
     click.echo(f"{len(searches)} training(s), {len(wanted)} trial(s), {len(first.to_do)} job(s) before them.")
     with (
-        open_mirror(None, where.results, "tune", enabled=how.mlflow) as mirror,
+        open_mirror(None, workspace.results, "tune", enabled=how.mlflow) as mirror,
         console.screen(jobs=len(first.to_do) + len(wanted)) as screen,
     ):
-        watch = Watchers((screen, mirror))
-        how.launch(first, where, watch)
-        found = [conclude(search, where, how, watch, share) for search in searches.values()]
+        callback = CallbackList((screen, mirror))
+        how.launch(first, workspace, callback)
+        found = [conclude(search, workspace, how, callback, share) for search in searches.values()]
     click.echo(table(found))
 
 
@@ -80,22 +80,24 @@ def with_rate(cell: Cell, rate: str) -> Cell:
     return dataclasses.replace(cell, overrides=(*cell.overrides, (tuned.RATE, rate)))
 
 
-def upstream_plan(trials: Sequence[Job], planner: planning.Planner, where: Places) -> planning.Plan:
+def upstream_plan(trials: Sequence[Job], planner: planning.Planner, workspace: Workspace) -> planning.Plan:
     """What the trials need before they can run."""
-    ledger = Ledger(where.runs)
-    waiting = [job for job in trials if not ledger.has(job.id)]
+    run_store = RunStore(workspace.runs)
+    waiting = [job for job in trials if not run_store.has(job.id)]
     return planning.Plan(
         jobs=tuple(planner.jobs.values()),
         cells={job.id: tuple(job.upstream.values()) for job in waiting},  # type: ignore[misc]
-        done=frozenset(job_id for job_id in planner.jobs if ledger.has(job_id)),
+        done=frozenset(job_id for job_id in planner.jobs if run_store.has(job_id)),
     )
 
 
-def conclude(search: Search, where: Places, how: Launching, watch: Watch, share: float) -> dict[str, Any]:
+def conclude(
+    search: Search, workspace: Workspace, how: LaunchOptions, callback: Callback, share: float
+) -> dict[str, Any]:
     """Run a search's trials and write down its choice with the evidence."""
     from harness.launch.tune import search as run_trials
 
-    evidence = run_trials(search.trials, how.house(where), watch, address=how.address, storage=how.storage)
+    evidence = run_trials(search.trials, how.options(workspace), callback, address=how.address, storage=how.storage)
     rows = [{tuned.RATE: rate, **row} for rate, row in zip(search.rates, evidence, strict=True)]
     choice = tuned.best(rows)
     found = {
@@ -106,7 +108,7 @@ def conclude(search: Search, where: Places, how: Launching, watch: Watch, share:
         "trials": rows,
         "harness": __version__,
     }
-    tuned.write(tuned.path_of(where.results, search.job), found)
+    tuned.write(tuned.path_of(workspace.results, search.job), found)
     return found
 
 

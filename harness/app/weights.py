@@ -7,10 +7,10 @@ from pathlib import Path
 import click
 
 from harness.commands import console
-from harness.core.workspace import Places, writable
+from harness.core.workspace import Workspace, writable
 
 
-def list_weights(where: Places) -> None:
+def list_weights(workspace: Workspace) -> None:
     """`harness weights list`."""
     from tabulate import tabulate
 
@@ -24,30 +24,30 @@ def list_weights(where: Places) -> None:
             "trained on": weights.trained_on,
             "training ids": weights.provenance,
             "licence": weights.licence,
-            "here": "yes" if pretrained.card(weights, where) else "no",
+            "here": "yes" if pretrained.card(weights, workspace) else "no",
         }
         for baseline, weights in pretrained.everything()
     ]
     click.echo(tabulate(rows, headers="keys", tablefmt="simple", maxcolwidths=[None, None, 24, 32, None, 24, None]))
     click.echo("\nAny pretrained timm network serves --backbone timm/NAME: `harness weights fetch timm/NAME`.")
-    click.echo(f"Imported weights lie in {pretrained.folder(where)}. Use: --source published:NAME")
+    click.echo(f"Imported weights lie in {pretrained.folder(workspace)}. Use: --source published:NAME")
 
 
-def fetch_weights(name: str, where: Places) -> None:
+def fetch_weights(name: str, workspace: Workspace) -> None:
     """`harness weights fetch`."""
     from harness.models import pretrained
 
-    writable(where.data, what="weights", flag="--data")
-    with console.screen(jobs=0) as watch:
-        watch.stage(f"fetch {name}", 0, "bytes")
-        told = pretrained.fetch(name, where, progress=lambda done, total: watch.progress(done, total or done))
+    writable(workspace.data, what="weights", flag="--data")
+    with console.screen(jobs=0) as callback:
+        callback.stage(f"fetch {name}", 0, "bytes")
+        told = pretrained.fetch(name, workspace, progress=lambda done, total: callback.progress(done, total or done))
     click.echo("\n".join(told))
 
 
-def import_weights(name: str, file: Path, where: Places, *, stream: str | None, labels: Path | None) -> None:
+def import_weights(name: str, file: Path, workspace: Workspace, *, stream: str | None, labels: Path | None) -> None:
     """`harness weights import`."""
     from harness.models import pretrained
 
-    writable(where.data, what="weights", flag="--data")
+    writable(workspace.data, what="weights", flag="--data")
     names = tuple(labels.read_text().splitlines()) if labels else ()
-    click.echo(pretrained.import_file(name, file, where, stream=stream, labels=names))
+    click.echo(pretrained.import_file(name, file, workspace, stream=stream, labels=names))

@@ -26,7 +26,7 @@ def loop(case: Case) -> Ready:
     """`size` steps of harness.training.trainer.train."""
     from pathlib import Path
 
-    from harness.core.callbacks import Watch
+    from harness.core.callbacks import Callback
     from harness.training.evaluation import clip_loss
     from harness.training.trainer import Setting, train
 
@@ -39,7 +39,9 @@ def loop(case: Case) -> Ready:
         checkpoints=Path("/nonexistent/bench"),
         loss=clip_loss("reduced", "mean"),
     )
-    return Ready(lambda: train(head, lambda first: iter(steps[first:]), setting, watch=Watch()), {"steps": case.size})
+    return Ready(
+        lambda: train(head, lambda first: iter(steps[first:]), setting, callback=Callback()), {"steps": case.size}
+    )
 
 
 def bare_loop(case: Case) -> Ready:

@@ -37,10 +37,10 @@ def ceilings(machine: Machine) -> dict[str, Ceiling]:
                 case = Case(what, precision=precision, threads=threads, device=machine.device, size=sizes[what])
                 with Worker(case) as worker:
                     best = min(worker.run() for _ in range(3 if machine.quick else 9))
-                work = worker.facts["gbyte" if what == "copy" else "gflop"]
+                context = worker.facts["gbyte" if what == "copy" else "gflop"]
                 unit = "GB/s" if what == "copy" else "GFLOP/s"
                 name = ceiling_name(what, precision, threads)
-                found[name] = Ceiling(name, work / best, unit)
+                found[name] = Ceiling(name, context / best, unit)
     return found
 
 

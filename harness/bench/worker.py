@@ -149,7 +149,7 @@ def main() -> None:
     told = json.loads(sys.argv[1])
     case = Case(**told | {"streams": tuple(told["streams"])})
     build = known(case.what)
-    allocator.keep_memory()
+    allocator.keep_freed_memory()
     import torch
 
     torch.set_num_threads(case.threads)

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from harness.cli.flags import place_flags, places_of
+from harness.cli.flags import workspace_flags, workspace_of
 
 
 @click.command()
@@ -22,13 +22,13 @@ from harness.cli.flags import place_flags, places_of
 @click.option("--check", type=click.Path(path_type=Path), help="Exit 1 where a ratio fell over 25% below this file's.")
 @click.option("--save-baseline", type=click.Path(path_type=Path), help="Write the ratios for a later --check.")
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
-@place_flags
+@workspace_flags
 def bench(**flags: Any) -> int:
     """Speed of this machine, as ratios to plain references."""
     from harness.app import bench as app
 
     return app.measure(
-        places_of(flags),
+        workspace_of(flags),
         only=[name.strip() for name in flags["only"].split(",") if name.strip()],
         quick=flags["quick"],
         rounds=flags["rounds"],

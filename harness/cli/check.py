@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from harness.cli.flags import place_flags, places_of
+from harness.cli.flags import workspace_flags, workspace_of
 
 
 @click.command()
@@ -22,7 +22,7 @@ from harness.cli.flags import place_flags, places_of
 @click.option("--only", type=click.Choice(["retrained", "rescored"]), help="One kind of expectation alone.")
 @click.option("--run", "run_missing", is_flag=True, help="First train one seed of each cell that the ledger lacks.")
 @click.option("--update", is_flag=True, help="Write a proposal beside the file, for review.")
-@place_flags
+@workspace_flags
 def check(**flags: Any) -> None:
     """Are the numbers that were reproduced once still reproduced?
 
@@ -31,7 +31,7 @@ def check(**flags: Any) -> None:
     from harness.app import check as app
 
     app.run_check(
-        places_of(flags),
+        workspace_of(flags),
         file=flags["file"],
         junit=flags["junit"],
         update=flags["update"],

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from harness.cli.flags import Verbs, place_flags, places_of
+from harness.cli.flags import Verbs, workspace_flags, workspace_of
 
 
 @click.group(cls=Verbs)
@@ -17,12 +17,12 @@ def data() -> None:
 
 
 @data.command("list")
-@place_flags
+@workspace_flags
 def data_list(**flags: Any) -> None:
     """Every data set, its size, and whether it is on this machine."""
     from harness.app import data as app
 
-    app.list_data(places_of(flags))
+    app.list_data(workspace_of(flags))
 
 
 @data.command("verify")
@@ -30,7 +30,7 @@ def data_list(**flags: Any) -> None:
 @click.option("--thorough", is_flag=True, help="Read every file to its end and count what is in it.")
 @click.option("--allow", multiple=True, metavar="KIND", help="Findings that do not fail: missing, extra, ...")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
-@place_flags
+@workspace_flags
 def data_verify(**flags: Any) -> None:
     """Compare what is on disk with the lists and the card.
 
@@ -40,7 +40,7 @@ def data_verify(**flags: Any) -> None:
 
     fine = app.verify_data(
         flags["name"],
-        places_of(flags),
+        workspace_of(flags),
         thorough=flags["thorough"],
         allow=flags["allow"],
         as_json=flags["as_json"],
@@ -61,7 +61,7 @@ def data_verify(**flags: Any) -> None:
 @click.option("--columns", default=5, show_default=True, metavar="N", help="Frames of each.")
 @click.option("--flow", default="dis", show_default=True, metavar="METHOD", help="How motion is found: dis, tvl1, ...")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
-@place_flags
+@workspace_flags
 def data_stats(**flags: Any) -> None:
     """Counts, durations, sizes and class balance; clips on a sheet.
 
@@ -71,7 +71,7 @@ def data_stats(**flags: Any) -> None:
 
     app.stats_data(
         flags["name"],
-        places_of(flags),
+        workspace_of(flags),
         out=flags["out"] or Path(os.environ.get("HARNESS_OUT") or "reports/out"),
         clips=flags["clips"],
         columns=flags["columns"],
@@ -93,7 +93,7 @@ def data_stats(**flags: Any) -> None:
     "--scale", metavar="NAME", help="Whose frame rate, sizes and flow. Default: micro for embedded sets, else paper."
 )
 @click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Processes. Default: one a core.")
-@place_flags
+@workspace_flags
 def data_prepare(**flags: Any) -> None:
     """Render (embedded sets), unpack and index a data set.
 
@@ -109,4 +109,4 @@ def data_prepare(**flags: Any) -> None:
         scale=flags["scale"],
         workers=flags["workers"],
     )
-    app.prepare_data(flags["name"], places_of(flags), derived)
+    app.prepare_data(flags["name"], workspace_of(flags), derived)

@@ -12,10 +12,10 @@ import click
 
 from harness.core.errors import HarnessError, unknown
 from harness.core.spec import Selection
-from harness.core.workspace import Places, places
+from harness.core.workspace import Workspace, places
 
 if TYPE_CHECKING:
-    from harness.app.launching import Launching
+    from harness.app.launching import LaunchOptions
 
 
 class Verbs(click.Group):
@@ -132,10 +132,10 @@ def launch_flags(command: Any) -> Any:
     return command
 
 
-def launching_of(flags: dict[str, Any]) -> Launching:
-    from harness.app.launching import Launching
+def launch_options_of(flags: dict[str, Any]) -> LaunchOptions:
+    from harness.app.launching import LaunchOptions
 
-    return Launching(
+    return LaunchOptions(
         launcher=flags["launcher"],
         address=flags["address"],
         storage=flags["storage"],
@@ -148,7 +148,7 @@ def launching_of(flags: dict[str, Any]) -> Launching:
     )
 
 
-def place_flags(command: Any) -> Any:
+def workspace_flags(command: Any) -> Any:
     """Where things are."""
     for option in (
         click.option("--plugins", metavar="DIR", help="Folder of plug-in files."),
@@ -159,7 +159,7 @@ def place_flags(command: Any) -> Any:
     return command
 
 
-def places_of(flags: dict[str, Any]) -> Places:
+def workspace_of(flags: dict[str, Any]) -> Workspace:
     if flags.get("plugins"):
         os.environ["HARNESS_PLUGINS"] = str(Path(flags["plugins"]).resolve())
     return places(flags.get("data"), flags.get("results"))

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from harness.cli.flags import place_flags, places_of
+from harness.cli.flags import workspace_flags, workspace_of
 from harness.core.errors import HarnessError
 
 
@@ -14,13 +14,13 @@ from harness.core.errors import HarnessError
 @click.option("--job", metavar="ID", help="What the known causes of a gap would do to this job's scores.")
 @click.option("--videos", type=click.IntRange(2), metavar="N", help="With --job: test videos scored for each cause.")
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
-@place_flags
+@workspace_flags
 def doctor(**flags: Any) -> None:
     """What works here, what to fix; with --job, why a number is off."""
     if flags["job"]:
         from harness.app import diagnosis
 
-        diagnosis.show(flags["job"], places_of(flags), videos=flags["videos"], as_json=flags["as_json"])
+        diagnosis.show(flags["job"], workspace_of(flags), videos=flags["videos"], as_json=flags["as_json"])
         return
     if flags["videos"]:
         raise HarnessError(
@@ -29,4 +29,4 @@ def doctor(**flags: Any) -> None:
         )
     from harness.app import machine as app
 
-    app.show_health(places_of(flags), as_json=flags["as_json"])
+    app.show_health(workspace_of(flags), as_json=flags["as_json"])

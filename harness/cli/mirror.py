@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from harness.cli.flags import Verbs, place_flags, places_of
+from harness.cli.flags import Verbs, workspace_flags, workspace_of
 
 
 @click.group(cls=Verbs)
@@ -15,16 +15,16 @@ def mirror() -> None:
 
 
 @mirror.command("push")
-@place_flags
+@workspace_flags
 def mirror_push(**flags: Any) -> None:
     """Log every record that the tracking server does not have yet."""
     from harness.app import mirror as app
 
-    app.push(places_of(flags))
+    app.push(workspace_of(flags))
 
 
 @mirror.command("pull")
-@place_flags
+@workspace_flags
 def mirror_pull(**flags: Any) -> None:
     """Rebuild the ledger from the tracking server.
 
@@ -32,4 +32,4 @@ def mirror_pull(**flags: Any) -> None:
     """
     from harness.app import mirror as app
 
-    app.pull(places_of(flags))
+    app.pull(workspace_of(flags))

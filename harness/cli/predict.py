@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from harness.cli.flags import place_flags, places_of
+from harness.cli.flags import workspace_flags, workspace_of
 
 
 @click.command()
@@ -19,7 +19,7 @@ from harness.cli.flags import place_flags, places_of
 @click.option("--top", type=click.IntRange(1), default=5, show_default=True, help="How many classes to name.")
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Write the clip seen and the curve there.")
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
-@place_flags
+@workspace_flags
 def predict(**flags: Any) -> None:
     """The likeliest classes of a video, by a trained network.
 
@@ -29,7 +29,7 @@ def predict(**flags: Any) -> None:
 
     app.predict(
         flags["video"],
-        places_of(flags),
+        workspace_of(flags),
         jobs=flags["jobs"],
         weights=flags["weights"],
         baseline=flags["baseline"],

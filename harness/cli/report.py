@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from harness.cli.flags import _split, place_flags, places_of
+from harness.cli.flags import _split, workspace_flags, workspace_of
 
 
 @click.command()
@@ -27,7 +27,7 @@ from harness.cli.flags import _split, place_flags, places_of
     metavar="NAME",
     help="Only these: html, markdown, latex, csv, json, svg, png.",
 )
-@place_flags
+@workspace_flags
 def report(**flags: Any) -> None:
     """All tables, findings and figures of the ledger on one HTML page.
 
@@ -35,4 +35,4 @@ def report(**flags: Any) -> None:
     """
     from harness.app import report as app
 
-    app.write_report(places_of(flags), out=Path(flags["out"]), scale=flags["scale"], formats=flags["formats"])
+    app.write_report(workspace_of(flags), out=Path(flags["out"]), scale=flags["scale"], formats=flags["formats"])

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from harness.cli.flags import launch_flags, launching_of, place_flags, places_of, seeds_flag
+from harness.cli.flags import launch_flags, launch_options_of, seeds_flag, workspace_flags, workspace_of
 
 
 @click.command()
@@ -31,7 +31,7 @@ from harness.cli.flags import launch_flags, launching_of, place_flags, places_of
     help="With --significance or --with-cost: any but csv.",
 )
 @launch_flags
-@place_flags
+@workspace_flags
 def table(**flags: Any) -> None:
     """A table of the paper from the ledger.
 
@@ -40,13 +40,13 @@ def table(**flags: Any) -> None:
     from harness.app import results as app
     from reports.tables.layout import Question as Asked
 
-    where = places_of(flags)
+    workspace = workspace_of(flags)
     app.show_table(
         flags["number"],
-        where,
+        workspace,
         Asked(flags["scale"], flags["version"], flags["seeds"], flags["source"]),
         how=flags["how"],
-        run_missing=launching_of(flags) if flags["run_missing"] else None,
+        run_missing=launch_options_of(flags) if flags["run_missing"] else None,
         significance=flags["significance"],
         with_cost=flags["with_cost"],
     )
@@ -55,19 +55,19 @@ def table(**flags: Any) -> None:
 @click.command()
 @click.argument("first")
 @click.argument("second")
-@place_flags
+@workspace_flags
 def compare(**flags: Any) -> None:
     """Paired test of two jobs on the same videos."""
     from harness.app import results as app
 
-    app.compare(flags["first"], flags["second"], places_of(flags))
+    app.compare(flags["first"], flags["second"], workspace_of(flags))
 
 
 @click.command()
 @click.option("--scale", default="paper", metavar="paper|micro", help="Which ledger entries are tested.")
 @seeds_flag
 @click.option("--format", "how", type=click.Choice(["terminal", "markdown", "json"]), default="terminal")
-@place_flags
+@workspace_flags
 def claims(**flags: Any) -> None:
     """The paper's findings, each a paired test on the ledger.
 
@@ -75,4 +75,4 @@ def claims(**flags: Any) -> None:
     """
     from harness.app import results as app
 
-    app.show_claims(places_of(flags), scale=flags["scale"], seeds=flags["seeds"], how=flags["how"])
+    app.show_claims(workspace_of(flags), scale=flags["scale"], seeds=flags["seeds"], how=flags["how"])

@@ -6,7 +6,14 @@ from typing import Any
 
 import click
 
-from harness.cli.flags import launch_flags, launching_of, place_flags, places_of, selection_flags, selection_of
+from harness.cli.flags import (
+    launch_flags,
+    launch_options_of,
+    selection_flags,
+    selection_of,
+    workspace_flags,
+    workspace_of,
+)
 
 
 @click.command()
@@ -22,7 +29,7 @@ from harness.cli.flags import launch_flags, launching_of, place_flags, places_of
     help="Share of the training videos, by class and group, that the rates are compared on.",
 )
 @launch_flags
-@place_flags
+@workspace_flags
 def tune(**flags: Any) -> None:
     """Find the learning rate on held-out training videos.
 
@@ -30,4 +37,6 @@ def tune(**flags: Any) -> None:
     """
     from harness.app import tune as app
 
-    app.tune(selection_of(flags), places_of(flags), launching_of(flags), trials=flags["trials"], share=flags["share"])
+    app.tune(
+        selection_of(flags), workspace_of(flags), launch_options_of(flags), trials=flags["trials"], share=flags["share"]
+    )

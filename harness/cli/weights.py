@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from harness.cli.flags import Verbs, place_flags, places_of
+from harness.cli.flags import Verbs, workspace_flags, workspace_of
 
 
 @click.group(cls=Verbs)
@@ -16,17 +16,17 @@ def weights() -> None:
 
 
 @weights.command("list")
-@place_flags
+@workspace_flags
 def weights_list(**flags: Any) -> None:
     """What others have published, and what of it is here."""
     from harness.app import weights as app
 
-    app.list_weights(places_of(flags))
+    app.list_weights(workspace_of(flags))
 
 
 @weights.command("fetch")
 @click.argument("name")
-@place_flags
+@workspace_flags
 def weights_fetch(**flags: Any) -> None:
     """Download NAME, check its hash, and import it.
 
@@ -34,7 +34,7 @@ def weights_fetch(**flags: Any) -> None:
     """
     from harness.app import weights as app
 
-    app.fetch_weights(flags["name"], places_of(flags))
+    app.fetch_weights(flags["name"], workspace_of(flags))
 
 
 @weights.command("import")
@@ -42,9 +42,11 @@ def weights_fetch(**flags: Any) -> None:
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--stream", metavar="rgb|flow", help="Which stream the file is, where NAME has both.")
 @click.option("--labels", type=click.Path(exists=True, path_type=Path), help="Class names, one a line.")
-@place_flags
+@workspace_flags
 def weights_import(**flags: Any) -> None:
     """Take FILE as the weights called NAME."""
     from harness.app import weights as app
 
-    app.import_weights(flags["name"], flags["file"], places_of(flags), stream=flags["stream"], labels=flags["labels"])
+    app.import_weights(
+        flags["name"], flags["file"], workspace_of(flags), stream=flags["stream"], labels=flags["labels"]
+    )

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, TextIO
 
-from harness.core.callbacks import Watch
+from harness.core.callbacks import Callback
 from harness.core.spec import Job
 from harness.records.record import Record
 
@@ -37,7 +37,7 @@ def headline(record: Record) -> str:
     return f"{took}: top-1 {metrics['top1_pct']:.1f}%, top-5 {metrics['top5_pct']:.1f}% of {metrics['n']}"
 
 
-class JsonWatch(Watch):
+class JsonWatch(Callback):
     """One JSON object a line: job_started, stage, curve, note, job_finished; each with the id of its job, if it has one."""
 
     def __init__(self, stream: TextIO, job_id: str = "") -> None:
@@ -67,7 +67,7 @@ class JsonWatch(Watch):
 
 
 @dataclass
-class PlainWatch(Watch):
+class PlainWatch(Callback):
     """A line when something begins, every few seconds while it goes on, and when it ends. For logs."""
 
     stream: TextIO
@@ -117,7 +117,7 @@ class PlainWatch(Watch):
 
 
 @dataclass
-class LiveWatch(Watch):
+class LiveWatch(Callback):
     """One live line for each running stage, a line that stays for each finished job."""
 
     bars: Any
@@ -168,7 +168,7 @@ def escape(text: str) -> str:
 
 
 @contextlib.contextmanager
-def screen(*, jobs: int, as_json: bool = False) -> Iterator[Watch]:
+def screen(*, jobs: int, as_json: bool = False) -> Iterator[Callback]:
     """The watcher that fits where output goes; progress goes to standard error, JSON to standard output."""
     if as_json:
         yield JsonWatch(sys.stdout)

@@ -23,7 +23,7 @@ from harness.commands.storage_checks import Finding
 from harness.core import environment
 from harness.core.contract import FlowMethod
 from harness.core.errors import HarnessError
-from harness.core.workspace import Places
+from harness.core.workspace import Workspace
 
 DISTRIBUTION = "quovadis-harness"
 PROJECT = Path(__file__).resolve().parents[2] / "pyproject.toml"
@@ -38,7 +38,7 @@ print(json.dumps({"torch": torch.__version__, "torchvision": torchvision.__versi
 """
 
 
-def report(where: Places, *, import_torch: bool = True) -> list[Finding]:
+def report(workspace: Workspace, *, import_torch: bool = True) -> list[Finding]:
     """Every finding, in the order of a first reading. `import_torch=False` leaves out the seconds that torch takes."""
     return [
         _python(),
@@ -47,9 +47,9 @@ def report(where: Places, *, import_torch: bool = True) -> list[Finding]:
         storage_checks.memory(),
         _decoder(),
         *(_flow(FlowMethod(name=name, bound_px=20.0, short_side_px=64)) for name in ("tvl1", "dis")),
-        *storage_checks.datasets(where.data),
-        storage_checks.mlflow(where.results),
-        *storage_checks.disk(where),
+        *storage_checks.datasets(workspace.data),
+        storage_checks.mlflow(workspace.results),
+        *storage_checks.disk(workspace),
     ]
 
 

@@ -10,9 +10,9 @@ from typing import Any
 
 from harness.core import registry
 from harness.core.contract import Baseline, Dataset, Weights
-from harness.core.workspace import Places
+from harness.core.workspace import Workspace
 from harness.records.caveats import caveat_of
-from harness.records.record import Ledger
+from harness.records.record import RunStore
 
 WIDTH = 108
 
@@ -31,7 +31,7 @@ def baselines() -> str:
     )
 
 
-def datasets(where: Places) -> str:
+def datasets(workspace: Workspace) -> str:
     return _table(
         {
             "data set": card.name,
@@ -39,7 +39,7 @@ def datasets(where: Places) -> str:
             "splits": len(card.splits),
             "videos (train/scored)": _sizes(card),
             "transfers from": card.source or "",
-            "here": _presence(card, where.data),
+            "here": _presence(card, workspace.data),
         }
         for card in registry.all("dataset").values()
     )
@@ -86,9 +86,9 @@ def scales() -> str:
     )
 
 
-def jobs(where: Places) -> str:
+def jobs(workspace: Workspace) -> str:
     rows, names = [], set()
-    for record in sorted(Ledger(where.runs), key=lambda record: record.finished_at):
+    for record in sorted(RunStore(workspace.runs), key=lambda record: record.finished_at):
         top1 = f"{record.metrics['top1_pct']:.1f}" if record.metrics else ""
         names.add(str(record.spec.get("dataset", {}).get("name", "")))
         rows.append(
@@ -103,7 +103,7 @@ def jobs(where: Places) -> str:
             }
         )
     said = dict.fromkeys(f"\n{caveat}." for caveat in map(caveat_of, sorted(names)) if caveat)
-    return _table(rows) + "".join(said) if rows else f"No finished jobs in {where.runs}."
+    return _table(rows) + "".join(said) if rows else f"No finished jobs in {workspace.runs}."
 
 
 def card(value: Any) -> str:

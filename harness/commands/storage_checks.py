@@ -15,7 +15,7 @@ from typing import Literal
 from harness.core import registry
 from harness.core.contract import Dataset
 from harness.core.errors import HarnessError
-from harness.core.workspace import Places
+from harness.core.workspace import Workspace
 
 LOW_DISK_GB, LOWEST_DISK_GB = 5.0, 0.5
 """The micro experiment of Table 4 stays under 2 GB; a full disk stops it."""
@@ -120,9 +120,9 @@ def memory() -> Finding:
     return Finding("memory", "ok", seen)
 
 
-def disk(where: Places) -> Iterator[Finding]:
+def disk(workspace: Workspace) -> Iterator[Finding]:
     """Space, and whether files may be made, where the data sets and the ledger go."""
-    for what, folder, flag in (("data", where.data, "--data"), ("results", where.results, "--results")):
+    for what, folder, flag in (("data", workspace.data, "--data"), ("results", workspace.results, "--results")):
         there = next(parent for parent in (folder, *folder.parents) if parent.exists())
         free_gb = shutil.disk_usage(there).free / 1e9
         seen = f"{folder}: {free_gb:.1f} GB free"

@@ -20,7 +20,7 @@ _GROW_BYTES = 64 * 2**20
 
 
 @functools.cache
-def keep_memory() -> bool:
+def keep_freed_memory() -> bool:
     """Have glibc keep large freed blocks for the next step; says whether it does. Once a process, before large allocations.
 
     By default glibc maps every block of some megabytes anew and returns it when freed, so that each training step pays

@@ -12,10 +12,10 @@ Point = tuple[int, str, float]
 """(step, name, value) of a learning curve."""
 
 
-class Watch:
+class Callback:
     """Every method does nothing; a watcher overrides what it cares for. Watchers never change a number."""
 
-    def for_job(self, job: Job) -> Watch:
+    def for_job(self, job: Job) -> Callback:
         """The watcher of one job among several that may run at once."""
         return self
 
@@ -40,13 +40,13 @@ class Watch:
 
 
 @dataclass
-class Watchers(Watch):
+class CallbackList(Callback):
     """Tells each of several watchers."""
 
-    watchers: Iterable[Watch] = field(default_factory=tuple)
+    watchers: Iterable[Callback] = field(default_factory=tuple)
 
-    def for_job(self, job: Job) -> Watch:
-        return Watchers(tuple(watcher.for_job(job) for watcher in self.watchers))
+    def for_job(self, job: Job) -> Callback:
+        return CallbackList(tuple(watcher.for_job(job) for watcher in self.watchers))
 
     def job_started(self, job: Job) -> None:
         for watcher in self.watchers:

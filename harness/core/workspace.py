@@ -10,7 +10,7 @@ from harness.core.errors import HarnessError
 
 
 @dataclass(frozen=True)
-class Places:
+class Workspace:
     """The folders of one invocation."""
 
     data: Path
@@ -29,9 +29,9 @@ class Places:
         return self.results / "jobs"
 
 
-def places(data: str | None = None, results: str | None = None) -> Places:
+def places(data: str | None = None, results: str | None = None) -> Workspace:
     """Flag, else environment variable, else default."""
-    return Places(
+    return Workspace(
         data=_folder(data or os.environ.get("HARNESS_DATA") or _user_data(), flag="--data"),
         results=_folder(results or os.environ.get("HARNESS_RESULTS") or "results", flag="--results"),
     )

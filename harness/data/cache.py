@@ -11,7 +11,7 @@ CACHE_BYTES = 640 * 2**20
 """Decoded videos kept in memory, unless told otherwise: the embedded data sets fit, and a job stays below 2 GiB."""
 
 
-class Kept:
+class FrameCache:
     """Arrays by key, `limit` bytes of them at most.
 
     What does not fit pushes out what other readers left, longest unused first, and never what the same reader keeps: one
@@ -73,5 +73,5 @@ class Kept:
         self._bytes_of[id(last)] -= array.nbytes
 
 
-KEPT = Kept(CACHE_BYTES)
+KEPT = FrameCache(CACHE_BYTES)
 """What this process keeps."""

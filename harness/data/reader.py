@@ -13,7 +13,7 @@ import numpy as np
 
 from harness.core.contract import Scale, Video
 from harness.core.errors import BrokenVideo, DataMissing, HarnessError
-from harness.data.cache import KEPT, Kept
+from harness.data.cache import KEPT, FrameCache
 from harness.video import decode, decoder, numba_cache
 from harness.video.flow import codec
 from harness.video.flow.file import FlowFile
@@ -64,7 +64,7 @@ class VideoReader:
         self._begin()
 
     def _begin(self) -> None:
-        self.kept = KEPT if self.cache_bytes is None else Kept(self.cache_bytes)
+        self.kept = KEPT if self.cache_bytes is None else FrameCache(self.cache_bytes)
         self._keys: dict[tuple[str, str], Hashable] = {}
         self._mark = object()
 

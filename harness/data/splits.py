@@ -36,7 +36,7 @@ def hold_out(videos: Sequence[Video], share: float) -> tuple[list[Video], list[V
     return kept, held
 
 
-def rehearsal(listing: Listing, share: float) -> Listing:
+def validation_listing(listing: Listing, share: float) -> Listing:
     """The data set as a trial sees it: trained on what is kept of the training videos, scored on the rest; nothing else is there.
 
     Raises HarnessError where no class has a second group to hold out.

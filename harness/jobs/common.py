@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from harness.core.callbacks import Watch
+from harness.core.callbacks import Callback
 from harness.core.contract import Listing, Schedule, Video
 from harness.data import leaks
 from harness.data.leaks import TRAINED_ON, TrainedOn
-from harness.jobs.context import Data, Work
+from harness.jobs.context import Data, JobContext
 from harness.metrics.scores import Scores
 from harness.models import build, pretrained, transfer
 from harness.records.record import WEIGHTS
@@ -24,74 +24,89 @@ STILLS_SUBSET = "val"
 """What the 2D network is scored on: stills have no test set here."""
 
 
-def start(work: Work, num_classes: int) -> nn.Module:
+def start(context: JobContext, num_classes: int) -> nn.Module:
     """The network with the weights that the plan says it starts from."""
-    spec = work.build_spec(num_classes)
-    network = build.build(work.baseline, spec)
-    source, image = starting_weights(work)
+    spec = context.build_spec(num_classes)
+    network = build.build(context.baseline, spec)
+    source, image = starting_weights(context)
     if source is not None:
         transfer.load_source(network, source, num_classes)
     if image is not None:
-        transfer.load_image(network, image, work.baseline, spec)
+        transfer.load_image(network, image, context.baseline, spec)
     return network
 
 
-def starting_weights(work: Work) -> tuple[State | None, State | None]:
+def starting_weights(context: JobContext) -> tuple[State | None, State | None]:
     """(state of the same network trained elsewhere, state of the 2D network), of upstream jobs or as published."""
     states = {
-        role: transfer.read_weights(work.upstream(role).path(WEIGHTS))
+        role: transfer.read_weights(context.upstream(role).path(WEIGHTS))
         for role in ("source", "image")
-        if role in work.job.upstream
+        if role in context.job.upstream
     }
-    if "published" in work.spec:
+    if "published" in context.spec:
         from harness.models.importing import load_imported
 
-        key, where = work.spec["published"], work.house.places
+        key, where = context.spec["published"], context.options.places
         if key["stream"] == "image":
-            weights = pretrained.image_weights(work.baseline, work.spec["backbone"])
+            weights = pretrained.image_weights(context.baseline, context.spec["backbone"])
             states["image"], _ = load_imported(weights, pretrained.folder(where))
         else:
-            weights = pretrained.stream_weights(work.baseline, key["name"], key["stream"])
+            weights = pretrained.stream_weights(context.baseline, key["name"], key["stream"])
             states["source"], _ = load_imported(weights, pretrained.folder(where))
     return states.get("source"), states.get("image")
 
 
-def found_schedule(work: Work) -> Schedule:
+def found_schedule(context: JobContext) -> Schedule:
     """The job's schedule; under `replay`, on all training videos with the drops that an earlier job found on held-out ones."""
-    if "schedule" not in work.job.upstream:
-        return work.schedule
-    found = work.upstream("schedule").chosen
+    if "schedule" not in context.job.upstream:
+        return context.schedule
+    found = context.upstream("schedule").chosen
     return dataclasses.replace(
-        work.schedule, policy="steps", milestones=tuple(found["drops"]), steps=int(found["steps"]), held_out=0.0
+        context.schedule, policy="steps", milestones=tuple(found["drops"]), steps=int(found["steps"]), held_out=0.0
     )
 
 
 def score(
-    work: Work, module: nn.Module, views: Iterator[Any], videos: Sequence[Video], listing: Listing, broken: list[str]
+    context: JobContext,
+    module: nn.Module,
+    views: Iterator[Any],
+    videos: Sequence[Video],
+    listing: Listing,
+    broken: list[str],
 ) -> Scores:
     """Scores of `videos`, the subset that the job is scored on; `broken` fills while `views` is read."""
     logits = evaluation.video_logits(
-        module, views, reduce=work.baseline.reduce, device=work.device, precision=work.precision, watch=work.watch
+        module,
+        views,
+        reduce=context.baseline.reduce,
+        device=context.device,
+        precision=context.precision,
+        callback=context.callback,
     )
-    missing = listing.missing_of(str(work.spec.get("subset", STILLS_SUBSET)))
+    missing = listing.missing_of(str(context.spec.get("subset", STILLS_SUBSET)))
     return evaluation.make_scores(logits, videos, num_classes=len(listing.classes), undecodable=broken, missing=missing)
 
 
-def loss_on(work: Work, module: nn.Module, views: Iterator[Any], videos: Sequence[Video]) -> float:
+def loss_on(context: JobContext, module: nn.Module, views: Iterator[Any], videos: Sequence[Video]) -> float:
     """Mean cross-entropy of the held-out videos' logits."""
     logits = evaluation.video_logits(
-        module, views, reduce=work.baseline.reduce, device=work.device, precision=work.precision, watch=Watch()
+        module,
+        views,
+        reduce=context.baseline.reduce,
+        device=context.device,
+        precision=context.precision,
+        callback=Callback(),
     )
     labels = {video.id: video.label for video in videos}
     stacked = torch.tensor([logits[video_id].tolist() for video_id in logits])
     return float(nn.functional.cross_entropy(stacked, torch.tensor([labels[video_id] for video_id in logits])))
 
 
-def trained_on(work: Work, data: Data, training: Sequence[Video], scored: Sequence[Video]) -> TrainedOn:
+def trained_on(context: JobContext, data: Data, training: Sequence[Video], scored: Sequence[Video]) -> TrainedOn:
     """What the weights will have been trained on, upstream included. Raises HarnessError if a scored video is among it."""
-    return leaks.refuse(data.prepared.dataset.name, training, scored, before=upstream_trained_on(work))
+    return leaks.refuse(data.prepared.dataset.name, training, scored, before=upstream_trained_on(context))
 
 
-def upstream_trained_on(work: Work) -> TrainedOn:
+def upstream_trained_on(context: JobContext) -> TrainedOn:
     """What the weights that the job starts from were trained on."""
-    return leaks.merged(work.upstream(role).path(TRAINED_ON) for role in work.job.upstream)
+    return leaks.merged(context.upstream(role).path(TRAINED_ON) for role in context.job.upstream)

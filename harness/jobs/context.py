@@ -11,15 +11,15 @@ import torch
 from torch import Tensor, nn
 
 from harness.core import environment, registry
-from harness.core.callbacks import Watch
+from harness.core.callbacks import Callback
 from harness.core.contract import Baseline, BuildSpec, Clip, FlowMethod, Listing, Scale, Schedule, Video
 from harness.core.errors import HarnessError
 from harness.core.spec import Job
 from harness.data import loader, prepare
 from harness.data.frame_store import FrameStore, build_store
 from harness.data.reader import reads_store
-from harness.data.splits import rehearsal
-from harness.jobs.options import House
+from harness.data.splits import validation_listing
+from harness.jobs.options import JobOptions
 from harness.records.record import Record
 from harness.training.prefetch import ahead
 from harness.training.replicas import Replicas
@@ -30,12 +30,12 @@ SCORE_BATCH = 16
 
 
 @dataclass(frozen=True)
-class Work:
+class JobContext:
     """A job under way: its spec read back into values."""
 
     job: Job
-    house: House
-    watch: Watch
+    options: JobOptions
+    callback: Callback
 
     @property
     def spec(self) -> Mapping[str, Any]:
@@ -43,7 +43,7 @@ class Work:
 
     @property
     def checkpoints(self) -> Path:
-        return self.house.places.jobs / self.job.id
+        return self.options.places.jobs / self.job.id
 
     @property
     def baseline(self) -> Baseline:
@@ -80,7 +80,7 @@ class Work:
         )
 
     def upstream(self, role: str) -> Record:
-        return self.house.ledger.read(self.job.upstream[role])
+        return self.options.run_store.read(self.job.upstream[role])
 
     def setting(self, schedule: Schedule, loss: Callable[[Tensor, Tensor], Tensor]) -> Setting:
         return Setting(
@@ -94,16 +94,16 @@ class Work:
         )
 
 
-def configure(work: Work) -> None:
+def configure(context: JobContext) -> None:
     """Threads, seed and decoder, as the plan resolved them."""
-    if key := work.spec.get("decoder") or work.spec.get("store"):
+    if key := context.spec.get("decoder") or context.spec.get("store"):
         decoder.choose(key)
-    if work.spec.get("threads"):
-        torch.set_num_threads(int(work.spec["threads"]))
+    if context.spec.get("threads"):
+        torch.set_num_threads(int(context.spec["threads"]))
     torch.backends.cudnn.benchmark = True
     # TF32 keeps ten bits of the 23: what says float32 is that.
-    torch.backends.cudnn.allow_tf32 = work.spec.get("precision") != "float32"
-    torch.manual_seed(int(work.spec.get("seed", 0)))
+    torch.backends.cudnn.allow_tf32 = context.spec.get("precision") != "float32"
+    torch.manual_seed(int(context.spec.get("seed", 0)))
 
 
 @dataclass(frozen=True)
@@ -159,53 +159,63 @@ class Data:
         return loader.to_network(batch, self.device, self.method)
 
 
-def open_data(work: Work, *, split: int | None, videos: Callable[[Listing], Sequence[Video]]) -> Data:
+def open_data(context: JobContext, *, split: int | None, videos: Callable[[Listing], Sequence[Video]]) -> Data:
     """The job's data set, indexed, with the flow of `videos(listing)` at hand where a stream reads it.
 
     A flow job has usually computed it before, and a store job recoded the videos where the scale reads a frame store;
     whatever has been deleted since is made again.
     """
-    prepared = open_planned(work)
+    prepared = open_planned(context)
     listing = prepared.listing(prepared.dataset.splits[0] if split is None else split)
-    if "rehearsal" in work.spec:
-        listing = rehearsal(listing, work.spec["rehearsal"])
-    store = stored_flow(work, prepared, videos(listing)) if "flow" in work.streams else None
+    if "rehearsal" in context.spec:
+        listing = validation_listing(listing, context.spec["rehearsal"])
+    store = stored_flow(context, prepared, videos(listing)) if "flow" in context.streams else None
     frames = None
-    if reads_store(prepared, work.streams, work.scale):
-        frames = stored_frames(work, prepared, work.scale, videos(listing))
-    reader = loader.VideoReader(prepared, streams=work.streams, scale=work.scale, flow_store=store, frame_store=frames)
-    return Data(prepared, listing, reader, work.scale.flow, work.device, work.house.workers, work.house.on_bad_video)
+    if reads_store(prepared, context.streams, context.scale):
+        frames = stored_frames(context, prepared, context.scale, videos(listing))
+    reader = loader.VideoReader(
+        prepared, streams=context.streams, scale=context.scale, flow_store=store, frame_store=frames
+    )
+    return Data(
+        prepared,
+        listing,
+        reader,
+        context.scale.flow,
+        context.device,
+        context.options.workers,
+        context.options.on_bad_video,
+    )
 
 
-def open_planned(work: Work) -> prepare.Prepared:
+def open_planned(context: JobContext) -> prepare.Prepared:
     """The job's data set. Raises HarnessError if it is not what the job was planned for."""
-    dataset = registry.load("dataset", work.spec["dataset"]["name"])
-    prepared = prepare.open_prepared(dataset, work.house.places.data, progress=work.watch.progress)
-    if prepared.fingerprint != work.spec["dataset"]["fingerprint"]:
+    dataset = registry.load("dataset", context.spec["dataset"]["name"])
+    prepared = prepare.open_prepared(dataset, context.options.places.data, progress=context.callback.progress)
+    if prepared.fingerprint != context.spec["dataset"]["fingerprint"]:
         raise HarnessError(
             f"{dataset.name} under {prepared.root} changed since this job was planned "
-            f"(fingerprint {prepared.fingerprint}, planned {work.spec['dataset']['fingerprint']}); run the command again"
+            f"(fingerprint {prepared.fingerprint}, planned {context.spec['dataset']['fingerprint']}); run the command again"
         )
     return prepared
 
 
-def stored_flow(work: Work, prepared: prepare.Prepared, videos: Sequence[Video]) -> prepare.FlowStore:
+def stored_flow(context: JobContext, prepared: prepare.Prepared, videos: Sequence[Video]) -> prepare.FlowStore:
     """The flow of `videos`, computed where it is not stored yet, one process a core."""
-    work.watch.stage("flow", len(videos), "videos")
+    context.callback.stage("flow", len(videos), "videos")
     return prepare.flow_store(
         prepared,
-        FlowMethod(**work.spec["flow"]["method"]),
+        FlowMethod(**context.spec["flow"]["method"]),
         videos=list(videos),
-        fps=work.spec.get("fps") or work.scale.fps,
+        fps=context.spec.get("fps") or context.scale.fps,
         workers=environment.cpu_threads(),
-        progress=work.watch.progress,
+        progress=context.callback.progress,
     )
 
 
-def stored_frames(work: Work, prepared: prepare.Prepared, scale: Scale, videos: Sequence[Video]) -> FrameStore:
+def stored_frames(context: JobContext, prepared: prepare.Prepared, scale: Scale, videos: Sequence[Video]) -> FrameStore:
     """The frame store of `videos`, made where it is not there yet, one process a core."""
-    work.watch.stage("store", len(videos), "videos")
-    workers, progress = environment.cpu_threads(), work.watch.progress
+    context.callback.stage("store", len(videos), "videos")
+    workers, progress = environment.cpu_threads(), context.callback.progress
     return build_store(prepared, scale, videos=videos, workers=workers, progress=progress)
 
 
@@ -223,10 +233,10 @@ def place(network: nn.Module, device: str) -> nn.Module:
     return network
 
 
-def everything(work: Work) -> list[Video]:
+def everything(context: JobContext) -> list[Video]:
     """Every video of the data set in any split, once, in the order of ids."""
-    dataset = registry.load("dataset", work.spec["dataset"]["name"])
-    prepared = prepare.open_prepared(dataset, work.house.places.data)
+    dataset = registry.load("dataset", context.spec["dataset"]["name"])
+    prepared = prepare.open_prepared(dataset, context.options.places.data)
     found = {
         video.id: video
         for split in dataset.splits

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from harness.core import allocator, locks, registry
-from harness.core.callbacks import Watch
+from harness.core.callbacks import Callback
 from harness.core.contract import Clip, Listing, Scale, Video
 from harness.core.spec import Job
 from harness.data.prepare import Prepared
@@ -20,7 +20,7 @@ from harness.data.splits import hold_out
 from harness.jobs.common import STILLS_SUBSET, found_schedule, loss_on, score, start, trained_on
 from harness.jobs.context import (
     Data,
-    Work,
+    JobContext,
     configure,
     everything,
     open_data,
@@ -30,7 +30,7 @@ from harness.jobs.context import (
     stored_frames,
 )
 from harness.jobs.linear_probe import run_features, run_head
-from harness.jobs.options import House
+from harness.jobs.options import JobOptions
 from harness.jobs.outcome import Outcome, choice, cpu_seconds, leave_record
 from harness.models import build
 from harness.models.activation_checkpointing import recompute_stages
@@ -40,7 +40,7 @@ from harness.training.replicas import Replicas, rank_and_world
 from harness.training.trainer import reestimate_batch_norm, train
 
 
-def execute(job: Job, house: House, watch: Watch) -> Record:
+def execute(job: Job, options: JobOptions, callback: Callback) -> Record:
     """Do the job and return its record; the record of a job that is already done comes straight from the ledger.
 
     Where another process is at the same job, anywhere on the results folder, its record is waited for. Of the processes
@@ -48,118 +48,124 @@ def execute(job: Job, house: House, watch: Watch) -> Record:
     record.
     """
     group = Replicas(1, *rank_and_world())
-    if group.world == 1 and house.ledger.has(job.id):
-        return house.ledger.read(job.id)
-    with locks.only_one(house.places.jobs, job.id, watch.note) if group.leads else contextlib.nullcontext():
-        if not group.agreed(house.ledger.has(job.id)):
-            _do(job, house, watch, leads=group.leads)
+    if group.world == 1 and options.run_store.has(job.id):
+        return options.run_store.read(job.id)
+    with locks.only_one(options.places.jobs, job.id, callback.note) if group.leads else contextlib.nullcontext():
+        if not group.agreed(options.run_store.has(job.id)):
+            _do(job, options, callback, leads=group.leads)
             group.agreed(True)  # nobody goes on before the record is there
-    return house.ledger.read(job.id)
+    return options.run_store.read(job.id)
 
 
-def _do(job: Job, house: House, watch: Watch, *, leads: bool) -> None:
-    allocator.keep_memory()
-    watch.job_started(job)
+def _do(job: Job, options: JobOptions, callback: Callback, *, leads: bool) -> None:
+    allocator.keep_freed_memory()
+    callback.job_started(job)
     started, spent = time.perf_counter(), cpu_seconds()
-    work = Work(job=job, house=house, watch=watch)
-    configure(work)
-    if work.device.startswith("cuda"):
+    context = JobContext(job=job, options=options, callback=callback)
+    configure(context)
+    if context.device.startswith("cuda"):
         torch.cuda.reset_peak_memory_stats()
-    outcome = with_page(work) if house.profile else KINDS[job.kind](work)
+    outcome = with_page(context) if options.profile else KINDS[job.kind](context)
     if leads:
-        locks.clear_leftovers(house.places.runs, job.id)
-        record = leave_record(work, outcome, wall_s=time.perf_counter() - started, cpu_s=cpu_seconds() - spent)
-        shutil.rmtree(work.checkpoints, ignore_errors=True)
-        watch.job_finished(record)
+        locks.clear_leftovers(options.places.runs, job.id)
+        record = leave_record(context, outcome, wall_s=time.perf_counter() - started, cpu_s=cpu_seconds() - spent)
+        shutil.rmtree(context.checkpoints, ignore_errors=True)
+        callback.job_finished(record)
 
 
-def with_page(work: Work) -> Outcome:
+def with_page(context: JobContext) -> Outcome:
     """The job done with a stopwatch, which leaves a page."""
     from harness.jobs import profiler
 
-    with profiler.profiled(work.device) as timed:
-        outcome = KINDS[work.job.kind](work)
-    path = work.house.places.results / "profiles" / f"{work.job.id}.html"
-    threads = int(work.spec.get("threads") or 0)
-    profiler.write(path, profiler.page(work.job.title, timed, threads=threads, workers=work.house.workers))
-    work.watch.note(f"where its time went: {path}")
+    with profiler.profiled(context.device) as timed:
+        outcome = KINDS[context.job.kind](context)
+    path = context.options.places.results / "profiles" / f"{context.job.id}.html"
+    threads = int(context.spec.get("threads") or 0)
+    profiler.write(path, profiler.page(context.job.title, timed, threads=threads, workers=context.options.workers))
+    context.callback.note(f"where its time went: {path}")
     return outcome
 
 
 # ---------------------------------------------------------------------------------------------------- the kinds of job
 
 
-def run_flow(work: Work) -> Outcome:
+def run_flow(context: JobContext) -> Outcome:
     """Optical flow of a split's videos, or of all, into the store beside the data set."""
-    prepared, listing, videos = videos_of_split(work)
-    stored_flow(work, prepared, videos)
+    prepared, listing, videos = videos_of_split(context)
+    stored_flow(context, prepared, videos)
     return Outcome(listing=listing, fingerprint=prepared.fingerprint)
 
 
-def run_store(work: Work) -> Outcome:
+def run_store(context: JobContext) -> Outcome:
     """The videos of a split, or all, recoded for seeking, beside the data set."""
-    prepared, listing, videos = videos_of_split(work)
-    sizes = {"fps": work.spec["fps"], "short_side_px": work.spec["short_side_px"]}
-    stored_frames(work, prepared, dataclasses.replace(registry.load("scale", "paper"), **sizes), videos)
+    prepared, listing, videos = videos_of_split(context)
+    sizes = {"fps": context.spec["fps"], "short_side_px": context.spec["short_side_px"]}
+    stored_frames(context, prepared, dataclasses.replace(registry.load("scale", "paper"), **sizes), videos)
     return Outcome(listing=listing, fingerprint=prepared.fingerprint)
 
 
-def videos_of_split(work: Work) -> tuple[Prepared, Listing, Sequence[Video]]:
+def videos_of_split(context: JobContext) -> tuple[Prepared, Listing, Sequence[Video]]:
     """Those that the job's split trains on and scores; without a split, all of the data set."""
-    prepared, split = open_planned(work), work.spec["split"]
+    prepared, split = open_planned(context), context.spec["split"]
     listing = prepared.listing(prepared.dataset.splits[0] if split is None else split)
     if split is None:
-        return prepared, listing, everything(work)
-    return prepared, listing, [*listing.subsets["train"], *listing.subsets[work.spec["subset"]]]
+        return prepared, listing, everything(context)
+    return prepared, listing, [*listing.subsets["train"], *listing.subsets[context.spec["subset"]]]
 
 
-def run_stills(work: Work) -> Outcome:
+def run_stills(context: JobContext) -> Outcome:
     """The 2D network of `--init imagenet`."""
-    data = open_data(work, split=None, videos=lambda listing: ())
+    data = open_data(context, split=None, videos=lambda listing: ())
     subset = STILLS_SUBSET
-    network = place(build.build_image(work.baseline, work.build_spec(len(data.listing.classes))), work.device)
-    return train_and_score(work, data, network, subset=subset, clips=(work.clip("clip"), work.clip("clip")))
+    network = place(build.build_image(context.baseline, context.build_spec(len(data.listing.classes))), context.device)
+    return train_and_score(context, data, network, subset=subset, clips=(context.clip("clip"), context.clip("clip")))
 
 
-def run_train(work: Work) -> Outcome:
+def run_train(context: JobContext) -> Outcome:
     """A network trained as a whole, from scratch, from stills or from a source."""
-    subset = work.spec["subset"]
+    subset = context.spec["subset"]
     data = open_data(
-        work, split=work.spec["split"], videos=lambda listing: (*listing.subsets["train"], *listing.subsets[subset])
+        context,
+        split=context.spec["split"],
+        videos=lambda listing: (*listing.subsets["train"], *listing.subsets[subset]),
     )
-    network = place(start(work, len(data.listing.classes)), work.device)
-    return train_and_score(work, data, network, subset=subset, clips=(work.clip("train_clip"), work.clip("test_clip")))
+    network = place(start(context, len(data.listing.classes)), context.device)
+    return train_and_score(
+        context, data, network, subset=subset, clips=(context.clip("train_clip"), context.clip("test_clip"))
+    )
 
 
-def train_and_score(work: Work, data: Data, network: nn.Module, *, subset: str, clips: tuple[Clip, Clip]) -> Outcome:
+def train_and_score(
+    context: JobContext, data: Data, network: nn.Module, *, subset: str, clips: tuple[Clip, Clip]
+) -> Outcome:
     """Train on the training videos that are not held out, then score every video of `subset`."""
     train_clip, test_clip = clips
-    schedule, baseline, seed = found_schedule(work), work.baseline, int(work.spec["seed"])
+    schedule, baseline, seed = found_schedule(context), context.baseline, int(context.spec["seed"])
     kept, held = hold_out(data.listing.subsets["train"], schedule.held_out)
     scored = data.listing.subsets[subset]
-    seen = trained_on(work, data, kept + held, scored)
+    seen = trained_on(context, data, kept + held, scored)
     loss = evaluation.clip_loss(baseline.loss, baseline.reduce, label_smoothing=schedule.label_smoothing)
-    steps_from = data.steps(kept, train_clip, schedule, seed=seed, flip=work.scale.flip)
+    steps_from = data.steps(kept, train_clip, schedule, seed=seed, flip=context.scale.flip)
 
     def held_out_loss() -> float:
-        return loss_on(work, network, data.views(held, test_clip, []), held)
+        return loss_on(context, network, data.views(held, test_clip, []), held)
 
-    prepare_to_train(network, work.scale)
+    prepare_to_train(network, context.scale)
     trained = train(
         network,
         steps_from,
-        work.setting(schedule, loss),
-        watch=work.watch,
+        context.setting(schedule, loss),
+        callback=context.callback,
         held_out_loss=held_out_loss if held else None,
     )
     if not Replicas.of(schedule).leads:
         return Outcome(listing=data.listing, fingerprint=data.prepared.fingerprint)
-    if work.scale.precise_bn_clips:
-        reestimate(work, data, network, kept, train_clip)
+    if context.scale.precise_bn_clips:
+        reestimate(context, data, network, kept, train_clip)
     began = time.perf_counter()
     broken: list[str] = []
-    work.watch.stage("score", len(scored), "videos")
-    scores = score(work, network, data.views(scored, test_clip, broken), scored, data.listing, broken)
+    context.callback.stage("score", len(scored), "videos")
+    scores = score(context, network, data.views(scored, test_clip, broken), scored, data.listing, broken)
     return Outcome(
         listing=data.listing,
         fingerprint=data.prepared.fingerprint,
@@ -181,15 +187,15 @@ def prepare_to_train(network: nn.Module, scale: Scale) -> None:
         network.compile()
 
 
-def reestimate(work: Work, data: Data, network: nn.Module, videos: Sequence[Video], clip: Clip) -> None:
+def reestimate(context: JobContext, data: Data, network: nn.Module, videos: Sequence[Video], clip: Clip) -> None:
     """Batch-norm statistics of the final weights, over clips that come after the last training step."""
-    schedule = work.schedule
-    extra = -(-work.scale.precise_bn_clips // schedule.batch)
+    schedule = context.schedule
+    extra = -(-context.scale.precise_bn_clips // schedule.batch)
     longer = dataclasses.replace(schedule, steps=schedule.steps + extra)
     alone = dataclasses.replace(Replicas.of(schedule), rank=0, world=1)
-    seed, flip = int(work.spec["seed"]), work.scale.flip
+    seed, flip = int(context.spec["seed"]), context.scale.flip
     steps = data.steps(videos, clip, longer, seed=seed, flip=flip, replicas=alone)(schedule.steps)
-    reestimate_batch_norm(network, (step.inputs for step in steps), device=work.device, precision=work.precision)
+    reestimate_batch_norm(network, (step.inputs for step in steps), device=context.device, precision=context.precision)
 
 
 KINDS = {

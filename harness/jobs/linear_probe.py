@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from harness.core.contract import Schedule, Video
 from harness.data.splits import hold_out
 from harness.jobs.common import found_schedule, loss_on, score, start, trained_on, upstream_trained_on
-from harness.jobs.context import SCORE_BATCH, Data, Work, everything, open_data, place
+from harness.jobs.context import SCORE_BATCH, Data, JobContext, everything, open_data, place
 from harness.jobs.outcome import Outcome, choice
 from harness.models import build, transfer
 from harness.models.precision import autocast
@@ -29,22 +29,22 @@ from harness.training.features import (
 from harness.training.trainer import Trained, train
 
 
-def run_features(work: Work) -> Outcome:
+def run_features(context: JobContext) -> Outcome:
     """Every view of every video forwarded once through the frozen source network."""
-    data = open_data(work, split=None, videos=lambda listing: everything(work))
-    network = place(start(work, len(data.listing.classes)), work.device)
+    data = open_data(context, split=None, videos=lambda listing: everything(context))
+    network = place(start(context, len(data.listing.classes)), context.device)
     transfer.freeze_all_but_head(network)
-    videos = everything(work)
-    work.watch.stage("features", len(videos) * (work.spec["train_views"] + 1), "views")
+    videos = everything(context)
+    context.callback.stage("features", len(videos) * (context.spec["train_views"] + 1), "views")
     one_pass = Schedule(steps=0, batch=SCORE_BATCH, base_lr=0.0)
     train_parts, test_parts = [], []
     broken: list[str] = []
-    with torch.inference_mode(), autocast(work.device, work.precision):
-        for ids, features in training_views(work, data, network, videos, one_pass):
+    with torch.inference_mode(), autocast(context.device, context.precision):
+        for ids, features in training_views(context, data, network, videos, one_pass):
             train_parts.append((ids, features))
-        for inputs, ids in data.views(videos, work.clip("test_clip"), broken):
+        for inputs, ids in data.views(videos, context.clip("test_clip"), broken):
             test_parts.append((ids, network.features(inputs).float().cpu()))  # type: ignore[operator]
-            work.watch.advance(len(ids))
+            context.callback.advance(len(ids))
     position = {video.id: number for number, video in enumerate(videos)}
     train_features, train_video = stack(train_parts, position)
     test_features, test_video = stack(test_parts, position)
@@ -52,47 +52,47 @@ def run_features(work: Work) -> Outcome:
         listing=data.listing,
         fingerprint=data.prepared.fingerprint,
         features=Features(tuple(position), train_features, train_video, test_features, test_video),
-        trained_on=upstream_trained_on(work),
+        trained_on=upstream_trained_on(context),
     )
 
 
 def training_views(
-    work: Work, data: Data, network: nn.Module, videos: Sequence[Video], one_pass: Schedule
+    context: JobContext, data: Data, network: nn.Module, videos: Sequence[Video], one_pass: Schedule
 ) -> Iterator[tuple[Sequence[str], Tensor]]:
     """`train_views` augmented views of each video, as epochs 0, 1, ... of a training would cut them."""
-    whole = -(-len(videos) // one_pass.batch) * int(work.spec["train_views"])
+    whole = -(-len(videos) // one_pass.batch) * int(context.spec["train_views"])
     schedule = dataclasses.replace(one_pass, steps=whole)
     seen: dict[str, int] = {}
-    for step in data.steps(videos, work.clip("train_clip"), schedule, seed=0, flip=work.scale.flip)(0):
+    for step in data.steps(videos, context.clip("train_clip"), schedule, seed=0, flip=context.scale.flip)(0):
         features = network.features(step.inputs).float().cpu()  # type: ignore[operator]
-        fresh = [number for number, id_ in enumerate(step.ids) if seen.get(id_, 0) < work.spec["train_views"]]
+        fresh = [number for number, id_ in enumerate(step.ids) if seen.get(id_, 0) < context.spec["train_views"]]
         for number in fresh:
             seen[step.ids[number]] = seen.get(step.ids[number], 0) + 1
-        work.watch.advance(len(fresh))
+        context.callback.advance(len(fresh))
         yield [step.ids[number] for number in fresh], features[fresh]
 
 
-def run_head(work: Work) -> Outcome:
+def run_head(context: JobContext) -> Outcome:
     """The softmax layer of the Fixed protocol, trained on cached features."""
-    record = work.upstream("features")
+    record = context.upstream("features")
     features = read_features(record.path(FEATURES))
-    data = open_data(work, split=work.spec["split"], videos=lambda listing: ())
+    data = open_data(context, split=context.spec["split"], videos=lambda listing: ())
     # No batch norm in a head, so nothing to keep apart: a batch is one pass.
     listing, schedule, baseline = (
         data.listing,
-        dataclasses.replace(found_schedule(work), replica_batch=0),
-        work.baseline,
+        dataclasses.replace(found_schedule(context), replica_batch=0),
+        context.baseline,
     )
-    network: Any = build.build(baseline, work.build_spec(len(listing.classes)))
+    network: Any = build.build(baseline, context.build_spec(len(listing.classes)))
     network.new_head(len(listing.classes))
-    head = network.head.to(work.device)
+    head = network.head.to(context.device)
     kept, held = hold_out(listing.subsets["train"], schedule.held_out)
-    scored = listing.subsets[work.spec["subset"]]
-    seen = trained_on(work, data, kept + held, scored)
+    scored = listing.subsets[context.spec["subset"]]
+    seen = trained_on(context, data, kept + held, scored)
     loss = evaluation.clip_loss(baseline.loss, baseline.reduce, label_smoothing=schedule.label_smoothing)
 
     def held_out_loss() -> float:
-        return loss_on(work, head, feature_views(features, held, work.device), held)
+        return loss_on(context, head, feature_views(features, held, context.device), held)
 
     head.train()
     if schedule.optimiser == "logreg":
@@ -102,15 +102,15 @@ def run_head(work: Work) -> Outcome:
     else:
         trained = train(
             head,
-            feature_steps(features, kept, schedule, seed=int(work.spec["seed"]), device=work.device),
-            work.setting(schedule, loss),
-            watch=work.watch,
+            feature_steps(features, kept, schedule, seed=int(context.spec["seed"]), device=context.device),
+            context.setting(schedule, loss),
+            callback=context.callback,
             held_out_loss=held_out_loss if held else None,
         )
-    work.watch.stage("score", len(scored), "videos")
+    context.callback.stage("score", len(scored), "videos")
     known = {features.ids[int(number)] for number in features.test_video}
     broken = [video.id for video in scored if video.id not in known]
-    scores = score(work, head, feature_views(features, scored, work.device), scored, listing, broken)
+    scores = score(context, head, feature_views(features, scored, context.device), scored, listing, broken)
     return Outcome(
         listing=listing,
         fingerprint=data.prepared.fingerprint,

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from harness.core.workspace import Places
-from harness.records.record import Ledger
+from harness.core.workspace import Workspace
+from harness.records.record import RunStore
 
 
 @dataclass(frozen=True)
-class House:
+class JobOptions:
     """What a job needs to know about where it runs; nothing here changes a number."""
 
-    places: Places
+    places: Workspace
     workers: int = 0
     """Processes that decode; 0: in the training process, from memory where the data set fits."""
     on_bad_video: str = "stop"
@@ -21,5 +21,5 @@ class House:
     """Leave a page a job that says where its time went."""
 
     @property
-    def ledger(self) -> Ledger:
-        return Ledger(self.places.runs)
+    def run_store(self) -> RunStore:
+        return RunStore(self.places.runs)

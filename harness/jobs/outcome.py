@@ -17,7 +17,7 @@ from torch import nn
 from harness.core import environment
 from harness.core.contract import Listing, Schedule, Video
 from harness.data.leaks import TRAINED_ON, TrainedOn
-from harness.jobs.context import Work
+from harness.jobs.context import JobContext
 from harness.metrics.scores import Scores, summary
 from harness.models import transfer
 from harness.records.record import FEATURES, SCORES, WEIGHTS, Record, write_record, write_scores
@@ -54,9 +54,9 @@ def choice(schedule: Schedule, trained: Trained, held: Sequence[Video]) -> dict[
     return {"rule": rule, "held_out": [video.id for video in held], "steps": trained.steps, "drops": drops}
 
 
-def leave_record(work: Work, outcome: Outcome, *, wall_s: float, cpu_s: float) -> Record:
+def leave_record(context: JobContext, outcome: Outcome, *, wall_s: float, cpu_s: float) -> Record:
     """Everything the job found out, in one folder, by one rename."""
-    job, trained = work.job, outcome.trained
+    job, trained = context.job, outcome.trained
     record = Record(
         job_id=job.id,
         kind=job.kind,
@@ -82,7 +82,7 @@ def leave_record(work: Work, outcome: Outcome, *, wall_s: float, cpu_s: float) -
             write_features(folder / FEATURES, outcome.features)
         (folder / TRAINED_ON).write_text(json.dumps(outcome.trained_on))
 
-    return write_record(work.house.places.runs, record, fill=fill)
+    return write_record(context.options.places.runs, record, fill=fill)
 
 
 def cpu_seconds() -> float:

@@ -31,7 +31,7 @@ BATCH = 16
 
 
 @dataclass(frozen=True, eq=False)
-class Sight:
+class StreamPrediction:
     """One network's look at a video."""
 
     scorer: Scorer
@@ -57,14 +57,14 @@ class Prediction:
     classes: tuple[str, ...]
     logits: np.ndarray
     """(C,) float64: those of the one network, or the sum over the networks (late fusion, paper section 2.4)."""
-    sights: tuple[Sight, ...]
+    sights: tuple[StreamPrediction, ...]
 
     def top(self, k: int = 5) -> list[tuple[str, float]]:
         """The k most probable classes with their probabilities."""
         shares = softmax(self.logits)
         return [(self.classes[c], float(shares[c])) for c in np.argsort(-shares, kind="stable")[:k]]
 
-    def curve(self, sight: Sight, classes: Sequence[str]) -> list[dict[str, Any]]:
+    def curve(self, sight: StreamPrediction, classes: Sequence[str]) -> list[dict[str, Any]]:
         """Over time: {'time_s', 'view', CLASS: probability there, ...} for one network, in the order of time."""
         shares = softmax(sight.positions)
         columns = [self.classes.index(name) for name in classes]
@@ -114,7 +114,7 @@ def videos_in(folder: Path) -> list[Path]:
     return found
 
 
-def look(path: Path, scorer: Scorer) -> Sight:
+def look(path: Path, scorer: Scorer) -> StreamPrediction:
     """What one network sees and says."""
     with tempfile.TemporaryDirectory(prefix="harness-predict-") as store:
         reader, video = _reader(path.resolve(), scorer, Path(store))
@@ -130,7 +130,7 @@ def look(path: Path, scorer: Scorer) -> Sight:
                 row = batch.views.tolist().index(middle)
                 shown = {stream: np.array(clips[row]) for stream, clips in batch.clips.items()}
     positions = torch.cat(parts)
-    return Sight(
+    return StreamPrediction(
         scorer=scorer,
         logits=_reduced(positions, scorer.baseline.reduce),
         positions=positions.numpy(),

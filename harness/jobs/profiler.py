@@ -73,7 +73,7 @@ class Stopwatch:
 class Profile:
     """What the stopwatch tells, and the modules that it was split over."""
 
-    watch: Stopwatch
+    callback: Stopwatch
     names: dict[int, str] = field(default_factory=dict)
     """id of a module -> its name, of the network that is running."""
     forward: dict[str, float] = field(default_factory=lambda: defaultdict(float))
@@ -89,25 +89,25 @@ class Profile:
             self.names = {id(one): name for name, one in module.named_modules() if name.count(".") < DEPTH}
         if id(module) in self.names:
             if not self.begun:
-                self.watch.enter(FORWARD if torch.is_grad_enabled() else SCORING)
-            self.watch.synchronise()
+                self.callback.enter(FORWARD if torch.is_grad_enabled() else SCORING)
+            self.callback.synchronise()
             self.begun.append((self.names[id(module)], time.perf_counter(), torch.is_grad_enabled()))
 
     def after_module(self, module: nn.Module, _: Any, output: Any) -> None:
         if id(module) not in self.names or not self.begun:
             return
-        self.watch.synchronise()
+        self.callback.synchronise()
         name, when, trains = self.begun.pop()
         if trains and name:
             self.forward[name] += time.perf_counter() - when
             if isinstance(output, Tensor) and output.requires_grad and name.count(".") == DEPTH - 1:
                 output.register_hook(lambda _: self.back_to(name))
         if not self.begun:
-            self.watch.leave()
+            self.callback.leave()
 
     def back_to(self, name: str) -> None:
         """The gradient of a module's output is there: what comes next is its own backward pass."""
-        self.watch.synchronise()
+        self.callback.synchronise()
         now = time.perf_counter()
         if self.behind is not None:
             last, since = self.behind
@@ -119,31 +119,31 @@ class Profile:
 def profiled(device: str) -> Iterator[Profile]:
     """Times whatever is trained and scored inside, in this process."""
     cuda = device.startswith("cuda")
-    watch = Stopwatch(synchronise=torch.cuda.synchronize) if cuda else Stopwatch()
-    profile = Profile(watch)
+    callback = Stopwatch(synchronise=torch.cuda.synchronize) if cuda else Stopwatch()
+    profile = Profile(callback)
     hooks = [
         nn.modules.module.register_module_forward_pre_hook(profile.before_module),
         nn.modules.module.register_module_forward_hook(profile.after_module),
-        register_optimizer_step_pre_hook(lambda *_: watch.enter(OPTIMISER)),
-        register_optimizer_step_post_hook(lambda *_: watch.leave()),
+        register_optimizer_step_pre_hook(lambda *_: callback.enter(OPTIMISER)),
+        register_optimizer_step_post_hook(lambda *_: callback.leave()),
     ]
     backward, to_network = Tensor.backward, loader.to_network
     train_batches, test_batches = loader.train_batches, loader.test_batches
 
     def timed_backward(self: Tensor, *arguments: Any, **named: Any) -> None:
-        with watch.stretch(BACKWARD):
+        with callback.stretch(BACKWARD):
             backward(self, *arguments, **named)
             profile.back_to("")
 
     def timed_copy(*arguments: Any, **named: Any) -> Any:
-        with watch.stretch(COPY):
+        with callback.stretch(COPY):
             return to_network(*arguments, **named)
 
     def waited(batches: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:
         def timed(*arguments: Any, **named: Any) -> Iterator[Any]:
             found = iter(batches(*arguments, **named))
             while True:
-                with watch.stretch(WAIT):
+                with callback.stretch(WAIT):
                     batch = next(found, None)
                 if batch is None:
                     return
@@ -160,7 +160,7 @@ def profiled(device: str) -> Iterator[Profile]:
         loader.train_batches, loader.test_batches = train_batches, test_batches
         for hook in hooks:
             hook.remove()
-        watch._account()
+        callback._account()
 
 
 # ---------------------------------------------------------------------------------------------------- the page
@@ -196,7 +196,7 @@ def advice(seconds: dict[str, float], *, threads: int, workers: int) -> list[str
 
 def page(title: str, profile: Profile, *, threads: int, workers: int) -> str:
     """The page: shares of the time, modules, and what would help."""
-    seconds = dict(profile.watch.seconds)
+    seconds = dict(profile.callback.seconds)
     total = sum(seconds.values()) or 1.0
     rows = [(name, seconds.get(name, 0.0)) for name in (WAIT, COPY, FORWARD, BACKWARD, OPTIMISER, SCORING, REST)]
     modules = {

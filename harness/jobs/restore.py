@@ -10,14 +10,14 @@ import torch
 from torch import nn
 
 from harness.core import environment, registry
-from harness.core.callbacks import Watch
+from harness.core.callbacks import Callback
 from harness.core.contract import Baseline, BuildSpec, Clip, Listing, Scale, Video
 from harness.core.errors import RecordError
 from harness.core.spec import Job
-from harness.core.workspace import Places
+from harness.core.workspace import Workspace
 from harness.jobs.common import start
-from harness.jobs.context import Data, Work, configure, open_data, place
-from harness.jobs.options import House
+from harness.jobs.context import Data, JobContext, configure, open_data, place
+from harness.jobs.options import JobOptions
 from harness.metrics.scores import Scores
 from harness.models import build, pretrained, transfer
 from harness.models.precision import autocast
@@ -60,38 +60,38 @@ class Scorer:
 # ---------------------------------------------------------------------------------------------------- from a record
 
 
-def work_of(record: Record, house: House) -> Work:
+def work_of(record: Record, options: JobOptions) -> JobContext:
     """The job of a record, as if it were under way. Raises RecordError for kinds that score no videos."""
     if record.kind not in SCORED_KINDS:
         raise RecordError(
             f"job {record.job_id} ({record.title}) is of kind '{record.kind}' and ends with no network that scores videos; "
             "name a training, see `harness ls jobs`"
         )
-    return Work(job=_job_of(record), house=house, watch=Watch())
+    return JobContext(job=_job_of(record), options=options, callback=Callback())
 
 
-def open_job(record: Record, house: House) -> Scorer:
+def open_job(record: Record, options: JobOptions) -> Scorer:
     """The network that a job ended with.
 
     Raises RecordError where its weights are not here (a ledger pulled from MLflow has none) or are not what was
     recorded, and where those of the job it rests on are not.
     """
-    work = work_of(record, house)
-    configure(work)
+    context = work_of(record, options)
+    configure(context)
     classes = record.classes
-    network = _head_on_its_trunk(work, record) if record.kind == "head" else _trained_whole(work, record)
+    network = _head_on_its_trunk(context, record) if record.kind == "head" else _trained_whole(context, record)
     return Scorer(
         name=record.job_id,
         title=record.title,
-        baseline=work.baseline,
-        streams=work.streams,
-        network=place(network, work.device).eval(),
-        scale=work.scale,
-        clip=work.clip("test_clip"),
+        baseline=context.baseline,
+        streams=context.streams,
+        network=place(network, context.device).eval(),
+        scale=context.scale,
+        clip=context.clip("test_clip"),
         classes=classes,
-        device=work.device,
-        precision=work.precision,
-        threads=int(work.spec.get("threads") or 0),
+        device=context.device,
+        precision=context.precision,
+        threads=int(context.spec.get("threads") or 0),
     )
 
 
@@ -100,15 +100,15 @@ def _job_of(record: Record) -> Job:
     return Job(kind=record.kind, title=record.title, spec=record.spec, upstream=record.upstream, via=baseline)
 
 
-def _trained_whole(work: Work, record: Record) -> nn.Module:
-    network = build.build(work.baseline, work.build_spec(len(record.classes)))
+def _trained_whole(context: JobContext, record: Record) -> nn.Module:
+    network = build.build(context.baseline, context.build_spec(len(record.classes)))
     network.load_state_dict(_weights(record), strict=True)
     return network
 
 
-def _head_on_its_trunk(work: Work, record: Record) -> nn.Module:
+def _head_on_its_trunk(context: JobContext, record: Record) -> nn.Module:
     """Under Fixed a record holds a head; what it was trained on came out of the network that its features came out of."""
-    features = Work(job=_job_of(work.upstream("features")), house=work.house, watch=Watch())
+    features = JobContext(job=_job_of(context.upstream("features")), options=context.options, callback=Callback())
     network = start(features, len(record.classes))
     network.new_head(len(record.classes))  # type: ignore[operator]
     head = _weights(record)
@@ -134,12 +134,12 @@ def _weights(record: Record) -> dict[str, torch.Tensor]:
 # ---------------------------------------------------------------------------------------------------- from published weights
 
 
-def open_published(name: str, baseline: Baseline, stream: str, where: Places) -> Scorer:
+def open_published(name: str, baseline: Baseline, stream: str, workspace: Workspace) -> Scorer:
     """Other people's network, imported before, at the paper's scale. Raises HarnessError saying how to get its weights."""
     from harness.models.importing import load_imported
 
     weights = pretrained.stream_weights(baseline, name, stream)
-    state, card = load_imported(weights, pretrained.folder(where))
+    state, card = load_imported(weights, pretrained.folder(workspace))
     scale: Scale = registry.load("scale", pretrained.PAPER)
     device = environment.device()
     network = build.build(baseline, BuildSpec(streams=(stream,), num_classes=weights.classes, scale=scale))
@@ -167,10 +167,10 @@ def scored_videos(record: Record, listing: Listing) -> tuple[Video, ...]:
     return listing.subsets[record.spec["subset"]]
 
 
-def open_test_set(record: Record, house: House) -> Data:
+def open_test_set(record: Record, options: JobOptions) -> Data:
     """The data set a job was scored on, with the flow of its scored videos at hand. Raises HarnessError if it changed."""
     return open_data(
-        work_of(record, house), split=record.spec["split"], videos=lambda listing: scored_videos(record, listing)
+        work_of(record, options), split=record.spec["split"], videos=lambda listing: scored_videos(record, listing)
     )
 
 
@@ -190,7 +190,7 @@ def _scores(
         reduce=scorer.baseline.reduce,
         device=scorer.device,
         precision=scorer.precision,
-        watch=Watch(),
+        callback=Callback(),
     )
     return evaluation.make_scores(
         logits, videos, num_classes=len(scorer.classes), undecodable=broken, missing=listing.missing

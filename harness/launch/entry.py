@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from harness.core.callbacks import Watch
+from harness.core.callbacks import Callback
 from harness.core.spec import Job
-from harness.jobs.options import House
+from harness.jobs.options import JobOptions
 from harness.records.record import Record
 
-Doing = Callable[[Job, House, Watch], Record]
+JobFunction = Callable[[Job, JobOptions, Callback], Record]
 """A function of a module, since it travels to other processes by name."""
 
 
-def do_job(job: Job, house: House, watch: Watch) -> Record:
+def run_job(job: Job, options: JobOptions, callback: Callback) -> Record:
     """`run.execute`, and with it torch, imported by the process that runs the job."""
     from harness.jobs.execute import execute
 
-    return execute(job, house, watch)
+    return execute(job, options, callback)

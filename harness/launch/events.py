@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.core.callbacks import Watch
+from harness.core.callbacks import Callback
 from harness.core.spec import Job
 from harness.records.record import Record
 
@@ -18,7 +18,7 @@ TELL_EVERY_S = 0.2
 """Between two words about how far a stage is: a step of a head takes less than a millisecond, an event costs as much."""
 
 
-class Teller(Watch):
+class EventSender(Callback):
     """The watcher of a job in a worker: sends what it is told, steps bundled."""
 
     def __init__(self, job_id: str, send: Callable[[Event], None], *, every_s: float = TELL_EVERY_S) -> None:
@@ -66,34 +66,34 @@ class Teller(Watch):
 
 
 @dataclass
-class Desk:
+class EventDispatcher:
     """Where events arrive: hands each to its job's watcher. A job that is started again is not announced again."""
 
-    watch: Watch
+    callback: Callback
     read: Callable[[str], Record]
     """Job id -> its record."""
-    _watches: dict[str, Watch] = field(default_factory=dict)
+    _watches: dict[str, Callback] = field(default_factory=dict)
     _started: dict[str, Job] = field(default_factory=dict)
     _finished: set[str] = field(default_factory=set)
 
     def expect(self, jobs: tuple[Job, ...]) -> None:
         """One watcher a job, before any event."""
-        self._watches.update({job.id: self.watch.for_job(job) for job in jobs})
+        self._watches.update({job.id: self.callback.for_job(job) for job in jobs})
 
     def take(self, event: Event) -> None:
         job_id, method, arguments = event
-        watch = self._watches[job_id]
+        callback = self._watches[job_id]
         if method == "job_started":
             (job,) = arguments
             if job_id in self._started:
-                watch.note(f"{job.title} was lost with its worker and goes on from its last checkpoint")
+                callback.note(f"{job.title} was lost with its worker and goes on from its last checkpoint")
             else:
                 self._started[job_id] = job
-                watch.job_started(job)
+                callback.job_started(job)
         elif method == "job_finished":
             self.finish(job_id)
         else:
-            getattr(watch, method)(*arguments)
+            getattr(callback, method)(*arguments)
 
     def finish(self, job_id: str) -> None:
         """Announce a finished job once, and only if it was done here: another command's job is its own to tell of."""

@@ -8,12 +8,12 @@ from multiprocessing.connection import wait
 from queue import SimpleQueue
 
 from harness.core import environment, processes
-from harness.core.callbacks import Watch
+from harness.core.callbacks import Callback
 from harness.core.locks import clear_finished
-from harness.jobs.options import House
+from harness.jobs.options import JobOptions
 from harness.launch import workers
-from harness.launch.entry import Doing, do_job
-from harness.launch.events import Desk, Event
+from harness.launch.entry import JobFunction, run_job
+from harness.launch.events import Event, EventDispatcher
 from harness.launch.workers import Worker
 from harness.planning.plan import Plan
 
@@ -21,15 +21,15 @@ LOOK_EVERY_S = 1.0
 """At workers that say nothing."""
 
 
-def launch(plan: Plan, house: House, watch: Watch, *, do: Doing = do_job) -> int:
+def launch(plan: Plan, options: JobOptions, callback: Callback, *, do: JobFunction = run_job) -> int:
     """Run every job that is still to do, each after those it needs; returns how many ran."""
-    clear_finished(house.places.jobs, house.ledger.has)
+    clear_finished(options.places.jobs, options.run_store.has)
     at_once = side_by_side(plan)
     if at_once == 1:
         for job in plan.to_do:
-            do(job, house, watch.for_job(job))
+            do(job, options, callback.for_job(job))
     else:
-        _Crew(plan, house, watch, at_once, do).run()
+        _Scheduler(plan, options, callback, at_once, do).run()
     return len(plan.to_do)
 
 
@@ -41,13 +41,13 @@ def side_by_side(plan: Plan) -> int:
     return max(1, min(environment.cpu_threads() // threads, len(plan.to_do)))
 
 
-class _Crew:
+class _Scheduler:
     """Keeps the workers fed with jobs whose needs are done, and passes on what they tell."""
 
-    def __init__(self, plan: Plan, house: House, watch: Watch, at_once: int, do: Doing) -> None:
+    def __init__(self, plan: Plan, options: JobOptions, callback: Callback, at_once: int, do: JobFunction) -> None:
         self.waiting = list(plan.to_do)
-        self.house, self.at_once, self.do = house, at_once, do
-        self.desk = Desk(watch, read=house.ledger.read)
+        self.options, self.at_once, self.do = options, at_once, do
+        self.desk = EventDispatcher(callback, read=options.run_store.read)
         self.desk.expect(plan.to_do)
         self.unfinished = {job.id for job in plan.to_do}
         self.workers: list[Worker] = []
@@ -85,7 +85,7 @@ class _Crew:
                 idle = Worker()
                 self.workers.append(idle)
             self.waiting.remove(job)
-            idle.give(job, self.house, self.do)
+            idle.give(job, self.options, self.do)
 
     def _listen(self) -> None:
         """Take what was said. A worker's pipe stays open where a process that it forked outlives it: so it is looked at."""

@@ -11,10 +11,10 @@ import shutil
 from collections.abc import Sequence
 from typing import Any
 
-from harness.core.callbacks import Watch
+from harness.core.callbacks import Callback
 from harness.core.spec import Job
-from harness.jobs.options import House
-from harness.launch.entry import do_job
+from harness.jobs.options import JobOptions
+from harness.launch.entry import run_job
 from harness.launch.ray import worker as launcher
 from harness.launch.ray.cluster import cluster, most_of
 from harness.launch.ray.storage import Storage, exchange
@@ -30,7 +30,7 @@ TUNE_SETTINGS = {
 
 
 def search(
-    trials: Sequence[Job], house: House, watch: Watch, *, address: str | None, storage: str | None = None
+    trials: Sequence[Job], options: JobOptions, callback: Callback, *, address: str | None, storage: str | None = None
 ) -> list[dict[str, Any]]:
     """Run every trial; per trial, in order: its job, rate, and what it came to on the held-out videos.
 
@@ -39,28 +39,28 @@ def search(
     for name, value in TUNE_SETTINGS.items():
         os.environ.setdefault(name, value)
     store = Storage(storage) if storage else None
-    missing = [job for job in trials if not house.ledger.has(job.id)]
+    missing = [job for job in trials if not options.run_store.has(job.id)]
     if store and missing:
-        before = exchange(tuple(missing), house, store)
+        before = exchange(tuple(missing), options, store)
         missing = [job for job in missing if job.id not in before]
     if missing:
-        with cluster(address) as ray, launcher.listening(ray, missing, house, watch) as box:
-            _tune(ray, missing, house, box, store)
-    return [outcome(house.ledger.read(job.id)) for job in trials]
+        with cluster(address) as ray, launcher.listening(ray, missing, options, callback) as box:
+            _tune(ray, missing, options, box, store)
+    return [outcome(options.run_store.read(job.id)) for job in trials]
 
 
-def _tune(ray: Any, trials: Sequence[Job], house: House, box: Any, store: Storage | None) -> None:
+def _tune(ray: Any, trials: Sequence[Job], options: JobOptions, box: Any, store: Storage | None) -> None:
     from ray import tune
 
-    orders = launcher.Orders(house, do_job, most_of(ray), storage=store)
-    errands = {job.id: orders.errand(job) for job in trials}
-    needs = errands[trials[0].id].needs
+    orders = launcher.TaskFactory(options, run_job, most_of(ray), storage=store)
+    tasks = {job.id: orders.task(job) for job in trials}
+    needs = tasks[trials[0].id].needs
     # Tune insists on a folder of its own; nothing in it is needed when it ends.
-    folder = house.places.results / tuned.TUNED / f".search-{os.getpid()}"
-    trainable = tune.with_parameters(_trial, errands=errands, box=box)
+    folder = options.places.results / tuned.TUNED / f".search-{os.getpid()}"
+    trainable = tune.with_parameters(_trial, tasks=tasks, box=box)
     tuner = tune.Tuner(
         tune.with_resources(trainable, {"cpu": needs.cpus, "gpu": needs.gpus}),
-        param_space={"job": tune.grid_search(list(errands))},
+        param_space={"job": tune.grid_search(list(tasks))},
         tune_config=tune.TuneConfig(metric="top1_pct", mode="max", reuse_actors=True),
         run_config=tune.RunConfig(
             name="search",
@@ -76,16 +76,16 @@ def _tune(ray: Any, trials: Sequence[Job], house: House, box: Any, store: Storag
         shutil.rmtree(folder, ignore_errors=True)
     if store:
         for job in trials:
-            store.fetch(job.id, house.places.runs)
+            store.fetch(job.id, options.places.runs)
 
 
-def _trial(config: dict[str, str], errands: dict[str, Any], box: Any) -> None:
+def _trial(config: dict[str, str], tasks: dict[str, Any], box: Any) -> None:
     """One trial in a worker of Tune's."""
     from ray import tune
 
-    errand = errands[config["job"]]
-    launcher.run_errand(errand, box)
-    found = outcome(launcher.house_here(errand).ledger.read(errand.job.id))
+    task = tasks[config["job"]]
+    launcher.run_task(task, box)
+    found = outcome(launcher.options_on_node(task).run_store.read(task.job.id))
     tune.report({name: found[name] for name in ("top1_pct", "loss")})
 
 

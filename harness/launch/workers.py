@@ -20,9 +20,9 @@ from typing import Any
 from harness.core import processes
 from harness.core.errors import HarnessError
 from harness.core.spec import Job
-from harness.jobs.options import House
-from harness.launch.entry import Doing
-from harness.launch.events import Event, Teller
+from harness.jobs.options import JobOptions
+from harness.launch.entry import JobFunction
+from harness.launch.events import Event, EventSender
 
 ENDING_S = 10.0
 """How long workers without work may take to leave: nothing is lost by ending them."""
@@ -44,10 +44,10 @@ class Worker:
         self.job: Job | None = None
         """What it does; None: it waits."""
 
-    def give(self, job: Job, house: House, do: Doing) -> None:
+    def give(self, job: Job, options: JobOptions, do: JobFunction) -> None:
         self.job = job
         try:
-            self.pipe.send((job, house, do))
+            self.pipe.send((job, options, do))
         except ConnectionError as gone:
             raise self.lost() from gone
 
@@ -136,8 +136,8 @@ def _work(pipe: Any) -> None:
         except (EOFError, OSError):
             return
         try:
-            job, house, do = pickle.loads(order)
-            do(job, house, Teller(job.id, say))
+            job, options, do = pickle.loads(order)
+            do(job, options, EventSender(job.id, say))
             say(None)
         except BaseException as error:  # noqa: BLE001 - whatever it is, it is raised again by who gave the job
             say(None, _portable(error))

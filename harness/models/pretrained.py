@@ -11,16 +11,16 @@ from typing import Any
 from harness.core import registry
 from harness.core.contract import Baseline, BuildSpec, Weights
 from harness.core.errors import HarnessError, unknown
-from harness.core.workspace import Places
+from harness.core.workspace import Workspace
 from harness.models import build, catalog
 
 Progress = Callable[[int, int | None], None]
 PAPER = "paper"
 
 
-def folder(where: Places) -> Path:
+def folder(workspace: Workspace) -> Path:
     """Where imported weights lie: beside the data sets, since ledgers share them."""
-    return where.data / "weights"
+    return workspace.data / "weights"
 
 
 def everything() -> list[tuple[Baseline, Weights]]:
@@ -65,9 +65,9 @@ def stream_weights(baseline: Baseline, name: str, stream: str) -> Weights:
     )
 
 
-def card(weights: Weights, where: Places) -> dict[str, Any] | None:
+def card(weights: Weights, workspace: Workspace) -> dict[str, Any] | None:
     """What is kept with imported weights (their hash, report, labels), None if they are not here. Reads no tensor."""
-    path = catalog.imported_path(weights, folder(where))
+    path = catalog.imported_path(weights, folder(workspace))
     try:
         with path.open("rb") as stream:
             (length,) = struct.unpack("<Q", stream.read(8))
@@ -78,9 +78,9 @@ def card(weights: Weights, where: Places) -> dict[str, Any] | None:
         raise HarnessError(f"{path} is damaged ({error}); remove it and import '{weights.name}' again") from error
 
 
-def key(weights: Weights, where: Places) -> dict[str, str]:
+def key(weights: Weights, workspace: Workspace) -> dict[str, str]:
     """What a job id holds of the weights it starts from. Raises HarnessError saying how to get them."""
-    found = card(weights, where)
+    found = card(weights, workspace)
     if found is None:
         raise HarnessError(
             f"the weights '{weights.name}' ({weights.stream}: {weights.trained_on}) are not imported here. "
@@ -91,42 +91,46 @@ def key(weights: Weights, where: Places) -> dict[str, str]:
     return {"name": weights.name, "stream": weights.stream, "sha256": found["imported_sha256"]}
 
 
-def fetch(name: str, where: Places, *, progress: Progress | None = None) -> list[str]:
+def fetch(name: str, workspace: Workspace, *, progress: Progress | None = None) -> list[str]:
     """Download and import every stream called `name`; one line on each. What is here already is not fetched again."""
     from harness.models import download as fetching
 
     told = []
     for baseline, weights in named(name):
-        if card(weights, where):
+        if card(weights, workspace):
             told.append(f"{weights.name} {weights.stream}: already imported")
             continue
         files = [
             fetching.fetch(
                 url,
-                folder(where) / "downloads" / f"{weights.name.replace('/', '--')}.{weights.stream}.{Path(url).name}",
+                folder(workspace)
+                / "downloads"
+                / f"{weights.name.replace('/', '--')}.{weights.stream}.{Path(url).name}",
                 expected=weights.sha256,
                 progress=progress,
             )
             for url in catalog.files(weights)
         ]
-        told.append(_import(files[0], baseline, weights, where, labels=()))
+        told.append(_import(files[0], baseline, weights, workspace, labels=()))
     return told
 
 
-def import_file(name: str, file: Path, where: Places, *, stream: str | None, labels: tuple[str, ...] = ()) -> str:
+def import_file(
+    name: str, file: Path, workspace: Workspace, *, stream: str | None, labels: tuple[str, ...] = ()
+) -> str:
     """Import a file that is on this machine as the weights called `name`; a line on what became of its tensors."""
     candidates = [(b, w) for b, w in named(name) if stream in (None, w.stream)]
     if len(candidates) != 1:
         have = ", ".join(weights.stream for _, weights in named(name))
         raise HarnessError(f"'{name}' is published for the streams {have}; say which this file is with --stream")
-    return _import(file, *candidates[0], where, labels=labels)
+    return _import(file, *candidates[0], workspace, labels=labels)
 
 
-def _import(file: Path, baseline: Baseline, weights: Weights, where: Places, *, labels: tuple[str, ...]) -> str:
+def _import(file: Path, baseline: Baseline, weights: Weights, workspace: Workspace, *, labels: tuple[str, ...]) -> str:
     from harness.models import importing as reading
 
     target, layout = reading.accepted(_network(baseline, weights), weights)
-    kept, report = reading.import_weights(file, weights, folder(where), target=target, layout=layout, labels=labels)
+    kept, report = reading.import_weights(file, weights, folder(workspace), target=target, layout=layout, labels=labels)
     return f"{weights.name} {weights.stream}: {report}; kept as {kept}"
 
 

@@ -11,13 +11,13 @@ from harness.core import environment, registry
 from harness.core.contract import Baseline, Clip, Dataset, Protocol, Scale, Schedule, Weights
 from harness.core.errors import HarnessError
 from harness.core.spec import Cell, Job, plain
-from harness.core.workspace import Places
+from harness.core.workspace import Workspace
 from harness.data import prepare
 from harness.data.frame_store import store_key
 from harness.models import pretrained
 from harness.planning import keys, tuned
 from harness.planning.selection import PUBLISHED, apply_overrides, networks_of, stage_of
-from harness.records.record import Ledger
+from harness.records.record import RunStore
 from harness.video import decode
 
 CODE = 2
@@ -47,16 +47,16 @@ class Plan:
         return tuple(job for job in self.jobs if job.id in needed)
 
 
-def make_plan(cells: Iterable[Cell], where: Places, *, looking: bool = False) -> Plan:
+def make_plan(cells: Iterable[Cell], workspace: Workspace, *, looking: bool = False) -> Plan:
     """The graph for `cells`. Data sets that are not there give provisional ids.
 
     Published weights that are not imported here raise HarnessError, or, where the plan is only `looking`, give
     provisional ids too.
     """
-    builder = Planner(where, looking=looking)
+    builder = Planner(workspace, looking=looking)
     by_cell = {cell: builder.jobs_of(cell) for cell in cells}
-    ledger = Ledger(where.runs)
-    done = frozenset(job_id for job_id in builder.jobs if ledger.has(job_id))
+    run_store = RunStore(workspace.runs)
+    done = frozenset(job_id for job_id in builder.jobs if run_store.has(job_id))
     return Plan(jobs=tuple(builder.jobs.values()), cells=by_cell, done=done)
 
 
@@ -113,12 +113,12 @@ class Planner:
 
     def __init__(
         self,
-        where: Places,
+        workspace: Workspace,
         *,
         looking: bool = False,
         remembered: Callable[[], Mapping[tuple[str, int], str]] = dict,
     ) -> None:
-        self.where = where
+        self.workspace = workspace
         self.remembered = remembered
         """(data set, version) -> fingerprint, of sets that are not indexed here."""
         self.looking = looking
@@ -162,9 +162,9 @@ class Planner:
         if not tuned.asked_for(cell.overrides):
             return cell.overrides
         plain = dataclasses.replace(cell, modality="+".join(streams), overrides=tuned.without(cell.overrides))
-        planner = Planner(self.where)
+        planner = Planner(self.workspace)
         (job_id,) = planner.jobs_of(plain)
-        return tuned.resolved(cell.overrides, planner.jobs[job_id], self.where.results)
+        return tuned.resolved(cell.overrides, planner.jobs[job_id], self.workspace.results)
 
     def training(self, training: _Training) -> str:
         if training.protocol.moves == "head":
@@ -246,9 +246,9 @@ class Planner:
         return {}
 
     def weights_key(self, weights: Weights) -> dict[str, str]:
-        if self.looking and pretrained.card(weights, self.where) is None:
+        if self.looking and pretrained.card(weights, self.workspace) is None:
             return {"name": weights.name, "stream": weights.stream, "sha256": ""}
-        return pretrained.key(weights, self.where)
+        return pretrained.key(weights, self.workspace)
 
     def flow(self, training: _Training, *, split: int | None) -> Job:
         """Optical flow of a split's videos (of all, if None), shared by all networks that read it."""
@@ -335,7 +335,7 @@ class Planner:
 
     def fingerprint(self, dataset: Dataset) -> str | None:
         if dataset.name not in self.fingerprints:
-            here = prepare.expected_fingerprint(dataset, self.where.data)
+            here = prepare.expected_fingerprint(dataset, self.workspace.data)
             self.fingerprints[dataset.name] = here or self.remembered().get((dataset.name, dataset.version))
         return self.fingerprints[dataset.name]
 

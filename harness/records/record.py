@@ -119,7 +119,7 @@ def read_scores(path: Path) -> Scores:
 
 
 @dataclass(frozen=True)
-class Ledger:
+class RunStore:
     """The finished jobs of a results folder."""
 
     runs: Path
@@ -208,7 +208,7 @@ def write_record(runs: Path, record: Record, *, fill: Callable[[Path], None]) ->
                 raise
     finally:
         shutil.rmtree(building, ignore_errors=True)
-    return Ledger(runs).read(record.job_id)
+    return RunStore(runs).read(record.job_id)
 
 
 def write_by_rename(path: Path, write: Callable[[Path], None]) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from harness.core.callbacks import Watch
+from harness.core.callbacks import Callback
 from harness.records.record import write_by_rename
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def resume(
     optimiser: torch.optim.Optimizer,
     plateau: Plateau,
     trained: Trained,
-    watch: Watch,
+    callback: Callback,
 ) -> int:
     """Put the newest whole checkpoint back and return its step; 0 if there is none."""
     for path in reversed(checkpoints_of(setting.checkpoints)):
@@ -62,7 +62,7 @@ def resume(
             state = torch.load(path, map_location="cpu", weights_only=True)
         except (RuntimeError, OSError, EOFError, ValueError, KeyError) as error:
             path.rename(path.with_suffix(".torn"))
-            watch.note(f"checkpoint {path} cannot be read ({type(error).__name__}); going on from the one before")
+            callback.note(f"checkpoint {path} cannot be read ({type(error).__name__}); going on from the one before")
             continue
         module.load_state_dict(state["module"])
         optimiser.load_state_dict(state["optimiser"])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from harness.core.callbacks import Watch
+from harness.core.callbacks import Callback
 from harness.core.contract import Video
 from harness.core.errors import HarnessError
 from harness.metrics.scores import Scores
@@ -41,7 +41,7 @@ def clip_loss(loss: str, reduce: str, *, label_smoothing: float = 0.0) -> Callab
 
 
 def video_logits(
-    module: Any, views: Iterable[View], *, reduce: str, device: str, precision: str, watch: Watch
+    module: Any, views: Iterable[View], *, reduce: str, device: str, precision: str, callback: Callback
 ) -> dict[str, np.ndarray]:
     """Video id -> (C,) float32: the mean of its views' logits. The network runs in eval mode and is put back after."""
     sums: dict[str, np.ndarray] = {}
@@ -55,7 +55,7 @@ def video_logits(
             for video_id, row in zip(ids, logits, strict=True):
                 sums[video_id] = sums.get(video_id, 0.0) + row.astype(np.float64)
                 counts[video_id] = counts.get(video_id, 0) + 1
-            watch.advance(len(counts) - begun)
+            callback.advance(len(counts) - begun)
     module.train(was_training)
     return {video_id: (total / counts[video_id]).astype(np.float32) for video_id, total in sums.items()}
 

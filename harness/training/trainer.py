@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from harness.core.callbacks import Point, Watch
+from harness.core.callbacks import Callback, Point
 from harness.core.contract import Schedule
 from harness.core.errors import HarnessError
 from harness.models.precision import autocast
@@ -76,7 +76,7 @@ def train(
     steps_from: Callable[[int], Iterator[Step]],
     setting: Setting,
     *,
-    watch: Watch,
+    callback: Callback,
     held_out_loss: Callable[[], float] | None = None,
 ) -> Trained:
     """Train `module` in place, from the last checkpoint if there is one.
@@ -90,9 +90,9 @@ def train(
     optimiser = make_optimiser(module, schedule)
     plateau = Plateau(schedule.patience)
     trained = Trained()
-    first = resume(setting, module, optimiser, plateau, trained, watch)
-    watch.stage("train", schedule.steps, "steps")
-    watch.advance(first)
+    first = resume(setting, module, optimiser, plateau, trained, callback)
+    callback.stage("train", schedule.steps, "steps")
+    callback.advance(first)
     told, batches = len(trained.curves), iter(steps_from(first))
     for number in range(first, schedule.steps):
         if len(trained.drops) > PLATEAU_DROPS:
@@ -104,14 +104,14 @@ def train(
         trained.seconds += time.perf_counter() - asked
         if number % LOG_EVERY == 0 or number + 1 == schedule.steps:
             trained.curves += [(number + 1, "train/loss", loss), (number + 1, "train/lr", rate)]
-        watch.advance(1, f"loss {loss:.2f}")
+        callback.advance(1, f"loss {loss:.2f}")
         if held_out_loss and schedule.eval_every and (number + 1) % schedule.eval_every == 0:
             _look(held_out_loss, plateau, trained, number + 1, replicas)
         if (number + 1) % schedule.checkpoint_every == 0 and replicas.leads:
             save_checkpoint(setting, module, optimiser, plateau, trained)
-            watch.curve(setting.job_id, trained.curves[told:])
+            callback.curve(setting.job_id, trained.curves[told:])
             told = len(trained.curves)
-    watch.curve(setting.job_id, trained.curves[told:])
+    callback.curve(setting.job_id, trained.curves[told:])
     return trained
 
 

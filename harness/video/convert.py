@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.video.convert_numba import LEAST_WIDTH, Brush, brush
+from harness.video.convert_numba import LEAST_WIDTH, FastConverter, brush
 from harness.video.file import VideoFile, cause
 from harness.video.sampling import short_side_size
 
@@ -14,7 +14,7 @@ LANES = 64
 """Columns that OpenCV converts at a time; what is left of a row it takes one by one, 224 columns in the time of 400."""
 
 
-class Painter:
+class FrameConverter:
     """Frames of one file -> upright RGB pictures of one short side, into arrays that the caller owns.
 
     Working memory is kept from frame to frame: fresh memory for each picture would cost as much as the conversion. What
@@ -27,7 +27,7 @@ class Painter:
         self._size = video.kept_size or short_side_size(*video.stored_size, short_side_px)
         self._ready = video.stored_size if video.kept_size else self._size
         """Frames of this size need no resizing: those of the frame store, but for their padding, and whatever fits by chance."""
-        self._brush: Brush | None = None
+        self._brush: FastConverter | None = None
         self._planes: np.ndarray | None = None
         self._rgb: np.ndarray | None = None
         self._resized: np.ndarray | None = None

@@ -36,7 +36,7 @@ ONE = 1 << FRACTION_BITS
 _painted_px = 0
 
 
-def brush(frame: tuple[int, int], size: tuple[int, int], part: tuple[int, ...]) -> Brush | None:
+def brush(frame: tuple[int, int], size: tuple[int, int], part: tuple[int, ...]) -> FastConverter | None:
     """For yuv420p frames (height, width), both even, of whose pictures of `size` a `part` (h, w, 3) is to be painted next.
 
     None while OpenCV is to do it: for shapes that gain nothing, before compiling pays, where Numba does not work,
@@ -48,7 +48,7 @@ def brush(frame: tuple[int, int], size: tuple[int, int], part: tuple[int, ...]) 
     _painted_px += part[0] * part[1]
     if _painted_px < COMPILE_AFTER_PX or not _agrees(frame, size):
         return None
-    return Brush(frame, size)
+    return FastConverter(frame, size)
 
 
 def compile_at_once() -> None:
@@ -57,7 +57,7 @@ def compile_at_once() -> None:
     _painted_px = COMPILE_AFTER_PX
 
 
-class Brush:
+class FastConverter:
     """Paints parts of frames of one size. Working memory and tables are kept from frame to frame."""
 
     def __init__(self, frame: tuple[int, int], size: tuple[int, int]) -> None:
@@ -192,7 +192,7 @@ def _agrees(frame: tuple[int, int], size: tuple[int, int]) -> bool:
     for part in (np.s_[:, :], np.s_[top:, -left:], np.s_[:top, :left]):
         wanted = expected[part]
         painted = np.empty_like(wanted, order="C")
-        Brush(frame, size).paint(planes, painted, part[0].start or 0, (part[1].start or 0) % size[1])
+        FastConverter(frame, size).paint(planes, painted, part[0].start or 0, (part[1].start or 0) % size[1])
         if not np.array_equal(painted, wanted):
             return False
     return True

@@ -23,7 +23,7 @@ import numpy as np
 
 from harness.core.errors import BrokenVideo, DataMissing
 from harness.video import decoder as decoders
-from harness.video.convert import Painter
+from harness.video.convert import FrameConverter
 from harness.video.file import VideoFile
 from harness.video.resample import nearest
 from harness.video.sampling import short_side_size
@@ -123,7 +123,7 @@ def iter_planes(path: str | Path, *, fps: float = 25.0, short_side_px: int = 256
 
 def _pictures(video: VideoFile, fps: float, short_side_px: int) -> Iterator[np.ndarray]:
     """Every frame in turn, in the same memory; at least one. Raises BrokenVideo."""
-    painter = Painter(video, short_side_px)
+    painter = FrameConverter(video, short_side_px)
     painted = picture = None
     count = 0
     for _, frame in nearest(video.timed(), fps=fps, frame_s=video.frame_s):
@@ -159,7 +159,7 @@ def read_window(
         raise ValueError("a window needs at least one index, and none below 0")
     in_order = len(indices) == len(wanted) and bool((indices == wanted).all())
     with VideoFile(path) as video:
-        window = _Window(wanted, Painter(video, short_side_px), crop, out if in_order else None)
+        window = _Window(wanted, FrameConverter(video, short_side_px), crop, out if in_order else None)
         first = int(wanted[0])
         if not window.fill(nearest(video.timed_from(first / fps), fps=fps, frame_s=video.frame_s, first=first)):
             window.fill(nearest(video.restarted(), fps=fps, frame_s=video.frame_s))
@@ -174,7 +174,7 @@ def read_window(
 class _Window:
     """The pictures of some frame numbers, filled from a stream of numbered frames."""
 
-    def __init__(self, wanted: np.ndarray, painter: Painter, crop: Crop | None, out: np.ndarray | None) -> None:
+    def __init__(self, wanted: np.ndarray, painter: FrameConverter, crop: Crop | None, out: np.ndarray | None) -> None:
         self.pictures: np.ndarray | None = None
         self.ended: int | None = None
         """Frames of the video, if its end was met."""

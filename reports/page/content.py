@@ -10,9 +10,9 @@ from harness import __version__
 from harness.analysis import claims
 from harness.core.contract import Dataset
 from harness.core.spec import digest
-from harness.core.workspace import Places
+from harness.core.workspace import Workspace
 from harness.planning.lookup import lookup_in
-from harness.records.record import Ledger
+from harness.records.record import RunStore
 from reports import tables
 from reports.evidence import Evidence, dataset_of, gather
 from reports.figures import accuracy, answers, curves, filters, pictures, receptive
@@ -50,7 +50,7 @@ class Content:
     scale: str
     version: str
     """Of this program."""
-    ledger: str
+    run_store: str
     """Hash of the ids of all jobs shown."""
     tables: tuple[tables.Table, ...]
     claims: tuple[claims.Claim, ...]
@@ -70,14 +70,14 @@ class Content:
         return tuple(found + [entry.figure for entry in self.data if entry.figure])
 
 
-def collect(where: Places, *, scale: str) -> Content:
+def collect(workspace: Workspace, *, scale: str) -> Content:
     """Read the ledger and draw everything. Needs no data set, but shows frames of those that are here."""
     # Tables and findings ask for many cells twice, and planning one takes milliseconds.
-    lookup = functools.cache(lookup_in(where))
+    lookup = functools.cache(lookup_in(workspace))
     found = tuple(tables.build(number, lookup, tables.Question(scale=scale)) for number in tables.NUMBERS)
-    evidence = gather(Ledger(where.runs), scale=scale, preferred=_ids(found))
+    evidence = gather(RunStore(workspace.runs), scale=scale, preferred=_ids(found))
     footage = {
-        name: pictures.footage(name, where.data, fingerprint=prints[-1])
+        name: pictures.footage(name, workspace.data, fingerprint=prints[-1])
         for name, prints in _fingerprints(evidence).items()
     }
     tested = claims.all_claims(lookup, scale=scale)
@@ -85,7 +85,7 @@ def collect(where: Places, *, scale: str) -> Content:
     return Content(
         scale=scale,
         version=__version__,
-        ledger=digest(sorted(evidence.records)),
+        run_store=digest(sorted(evidence.records)),
         tables=found,
         claims=tested,
         overview=accuracy.overview(evidence) if evidence.results else None,

@@ -38,7 +38,7 @@ def write(content: Content, out: Path, *, formats: tuple[str, ...] = FORMATS) ->
     for name in stale:
         (out / name).unlink(missing_ok=True)
     hashes = {name: hashlib.sha256(data).hexdigest() for name, data in sorted(files.items())}
-    head = {"harness": content.version, "scale": content.scale, "ledger": content.ledger}
+    head = {"harness": content.version, "scale": content.scale, "ledger": content.run_store}
     (out / MANIFEST).write_text(json.dumps(head | {"files": hashes}, indent=1) + "\n")
     return [*hashes, MANIFEST]
 
@@ -123,7 +123,7 @@ def readme(content: Content) -> str:
     lines = [
         f"# Quo Vadis, {content.scale} scale",
         "",
-        f"`harness report --scale {content.scale} --out reports/out` draws this folder from ledger `{content.ledger}` "
+        f"`harness report --scale {content.scale} --out reports/out` draws this folder from ledger `{content.run_store}` "
         f"({len(content.jobs)} jobs). [index.html](index.html) is the whole report: download it and open it.",
         "",
         *_warning(content),

@@ -5,24 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from harness.core.errors import HarnessError
-from harness.records.record import Ledger
+from harness.records.record import RunStore
 from reports.tables.aside import Aside
 from reports.tables.model import Table
 
 
-def behind(job_ids: Iterable[str], ledger: Ledger) -> set[str]:
+def behind(job_ids: Iterable[str], run_store: RunStore) -> set[str]:
     """The jobs, and everything upstream of them that the ledger has."""
     found: set[str] = set()
     waiting = list(job_ids)
     while waiting:
         job_id = waiting.pop()
-        if job_id not in found and ledger.has(job_id):
+        if job_id not in found and run_store.has(job_id):
             found.add(job_id)
-            waiting += ledger.read(job_id).upstream.values()
+            waiting += run_store.read(job_id).upstream.values()
     return found
 
 
-def aside(table: Table, ledger: Ledger) -> Aside:
+def aside(table: Table, run_store: RunStore) -> Aside:
     """One line a number: jobs behind it, their wall-clock and GPU-hours. The total counts every job once."""
     if table.number == 1:
         raise HarnessError("Table 1 has sizes that are computed; no job stands behind it. Leave out --with-cost")
@@ -33,13 +33,13 @@ def aside(table: Table, ledger: Ledger) -> Aside:
     for (row, column), cell in table.cells.items():
         if cell.ours is None or not cell.job_ids or column.count("gain"):
             continue
-        jobs = behind(cell.job_ids, ledger)
+        jobs = behind(cell.job_ids, run_store)
         every |= jobs
-        rows.append((titles.get(row, row), heads.get(column, column), *_numbers(jobs, ledger)))
-    apart = sum(len(behind(cell.job_ids, ledger)) for cell in table.cells.values() if cell.job_ids)
+        rows.append((titles.get(row, row), heads.get(column, column), *_numbers(jobs, run_store)))
+    apart = sum(len(behind(cell.job_ids, run_store)) for cell in table.cells.values() if cell.job_ids)
     note = f"A number's cost is that of its jobs and all upstream; {apart - len(every)} jobs were saved by sharing."
     if rows:
-        rows.append(("all of them", "each job once", *_numbers(every, ledger)))
+        rows.append(("all of them", "each job once", *_numbers(every, run_store)))
     return Aside(
         key="cost",
         title=f"What stands behind the numbers of Table {table.number}",
@@ -49,8 +49,8 @@ def aside(table: Table, ledger: Ledger) -> Aside:
     )
 
 
-def _numbers(jobs: set[str], ledger: Ledger) -> list[str]:
-    costs = [ledger.read(job_id).cost for job_id in jobs]
+def _numbers(jobs: set[str], run_store: RunStore) -> list[str]:
+    costs = [run_store.read(job_id).cost for job_id in jobs]
     wall_s = sum(float(cost.get("wall_s", 0.0)) for cost in costs)
     device_s = sum(float(cost.get("device_s", 0.0)) for cost in costs)
     return [str(len(jobs)), f"{wall_s:,.0f}", f"{device_s / 3600:.2f}"]

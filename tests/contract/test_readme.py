@@ -15,7 +15,7 @@ import torch
 from harness.core import registry
 from harness.core.contract import BuildSpec
 from harness.core.spec import Selection
-from harness.core.workspace import Places
+from harness.core.workspace import Workspace
 from harness.models import build
 from harness.planning.plan import make_plan
 from harness.planning.selection import cells
@@ -36,7 +36,7 @@ def plugins(tmp_path, monkeypatch) -> Path:
 
 def test_it_plans_builds_and_answers(plugins, tmp_path):
     asked = Selection(baselines=("my-network",), datasets=("micro-hmdb51",), protocols=("full-ft",))
-    plan = make_plan(cells(asked), Places(tmp_path / "data", tmp_path / "results"))
+    plan = make_plan(cells(asked), Workspace(tmp_path / "data", tmp_path / "results"))
     assert [job.kind for job in plan.jobs] == ["train", "train"]
     card, micro = registry.load("baseline", "my-network"), registry.load("scale", "micro")
     network = build.build(card, BuildSpec(("rgb",), 5, micro)).eval()

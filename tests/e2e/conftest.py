@@ -25,7 +25,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def transferred(house: Path) -> dict:
     """Flow I3D, pre-trained on toy-kinetics and fine-tuned on toy-hmdb51."""
     with FileLock(house / "transferred.lock"):
-        (cell,) = run("--dataset", "toy-hmdb51", "--protocol", "full-ft", *FLOW, where=house, mlflow=True)
+        (cell,) = run("--dataset", "toy-hmdb51", "--protocol", "full-ft", *FLOW, workspace=house, mlflow=True)
     return cell
 
 

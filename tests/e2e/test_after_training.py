@@ -18,7 +18,7 @@ from filelock import FileLock
 from harness.cli import harness
 from harness.core.errors import BrokenVideo, HarnessError
 from harness.metrics.fusion import late_fusion
-from harness.records.record import Ledger
+from harness.records.record import RunStore
 from tests.breaks import BREAKS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -72,7 +72,7 @@ def glob_safe(name: str) -> str:
 
 def same_as_recorded(asked, house: Path, jobs: list[str]) -> None:
     """A test video given as a file gets the logits that the jobs recorded, fused where they are two."""
-    records = [Ledger(house / "results" / "runs").read(job) for job in jobs]
+    records = [RunStore(house / "results" / "runs").read(job) for job in jobs]
     scores = records[0].scores()
     for record in records[1:]:
         scores = late_fusion(scores, record.scores())
@@ -97,7 +97,7 @@ def test_predictions_on_test_videos_are_the_recorded_scores_fused(asked, house):
 def test_predictions_on_test_videos_are_the_recorded_scores_fixed(asked, house):
     words = ("--baseline", "c3d", "--dataset", "toy-hmdb51", "--protocol", "fixed", "--set", "fixed.steps=5")
     (job,) = trained(asked, house, *words, "--set", "source.steps=3", "--set", "source.batch=4")
-    assert Ledger(house / "results" / "runs").read(job).kind == "head"
+    assert RunStore(house / "results" / "runs").read(job).kind == "head"
     same_as_recorded(asked, house, [job])
 
 

@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from harness.core.spec import Cell
-from harness.core.workspace import Places
+from harness.core.workspace import Workspace
 from harness.metrics.scores import softmax
 from harness.planning.lookup import lookup_in
 from tests.commands import FLOW, QUICK, ROOT, command, record_of, run, source_of, weights_of
@@ -85,7 +85,7 @@ def test_the_second_time_nothing_is_done_and_nothing_heavy_is_imported(house, tr
 def test_shuffled_labels_teach_nothing(house, transferred):
     """What is learned comes from the labels. A network still sorts the videos by what they show, so that whole classes
     come out right or wrong together: what must be at chance is the probability it gives to the true class."""
-    (cell,) = run("--dataset", "toy-shuffled", *FLOW[:4], where=house)
+    (cell,) = run("--dataset", "toy-shuffled", *FLOW[:4], workspace=house)
     honest = source_of(house, transferred["jobs"][0])
     assert cell["metrics"]["top1_high_pct"] < honest["metrics"]["top1_low_pct"]
     assert true_class_probability(house, honest["job_id"]) > 0.6
@@ -101,8 +101,8 @@ def true_class_probability(house: Path, job_id: str) -> float:
 def test_without_a_temporal_axis_the_direction_of_time_is_lost(house):
     """The same network, data and steps; the one that sees a single frame can tell the pair, never the direction."""
     words = ("--dataset", "toy-kinetics", "--modality", "rgb", "--init", "scratch", "--set", "source.steps=70")
-    (moving,) = run(*words, "--baseline", "c3d", where=house)
-    (still,) = run(*words, "--baseline", "stand-still", where=house)
+    (moving,) = run(*words, "--baseline", "c3d", workspace=house)
+    (still,) = run(*words, "--baseline", "stand-still", workspace=house)
     assert moving["metrics"]["top1_low_pct"] > 50, moving["metrics"]
     assert still["metrics"]["top1_low_pct"] <= 50 < moving["metrics"]["top1_low_pct"], still["metrics"]
     assert still["metrics"]["top1_high_pct"] < moving["metrics"]["top1_pct"]
@@ -110,7 +110,7 @@ def test_without_a_temporal_axis_the_direction_of_time_is_lost(house):
 
 def test_fixed_moves_the_head_and_nothing_else(house, transferred):
     (cell,) = run(
-        "--dataset", "toy-hmdb51", "--protocol", "fixed", "--set", "fixed.steps=150", *FLOW[:4], where=house
+        "--dataset", "toy-hmdb51", "--protocol", "fixed", "--set", "fixed.steps=150", *FLOW[:4], workspace=house
     )  # fmt: skip
     record = record_of(house, cell["jobs"][0])
     features = record_of(house, record["upstream"]["features"])
@@ -121,7 +121,7 @@ def test_fixed_moves_the_head_and_nothing_else(house, transferred):
 
 def test_full_ft_without_steps_changes_nothing_but_the_head(house, transferred):
     (cell,) = run(
-        "--dataset", "toy-hmdb51", "--protocol", "full-ft", *FLOW[:4], "--set", "full-ft.steps=0", where=house
+        "--dataset", "toy-hmdb51", "--protocol", "full-ft", *FLOW[:4], "--set", "full-ft.steps=0", workspace=house
     )  # fmt: skip
     source = weights_of(house, record_of(house, cell["jobs"][0])["upstream"]["source"])
     after = weights_of(house, cell["jobs"][0])
@@ -136,7 +136,7 @@ def test_full_ft_without_steps_changes_nothing_but_the_head(house, transferred):
 def test_both_streams_side_by_side_are_fused_from_their_logits(house, transferred):
     """Jobs in two processes at once give what one process gives, and rgb+flow is arithmetic on two records."""
     few = ("--set", "source.steps=3", "--set", "full-ft.steps=3", "--set", "source.batch=4", "--set", "full-ft.batch=4")
-    (cell,) = run("--dataset", "toy-hmdb51", "--protocol", "full-ft", *few, where=house, threads=2)
+    (cell,) = run("--dataset", "toy-hmdb51", "--protocol", "full-ft", *few, workspace=house, threads=2)
     assert len(cell["jobs"]) == 2
     scores = [np.load(house / "results" / "runs" / job / "scores.npz") for job in cell["jobs"]]
     assert list(scores[0]["ids"]) == list(scores[1]["ids"])
@@ -156,20 +156,20 @@ def test_a_ledger_shows_its_numbers_without_the_data(house, transferred, tmp_pat
     monkeypatch.setenv("HARNESS_THREADS", "1")
     said = transferred["cell"]
     cell = Cell(**{**said, "overrides": tuple(map(tuple, said["overrides"]))})
-    there = lookup_in(Places(house / "data", house / "results"))(cell)
-    elsewhere = lookup_in(Places(tmp_path / "none", house / "results"))(cell)
+    there = lookup_in(Workspace(house / "data", house / "results"))(cell)
+    elsewhere = lookup_in(Workspace(tmp_path / "none", house / "results"))(cell)
     assert there is not None and elsewhere is not None and there.job_ids == elsewhere.job_ids
-    assert lookup_in(Places(tmp_path / "none", tmp_path / "results"))(cell) is None
+    assert lookup_in(Workspace(tmp_path / "none", tmp_path / "results"))(cell) is None
 
 
 @pytest.mark.slow
 def test_scores_do_not_depend_on_who_runs_the_job(house, transferred, tmp_path):
     """The same job in another folder, in another process pool, has the same id and the same logits bit for bit."""
     few = ("--modality", "rgb", "--init", "scratch", "--set", "source.steps=3", "--set", "source.batch=4")
-    (one,) = run("--dataset", "toy-kinetics", *few, where=house)
+    (one,) = run("--dataset", "toy-kinetics", *few, workspace=house)
     for name in ("data",):
         (tmp_path / name).symlink_to(house / name)
-    (two,) = run("--dataset", "toy-kinetics", *few, where=tmp_path, threads=2)
+    (two,) = run("--dataset", "toy-kinetics", *few, workspace=tmp_path, threads=2)
     assert one["jobs"] == two["jobs"]
     logits = [np.load(w / "results" / "runs" / one["jobs"][0] / "scores.npz")["logits"] for w in (house, tmp_path)]
     np.testing.assert_array_equal(*logits)

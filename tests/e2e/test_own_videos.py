@@ -33,7 +33,7 @@ def cell(tmp_path_factory) -> tuple[Path, Path, dict]:
     """(the house, the folder, the cell that came of it)."""
     house = tmp_path_factory.mktemp("house")
     videos = filled(tmp_path_factory.mktemp("mine") / "my videos")
-    (cell,) = run(*ONE_STEP, "--dataset", f"folder:{videos}", where=house)
+    (cell,) = run(*ONE_STEP, "--dataset", f"folder:{videos}", workspace=house)
     return house, videos, cell
 
 
@@ -67,7 +67,7 @@ def test_a_list_comes_to_a_finished_record_and_a_bad_line_stops_before_any_work(
                 shutil.copy(path, tmp_path / flat)
                 lines.append(f"{flat} {label}")
         (tmp_path / f"{subset}_list.txt").write_text("\n".join(lines) + "\n")
-    (found,) = run(*ONE_STEP, "--dataset", f"folder:{tmp_path}", where=house)
+    (found,) = run(*ONE_STEP, "--dataset", f"folder:{tmp_path}", workspace=house)
     record = record_of(house, found["jobs"][0])
     assert (found["metrics"]["n"], record["classes"]) == (2, ["0", "1"])
     (tmp_path / "test_list.txt").write_text("../test00.mp4 0\n")

@@ -26,7 +26,7 @@ PATIENCE_MS = 120_000
 def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
     """(folder of a report, the large libraries that drawing it has loaded), by the command line in a process of its own."""
     folder = tmp_path_factory.mktemp("page")
-    where = places(str(folder / "data"), str(folder / "results"))
+    workspace = places(str(folder / "data"), str(folder / "results"))
     asked = Selection(
         baselines=("i3d", "c3d"),
         modalities=("rgb",),
@@ -34,7 +34,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
         protocols=("full-ft", "fixed"),
         inits=("scratch",),
     )
-    count = fill(where, selection.cells(asked))
+    count = fill(workspace, selection.cells(asked))
     words = ["report", "--scale", "micro", "--out", str(folder / "out")]
     program = (
         f"import sys; sys.argv = ['harness'] + {words!r}\n"
@@ -42,7 +42,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
         "try: main()\n"
         "finally: print('loaded', *sorted({'torch', 'mlflow', 'timm', 'ray', 'sklearn', 'av'} & set(sys.modules)))"
     )
-    environment = os.environ | {"HARNESS_DATA": str(where.data), "HARNESS_RESULTS": str(where.results)}
+    environment = os.environ | {"HARNESS_DATA": str(workspace.data), "HARNESS_RESULTS": str(workspace.results)}
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300
     )

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.xdist_group("transferred")
 def test_a_page_for_the_job_that_ran(house, transferred):
     """The last `--set full-ft.steps` counts: three steps from the source that is there."""
     words = ("--dataset", "toy-hmdb51", "--protocol", "full-ft", *FLOW, "--set", "full-ft.steps=3")
-    (cell,) = run(*words, "--profile", where=house)
+    (cell,) = run(*words, "--profile", workspace=house)
     (page,) = (house / "results" / "profiles").iterdir()
     assert [page.stem] == list(cell["jobs"]), "nothing that was done before has one"
     rows = re.findall(r"<td>([^<]+)</td><td>([\d.]+) s</td>", page.read_text())

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.core.workspace import Places
-from harness.jobs.options import House
+from harness.core.workspace import Workspace
+from harness.jobs.options import JobOptions
 from harness.launch import ray as launcher
 from tests import fakejobs
 from tests.toyworld import render_source
@@ -73,23 +73,23 @@ def test_edges_lost_workers_and_errors(tmp_path, monkeypatch):
     from harness.core.errors import HarnessError
 
     monkeypatch.setenv("HARNESS_THREADS", "2")
-    where = Places(tmp_path / "data", tmp_path / "results")
-    where.results.mkdir()
+    workspace = Workspace(tmp_path / "data", tmp_path / "results")
+    workspace.results.mkdir()
     top = fakejobs.job(0, steps=4, dies_at=2)
     sides = [fakejobs.job(number, after=[top]) for number in (1, 2)]
     jobs = [top, *sides, fakejobs.job(3, after=sides)]
     bad = fakejobs.job(4, fails=True)
-    watch = Listening()
+    callback = Listening()
     with launcher.cluster(None):
-        assert launcher.launch(fakejobs.plan_of(jobs, where), House(where), watch, do=fakejobs.do) == 4
+        assert launcher.launch(fakejobs.plan_of(jobs, workspace), JobOptions(workspace), callback, do=fakejobs.do) == 4
         with pytest.raises(HarnessError, match="^fake 4 cannot be done; choose another number$"):
-            launcher.launch(fakejobs.plan_of([bad], where), House(where), watch, do=fakejobs.do)
-    done = fakejobs.steps_done(where.results)
+            launcher.launch(fakejobs.plan_of([bad], workspace), JobOptions(workspace), callback, do=fakejobs.do)
+    done = fakejobs.steps_done(workspace.results)
     assert [step for job_id, step in done if job_id == top.id] == [0, 1, 2, 3], "no step lost, none done twice"
     assert len(done) == 7 and done[0][0] == top.id and done[-1][0] == jobs[3].id
-    told = [what for what, title in watch.heard if title != "fake 4"]
+    told = [what for what, title in callback.heard if title != "fake 4"]
     assert sorted(told) == sorted(["started", "finished"] * 4 + ["note"])
-    assert any("fake 0 was lost with its worker" in text for what, text in watch.heard if what == "note")
+    assert any("fake 0 was lost with its worker" in text for what, text in callback.heard if what == "note")
 
 
 @pytest.mark.faults

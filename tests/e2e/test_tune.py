@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.records.record import Ledger
+from harness.records.record import RunStore
 from tests.toyworld import render_source, render_target
 
 pytestmark = pytest.mark.slow
@@ -46,19 +46,19 @@ def test_a_search_its_choice_and_a_run_that_uses_it(tmp_path):
     assert found["choice"]["train.base_lr"] == best["train.base_lr"]
     assert f"{best['train.base_lr']} *" in told
 
-    ledger = Ledger(tmp_path / "results" / "runs")
+    run_store = RunStore(tmp_path / "results" / "runs")
     for one in found["trials"]:
-        trial = ledger.read(one["job"])
+        trial = run_store.read(one["job"])
         assert trial.metrics["n"] == one["n"] > 0
         assert trial.spec["schedule"]["base_lr"] == one["base_lr"]
-    before = ledger.ids()
+    before = run_store.ids()
     assert "job(s) before them" in harness(tmp_path, "tune", *CELL, "--trials", "2").stdout
-    assert ledger.ids() == before, "a second search runs nothing"
+    assert run_store.ids() == before, "a second search runs nothing"
 
     harness(tmp_path, "run", *CELL, "--set", "train.base_lr=tuned")
-    (job,) = set(ledger.ids()) - set(before)
-    record = ledger.read(job)
+    (job,) = set(run_store.ids()) - set(before)
+    record = run_store.read(job)
     assert record.spec["schedule"]["base_lr"] == float(best["train.base_lr"])
     scored = set(record.scores().ids)
     for one in found["trials"]:
-        assert not scored & set(ledger.read(one["job"]).scores().ids), "a trial saw a test video"
+        assert not scored & set(run_store.read(one["job"]).scores().ids), "a trial saw a test video"

@@ -24,7 +24,7 @@ def test_a_found_schedule_is_replayed_on_all_training_videos(house):
         "train.replay=true",
     )
     settings = [word for setting in plateau for word in ("--set", setting)]
-    (cell,) = run(*ORIGINAL, *SHORT, *settings, "--set", "train.base_lr=0.0", where=house)
+    (cell,) = run(*ORIGINAL, *SHORT, *settings, "--set", "train.base_lr=0.0", workspace=house)
     record = record_of(house, cell["jobs"][0])
     found = record_of(house, record["upstream"]["schedule"])
     # At a rate of zero nothing improves after the first look, so every later look drops it.
@@ -38,8 +38,10 @@ def test_a_found_schedule_is_replayed_on_all_training_videos(house):
 
 @pytest.mark.slow
 def test_replicas_and_recomputing_leave_the_batch_what_it_is(house):
-    (halves,) = run(*ORIGINAL, *SHORT, "--set", "train.replica_batch=2", where=house)
-    (again,) = run(*ORIGINAL, *SHORT, "--set", "train.replica_batch=2", "--set", "scale.recompute=true", where=house)
+    (halves,) = run(*ORIGINAL, *SHORT, "--set", "train.replica_batch=2", workspace=house)
+    (again,) = run(
+        *ORIGINAL, *SHORT, "--set", "train.replica_batch=2", "--set", "scale.recompute=true", workspace=house
+    )
     curves = [record_of(house, cell["jobs"][0])["curves"] for cell in (halves, again)]
     assert halves["jobs"] != again["jobs"]
     assert [point["name"] for point in curves[0]] == [point["name"] for point in curves[1]]
@@ -50,7 +52,7 @@ def test_replicas_and_recomputing_leave_the_batch_what_it_is(house):
 def test_another_decoder_makes_the_record_and_no_other_one_stands_in(house, monkeypatch):
     words = (*ORIGINAL[:4], "--modality", "rgb", "--init", "scratch", *SHORT, "--set", "scale.width=0.04")
     monkeypatch.setenv("HARNESS_DECODER", "opencv")
-    (cell,) = run(*words, where=house)
+    (cell,) = run(*words, workspace=house)
     record = record_of(house, cell["jobs"][0])
     assert record["spec"]["decoder"]["decoder"].startswith("opencv ")
     assert (cell["metrics"]["n"], cell["metrics"].get("undecodable", 0)) == (40, 0)
@@ -61,7 +63,7 @@ def test_another_decoder_makes_the_record_and_no_other_one_stands_in(house, monk
 
 def test_a_head_by_logistic_regression(house, transferred):
     fixed = ("--dataset", "toy-hmdb51", "--protocol", "fixed", "--split", "all", *FLOW[:4])
-    cells = run(*fixed, "--set", "head.solver=logreg", "--set", "head.logreg_c=0.1", where=house)
+    cells = run(*fixed, "--set", "head.solver=logreg", "--set", "head.logreg_c=0.1", workspace=house)
     records = [record_of(house, cell["jobs"][0]) for cell in cells]
     assert len({record["upstream"]["features"] for record in records}) == 1
     assert {record["chosen"]["rule"] for record in records} == {"logistic regression, C = 0.1"}
@@ -76,7 +78,7 @@ def _trained_on(house, job_id):
 @pytest.mark.slow
 def test_frames_from_the_store_which_is_made_first(house):
     rgb = ("--dataset", "toy-hmdb51", "--protocol", "original", "--modality", "rgb", "--init", "scratch", *SHORT)
-    (cell,) = run(*rgb, "--set", "scale.frames=store", where=house)
+    (cell,) = run(*rgb, "--set", "scale.frames=store", workspace=house)
     record = record_of(house, cell["jobs"][0])
     store = record_of(house, record["upstream"]["store"])
     assert store["kind"] == "store" and store["fingerprint"] == record["fingerprint"]
@@ -84,11 +86,11 @@ def test_frames_from_the_store_which_is_made_first(house):
     recoded = sorted(folder.rglob("*.mp4"))
     assert len(recoded) > record["metrics"]["n"] > 0
     # Reading the originals is another job, with other pixels.
-    (other,) = run(*rgb, where=house)
+    (other,) = run(*rgb, workspace=house)
     assert other["jobs"] != cell["jobs"] and "store" not in record_of(house, other["jobs"][0])["upstream"]
     # What was deleted since is made again.
     recoded[0].unlink()
-    run(*rgb, "--set", "scale.frames=store", "--seed", "1", where=house)
+    run(*rgb, "--set", "scale.frames=store", "--seed", "1", workspace=house)
     assert recoded[0].is_file()
 
 
@@ -97,8 +99,8 @@ def test_raw_frames_give_every_number_that_the_originals_give(house):
     """Another job, on the same pixels, where the scale wants pictures no smaller than they are."""
     rgb = ("--dataset", "toy-hmdb51", "--protocol", "original", "--modality", "rgb", "--init", "scratch", *SHORT)
     whole = ("--set", "scale.short_side_px=96")
-    (direct,) = run(*rgb, *whole, where=house)
-    (raw,) = run(*rgb, *whole, "--set", "scale.frames=raw-store", where=house)
+    (direct,) = run(*rgb, *whole, workspace=house)
+    (raw,) = run(*rgb, *whole, "--set", "scale.frames=raw-store", workspace=house)
     one, other = (record_of(house, cell["jobs"][0]) for cell in (direct, raw))
     assert one["job_id"] != other["job_id"] and "store" in other["upstream"]
     assert one["metrics"] == other["metrics"]

@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.core.workspace import Places
-from harness.jobs.options import House
+from harness.core.workspace import Workspace
+from harness.jobs.options import JobOptions
 from harness.launch import ray as launcher
 from harness.launch.ray.cluster import prepare_environment
 from tests import fakejobs
@@ -52,9 +52,9 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 
 @pytest.fixture
-def where(tmp_path: Path) -> Places:
+def where(tmp_path: Path) -> Workspace:
     (tmp_path / "results").mkdir()
-    return Places(tmp_path / "data", tmp_path / "results")
+    return Workspace(tmp_path / "data", tmp_path / "results")
 
 
 def jobs() -> list[fakejobs.Job]:
@@ -62,13 +62,15 @@ def jobs() -> list[fakejobs.Job]:
     return [*tops, *(fakejobs.job(10 + n, after=tops[n : n + 2], steps=STEPS, step_s=STEP_S) for n in range(3))]
 
 
-def when_running(where: Places, do: Any) -> threading.Thread:
+def when_running(workspace: Workspace, do: Any) -> threading.Thread:
     """Call `do` once three jobs are in the middle."""
 
     def wait() -> None:
         while True:
             time.sleep(0.05)
-            steps = Counter(job for job, _ in fakejobs.steps_done(where.results)) if _begun(where) else Counter()
+            steps = (
+                Counter(job for job, _ in fakejobs.steps_done(workspace.results)) if _begun(workspace) else Counter()
+            )
             if len(steps) >= 3 and min(steps.values()) >= 2:
                 do()
                 return
@@ -78,25 +80,25 @@ def when_running(where: Places, do: Any) -> threading.Thread:
     return thread
 
 
-def _begun(where: Places) -> bool:
-    return (where.results / "steps").exists()
+def _begun(workspace: Workspace) -> bool:
+    return (workspace.results / "steps").exists()
 
 
-def check(where: Places, all_jobs: list[fakejobs.Job], watch: Listening, *, lost: int) -> None:
+def check(workspace: Workspace, all_jobs: list[fakejobs.Job], callback: Listening, *, lost: int) -> None:
     """Every job has its record and was told of once; of a lost job at most the step under way was done again."""
-    done = Counter(fakejobs.steps_done(where.results))
+    done = Counter(fakejobs.steps_done(workspace.results))
     assert set(done) == {(job.id, step) for job in all_jobs for step in range(STEPS)}
     again = sum(done.values()) - len(done)
     sys.stdout.write(f"{again} step(s) of {len(done)} done again after {lost} lost job(s); a checkpoint is 1 step\n")
     assert again <= lost
-    assert sorted(House(where).ledger.ids()) == sorted(job.id for job in all_jobs)
+    assert sorted(JobOptions(workspace).run_store.ids()) == sorted(job.id for job in all_jobs)
     for what in ("started", "finished"):
-        assert Counter(t for w, t in watch.heard if w == what) == Counter(job.title for job in all_jobs)
-    assert list(where.jobs.iterdir()) == []
+        assert Counter(t for w, t in callback.heard if w == what) == Counter(job.title for job in all_jobs)
+    assert list(workspace.jobs.iterdir()) == []
 
 
 def test_a_killed_worker(cluster, where):
-    watch, all_jobs = Listening(), jobs()
+    callback, all_jobs = Listening(), jobs()
 
     def kill() -> None:
         pids = [int(line.split()[2]) for line in (where.results / "steps").read_text().splitlines()]
@@ -104,25 +106,27 @@ def test_a_killed_worker(cluster, where):
 
     killer = when_running(where, kill)
     assert launcher.launch(
-        fakejobs.plan_of(all_jobs, where), House(where), watch, address=cluster.address, do=fakejobs.do
+        fakejobs.plan_of(all_jobs, where), JobOptions(where), callback, address=cluster.address, do=fakejobs.do
     ) == len(all_jobs)
     killer.join(1)
-    check(where, all_jobs, watch, lost=1)
-    assert sum("was lost with its worker" in text for what, text in watch.heard if what == "note") == 1
+    check(where, all_jobs, callback, lost=1)
+    assert sum("was lost with its worker" in text for what, text in callback.heard if what == "note") == 1
 
 
 def test_a_killed_node(cluster, where):
-    watch, all_jobs = Listening(), jobs()
+    callback, all_jobs = Listening(), jobs()
     killer = when_running(where, lambda: cluster.remove_node(cluster.three[1], allow_graceful=False))
-    launcher.launch(fakejobs.plan_of(all_jobs, where), House(where), watch, address=cluster.address, do=fakejobs.do)
+    launcher.launch(
+        fakejobs.plan_of(all_jobs, where), JobOptions(where), callback, address=cluster.address, do=fakejobs.do
+    )
     killer.join(1)
-    check(where, all_jobs, watch, lost=1)
+    check(where, all_jobs, callback, lost=1)
 
 
 def test_nodes_that_share_no_folder(cluster, where, tmp_path):
     """Records and checkpoints go through a URL; a node is lost with all that lay on it."""
     nodes, url = tmp_path / "nodes", (tmp_path / "store").as_uri()
-    watch, all_jobs = Listening(), jobs()
+    callback, all_jobs = Listening(), jobs()
     lost: list[str] = []
 
     def lose_one() -> None:
@@ -137,12 +141,17 @@ def test_nodes_that_share_no_folder(cluster, where, tmp_path):
     killer = threading.Thread(target=on_all, args=(lose_one,), daemon=True)
     killer.start()
     ran = launcher.launch(
-        fakejobs.plan_of(all_jobs, where), House(where), watch, address=cluster.address, storage=url, do=fakejobs.do
+        fakejobs.plan_of(all_jobs, where),
+        JobOptions(where),
+        callback,
+        address=cluster.address,
+        storage=url,
+        do=fakejobs.do,
     )
     killer.join(1)
     assert not killer.is_alive() and ran == len(all_jobs)
-    assert sorted(House(where).ledger.ids()) == sorted(job.id for job in all_jobs)
-    assert Counter(t for w, t in watch.heard if w == "finished") == Counter(job.title for job in all_jobs)
+    assert sorted(JobOptions(where).run_store.ids()) == sorted(job.id for job in all_jobs)
+    assert Counter(t for w, t in callback.heard if w == "finished") == Counter(job.title for job in all_jobs)
     assert len(list(nodes.glob(f"*-{lost[0]}"))) == 1
     left = [
         step for folder in nodes.iterdir() if not folder.name.endswith(lost[0]) for step in fakejobs.steps_done(folder)
@@ -156,7 +165,12 @@ def test_nodes_that_share_no_folder(cluster, where, tmp_path):
     assert len(left) < STEPS * len(all_jobs)
     assert (
         launcher.launch(
-            fakejobs.plan_of(all_jobs, where), House(where), watch, address=cluster.address, storage=url, do=fakejobs.do
+            fakejobs.plan_of(all_jobs, where),
+            JobOptions(where),
+            callback,
+            address=cluster.address,
+            storage=url,
+            do=fakejobs.do,
         )
         == 0
     )
@@ -165,10 +179,12 @@ def test_nodes_that_share_no_folder(cluster, where, tmp_path):
 def test_a_new_driver_takes_over_what_the_storage_has(cluster, where, tmp_path):
     url, all_jobs = (tmp_path / "store").as_uri(), jobs()
     how = {"address": cluster.address, "storage": url, "do": fakejobs.do}
-    assert launcher.launch(fakejobs.plan_of(all_jobs[:3], where), House(where), Listening(), **how) == 3
-    other = Places(where.data, tmp_path / "elsewhere")
-    assert launcher.launch(fakejobs.plan_of(all_jobs, other), House(other), Listening(), **how) == len(all_jobs) - 3
-    assert sorted(House(other).ledger.ids()) == sorted(job.id for job in all_jobs)
+    assert launcher.launch(fakejobs.plan_of(all_jobs[:3], where), JobOptions(where), Listening(), **how) == 3
+    other = Workspace(where.data, tmp_path / "elsewhere")
+    assert (
+        launcher.launch(fakejobs.plan_of(all_jobs, other), JobOptions(other), Listening(), **how) == len(all_jobs) - 3
+    )
+    assert sorted(JobOptions(other).run_store.ids()) == sorted(job.id for job in all_jobs)
 
 
 DRIVER = """
@@ -190,14 +206,16 @@ def test_a_killed_driver_comes_back(cluster, where, tmp_path):
     first = subprocess.Popen(words, cwd=ROOT)
     when_running(where, lambda: first.send_signal(signal.SIGKILL)).join(120)
     first.wait(30)
-    watch, all_jobs = Listening(), jobs()
-    finished = set(House(where).ledger.ids())
-    launcher.launch(fakejobs.plan_of(all_jobs, where), House(where), watch, address=cluster.address, do=fakejobs.do)
+    callback, all_jobs = Listening(), jobs()
+    finished = set(JobOptions(where).run_store.ids())
+    launcher.launch(
+        fakejobs.plan_of(all_jobs, where), JobOptions(where), callback, address=cluster.address, do=fakejobs.do
+    )
     done = Counter(fakejobs.steps_done(where.results))
     assert set(done) == {(job.id, step) for job in all_jobs for step in range(STEPS)}
     assert sum(done.values()) - len(done) <= 3, "one step for each of three nodes"
-    assert sorted(House(where).ledger.ids()) == sorted(job.id for job in all_jobs)
-    assert not finished & {job.id for job in all_jobs if ("started", job.title) in watch.heard}
+    assert sorted(JobOptions(where).run_store.ids()) == sorted(job.id for job in all_jobs)
+    assert not finished & {job.id for job in all_jobs if ("started", job.title) in callback.heard}
     assert list(where.jobs.iterdir()) == []
 
 

@@ -52,7 +52,7 @@ def test_any_part_is_opencvs_bit_for_bit(frame, size, data):
     height, width = data.draw(st.integers(1, size[0] - top)), data.draw(st.integers(32, size[1] - left))
     planes = planes_of(frame, data.draw(st.integers(0, 9)))
     out = np.zeros((height + 2, width, 3), np.uint8)
-    convert_numba.Brush(frame, size).paint(planes, out[1:-1], top, left)
+    convert_numba.FastConverter(frame, size).paint(planes, out[1:-1], top, left)
     assert np.array_equal(out[1:-1], by_opencv(planes, frame, size)[top : top + height, left : left + width])
     assert not out[0].any() and not out[-1].any(), "painted beyond its place"
 
@@ -62,7 +62,7 @@ def test_every_colour_is_opencvs():
     size = (512, 512)
     u = np.repeat(np.arange(256, dtype=np.uint8)[:, None], 256, 1)
     luma = np.repeat(np.repeat(np.arange(256, dtype=np.uint8)[None], 512, 0), 2, 1)
-    one, out = convert_numba.Brush(size, size), np.empty((*size, 3), np.uint8)
+    one, out = convert_numba.FastConverter(size, size), np.empty((*size, 3), np.uint8)
     for v in range(256):
         planes = [luma, u, np.full_like(u, v)]
         one.paint(planes, out, 0, 0)
@@ -77,8 +77,8 @@ def test_clips_are_the_same_with_it(tmp_path, monkeypatch, codec, name):
         return decode.read_window(path, range(5, 30), short_side_px=256, crop=lambda *_: (17, 51, 224))
 
     plain, painted = clip(), []
-    real = convert_numba.Brush.paint
-    monkeypatch.setattr(convert_numba.Brush, "paint", lambda *args: (painted.append(1), real(*args))[1])
+    real = convert_numba.FastConverter.paint
+    monkeypatch.setattr(convert_numba.FastConverter, "paint", lambda *args: (painted.append(1), real(*args))[1])
     monkeypatch.setattr(convert_numba, "COMPILE_AFTER_PX", 0)
     assert np.array_equal(clip(), plain)
     assert len(painted) >= 25
@@ -88,7 +88,7 @@ def test_small_jobs_do_not_compile(monkeypatch):
     monkeypatch.setattr(convert_numba, "_painted_px", 0)
     monkeypatch.setattr(convert_numba, "COMPILE_AFTER_PX", 2 * 224 * 224)
     assert convert_numba.brush(*UCF, (224, 224, 3)) is None
-    assert isinstance(convert_numba.brush(*UCF, (224, 224, 3)), convert_numba.Brush)
+    assert isinstance(convert_numba.brush(*UCF, (224, 224, 3)), convert_numba.FastConverter)
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_what_gains_nothing_is_opencvs(compiled, frame, size, part):
 @pytest.mark.parametrize("top, left, shape", [(33, 0, (224, 224, 3)), (0, -1, (224, 224, 3)), (0, 0, (224, 16, 3))])
 def test_what_is_not_in_the_picture_is_refused(top, left, shape):
     with pytest.raises(ValueError, match="in 341x256"):
-        convert_numba.Brush(*UCF).paint(planes_of(UCF[0]), np.empty(shape, np.uint8), top, left)
+        convert_numba.FastConverter(*UCF).paint(planes_of(UCF[0]), np.empty(shape, np.uint8), top, left)
 
 
 @pytest.mark.parametrize("kind", ["read-only", "float32"])

@@ -10,7 +10,7 @@ import pytest
 
 from harness.app import stats
 from harness.core import registry
-from harness.core.workspace import Places
+from harness.core.workspace import Workspace
 from harness.data import prepare, sheet
 from harness.data.summary import census, most
 from tests import videos
@@ -68,7 +68,7 @@ def test_pictures_and_facts_are_written(data, tmp_path, capsys):
 
     stats.stats_data(
         f"folder:{data}",
-        Places(data=data.parent, results=tmp_path / "results"),
+        Workspace(data=data.parent, results=tmp_path / "results"),
         out=tmp_path / "out",
         clips=2,
         columns=3,

@@ -12,12 +12,12 @@ import pytest
 
 from harness.commands import doctor, storage_checks
 from harness.core import registry
-from harness.core.workspace import Places
+from harness.core.workspace import Workspace
 
 
 @pytest.fixture
 def where(tmp_path):
-    return Places(data=tmp_path / "data", results=tmp_path / "results")
+    return Workspace(data=tmp_path / "data", results=tmp_path / "results")
 
 
 def states(findings):

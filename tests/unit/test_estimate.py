@@ -14,7 +14,7 @@ from harness.app import plans
 from harness.core import registry
 from harness.core.errors import HarnessError
 from harness.core.spec import Selection
-from harness.core.workspace import Places
+from harness.core.workspace import Workspace
 from harness.planning.cost import SIZES, estimates
 from harness.planning.plan import make_plan
 from harness.records.record import Record
@@ -27,7 +27,7 @@ FLOPS = 50e9
 
 @pytest.fixture
 def where(tmp_path):
-    return Places(data=tmp_path / "data", results=tmp_path / "results")
+    return Workspace(data=tmp_path / "data", results=tmp_path / "results")
 
 
 def planned(where, table="4", scale="micro"):

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from baselines.parts.network import Head, JointHead, WithHead
-from harness.core.callbacks import Watch
+from harness.core.callbacks import Callback
 from harness.core.contract import Schedule, Video
 from harness.core.errors import HarnessError
 from harness.core.tensor_io import save_tensors
@@ -50,7 +50,7 @@ def cached(network):
 
 def fit(module, steps_from, folder):
     setting = Setting(SCHEDULE, "cpu", "float32", "job", folder, clip_loss("reduced", "mean"))
-    train(module, steps_from, setting, watch=Watch())
+    train(module, steps_from, setting, callback=Callback())
 
 
 def test_a_head_on_cached_features_is_the_head_of_the_frozen_network(tmp_path):

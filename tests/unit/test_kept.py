@@ -10,7 +10,7 @@ import pytest
 
 from harness.core.contract import Clip, FlowMethod, Scale
 from harness.data import loader, prepare, reader
-from harness.data.cache import Kept
+from harness.data.cache import FrameCache
 from harness.video import decode
 from tests import videos
 from tests.unit.test_prepare import CARD, everything
@@ -24,7 +24,7 @@ def bytes_of(count: int) -> np.ndarray:
 
 
 def test_others_make_way_longest_unused_first_and_ones_own_never():
-    kept, first, second = Kept(10), object(), object()
+    kept, first, second = FrameCache(10), object(), object()
     for name in "abc":
         kept.keep(name, bytes_of(3), first)
     assert kept.get("a", first) is not None and kept.get("d", first) is None
@@ -42,7 +42,7 @@ def test_others_make_way_longest_unused_first_and_ones_own_never():
 
 
 def test_a_key_that_is_kept_again_counts_once():
-    kept, one = Kept(10), object()
+    kept, one = FrameCache(10), object()
     kept.keep("a", bytes_of(6), one)
     kept.keep("a", bytes_of(8), one)
     assert kept.bytes == 8 and len(kept) == 1
@@ -50,7 +50,7 @@ def test_a_key_that_is_kept_again_counts_once():
 
 @pytest.fixture
 def toy(tmp_path, monkeypatch) -> prepare.Prepared:
-    monkeypatch.setattr(reader, "KEPT", Kept(2**20))
+    monkeypatch.setattr(reader, "KEPT", FrameCache(2**20))
     return prepare.open_prepared(CARD, tmp_path)
 
 

@@ -19,13 +19,13 @@ from typing import ClassVar
 import pytest
 
 from harness.commands.console import JsonWatch
-from harness.core.callbacks import Watch
+from harness.core.callbacks import Callback
 from harness.core.errors import BadLists, Fault, HarnessError
 from harness.core.spec import Job
-from harness.core.workspace import Places
-from harness.jobs.options import House
+from harness.core.workspace import Workspace
+from harness.jobs.options import JobOptions
 from harness.launch import local, workers
-from harness.launch.events import Desk, Teller
+from harness.launch.events import EventDispatcher, EventSender
 from harness.launch.resources import GIB, members_of, needs_of, on_gpu, peaks_of
 from tests import fakejobs
 
@@ -33,12 +33,12 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
-def where(tmp_path: Path) -> Places:
+def where(tmp_path: Path) -> Workspace:
     (tmp_path / "results").mkdir()
-    return Places(data=tmp_path / "data", results=tmp_path / "results")
+    return Workspace(data=tmp_path / "data", results=tmp_path / "results")
 
 
-class Listening(Watch):
+class Listening(Callback):
     """Remembers who said what."""
 
     def __init__(self, heard: list[tuple[str, ...]] | None = None) -> None:
@@ -63,13 +63,13 @@ def diamond() -> list[Job]:
 @pytest.mark.parametrize("cores", [1, 2])
 def test_every_job_runs_once_after_those_it_needs(where, cores, monkeypatch):
     monkeypatch.setenv("HARNESS_THREADS", str(cores))
-    jobs, watch = diamond(), Listening()
-    assert local.launch(fakejobs.plan_of(jobs, where), House(where), watch, do=fakejobs.do) == 4
+    jobs, callback = diamond(), Listening()
+    assert local.launch(fakejobs.plan_of(jobs, where), JobOptions(where), callback, do=fakejobs.do) == 4
     assert sorted(fakejobs.steps_done(where.results)) == sorted((j.id, s) for j in jobs for s in range(j.spec["steps"]))
-    assert sorted(watch.heard) == sorted((what, job.title) for job in jobs for what in ("started", "finished"))
-    assert watch.heard[0] == ("started", "fake 0") and watch.heard[-1] == ("finished", "fake 3")
+    assert sorted(callback.heard) == sorted((what, job.title) for job in jobs for what in ("started", "finished"))
+    assert callback.heard[0] == ("started", "fake 0") and callback.heard[-1] == ("finished", "fake 3")
     assert list(where.jobs.iterdir()) == []
-    assert local.launch(fakejobs.plan_of(jobs, where), House(where), watch, do=fakejobs.do) == 0
+    assert local.launch(fakejobs.plan_of(jobs, where), JobOptions(where), callback, do=fakejobs.do) == 0
 
 
 @pytest.mark.parametrize("cores", [1, 2])
@@ -79,19 +79,22 @@ def test_a_job_that_cannot_be_done_stops_with_its_own_words(where, cores, monkey
     bad = fakejobs.job(1, after=[good], fails=True)
     with pytest.raises(HarnessError, match="fake 1 cannot be done"):
         local.launch(
-            fakejobs.plan_of([good, bad, fakejobs.job(2, after=[bad])], where), House(where), Watch(), do=fakejobs.do
+            fakejobs.plan_of([good, bad, fakejobs.job(2, after=[bad])], where),
+            JobOptions(where),
+            Callback(),
+            do=fakejobs.do,
         )
-    assert House(where).ledger.ids() == [good.id]
+    assert JobOptions(where).run_store.ids() == [good.id]
 
 
 def test_a_killed_worker_is_said_and_the_next_command_goes_on(where, monkeypatch):
     monkeypatch.setenv("HARNESS_THREADS", "2")
     jobs = [fakejobs.job(0, steps=6, dies_at=3), fakejobs.job(1)]
     with pytest.raises(HarnessError, match="fake 0.*run the same command again"):
-        local.launch(fakejobs.plan_of(jobs, where), House(where), Watch(), do=fakejobs.do)
-    local.launch(fakejobs.plan_of(jobs, where), House(where), Watch(), do=fakejobs.do)
+        local.launch(fakejobs.plan_of(jobs, where), JobOptions(where), Callback(), do=fakejobs.do)
+    local.launch(fakejobs.plan_of(jobs, where), JobOptions(where), Callback(), do=fakejobs.do)
     assert [step for job_id, step in fakejobs.steps_done(where.results) if job_id == jobs[0].id] == list(range(6))
-    assert list(where.jobs.iterdir()) == [] and len(House(where).ledger.ids()) == 2
+    assert list(where.jobs.iterdir()) == [] and len(JobOptions(where).run_store.ids()) == 2
 
 
 @pytest.mark.parametrize("last_words", [b"", struct.pack("!i", 1000) + b"half an event"], ids=["none", "half"])
@@ -99,15 +102,15 @@ def test_a_worker_killed_in_the_middle_of_a_word_keeps_nobody_waiting(where, mon
     monkeypatch.setenv("HARNESS_THREADS", "2")
     jobs = [fakejobs.job(0, last_words=last_words.decode("latin1")), fakejobs.job(1, sleep_s=600.0)]
     with pytest.raises(HarnessError, match=r"that did fake 0 was killed by SIGKILL \(out of memory\?\)"):
-        local.launch(fakejobs.plan_of(jobs, where), House(where), Watch(), do=speak_and_die)
+        local.launch(fakejobs.plan_of(jobs, where), JobOptions(where), Callback(), do=speak_and_die)
     assert multiprocessing.active_children() == []
 
 
-def speak_and_die(one: Job, house: House, watch: Teller) -> None:
+def speak_and_die(one: Job, options: JobOptions, callback: EventSender) -> None:
     """Fake job 0: what it says last, while nobody else may speak."""
     if "last_words" not in one.spec:
         time.sleep(one.spec["sleep_s"])
-    own = inspect.getclosurevars(watch.send).nonlocals
+    own = inspect.getclosurevars(callback.send).nonlocals
     with own["one_at_a_time"]:
         os.write(own["pipe"].fileno(), one.spec["last_words"].encode("latin1"))
         os.kill(os.getpid(), signal.SIGKILL)
@@ -117,10 +120,10 @@ def test_a_worker_that_leaves_is_told_with_its_code(where, monkeypatch):
     monkeypatch.setenv("HARNESS_THREADS", "2")
     jobs = [fakejobs.job(0), fakejobs.job(1)]
     with pytest.raises(HarnessError, match=r"that did fake \d left with code 3\. .*run the same command again"):
-        local.launch(fakejobs.plan_of(jobs, where), House(where), Watch(), do=leave)
+        local.launch(fakejobs.plan_of(jobs, where), JobOptions(where), Callback(), do=leave)
 
 
-def leave(one: Job, house: House, watch: Teller) -> None:
+def leave(one: Job, options: JobOptions, callback: EventSender) -> None:
     os._exit(3)
 
 
@@ -135,13 +138,13 @@ def test_what_a_job_raises_is_raised_here(where, monkeypatch, number):
     jobs = [fakejobs.job(number), fakejobs.job(3)]
     kind, words = [(BadLists, "one line"), (KeyError, "'two'"), (RuntimeError, "Unpicklable: three lines")][number]
     with pytest.raises(kind, match=words) as raised:
-        local.launch(fakejobs.plan_of(jobs, where), House(where), Watch(), do=fail)
+        local.launch(fakejobs.plan_of(jobs, where), JobOptions(where), Callback(), do=fail)
     assert "in fail" in "".join(traceback.format_exception(raised.value)), "where in the worker"
     if number == 0:
         assert raised.value.faults == (Fault("unreadable line", "one line"),)
 
 
-def fail(one: Job, house: House, watch: Teller) -> None:
+def fail(one: Job, options: JobOptions, callback: EventSender) -> None:
     if one.spec["number"] == 0:
         raise BadLists([Fault("unreadable line", "one line")])
     if one.spec["number"] == 1:
@@ -155,7 +158,7 @@ def test_a_plug_ins_own_error_keeps_its_words(where, monkeypatch):
     monkeypatch.setenv("HARNESS_THREADS", "2")
     jobs = [fakejobs.job(number) for number in range(2)]
     with pytest.raises(HarnessError, match=r"^no such thing: fake \d$"):
-        local.launch(fakejobs.plan_of(jobs, where), House(where), Watch(), do=fail_in_its_own_way)
+        local.launch(fakejobs.plan_of(jobs, where), JobOptions(where), Callback(), do=fail_in_its_own_way)
 
 
 class Doubles(HarnessError):
@@ -163,7 +166,7 @@ class Doubles(HarnessError):
         super().__init__(f"no such thing: {name}")
 
 
-def fail_in_its_own_way(one: Job, house: House, watch: Teller) -> None:
+def fail_in_its_own_way(one: Job, options: JobOptions, callback: EventSender) -> None:
     raise Doubles(one.title)
 
 
@@ -173,12 +176,12 @@ def test_a_worker_that_does_not_end_is_ended(where, monkeypatch, how):
     monkeypatch.setattr(workers, "TERM_S", 0.5)
     jobs = [fakejobs.job(0, how=how), fakejobs.job(1, how="fails")]
     with pytest.raises(HarnessError, match="fake 1 has failed"):
-        local.launch(fakejobs.plan_of(jobs, where), House(where), Watch(), do=do_not_end)
+        local.launch(fakejobs.plan_of(jobs, where), JobOptions(where), Callback(), do=do_not_end)
     assert multiprocessing.active_children() == []
 
 
-def do_not_end(one: Job, house: House, watch: Teller) -> None:
-    ready = house.places.results / "ready"
+def do_not_end(one: Job, options: JobOptions, callback: EventSender) -> None:
+    ready = options.places.results / "ready"
     if one.spec["how"] == "fails":
         while not ready.exists():
             time.sleep(0.02)
@@ -194,23 +197,23 @@ def test_a_child_that_a_killed_worker_forked_does_not_hide_it(where, monkeypatch
     monkeypatch.setenv("HARNESS_THREADS", "2")
     jobs = [fakejobs.job(0), fakejobs.job(1, sleep_s=600.0)]
     with pytest.raises(HarnessError, match="fake 0 was killed by SIGKILL"):
-        local.launch(fakejobs.plan_of(jobs, where), House(where), Watch(), do=fork_and_die)
+        local.launch(fakejobs.plan_of(jobs, where), JobOptions(where), Callback(), do=fork_and_die)
     os.kill(int((where.results / "child").read_text()), signal.SIGKILL)
 
 
-def fork_and_die(one: Job, house: House, watch: Teller) -> None:
+def fork_and_die(one: Job, options: JobOptions, callback: EventSender) -> None:
     time.sleep(one.spec.get("sleep_s", 0.0))
     child = os.fork()
     if child == 0:
         time.sleep(600)
-    (house.places.results / "child").write_text(str(child))
+    (options.places.results / "child").write_text(str(child))
     os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_what_finished_beside_a_failure_is_told(where):
-    one, watch = fakejobs.job(0), Listening()
+    one, callback = fakejobs.job(0), Listening()
     plan = fakejobs.plan_of([one], where)
-    fakejobs.do(one, House(where), Watch())
+    fakejobs.do(one, JobOptions(where), Callback())
 
     class Finished:
         """A worker whose last two words lie in its pipe when another's job fails."""
@@ -229,25 +232,25 @@ def test_what_finished_beside_a_failure_is_told(where):
             self.job = self.job if len(self.words) > 1 else None
             return self.words.pop(0)
 
-    crew = local._Crew(plan, House(where), watch, 2, fakejobs.do)
+    crew = local._Scheduler(plan, JobOptions(where), callback, 2, fakejobs.do)
     crew.workers = [Finished()]
     crew._last_words()
     crew.said.put(None)
     crew._tell()
-    assert [what for what, _ in watch.heard] == ["started", "finished"] and not crew.unfinished
+    assert [what for what, _ in callback.heard] == ["started", "finished"] and not crew.unfinished
 
 
 def test_a_watcher_that_cannot_go_on_ends_the_jobs(where, monkeypatch):
     """The reader of ``--json`` has left, say."""
     monkeypatch.setenv("HARNESS_THREADS", "2")
 
-    class Deaf(Watch):
+    class Deaf(Callback):
         def job_started(self, job: Job) -> None:
             raise BrokenPipeError
 
     jobs = [fakejobs.job(number, steps=6000, step_s=0.1) for number in range(2)]
     with pytest.raises(BrokenPipeError):
-        local.launch(fakejobs.plan_of(jobs, where), House(where), Deaf(), do=fakejobs.do)
+        local.launch(fakejobs.plan_of(jobs, where), JobOptions(where), Deaf(), do=fakejobs.do)
     assert multiprocessing.active_children() == []
 
 
@@ -279,20 +282,20 @@ def test_workers_of_a_killed_driver_end_and_nothing_is_done_twice(where, tmp_pat
     first.wait(60)
     subprocess.run(words, env=environment, check=True, timeout=240)
     done = fakejobs.steps_done(where.results)
-    assert len(House(where).ledger.ids()) == 2
+    assert len(JobOptions(where).run_store.ids()) == 2
     # Of each job, at most the step that was under way when its worker ended is done again.
-    assert set(done) == {(job_id, step) for job_id in House(where).ledger.ids() for step in range(20)}
+    assert set(done) == {(job_id, step) for job_id in JobOptions(where).run_store.ids() for step in range(20)}
     assert len(done) <= 40 + 2
     assert list(where.jobs.iterdir()) == []
 
 
 def test_what_a_killed_owner_left_after_its_record_is_cleared(where):
     jobs = [fakejobs.job(0), fakejobs.job(1)]
-    local.launch(fakejobs.plan_of(jobs[:1], where), House(where), Watch(), do=fakejobs.do)
+    local.launch(fakejobs.plan_of(jobs[:1], where), JobOptions(where), Callback(), do=fakejobs.do)
     for one in jobs:
         (where.jobs / one.id).mkdir()
         (where.jobs / one.id / "00000001.ckpt").touch()
-    local.launch(fakejobs.plan_of([], where), House(where), Watch(), do=fakejobs.do)
+    local.launch(fakejobs.plan_of([], where), JobOptions(where), Callback(), do=fakejobs.do)
     assert [path.name for path in where.jobs.iterdir()] == [jobs[1].id], "checkpoints of unfinished jobs stay"
 
 
@@ -301,7 +304,7 @@ def test_what_a_killed_owner_left_after_its_record_is_cleared(where):
 
 def test_steps_are_bundled_and_none_is_lost():
     sent: list = []
-    teller = Teller("j", sent.append, every_s=3600.0)
+    teller = EventSender("j", sent.append, every_s=3600.0)
     teller.stage("train", 1000, "steps")
     for number in range(1000):
         teller.advance(1, f"loss {number}")
@@ -312,24 +315,24 @@ def test_steps_are_bundled_and_none_is_lost():
 
 def test_a_job_that_is_started_again_is_announced_once():
     one, other = fakejobs.job(0), fakejobs.job(1)
-    watch = Listening()
-    desk = Desk(watch, read=lambda job_id: fakejobs._record(one))
+    callback = Listening()
+    desk = EventDispatcher(callback, read=lambda job_id: fakejobs._record(one))
     desk.expect((one, other))
     for event in [(one.id, "job_started", (one,))] * 2 + [(one.id, "job_finished", (one.id,))] * 2:
         desk.take(event)
     desk.finish(one.id)
     desk.finish(other.id)
-    assert [what for what, _ in watch.heard] == ["started", "note", "finished"]
-    assert "goes on from its last checkpoint" in watch.heard[1][1]
+    assert [what for what, _ in callback.heard] == ["started", "note", "finished"]
+    assert "goes on from its last checkpoint" in callback.heard[1][1]
 
 
 def test_json_events_of_many_jobs_say_whose_they_are():
     stream = io.StringIO()
     one = fakejobs.job(0)
-    watch = JsonWatch(stream).for_job(one)
-    watch.job_started(one)
-    watch.stage("train", 3, "steps")
-    watch.note("slow")
+    callback = JsonWatch(stream).for_job(one)
+    callback.job_started(one)
+    callback.stage("train", 3, "steps")
+    callback.note("slow")
     assert [json.loads(line)["job"] for line in stream.getvalue().splitlines()] == [one.id] * 3
 
 

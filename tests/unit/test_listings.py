@@ -8,7 +8,7 @@ import pytest
 
 from harness.commands import listings
 from harness.core import registry
-from harness.core.workspace import Places
+from harness.core.workspace import Workspace
 
 CARDS = [(kind, name) for kind in registry.KINDS for name in registry.names(kind)]
 
@@ -59,10 +59,10 @@ def test_parts_of_parts_are_bracketed():
 
 
 def test_a_data_set_that_nobody_has_indexed_is_told_from_one_that_is_not_there(tmp_path):
-    where = Places(data=tmp_path / "data", results=tmp_path / "results")
-    (where.data / "micro-ucf101").mkdir(parents=True)
-    (where.data / "hmdb51").mkdir()
-    here = {line.split()[0]: line for line in listings.datasets(where).splitlines() if line}
+    workspace = Workspace(data=tmp_path / "data", results=tmp_path / "results")
+    (workspace.data / "micro-ucf101").mkdir(parents=True)
+    (workspace.data / "hmdb51").mkdir()
+    here = {line.split()[0]: line for line in listings.datasets(workspace).splitlines() if line}
     assert "not indexed: harness data prepare micro-ucf101" in here["micro-ucf101"]
     assert "not indexed: harness data prepare hmdb51" in here["hmdb51"]
     assert "rendered when needed" in here["micro-hmdb51"] and here["ucf101"].rstrip().endswith("no")

@@ -58,13 +58,13 @@ def prepared(tmp_path_factory) -> prepare.Prepared:
     return prepare.open_prepared(CARD, root)
 
 
-def peaks(work: Callable[[Video], None], prepared: prepare.Prepared) -> dict[str, int]:
+def peaks(context: Callable[[Video], None], prepared: prepare.Prepared) -> dict[str, int]:
     """Bytes of arrays at the worst moment, by video."""
     found = {}
-    work(prepared.listing(1).subsets["test"][0])  # what is imported is not of the video
+    context(prepared.listing(1).subsets["test"][0])  # what is imported is not of the video
     for video in prepared.listing(1).subsets["test"]:
         tracemalloc.start()
-        work(video)
+        context(video)
         found[video.id] = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
     return found

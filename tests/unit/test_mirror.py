@@ -17,16 +17,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.core.callbacks import Watch
+from harness.core.callbacks import Callback
 from harness.core.errors import HarnessError
 from harness.core.spec import Job
 from harness.metrics.scores import Scores, summary, topk_correct
-from harness.records.record import Ledger, Record, write_record, write_scores
+from harness.records.record import Record, RunStore, write_record, write_scores
 from harness.records.tracking import Mirror, open_mirror, pull, push
 from harness.records.tracking.content import allowed, flatten, reportable
 
 
-class Counting(Watch):
+class Counting(Callback):
     def __init__(self) -> None:
         self.told: list[Any] = []
 
@@ -151,7 +151,7 @@ def test_artifacts_lie_in_the_results_folder(filled: Any) -> None:
 
 def test_pushing_sends_what_is_missing_and_nothing_twice(filled: Any) -> None:
     results, mirror, records, _ = filled
-    again = push(Ledger(results / "runs"), open_mirror(None, results, "pushed"))
+    again = push(RunStore(results / "runs"), open_mirror(None, results, "pushed"))
     assert again.sent == () and set(again.there) == {record.job_id for record in records}
     third = finished(2, results / "runs")
     half = open_mirror(None, results, "killed half-way")
@@ -166,13 +166,13 @@ def test_pushing_sends_what_is_missing_and_nothing_twice(filled: Any) -> None:
 def test_pulling_rebuilds_the_ledger(filled: Any, tmp_path: Path) -> None:
     results, _, records, _ = filled
     mirror = open_mirror(None, results, "pulled")
-    watch = Counting()
-    pulled = pull(tmp_path / "runs", mirror, watch=watch)
-    assert watch.told == [("bring", len(pulled.brought)), *[1] * len(pulled.brought)]
-    ledger = Ledger(tmp_path / "runs")
-    assert set(pulled.brought) == set(ledger.ids()) >= {record.job_id for record in records}
+    callback = Counting()
+    pulled = pull(tmp_path / "runs", mirror, callback=callback)
+    assert callback.told == [("bring", len(pulled.brought)), *[1] * len(pulled.brought)]
+    run_store = RunStore(tmp_path / "runs")
+    assert set(pulled.brought) == set(run_store.ids()) >= {record.job_id for record in records}
     for record in records:
-        mine = ledger.read(record.job_id)
+        mine = run_store.read(record.job_id)
         assert mine.metrics == record.metrics and mine.spec == record.spec and mine.curves == record.curves
         assert np.array_equal(mine.scores().logits, record.scores().logits)
         with pytest.raises(HarnessError, match=r"has no weights\.safetensors"):
@@ -184,13 +184,13 @@ def test_pulling_rebuilds_the_ledger(filled: Any, tmp_path: Path) -> None:
 def test_a_job_that_fails_leaves_a_failed_run(filled: Any) -> None:
     results, mirror, _, _ = filled
 
-    def work() -> None:
+    def context() -> None:
         with open_mirror(None, results, "broken") as broken:
             broken.job_started(job_of(9))
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        work()
+        context()
     (run,) = runs_in(mirror, f"tags.job_hash = '{job_of(9).id}'")
     assert (run.info.status, run.data.tags["complete"]) == ("FAILED", "false")
 
@@ -240,9 +240,9 @@ def test_a_failing_server_is_named_once_and_costs_no_job(bad_uri: str, tmp_path:
         mirror.cell_finished("i3d · rgb", record.metrics)
     assert time.monotonic() - began < 60
     assert len(said) == 1 and bad_uri in said[0] and "harness mirror push" in said[0]
-    assert set(mirror.missed) == set(Ledger(tmp_path / "runs").ids())
+    assert set(mirror.missed) == set(RunStore(tmp_path / "runs").ids())
     with pytest.raises(HarnessError, match="failed after 0 records"):
-        push(Ledger(tmp_path / "runs"), open_mirror(bad_uri, tmp_path, "pushed"))
+        push(RunStore(tmp_path / "runs"), open_mirror(bad_uri, tmp_path, "pushed"))
     with pytest.raises(HarnessError, match="failed after 0 records"):
         pull(tmp_path / "other", open_mirror(bad_uri, tmp_path, "pulled"))
 
@@ -258,7 +258,7 @@ def test_a_server_that_goes_away_in_the_middle_is_caught_up_by_a_push(filled: An
         mirror.job_finished(record)
     assert mirror.missed == [record.job_id] and len(said) == 1
     caught_up = open_mirror(f"sqlite:///{results / 'mlflow.db'}", tmp_path, "pushed")
-    assert push(Ledger(tmp_path / "runs"), caught_up).sent == (record.job_id,)
+    assert push(RunStore(tmp_path / "runs"), caught_up).sent == (record.job_id,)
     (run,) = runs_in(caught_up, f"tags.job_hash = '{record.job_id}'")
     assert run.data.tags["complete"] == "true"
 

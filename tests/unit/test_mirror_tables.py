@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from harness.core.spec import Cell, Job
-from harness.core.workspace import Places
+from harness.core.workspace import Workspace
 from harness.planning.lookup import lookup_in
 from harness.planning.plan import Planner
-from harness.records.record import Ledger, write_record, write_scores
+from harness.records.record import RunStore, write_record, write_scores
 from harness.records.tracking import open_mirror, pull, push
 from reports import tables
 from tests.unit.test_mirror import finished, runs_in
@@ -20,7 +20,7 @@ from tests.unit.test_mirror import finished, runs_in
 ROWS = {"c3d": ("rgb",), "i3d": ("rgb+flow",)}
 
 
-def filled(where: Places) -> list[Cell]:
+def filled(workspace: Workspace) -> list[Cell]:
     """Records, with scores made up, of the jobs behind some cells of Table 4; the ids are the plan's own."""
     cells = [
         cell
@@ -28,11 +28,11 @@ def filled(where: Places) -> list[Cell]:
         if cell.modality in ROWS.get(cell.baseline, ())
         and (cell.dataset, cell.protocol) == ("micro-hmdb51", "original")
     ]
-    planner = Planner(where)
+    planner = Planner(workspace)
     wanted = {job_id for cell in cells for job_id in planner.jobs_of(cell)}
-    model = finished(0, where.results / "model")
+    model = finished(0, workspace.results / "model")
     for job in (planner.jobs[job_id] for job_id in wanted):
-        leave(job, model, where.runs)
+        leave(job, model, workspace.runs)
     return cells
 
 
@@ -48,13 +48,13 @@ def leave(job: Job, model, runs: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def both(tmp_path_factory: pytest.TempPathFactory) -> tuple[Places, Places, list[Cell]]:
+def both(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, Workspace, list[Cell]]:
     """(the ledger that was pushed, the one that was pulled, the cells it fills)."""
     here, there = (tmp_path_factory.mktemp(name) for name in ("here", "there"))
-    ours, theirs = Places(data=here / "data", results=here), Places(data=here / "data", results=there)
+    ours, theirs = Workspace(data=here / "data", results=here), Workspace(data=here / "data", results=there)
     cells = filled(ours)
     mirror = open_mirror(None, here, "pushed by hand")
-    sent = push(Ledger(ours.runs), mirror)
+    sent = push(RunStore(ours.runs), mirror)
     assert len(sent.sent) > len(cells) >= 2
     assert set(pull(theirs.runs, mirror).brought) == set(sent.sent)
     return ours, theirs, cells

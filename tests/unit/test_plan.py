@@ -5,7 +5,7 @@ import pytest
 from harness.core.contract import Scale
 from harness.core.errors import HarnessError
 from harness.core.spec import Selection
-from harness.core.workspace import Places
+from harness.core.workspace import Workspace
 from harness.planning import plan as planning
 from harness.planning.plan import make_plan
 from harness.planning.selection import cells
@@ -13,7 +13,7 @@ from harness.planning.selection import cells
 
 @pytest.fixture
 def where(tmp_path):
-    return Places(data=tmp_path / "data", results=tmp_path / "results")
+    return Workspace(data=tmp_path / "data", results=tmp_path / "results")
 
 
 def planned(where, **said):

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from harness.core.callbacks import Watch
+from harness.core.callbacks import Callback
 from harness.core.contract import Schedule
 from harness.data import loader
 from harness.jobs import profiler
@@ -68,20 +68,20 @@ def timed(tmp_path, monkeypatch):
     )
     began = time.perf_counter()
     with profiler.profiled("cpu") as found:
-        train(network, loader.train_batches, setting, watch=Watch())
+        train(network, loader.train_batches, setting, callback=Callback())
         views = [(torch.randn(1, 4), ["a"])]
-        video_logits(network, views, reduce="mean", device="cpu", precision="float32", watch=Watch())
+        video_logits(network, views, reduce="mean", device="cpu", precision="float32", callback=Callback())
     return found, time.perf_counter() - began
 
 
 def test_every_second_has_one_place(timed):
     found, wall_s = timed
-    seconds = found.watch.seconds
+    seconds = found.callback.seconds
     assert sum(seconds.values()) == pytest.approx(wall_s, rel=0.05)
     assert seconds[WAIT] >= 5 * 0.02 and seconds[FORWARD] >= 5 * 0.012 and seconds[BACKWARD] >= 5 * 0.024
     assert 0.012 <= seconds[SCORING] < seconds[FORWARD]
     assert seconds[OPTIMISER] > 0 and seconds[REST] > 0
-    assert not found.watch.open and not found.begun
+    assert not found.callback.open and not found.begun
 
 
 def test_modules_are_told_apart_forward_and_backward(timed):
@@ -95,11 +95,11 @@ def test_modules_are_told_apart_forward_and_backward(timed):
 def test_nothing_stays_behind(timed):
     assert torch.Tensor.backward.__module__ == "torch._tensor"
     assert loader.train_batches is steps and loader.to_network.__module__ == loader.__name__
-    before = dict(timed[0].watch.seconds)
+    before = dict(timed[0].callback.seconds)
     network = Network()
     network(torch.randn(1, 4)).sum().backward()
     torch.optim.SGD(network.parameters(), lr=0.1).step()
-    assert timed[0].watch.seconds == before
+    assert timed[0].callback.seconds == before
 
 
 def test_hooks_go_when_the_job_fails():

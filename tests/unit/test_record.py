@@ -8,7 +8,7 @@ import pytest
 from harness.core.errors import HarnessError, RecordError
 from harness.core.spec import Job
 from harness.metrics.scores import Scores
-from harness.records.record import RECORD, SCORES, Ledger, Record, write_by_rename, write_record, write_scores
+from harness.records.record import RECORD, SCORES, Record, RunStore, write_by_rename, write_record, write_scores
 
 SCORED = Scores(
     ids=("a", "b,ü [1]"),
@@ -38,7 +38,7 @@ def left(runs, job):
 
 def test_what_is_written_is_read_back(tmp_path, job):
     left(tmp_path, job)
-    record = Ledger(tmp_path).read(job.id)
+    record = RunStore(tmp_path).read(job.id)
     assert (record.spec, record.curves[0]["value"], record.classes) == ({"seed": 3}, 2.0, ("x", "y"))
     scores = record.scores()
     assert (scores.ids, scores.groups, scores.missing) == (SCORED.ids, SCORED.groups, SCORED.missing)
@@ -52,7 +52,7 @@ def test_a_record_whose_files_cannot_be_written_leaves_nothing(tmp_path, job):
 
     with pytest.raises(OSError):
         write_record(tmp_path, blank(job), fill=full)
-    assert Ledger(tmp_path).ids() == [] and not list(tmp_path.iterdir())
+    assert RunStore(tmp_path).ids() == [] and not list(tmp_path.iterdir())
 
 
 def test_the_first_of_two_equal_jobs_stands(tmp_path, job):
@@ -83,7 +83,7 @@ def test_a_record_that_cannot_be_trusted_is_refused_by_name(tmp_path, job, damag
     path = tmp_path / job.id / RECORD
     damage(path)
     with pytest.raises(RecordError, match=says) as caught:
-        Ledger(tmp_path).read(job.id)
+        RunStore(tmp_path).read(job.id)
     assert str(path) in str(caught.value)
 
 
@@ -96,9 +96,9 @@ def test_edited_scores_are_refused(tmp_path, job):
 
 def test_find_needs_one_hit(tmp_path, job):
     left(tmp_path, job)
-    assert Ledger(tmp_path).find(job.id[:4]).job_id == job.id
+    assert RunStore(tmp_path).find(job.id[:4]).job_id == job.id
     with pytest.raises(HarnessError, match="no job"):
-        Ledger(tmp_path).find("zz")
+        RunStore(tmp_path).find("zz")
 
 
 def test_write_by_rename_keeps_the_old_file_when_writing_fails(tmp_path):

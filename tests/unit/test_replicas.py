@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from harness.core.callbacks import Watch
+from harness.core.callbacks import Callback
 from harness.core.contract import Schedule
 from harness.core.errors import HarnessError
 from harness.models.activation_checkpointing import recompute_stages
@@ -55,7 +55,7 @@ def trained(folder, schedule, *extra):
         folder,
         lambda logits, labels: clip_loss("reduced", "mean")(logits.double(), labels),
     )
-    told = train(module, passes(schedule), setting, watch=Watch())
+    told = train(module, passes(schedule), setting, callback=Callback())
     return module.state_dict(), told
 
 

@@ -14,11 +14,11 @@ from benchmarks.report import fill
 from harness.cli.flags import selection_of
 from harness.core.errors import HarnessError
 from harness.core.spec import Selection
-from harness.core.workspace import Places, places
+from harness.core.workspace import Workspace, places
 from harness.metrics.scores import Scores
 from harness.planning import selection
 from harness.planning.plan import make_plan
-from harness.records.record import Ledger
+from harness.records.record import RunStore
 from reports.evidence import Result, Setting, gather
 from reports.figures import answers, curves, filters, pictures
 from reports.figures.drawing import Axis, Drawing, standalone
@@ -29,23 +29,23 @@ from reports.tables.words import p_text
 
 
 @pytest.fixture(scope="module")
-def where(tmp_path_factory: pytest.TempPathFactory) -> Places:
+def where(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """A ledger with two baselines, one of them of two streams, on two data sets."""
     folder = tmp_path_factory.mktemp("report")
-    where = places(str(folder / "data"), str(folder / "results"))
+    workspace = places(str(folder / "data"), str(folder / "results"))
     asked = Selection(
         baselines=("i3d",), modalities=("rgb", "flow"), datasets=("micro-hmdb51",), protocols=("full-ft", "fixed")
     )
     short = Selection(
         baselines=("c3d",), datasets=("micro-hmdb51",), protocols=("full-ft",), overrides=(("source.steps", "7"),)
     )
-    assert fill(where, [*selection.cells(asked), *selection.cells(short)]) == 14
-    return where
+    assert fill(workspace, [*selection.cells(asked), *selection.cells(short)]) == 14
+    return workspace
 
 
 @pytest.fixture(scope="module")
-def found(where: Places) -> content.Content:
-    return content.collect(where, scale="micro")
+def found(workspace: Workspace) -> content.Content:
+    return content.collect(workspace, scale="micro")
 
 
 @pytest.fixture(scope="module")
@@ -83,14 +83,14 @@ def test_every_link_leads_somewhere_and_nothing_is_fetched(text: str, found: con
     assert "@import" not in text and "url(" not in text
 
 
-def test_the_same_ledger_gives_the_same_bytes(where: Places, tmp_path: Path) -> None:
+def test_the_same_ledger_gives_the_same_bytes(workspace: Workspace, tmp_path: Path) -> None:
     formats = ("html", "markdown", "csv", "svg")
-    names = [write.write(content.collect(where, scale="micro"), tmp_path / k, formats=formats) for k in "ab"]
+    names = [write.write(content.collect(workspace, scale="micro"), tmp_path / k, formats=formats) for k in "ab"]
     assert names[0] == names[1] and len(names[0]) > 20
     for name in names[0]:
         data = (tmp_path / "a" / name).read_bytes()
         assert data == (tmp_path / "b" / name).read_bytes(), name
-        assert str(tmp_path).encode() not in data and str(where.results.parent).encode() not in data, name
+        assert str(tmp_path).encode() not in data and str(workspace.results.parent).encode() not in data, name
 
 
 def test_what_an_earlier_report_left_is_removed_and_nothing_else(found: content.Content, tmp_path: Path) -> None:
@@ -121,8 +121,8 @@ def test_a_micro_number_is_in_no_column_of_the_papers(text: str, found: content.
     assert ours and all(set(jobs.split()) <= ran for jobs in ours)
 
 
-def test_every_job_tells_its_command_which_plans_that_job_again(where: Places) -> None:
-    evidence = gather(Ledger(where.runs), scale="micro")
+def test_every_job_tells_its_command_which_plans_that_job_again(workspace: Workspace) -> None:
+    evidence = gather(RunStore(workspace.runs), scale="micro")
     assert len(evidence.records) == 14
     for record in evidence.records.values():
         words = command(record, evidence).split()
@@ -132,13 +132,13 @@ def test_every_job_tells_its_command_which_plans_that_job_again(where: Places) -
             flags[flag.removeprefix("--")] = (*flags.get(flag.removeprefix("--"), ()), value)
         said = {name: value for name, value in flags.items() if name != "set"}
         said["overrides"] = tuple(tuple(pair.split("=")) for pair in flags.get("set", ()))
-        plan = make_plan(selection.cells(selection_of(said)), where)
+        plan = make_plan(selection.cells(selection_of(said)), workspace)
         assert record.job_id in {job.id for job in plan.jobs}, words
     assert "--set source.steps=7" in command(next(r for r in evidence.records.values() if "c3d" in r.title), evidence)
 
 
-def test_both_streams_are_fused_from_the_records_alone(where: Places) -> None:
-    evidence = gather(Ledger(where.runs), scale="micro")
+def test_both_streams_are_fused_from_the_records_alone(workspace: Workspace) -> None:
+    evidence = gather(RunStore(workspace.runs), scale="micro")
     by_name = {(r.baseline, r.modality): r for r in evidence.of("micro-hmdb51")}
     both, rgb, flow = (by_name["i3d", modality] for modality in ("rgb+flow", "rgb", "flow"))
     assert np.array_equal(both.scores.logits, rgb.scores.logits + flow.scores.logits)
@@ -209,8 +209,8 @@ def test_a_file_of_its_own_needs_no_page() -> None:
     assert "var(" not in text and "xmlns" in text and "a &lt; b" in text
 
 
-def test_long_curves_are_means_of_neighbours(where: Places) -> None:
-    record = next(record for record in Ledger(where.runs) if record.kind == "train")
+def test_long_curves_are_means_of_neighbours(workspace: Workspace) -> None:
+    record = next(record for record in RunStore(workspace.runs) if record.kind == "train")
     points = curves.curve_of(record, points=8)
     values = [point["value"] for point in record.curves]
     assert len(values) == 56 and len(points) == 8

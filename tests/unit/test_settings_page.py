@@ -12,7 +12,7 @@ import pytest
 
 from harness.cli.flags import AXES, selection_of
 from harness.core.contract import FlowMethod, Scale, Schedule
-from harness.core.workspace import Places
+from harness.core.workspace import Workspace
 from harness.planning.plan import Planner
 from harness.planning.selection import apply_overrides, cells
 from harness.scales import micro, paper
@@ -110,7 +110,7 @@ def test_the_selection_file_is_one_and_gives_the_cells_and_jobs_that_are_told(tm
     file = tmp_path / "selection.toml"
     file.write_text(text)
     found = cells(selection_of({"file": str(file)}))
-    planner = Planner(Places(data=tmp_path / "data", results=tmp_path / "results"), looking=True)
+    planner = Planner(Workspace(data=tmp_path / "data", results=tmp_path / "results"), looking=True)
     for cell in found:
         planner.jobs_of(cell)
     assert f"# {len(found)} cells, {len(planner.jobs)} jobs" in PAGE

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.core.callbacks import Watch
+from harness.core.callbacks import Callback
 from harness.core.errors import HarnessError, RecordError
-from harness.core.workspace import Places
-from harness.jobs.options import House
+from harness.core.workspace import Workspace
+from harness.jobs.options import JobOptions
 from harness.launch.ray.storage import SEND_EVERY_S, Storage, around, exchange, house_of_node
 from harness.records.record import RECORD, write_record
 from tests import fakejobs
@@ -25,11 +25,11 @@ def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
     return Storage(f"memory://{tmp_path.name}-{time.monotonic_ns()}")
 
 
-def house(folder: Path) -> House:
-    return House(Places(folder / "data", folder / "results"))
+def options(folder: Path) -> JobOptions:
+    return JobOptions(Workspace(folder / "data", folder / "results"))
 
 
-def written(where: House, one: fakejobs.Job) -> None:
+def written(where: JobOptions, one: fakejobs.Job) -> None:
     """A record with a file of 100 kB."""
     write_record(
         where.places.runs,
@@ -39,7 +39,7 @@ def written(where: House, one: fakejobs.Job) -> None:
 
 
 def test_a_record_travels_whole(storage, tmp_path):
-    here, there, one = house(tmp_path / "here"), house(tmp_path / "there"), fakejobs.job(1)
+    here, there, one = options(tmp_path / "here"), options(tmp_path / "there"), fakejobs.job(1)
     written(here, one)
     assert storage.ids() == []
     with pytest.raises(RecordError, match="has no record of job"):
@@ -47,14 +47,14 @@ def test_a_record_travels_whole(storage, tmp_path):
     storage.send(one.id, here.places.runs)
     assert storage.ids() == [one.id]
     storage.fetch(one.id, there.places.runs)
-    first, second = (side.ledger.read(one.id) for side in (here, there))
+    first, second = (side.run_store.read(one.id) for side in (here, there))
     assert first.files == second.files
     assert first.path("weights.safetensors").read_bytes() == second.path("weights.safetensors").read_bytes()
     assert os.listdir(there.places.runs) == [one.id]
 
 
 def test_a_record_that_is_not_yet_whole_is_not_there(storage, tmp_path):
-    here, one = house(tmp_path / "here"), fakejobs.job(1)
+    here, one = options(tmp_path / "here"), fakejobs.job(1)
     written(here, one)
     record = here.places.runs / one.id / RECORD
     record.rename(tmp_path / RECORD)
@@ -66,7 +66,7 @@ def test_a_record_that_is_not_yet_whole_is_not_there(storage, tmp_path):
 
 
 def test_a_file_that_rots_in_the_storage_is_refused_by_name(storage, tmp_path):
-    here, there, one = house(tmp_path / "here"), house(tmp_path / "there"), fakejobs.job(1)
+    here, there, one = options(tmp_path / "here"), options(tmp_path / "there"), fakejobs.job(1)
     written(here, one)
     storage.send(one.id, here.places.runs)
     system, root = storage.system
@@ -77,7 +77,7 @@ def test_a_file_that_rots_in_the_storage_is_refused_by_name(storage, tmp_path):
 
 
 def test_another_node_goes_on_from_a_lost_ones_checkpoint(storage, tmp_path):
-    lost, next_one = house(tmp_path / "lost"), house(tmp_path / "next")
+    lost, next_one = options(tmp_path / "lost"), options(tmp_path / "next")
     one = fakejobs.job(1, steps=4)
     for side in (lost, next_one):
         side.places.results.mkdir(parents=True)
@@ -85,7 +85,7 @@ def test_another_node_goes_on_from_a_lost_ones_checkpoint(storage, tmp_path):
     class Died(Exception):
         pass
 
-    class DiesAtTwo(Watch):
+    class DiesAtTwo(Callback):
         count = 0
 
         def advance(self, count: int = 1, note: str = "") -> None:
@@ -97,7 +97,7 @@ def test_another_node_goes_on_from_a_lost_ones_checkpoint(storage, tmp_path):
     with pytest.raises(Died), around(one, lost, storage):
         fakejobs.do(one, lost, DiesAtTwo())
     with around(one, next_one, storage):
-        fakejobs.do(one, next_one, Watch())
+        fakejobs.do(one, next_one, Callback())
     assert fakejobs.steps_done(lost.places.results) == [(one.id, 0), (one.id, 1)]
     assert fakejobs.steps_done(next_one.places.results) == [(one.id, 2), (one.id, 3)]
     system, root = storage.system
@@ -132,22 +132,22 @@ def test_checkpoints_are_sent_while_the_job_runs_and_old_ones_go(storage, tmp_pa
 
 def test_what_the_driver_does_first(storage, tmp_path):
     """It takes over what is finished and gives what the rest starts from."""
-    driver, node = house(tmp_path / "driver"), house(tmp_path / "node")
+    driver, node = options(tmp_path / "driver"), options(tmp_path / "node")
     top = fakejobs.job(1)
     done, to_do = fakejobs.job(2, after=[top]), fakejobs.job(3, after=[top])
     written(driver, top)
     written(node, done)
     storage.send(done.id, node.places.runs)
     assert exchange((done, to_do), driver, storage) == {done.id}
-    assert driver.ledger.has(done.id)
+    assert driver.run_store.has(done.id)
     assert sorted(storage.ids()) == sorted([done.id, top.id])
 
 
 def test_every_node_has_a_folder_of_its_own(tmp_path, monkeypatch):
     monkeypatch.setenv("HARNESS_NODE_FOLDER", str(tmp_path))
-    one, two = (house_of_node(house(tmp_path), Storage("s3://a/b"), node) for node in ("1" * 56, "2" * 56))
+    one, two = (house_of_node(options(tmp_path), Storage("s3://a/b"), node) for node in ("1" * 56, "2" * 56))
     assert one.places.results != two.places.results and one.places.results.parent == tmp_path
-    assert one.places.data == house(tmp_path).places.data
+    assert one.places.data == options(tmp_path).places.data
 
 
 def test_what_is_not_a_url_and_a_url_nobody_knows():

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from harness.core.callbacks import Watch
+from harness.core.callbacks import Callback
 from harness.core.contract import Schedule
 from harness.core.errors import HarnessError
 from harness.planning.schedules import named
@@ -33,7 +33,7 @@ class Killed(Exception):
     pass
 
 
-class Kill(Watch):
+class Kill(Callback):
     """Raises after so many steps, as a kill would."""
 
     def __init__(self, after):
@@ -69,11 +69,11 @@ def setting(tmp_path, schedule=SCHEDULE):
     return Setting(schedule, "cpu", "float32", "job", tmp_path / "job", clip_loss("reduced", "mean"))
 
 
-def trained(tmp_path, schedule=SCHEDULE, watch=None, **more):
+def trained(tmp_path, schedule=SCHEDULE, callback=None, **more):
     module = OnePosition(network())
     torch.manual_seed(7)
     module.train()
-    told = train(module, steps_from, setting(tmp_path, schedule), watch=watch or Watch(), **more)
+    told = train(module, steps_from, setting(tmp_path, schedule), callback=callback or Callback(), **more)
     return module, told
 
 
@@ -91,7 +91,7 @@ def test_it_learns(tmp_path):
 def test_a_killed_training_ends_bit_for_bit_like_an_unbroken_one(tmp_path, killed_after):
     whole, told = trained(tmp_path / "whole")
     with pytest.raises(Killed):
-        trained(tmp_path / "broken", watch=Kill(killed_after))
+        trained(tmp_path / "broken", callback=Kill(killed_after))
     resumed, told_again = trained(tmp_path / "broken")
     for name, tensor in whole.state_dict().items():
         assert torch.equal(tensor, resumed.state_dict()[name]), name
@@ -100,14 +100,14 @@ def test_a_killed_training_ends_bit_for_bit_like_an_unbroken_one(tmp_path, kille
 
 def test_a_torn_checkpoint_is_set_aside_for_the_one_before(tmp_path):
     with pytest.raises(Killed):
-        trained(tmp_path, watch=Kill(25))
+        trained(tmp_path, callback=Kill(25))
     newest = checkpoints_of(tmp_path / "job")[-1]
     assert newest.name == "00000020.ckpt"
     newest.write_bytes(newest.read_bytes()[:1000])
     notes = []
-    watch = Watch()
-    watch.note = notes.append
-    resumed, _ = trained(tmp_path, watch=watch)
+    callback = Callback()
+    callback.note = notes.append
+    resumed, _ = trained(tmp_path, callback=callback)
     whole, _ = trained(tmp_path / "whole")
     assert "cannot be read" in notes[0]
     assert all(torch.equal(t, resumed.state_dict()[n]) for n, t in whole.state_dict().items())
@@ -124,7 +124,7 @@ def test_a_loss_that_is_not_finite_stops_and_names_the_videos(tmp_path):
             yield step._replace(inputs=step.inputs * float("nan"))
 
     with pytest.raises(HarnessError, match="v0-0.*train.base_lr"):
-        train(OnePosition(network()), poisoned, setting(tmp_path), watch=Watch())
+        train(OnePosition(network()), poisoned, setting(tmp_path), callback=Callback())
 
 
 @pytest.mark.parametrize("optimiser", [torch.optim.SGD, torch.optim.AdamW])

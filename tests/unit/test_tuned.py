@@ -11,8 +11,8 @@ import pytest
 from harness.core.contract import Listing, Video
 from harness.core.errors import HarnessError, RecordError
 from harness.core.spec import Job, Selection
-from harness.core.workspace import Places
-from harness.data.splits import HELD_OUT, rehearsal
+from harness.core.workspace import Workspace
+from harness.data.splits import HELD_OUT, validation_listing
 from harness.planning import tuned
 from harness.planning.plan import Planner, make_plan
 from harness.planning.selection import cells
@@ -26,18 +26,18 @@ def selection(**more) -> Selection:
 
 
 @pytest.fixture
-def where(tmp_path: Path) -> Places:
-    return Places(tmp_path / "data", tmp_path / "results")
+def where(tmp_path: Path) -> Workspace:
+    return Workspace(tmp_path / "data", tmp_path / "results")
 
 
-def job_of(where: Places, **more) -> Job:
-    planner = Planner(where)
+def job_of(workspace: Workspace, **more) -> Job:
+    planner = Planner(workspace)
     (cell,) = cells(selection(**more))
     return planner.jobs[planner.jobs_of(cell)[-1]]
 
 
-def found(where: Places, job: Job, rate: str) -> None:
-    tuned.write(tuned.path_of(where.results, job), {"choice": {tuned.RATE: rate}})
+def found(workspace: Workspace, job: Job, rate: str) -> None:
+    tuned.write(tuned.path_of(workspace.results, job), {"choice": {tuned.RATE: rate}})
 
 
 def test_without_a_search_the_command_that_would_make_one_is_named(where):
@@ -98,14 +98,14 @@ def test_a_trial_is_another_job_that_never_scores_a_test_video(where):
     assert trial.id != job.id and trial.spec["subset"] == HELD_OUT and trial.upstream == job.upstream
     videos = [Video(f"v{n}", f"v{n}", label=n % 2, group=f"g{n // 2}") for n in range(10)]
     listing = Listing(("a", "b"), {"train": tuple(videos), "test": (Video("t", "t", 0, "h"),)}, missing=("gone",))
-    seen = rehearsal(listing, 0.2)
+    seen = validation_listing(listing, 0.2)
     assert set(seen.subsets) == {"train", HELD_OUT} and not seen.missing
     kept, held = seen.subsets["train"], seen.subsets[HELD_OUT]
     assert {v.id for v in kept} | {v.id for v in held} == {v.id for v in videos}
     assert held and not {v.group for v in kept} & {v.group for v in held}
     alone = dataclasses.replace(listing, subsets={"train": tuple(videos[:2])})
     with pytest.raises(HarnessError, match="nothing can be held out"):
-        rehearsal(alone, 0.2)
+        validation_listing(alone, 0.2)
 
 
 def test_the_choice_is_the_best_on_the_held_out_part():

@@ -11,28 +11,28 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from harness.core.callbacks import Watch
+from harness.core.callbacks import Callback
 from harness.core.errors import HarnessError
 from harness.core.locks import clear_finished
 from harness.core.spec import Job
-from harness.jobs.options import House
-from harness.launch.entry import Doing, do_job
-from harness.launch.events import Desk
+from harness.jobs.options import JobOptions
+from harness.launch.entry import JobFunction, run_job
+from harness.launch.events import EventDispatcher
 from harness.launch.ray.cluster import cluster, most_of
 from harness.launch.ray.storage import Storage, exchange
-from harness.launch.ray.worker import LOOK_EVERY_S, TRIES, Orders, cause_of, inbox, listen, run_errand
+from harness.launch.ray.worker import LOOK_EVERY_S, TRIES, TaskFactory, cause_of, inbox, listen, run_task
 from harness.planning.plan import Plan
 
 
 def launch(
     plan: Plan,
-    house: House,
-    watch: Watch,
+    options: JobOptions,
+    callback: Callback,
     *,
     address: str | None = None,
     storage: str | None = None,
     gpus_per_job: int = 1,
-    do: Doing = do_job,
+    do: JobFunction = run_job,
 ) -> int:
     """Run every job that is still to do on the cluster at `address`; returns how many ran.
 
@@ -40,16 +40,16 @@ def launch(
     for nodes that do not share the results folder; records come back to this one. Raises HarnessError when a job does,
     or is lost more often than `TRIES`; finished jobs are kept.
     """
-    clear_finished(house.places.jobs, house.ledger.has)
+    clear_finished(options.places.jobs, options.run_store.has)
     store = Storage(storage) if storage else None
-    before = exchange(plan.to_do, house, store) if store and plan.to_do else frozenset()
+    before = exchange(plan.to_do, options, store) if store and plan.to_do else frozenset()
     jobs = tuple(job for job in plan.to_do if job.id not in before)
     if not jobs:
         return 0
-    desk = Desk(watch, read=house.ledger.read)
+    desk = EventDispatcher(callback, read=options.run_store.read)
     desk.expect(jobs)
     with cluster(address) as ray, inbox(ray) as box:
-        orders = Orders(house, do, most_of(ray), gpus_per_job=gpus_per_job, storage=store)
+        orders = TaskFactory(options, do, most_of(ray), gpus_per_job=gpus_per_job, storage=store)
         _Driver(ray, jobs, orders, desk).run(box)
     return len(jobs)
 
@@ -57,10 +57,10 @@ def launch(
 class _Driver:
     """Hands all jobs to Ray and ends with the last, or with the first that fails."""
 
-    def __init__(self, ray: Any, jobs: Sequence[Job], orders: Orders, desk: Desk) -> None:
+    def __init__(self, ray: Any, jobs: Sequence[Job], orders: TaskFactory, desk: EventDispatcher) -> None:
         self.ray, self.jobs, self.orders, self.desk, self.most = ray, jobs, orders, desk, orders.most
         # max_calls=0: by default Ray starts a fresh process for each task that asks for a GPU.
-        self.task = ray.remote(max_retries=TRIES, max_calls=0)(run_errand)
+        self.task = ray.remote(max_retries=TRIES, max_calls=0)(run_task)
 
     def run(self, box: Any) -> None:
         running: dict[Any, Job] = {}
@@ -80,7 +80,7 @@ class _Driver:
                 self.ray.cancel(ref, force=True)
 
     def submit(self, job: Job, box: Any, edges: list[Any]) -> Any:
-        told = self.orders.errand(job)
+        told = self.orders.task(job)
         if told.members > 1:
             # The task itself only waits for its group, which asks for its own share of the cluster.
             return self.task.options(name=job.title, num_cpus=0).remote(told, box, *edges)
@@ -105,5 +105,5 @@ class _Driver:
                 "Finished jobs are kept; run the same command again to go on from the last checkpoints"
             ) from error
         if self.orders.storage:
-            self.orders.storage.fetch(job_id, self.orders.house.places.runs)
+            self.orders.storage.fetch(job_id, self.orders.options.places.runs)
         self.desk.finish(job_id)

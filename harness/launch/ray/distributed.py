@@ -9,12 +9,12 @@ import os
 import shutil
 from typing import Any
 
-from harness.core.callbacks import Watch
+from harness.core.callbacks import Callback
 from harness.core.errors import HarnessError
-from harness.launch.ray.worker import TRIES, Errand, do_on_node, teller_of
+from harness.launch.ray.worker import TRIES, RayTask, do_on_node, teller_of
 
 
-def run_together(errand: Errand, box: Any) -> None:
+def run_together(task: RayTask, box: Any) -> None:
     """Run the job in `errand.members` processes; a lost one restarts them all, from the last checkpoint.
 
     Raises HarnessError with the words of the member that failed.
@@ -22,22 +22,22 @@ def run_together(errand: Errand, box: Any) -> None:
     from ray import train
     from ray.train.torch import TorchTrainer
 
-    needs = errand.needs
+    needs = task.needs
     share = {"CPU": needs.cpus} | ({"GPU": needs.gpus} if needs.gpus else {})
     # Train insists on a folder of its own; checkpoints are the job's, in the results folder.
-    folder = errand.house.places.jobs / f".{errand.job.id}-group"
+    folder = task.options.places.jobs / f".{task.job.id}-group"
     trainer = TorchTrainer(
         _member,
-        train_loop_config={"errand": errand, "box": box},
+        train_loop_config={"errand": task, "box": box},
         scaling_config=train.ScalingConfig(
-            num_workers=errand.members,
+            num_workers=task.members,
             use_gpu=bool(needs.gpus),
             resources_per_worker=share,
             # Without a folder that all nodes see, only processes of one node find each other's checkpoints and record.
-            placement_strategy="STRICT_PACK" if errand.storage else "PACK",
+            placement_strategy="STRICT_PACK" if task.storage else "PACK",
         ),
         run_config=train.RunConfig(
-            name=errand.job.id, storage_path=str(folder), failure_config=train.FailureConfig(max_failures=TRIES)
+            name=task.job.id, storage_path=str(folder), failure_config=train.FailureConfig(max_failures=TRIES)
         ),
     )
     try:
@@ -54,15 +54,15 @@ def _member(config: dict[str, Any]) -> None:
     import ray
     from ray import train
 
-    errand: Errand = config["errand"]
-    os.environ.update(errand.settings)
-    if errand.needs.gpus:
+    task: RayTask = config["errand"]
+    os.environ.update(task.settings)
+    if task.needs.gpus:
         import torch
         from ray.train.torch import get_device
 
         # A node's members see all its GPUs.
         torch.cuda.set_device(get_device())
     leads = train.get_context().get_world_rank() == 0
-    watch = teller_of(errand, config["box"]) if leads else Watch()
-    do_on_node(errand, watch)
+    callback = teller_of(task, config["box"]) if leads else Callback()
+    do_on_node(task, callback)
     ray.get(config["box"].flushed.remote())

@@ -22,8 +22,8 @@ from typing import Any
 
 from harness.core.errors import HarnessError, RecordError
 from harness.core.spec import Job, digest
-from harness.jobs.options import House
-from harness.records.record import RECORD, Ledger, sha256
+from harness.jobs.options import JobOptions
+from harness.records.record import RECORD, RunStore, sha256
 
 SEND_EVERY_S = 1.0
 """Between two looks for new checkpoints: what a lost node may cost beside the steps since its last one."""
@@ -83,7 +83,7 @@ class Storage:
 
         Raises RecordError where the storage has no such record or a file is not the one that was recorded.
         """
-        if Ledger(runs).has(job_id):
+        if RunStore(runs).has(job_id):
             return
         system, root = self.system
         there = f"{root}/runs/{job_id}"
@@ -105,7 +105,7 @@ class Storage:
                 building.rename(runs / job_id)
             except OSError:
                 # Another process of this node fetched it meanwhile.
-                if not Ledger(runs).has(job_id):
+                if not RunStore(runs).has(job_id):
                     raise
         finally:
             shutil.rmtree(building, ignore_errors=True)
@@ -192,28 +192,28 @@ def _put(system: Any, path: Path, there: str) -> None:
 # ---------------------------------------------------------------------------------------------------- both sides
 
 
-def house_of_node(house: House, storage: Storage, node: str) -> House:
+def house_of_node(options: JobOptions, storage: Storage, node: str) -> JobOptions:
     """The house with a results folder that is this node's alone and stays there, so that nothing is fetched twice."""
     root = Path(os.environ.get(NODE_FOLDER) or tempfile.gettempdir())
     own = root / f"harness-{digest(storage.url)}-{node[:12]}"
-    return dataclasses.replace(house, places=dataclasses.replace(house.places, results=own))
+    return dataclasses.replace(options, places=dataclasses.replace(options.places, results=own))
 
 
 @contextlib.contextmanager
-def around(job: Job, house: House, storage: Storage) -> Iterator[None]:
+def around(job: Job, options: JobOptions, storage: Storage) -> Iterator[None]:
     """What a node does before and after a job: fetch what it starts from, send what it leaves."""
-    house.places.results.mkdir(parents=True, exist_ok=True)
+    options.places.results.mkdir(parents=True, exist_ok=True)
     for upstream in job.upstream.values():
-        storage.fetch(upstream, house.places.runs)
-    if not house.ledger.has(job.id):
-        storage.fetch_checkpoints(job.id, house.places.jobs)
-    with storage.sending_checkpoints(job.id, house.places.jobs):
+        storage.fetch(upstream, options.places.runs)
+    if not options.run_store.has(job.id):
+        storage.fetch_checkpoints(job.id, options.places.jobs)
+    with storage.sending_checkpoints(job.id, options.places.jobs):
         yield
-    storage.send(job.id, house.places.runs)
+    storage.send(job.id, options.places.runs)
     storage.remove_checkpoints(job.id)
 
 
-def exchange(jobs: tuple[Job, ...], house: House, storage: Storage) -> frozenset[str]:
+def exchange(jobs: tuple[Job, ...], options: JobOptions, storage: Storage) -> frozenset[str]:
     """What the driver does first; returns which of the jobs to do were finished before.
 
     Records that a driver before it left in the storage are fetched, and what the jobs start from is sent.
@@ -221,9 +221,9 @@ def exchange(jobs: tuple[Job, ...], house: House, storage: Storage) -> frozenset
     there = set(storage.ids())
     finished = frozenset(job.id for job in jobs if job.id in there)
     for job_id in finished:
-        storage.fetch(job_id, house.places.runs)
+        storage.fetch(job_id, options.places.runs)
     needed = {upstream for job in jobs if job.id not in finished for upstream in job.upstream.values()}
     for job_id in sorted(needed - there):
-        if house.ledger.has(job_id):
-            storage.send(job_id, house.places.runs)
+        if options.run_store.has(job_id):
+            storage.send(job_id, options.places.runs)
     return finished

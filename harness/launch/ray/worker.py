@@ -11,12 +11,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from harness.core.callbacks import Watch
+from harness.core.callbacks import Callback
 from harness.core.errors import HarnessError
 from harness.core.spec import Job
-from harness.jobs.options import House
-from harness.launch.entry import Doing
-from harness.launch.events import Desk, Event, Teller
+from harness.jobs.options import JobOptions
+from harness.launch.entry import JobFunction
+from harness.launch.events import Event, EventDispatcher, EventSender
 from harness.launch.ray.storage import Storage, around, house_of_node
 from harness.launch.resources import ON_ALL_CORES, Needs, members_of, needs_of, on_gpu, peaks_of, threads_of
 from harness.records.record import Record
@@ -30,12 +30,12 @@ LEFT_BYTES = 64 * 2**20
 
 
 @dataclass(frozen=True)
-class Errand:
+class RayTask:
     """What a worker is told to do."""
 
     job: Job
-    house: House
-    do: Doing
+    options: JobOptions
+    do: JobFunction
     needs: Needs
     members: int = 1
     """Processes that share the job's steps, each with these needs."""
@@ -53,79 +53,79 @@ class Errand:
         }
 
 
-class Orders:
+class TaskFactory:
     """Makes errands for the jobs of one command: what has been measured and what the nodes have is looked up once."""
 
     def __init__(
         self,
-        house: House,
-        do: Doing,
+        options: JobOptions,
+        do: JobFunction,
         most: Mapping[str, float],
         *,
         gpus_per_job: int = 1,
         storage: Storage | None = None,
     ) -> None:
-        self.house, self.do, self.most, self.gpus_per_job, self.storage = house, do, most, gpus_per_job, storage
-        self.peaks = peaks_of(house.ledger)
+        self.options, self.do, self.most, self.gpus_per_job, self.storage = options, do, most, gpus_per_job, storage
+        self.peaks = peaks_of(options.run_store)
 
-    def errand(self, job: Job) -> Errand:
+    def task(self, job: Job) -> RayTask:
         """What a worker is told; the job never asks for more memory than the largest node has."""
         most_cpus = int(self.most.get("CPU", 1))
-        needs = needs_of(job, workers=self.house.workers, most_cpus=most_cpus, peaks=self.peaks)
+        needs = needs_of(job, workers=self.options.workers, most_cpus=most_cpus, peaks=self.peaks)
         most_bytes = int(self.most.get("memory", needs.memory_bytes))
         needs = replace(needs, memory_bytes=min(needs.memory_bytes, most_bytes))
-        return Errand(job, self.house, self.do, needs, members_of(job, self.gpus_per_job), self.storage)
+        return RayTask(job, self.options, self.do, needs, members_of(job, self.gpus_per_job), self.storage)
 
 
-def run_errand(errand: Errand, box: Any, *needed: str) -> str:
+def run_task(task: RayTask, box: Any, *needed: str) -> str:
     """The job's id, when its record is written and everything it had to tell has arrived. `needed` are edges only."""
     import ray
 
-    if errand.members > 1:
+    if task.members > 1:
         from harness.launch.ray.distributed import run_together
 
-        run_together(errand, box)
+        run_together(task, box)
     else:
-        run_alone(errand, box)
+        run_alone(task, box)
     # Calls of one caller arrive in order: when this one is answered, all are there.
     ray.get(box.flushed.remote())
-    return errand.job.id
+    return task.job.id
 
 
-def run_alone(errand: Errand, box: Any) -> None:
-    os.environ.update(errand.settings)
-    teller = teller_of(errand, box)
-    do_on_node(errand, teller)
+def run_alone(task: RayTask, box: Any) -> None:
+    os.environ.update(task.settings)
+    teller = teller_of(task, box)
+    do_on_node(task, teller)
     left = _free_gpu()
     if left > LEFT_BYTES:
-        teller.note(f"{errand.job.title} left {left / 2**20:.0f} MiB allocated on its GPU; the next job there has less")
+        teller.note(f"{task.job.title} left {left / 2**20:.0f} MiB allocated on its GPU; the next job there has less")
 
 
-class _LateTeller(Teller):
+class _LateTeller(EventSender):
     """Of a job whose record must travel first: the driver announces it when it has arrived."""
 
     def job_finished(self, record: Record) -> None:
         self._bundle()
 
 
-def teller_of(errand: Errand, box: Any) -> Teller:
-    return (_LateTeller if errand.storage else Teller)(errand.job.id, lambda event: box.put.remote(event))
+def teller_of(task: RayTask, box: Any) -> EventSender:
+    return (_LateTeller if task.storage else EventSender)(task.job.id, lambda event: box.put.remote(event))
 
 
-def do_on_node(errand: Errand, watch: Watch) -> None:
+def do_on_node(task: RayTask, callback: Callback) -> None:
     """The job in the shared results folder, or in this node's own with what it needs brought from the storage and back."""
-    house = house_here(errand)
-    with around(errand.job, house, errand.storage) if errand.storage else contextlib.nullcontext():
-        errand.do(errand.job, house, watch)
+    options = options_on_node(task)
+    with around(task.job, options, task.storage) if task.storage else contextlib.nullcontext():
+        task.do(task.job, options, callback)
 
 
-def house_here(errand: Errand) -> House:
+def options_on_node(task: RayTask) -> JobOptions:
     """Whose ledger has the job's record when it is done, on the node that this process runs on."""
-    if errand.storage is None:
-        return errand.house
+    if task.storage is None:
+        return task.options
     import ray
 
-    return house_of_node(errand.house, errand.storage, ray.get_runtime_context().get_node_id())
+    return house_of_node(task.options, task.storage, ray.get_runtime_context().get_node_id())
 
 
 def _free_gpu() -> int:
@@ -139,7 +139,7 @@ def _free_gpu() -> int:
     return int(torch.cuda.memory_allocated())
 
 
-class _Inbox:
+class _EventQueue:
     """An actor on the driver's node that holds events until the driver fetches them."""
 
     def __init__(self) -> None:
@@ -159,9 +159,9 @@ class _Inbox:
 
 
 @contextlib.contextmanager
-def listening(ray: Any, jobs: Sequence[Job], house: House, watch: Watch) -> Iterator[Any]:
+def listening(ray: Any, jobs: Sequence[Job], options: JobOptions, callback: Callback) -> Iterator[Any]:
     """An inbox for the time of the block, emptied by a thread of its own: for whoever must wait for something else."""
-    desk = Desk(watch, read=house.ledger.read)
+    desk = EventDispatcher(callback, read=options.run_store.read)
     desk.expect(tuple(jobs))
     ended = threading.Event()
     with inbox(ray) as box:
@@ -186,14 +186,14 @@ def inbox(ray: Any) -> Iterator[Any]:
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    box = ray.remote(_Inbox).options(num_cpus=0, scheduling_strategy=here).remote()
+    box = ray.remote(_EventQueue).options(num_cpus=0, scheduling_strategy=here).remote()
     try:
         yield box
     finally:
         ray.kill(box)
 
 
-def listen(ray: Any, box: Any, desk: Desk) -> None:
+def listen(ray: Any, box: Any, desk: EventDispatcher) -> None:
     for event in ray.get(box.fetch.remote()):
         desk.take(event)
 

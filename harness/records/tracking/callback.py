@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from harness.core.callbacks import Point, Watch
+from harness.core.callbacks import Callback, Point
 from harness.core.spec import Job
 from harness.records.record import Record
 from harness.records.tracking import content
@@ -24,7 +24,7 @@ def _to_stderr(text: str) -> None:
 
 
 @dataclass
-class Mirror(Watch):
+class Mirror(Callback):
     """Streams jobs to MLflow. Use as a context; no method raises because of MLflow."""
 
     server: Server
@@ -104,13 +104,13 @@ class Mirror(Watch):
             self._parent = self.server.start(self.title, {"kind": "selection"})
         return self.server.start(name, {**tags, "mlflow.parentRunId": self._parent}, start_ms)
 
-    def _try(self, work: Callable[[], None]) -> bool:
+    def _try(self, context: Callable[[], None]) -> bool:
         """Whether `work` was done. A failure of MLflow is said once; after it nothing more is tried."""
         if not self.enabled or self._away:
             return False
         try:
             with quiet():
-                work()
+                context()
         except failures() as error:
             self._away = True
             self.say(

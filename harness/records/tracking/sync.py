@@ -9,9 +9,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.core.callbacks import Watch
+from harness.core.callbacks import Callback
 from harness.core.errors import HarnessError
-from harness.records.record import RECORD, SCORES, Ledger, Record
+from harness.records.record import RECORD, SCORES, Record, RunStore
 from harness.records.tracking import content
 from harness.records.tracking.callback import URI_ENV, Mirror, record_tags
 from harness.records.tracking.server import Server, failures, quiet, told
@@ -35,21 +35,21 @@ class Pulled:
     """In the ledger before."""
 
 
-def push(records: Iterable[Record], mirror: Mirror, *, watch: Watch | None = None) -> Pushed:
+def push(records: Iterable[Record], mirror: Mirror, *, callback: Callback | None = None) -> Pushed:
     """Send every record that MLflow does not have complete, each once however often this is called; `watch` hears of each.
 
     A run that a killed command left half-way is replaced. Raises HarnessError when MLflow is away; what was sent by
     then stays.
     """
-    records, watch = tuple(records), watch or Watch()
-    watch.stage("send", len(records), "records")
+    records, callback = tuple(records), callback or Callback()
+    callback.stage("send", len(records), "records")
     sent: list[str] = []
     there: list[str] = []
     try:
         with quiet(), mirror:
             for record in records:
                 (sent if _send(record, mirror) else there).append(record.job_id)
-                watch.advance()
+                callback.advance()
     except failures() as error:
         raise _unanswered(mirror.server, f"after {len(sent)} records", error) from error
     return Pushed(tuple(sent), tuple(there))
@@ -69,26 +69,26 @@ def _send(record: Record, mirror: Mirror) -> bool:
     return True
 
 
-def pull(runs: Path, mirror: Mirror, *, watch: Watch | None = None) -> Pulled:
+def pull(runs: Path, mirror: Mirror, *, callback: Callback | None = None) -> Pulled:
     """Rebuild the ledger in `runs` from what MLflow has complete; enough to render every table.
 
     Weights and features do not travel: a job that transfers from a pulled one says so. A record that was edited on the
     server is refused by name, as everywhere. Raises HarnessError when MLflow is away.
     """
-    ledger, watch = Ledger(runs), watch or Watch()
+    run_store, callback = RunStore(runs), callback or Callback()
     brought: list[str] = []
     there: list[str] = []
     try:
         with quiet():
             jobs = sorted(mirror.server.complete_jobs().items())
-            watch.stage("bring", len(jobs), "records")
+            callback.stage("bring", len(jobs), "records")
             for job_id, run in jobs:
-                if ledger.has(job_id):
+                if run_store.has(job_id):
                     there.append(job_id)
                 elif _bring(mirror.server, run, runs / job_id):
-                    ledger.read(job_id)
+                    run_store.read(job_id)
                     brought.append(job_id)
-                watch.advance()
+                callback.advance()
     except failures() as error:
         raise _unanswered(mirror.server, f"after {len(brought)} records", error) from error
     return Pulled(tuple(brought), tuple(there))
