@@ -56,7 +56,7 @@ BASELINE = Baseline(
         "averaging": "logits over time, and logits of the two streams, as the released code does",
         "dropout and weight decay": "the released models': 0.5 before the logits, 1e-7",
         "batch norm": "eps 1e-3 and decay 0.999 as released; a learned scale, which the released models lack, unless "
-        "the scale says affine = false",
+        "the scale says bn_scale = false",
         "padding": "TensorFlow's SAME, asymmetric where it is; weights trained with an even first padding (torchvision's) "
         "bring that along in their state",
         "initialisation": "He's normal cut at two deviations; the head starts at 0.01 and zero bias",

@@ -56,7 +56,7 @@ def write_made_up(runs: Path, job: Job, number: int) -> Record:
     """A record as the job might leave it; its numbers are a function of its title alone."""
     dataset = registry.load("dataset", job.spec["dataset"]["name"])
     rng = np.random.default_rng(zlib.crc32(job.title.encode()))
-    scored = job.kind in ("train", "head", "stills")
+    scored = job.kind in ("train", "head", "images")
     classes = tuple(name for group in dataset.class_groups.values() for name in group)
     classes = tuple(sorted(classes)) or tuple(f"class {k}" for k in range(dataset.num_classes))
     scores = _scores(rng, classes, skill=_skill(job)) if scored else None

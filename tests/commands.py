@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 ROOT = Path(__file__).resolve().parents[1]
-QUICK = ["--set", "stills.steps=12", "--set", "stills.batch=8"]
+QUICK = ["--set", "images.steps=12", "--set", "images.batch=8"]
 """Enough of the picture network to be inflated; what it learns does not matter here."""
 SOURCE_STEPS = 50
 FLOW = ("--modality", "flow", "--set", f"source.steps={SOURCE_STEPS}", "--set", "full-ft.steps=20")
@@ -39,8 +39,8 @@ def command(
 def run(*words: str, where: Path, mlflow: bool = False, **more: int) -> list[dict]:
     """The cells of `harness run WORDS --json`. MLflow takes seconds to load: it is kept where its content is tested."""
     kept = () if mlflow else ("--no-mlflow",)
-    stills = () if "scratch" in words else QUICK  # a setting that no job reads is refused
-    out = command("run", *stills, *words, *kept, "--json", where=where, **more).stdout
+    images = () if "scratch" in words else QUICK  # a setting that no job reads is refused
+    out = command("run", *images, *words, *kept, "--json", where=where, **more).stdout
     (last,) = [event for line in out.splitlines() if (event := json.loads(line))["event"] == "results"]
     return last["cells"]
 

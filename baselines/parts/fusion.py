@@ -82,7 +82,7 @@ class Fused(WithHead):
         self.flow_frames = flow_frames
         self.fuse = WideConv3d(sum(trunk.out_channels for trunk in trunks.values()), fused, 3, bias=False)
         scale = spec.scale
-        self.fuse_bn = batch_norm(fused, dims=3, eps=scale.bn_eps, momentum=scale.bn_momentum, affine=scale.affine)
+        self.fuse_bn = batch_norm(fused, dims=3, eps=scale.bn_eps, momentum=scale.bn_momentum, affine=scale.bn_scale)
         initialise(self.fuse)
 
     def features(self, clips: Mapping[str, Tensor]) -> Tensor:

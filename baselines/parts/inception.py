@@ -73,7 +73,7 @@ class Style:
 
 def style_of(scale: Scale, dims: int) -> Style:
     """The style that a scale asks for."""
-    return Style(dims, width=scale.width, eps=scale.bn_eps, momentum=scale.bn_momentum, affine=scale.affine)
+    return Style(dims, width=scale.width, eps=scale.bn_eps, momentum=scale.bn_momentum, affine=scale.bn_scale)
 
 
 class ConvBN(nn.Module):

@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -195,11 +195,15 @@ def _flow_changes(scale: Scale) -> Iterator[Change]:
         return lambda inputs: {**inputs, "flow": change(inputs["flow"])}
 
     bound = scale.flow.bound_px
-    other = "released-256" if scale.flow.code == "zero-exact" else "zero-exact"
+    other: Literal["zero-exact", "released-256"] = (
+        "released-256" if scale.flow.quantization == "zero-exact" else "zero-exact"
+    )
     yield Change("flow order", "y before x", inputs=on_flow(lambda flow: flow.flip(1)))
     yield Change("flow order", "backward: to the frame before", inputs=on_flow(lambda flow: -flow))
     yield Change("flow order", "one frame late", inputs=on_flow(lambda flow: flow.roll(1, dims=2)))
-    yield Change("flow code", f"read as '{other}'", method=lambda method: dataclasses.replace(method, code=other))  # type: ignore[arg-type]
+    yield Change(
+        "flow code", f"read as '{other}'", method=lambda method: dataclasses.replace(method, quantization=other)
+    )
     yield Change("flow code", f"in px, not divided by {bound:g}", inputs=on_flow(lambda flow: flow * bound))
 
 
@@ -298,7 +302,7 @@ def _reader(change: Change, scorer: Scorer, data: Data, videos: Sequence[Video])
     if change.fps is None:
         yield data.reader
         return
-    scale = dataclasses.replace(scorer.scale, fps=change.fps, frames="originals")
+    scale = dataclasses.replace(scorer.scale, fps=change.fps, video_source="originals")
     with tempfile.TemporaryDirectory(prefix="harness-doctor-") as folder:
         shutil.copy(data.prepared.store / index.PARQUET, folder)
         prepared = dataclasses.replace(data.prepared, store=Path(folder))

@@ -16,18 +16,18 @@ from harness.records.record import Record
 OF_SCHEDULE = (
     "steps",
     "batch",
-    "replica_batch",
+    "bn_batch",
     "base_lr",
-    "optimiser",
+    "optimizer",
     "momentum",
     "weight_decay",
     "policy",
     "milestones",
     "held_out",
-    "replay",
+    "retrain_on_all",
     "label_smoothing",
 )
-OF_SCALE = ("width", "fps", "short_side_px", "bn_momentum", "bn_eps", "affine", "dropout", "flip", "precise_bn_clips")
+OF_SCALE = ("width", "fps", "short_side_px", "bn_momentum", "bn_eps", "bn_scale", "dropout", "flip", "precise_bn_clips")
 PAPER = "paper"
 
 

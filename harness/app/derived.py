@@ -33,7 +33,7 @@ class Derived:
 
 
 def make(prepared: Prepared, wanted: Derived) -> None:
-    """Makes what is asked for and not there yet, and says what it came to. Raises HarnessError for stills."""
+    """Makes what is asked for and not there yet, and says what it came to. Raises HarnessError for images."""
     from harness.core import environment, registry
     from harness.data.frame_store import build_store
     from harness.data.prepare import flow_store
@@ -41,7 +41,7 @@ def make(prepared: Prepared, wanted: Derived) -> None:
     if not (wanted.store or wanted.raw_store or wanted.flow):
         return
     if prepared.dataset.kind != "video":
-        raise HarnessError(f"{prepared.dataset.name} holds stills: there is nothing to seek in, and no motion")
+        raise HarnessError(f"{prepared.dataset.name} holds images: there is nothing to seek in, and no motion")
     scale: Scale = registry.load("scale", wanted.scale or ("micro" if prepared.dataset.micro else "paper"))
     videos, workers = _everything(prepared), wanted.workers or environment.cpu_threads()
     with console.screen(jobs=0) as callback:
@@ -54,7 +54,7 @@ def make(prepared: Prepared, wanted: Derived) -> None:
             callback.stage("frame store", len(videos), "videos")
             store = build_store(
                 prepared,
-                replace(scale, frames=frames),
+                replace(scale, video_source=frames),
                 videos=videos,
                 workers=workers,
                 progress=callback.progress,

@@ -66,7 +66,7 @@ def forward(case: Case) -> Ready:
 
 
 def training(case: Case) -> Ready:
-    """One optimiser step, as harness.training.trainer does it."""
+    """One optimizer step, as harness.training.trainer does it."""
     import torch
 
     from harness.models.precision import autocast
@@ -75,16 +75,16 @@ def training(case: Case) -> Ready:
 
     network, inputs = placed(case).train(), clips(case, case.device)
     card = _card(case)
-    optimiser = make_optimiser(network, next(iter(_scale(case).stages.values())))
+    optimizer = make_optimiser(network, next(iter(_scale(case).stages.values())))
     labels = torch.arange(case.batch, device=case.device)
     loss_of = clip_loss(card.loss, card.reduce)
 
     def step() -> Any:
-        optimiser.zero_grad(set_to_none=True)
+        optimizer.zero_grad(set_to_none=True)
         with autocast(case.device, case.precision):
             logits = network(inputs)
         loss_of(logits.float(), labels).backward()
-        optimiser.step()
+        optimizer.step()
 
     return Ready(step, {"gflop": gflop(case, training=True)})
 

@@ -17,7 +17,7 @@ def _head_job(case: Case) -> tuple[Any, Any, list[Any]]:
     from harness.training.trainer import Step
 
     torch.manual_seed(0)
-    schedule = Schedule(steps=case.size, batch=64, base_lr=1e-3, optimiser="adamw", policy="one-cycle")
+    schedule = Schedule(steps=case.size, batch=64, base_lr=1e-3, optimizer="adamw", policy="one-cycle")
     steps = [Step(torch.randn(64, 1, 256), torch.randint(0, 51, (64,)), ("video",) * 64) for _ in range(case.size)]
     return torch.nn.Linear(256, 51), schedule, steps
 
@@ -51,11 +51,11 @@ def bare_loop(case: Case) -> Ready:
     head, schedule, steps = _head_job(case)
 
     def run() -> None:
-        optimiser = torch.optim.AdamW(head.parameters(), lr=schedule.base_lr, fused=True)
+        optimizer = torch.optim.AdamW(head.parameters(), lr=schedule.base_lr, fused=True)
         for inputs, labels, _ in steps:
-            optimiser.zero_grad(set_to_none=True)
+            optimizer.zero_grad(set_to_none=True)
             torch.nn.functional.cross_entropy(head(inputs).mean(1), labels).backward()
-            optimiser.step()
+            optimizer.step()
 
     return Ready(run, {"steps": case.size})
 
@@ -87,7 +87,7 @@ def _fixed(case: Case, cache: Callable[[Any, Any], Any] | None) -> Ready:
 
     def run() -> Any:
         head = network.head
-        optimiser = torch.optim.AdamW(head.parameters(), lr=1e-3, fused=True)
+        optimizer = torch.optim.AdamW(head.parameters(), lr=1e-3, fused=True)
         with torch.no_grad():
             kept = cache(network, inputs) if cache else None
         for epoch in range(EPOCHS):
@@ -97,9 +97,9 @@ def _fixed(case: Case, cache: Callable[[Any, Any], Any] | None) -> Ready:
             else:
                 view = epoch % case.size
                 features = kept[view * case.batch : (view + 1) * case.batch]
-            optimiser.zero_grad(set_to_none=True)
+            optimizer.zero_grad(set_to_none=True)
             torch.nn.functional.cross_entropy(head(features).mean(1), labels).backward()
-            optimiser.step()
+            optimizer.step()
         return head.fc.weight.detach()
 
     return Ready(run, {"epochs": EPOCHS})

@@ -177,13 +177,13 @@ def startup(machine: Machine) -> Iterator[Pairing]:
             Command(("-m", "harness", *words)),
             reference,
         )
-    optimiser = "torch.optim.AdamW"
+    optimizer = "torch.optim.AdamW"
     yield Pairing(
         "startup",
         "first step of a training",
-        "torch's own optimiser, which loads a compiler",
-        Command(("-c", _FIRST_STEP.format(f"eager({optimiser})"))),
-        Command(("-c", _FIRST_STEP.format(optimiser))),
+        "torch's own optimizer, which loads a compiler",
+        Command(("-c", _FIRST_STEP.format(f"eager({optimizer})"))),
+        Command(("-c", _FIRST_STEP.format(optimizer))),
     )
 
 

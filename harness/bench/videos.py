@@ -35,7 +35,7 @@ CARD = Dataset(
     counts={},
     read=_read,
     layout="*.avi, *.mp4",
-    where="made by the benchmark",
+    download="made by the benchmark",
     licence="as this program",
 )
 
@@ -79,7 +79,7 @@ def scale_of(frames: Literal["originals", "store", "raw-store"]) -> Scale:
     from harness.core import registry
 
     paper: Scale = registry.load("scale", "paper")
-    return dataclasses.replace(paper, frames=frames)
+    return dataclasses.replace(paper, video_source=frames)
 
 
 def scene(number: int) -> np.ndarray:

@@ -82,11 +82,13 @@ def data_stats(**flags: Any) -> None:
 
 @data.command("prepare")
 @click.argument("name")
-@click.option("--store", is_flag=True, help="Recode all videos for fast seeking (--set scale.frames=store reads them).")
+@click.option(
+    "--store", is_flag=True, help="Recode all videos for fast seeking (--set scale.video_source=store reads them)."
+)
 @click.option(
     "--raw-store",
     is_flag=True,
-    help="Keep all frames uncompressed, where disks are large (--set scale.frames=raw-store).",
+    help="Keep all frames uncompressed, where disks are large (--set scale.video_source=raw-store).",
 )
 @click.option("--flow", is_flag=True, help="Compute all optical flow, which a run would otherwise do when it needs it.")
 @click.option(

@@ -67,7 +67,7 @@ def _presence(card: Dataset, data: Path) -> str:
 
 def protocols() -> str:
     return _table(
-        {"protocol": card.name, "title": card.title, "starts from": card.weights_from, "moves": card.moves}
+        {"protocol": card.name, "title": card.title, "starts from": card.weights_from, "trains": card.trained}
         for card in registry.all("protocol").values()
     )
 

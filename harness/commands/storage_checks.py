@@ -56,7 +56,7 @@ def dataset_finding(name: str, dataset: Dataset, data: Path) -> Finding:
         return Finding(name, "ok", "embedded; rendered when it is first needed")
     if root.is_dir():
         return Finding(name, "warn", f"at {root}, not indexed", f"harness data prepare {name}")
-    return Finding(name, "warn", f"not at {root}", dataset.where)
+    return Finding(name, "warn", f"not at {root}", dataset.download)
 
 
 def _indexed(name: str, dataset: Dataset, data: Path, root: Path) -> Finding:

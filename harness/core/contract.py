@@ -105,7 +105,7 @@ class Dataset:
     name: str
     title: str
     """As printed in tables."""
-    kind: Literal["video", "stills"]
+    kind: Literal["video", "images"]
     num_classes: int
     splits: tuple[int, ...]
     subsets: tuple[str, ...]
@@ -116,7 +116,7 @@ class Dataset:
     """(root, split) -> Listing. Raises DataMissing naming what was looked for where; never drops a video silently."""
     layout: str
     """The files expected under the root, as a person would draw them."""
-    where: str
+    download: str
     """Where to get it, and what to do with it."""
     licence: str
     version: int = 1
@@ -126,7 +126,7 @@ class Dataset:
     source: str | None = None
     """Data set that transfer to this one starts from, unless `--source` says otherwise. None: this is a source itself."""
     image_source: str | None = None
-    """Data set of stills that `--init imagenet` trains on at this scale; None: published ImageNet weights."""
+    """Data set of images that `--init imagenet` trains on at this scale; None: published ImageNet weights."""
     notes: tuple[str, ...] = ()
     """What makes numbers on this data set disagree."""
     class_groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -157,7 +157,7 @@ class FlowMethod:
     """Displacements are clipped to +-bound and divided by it (the paper's models: 20)."""
     short_side_px: int
     """Frames are resized to this short side before flow is computed."""
-    code: Literal["zero-exact", "released-256"] = "zero-exact"
+    quantization: Literal["zero-exact", "released-256"] = "zero-exact"
     """8-bit code of a stored component. 'zero-exact': round(f * 127 / bound) + 128. 'released-256': the authors' linear
     [-bound, bound] -> [0, 255] (kinetics-i3d#24), whose zero falls between 127 and 128."""
     params: Mapping[str, float | str] = field(default_factory=dict)
@@ -168,26 +168,26 @@ class FlowMethod:
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long and how fast a training runs. Everything is counted in optimiser steps."""
+    """How long and how fast a training runs. Everything is counted in optimizer steps."""
 
     steps: int
     batch: int
-    """Global batch: videos per optimiser step, over all devices and accumulations."""
+    """Global batch: videos per optimizer step, over all devices and accumulations."""
     base_lr: float
-    replica_batch: int = 0
+    bn_batch: int = 0
     """Videos of one forward pass, which share their batch-norm statistics. A batch is a whole number of these, done one
     after the other on one device or side by side on many, with the same result. 0: the whole batch in one pass."""
-    optimiser: Literal["sgd", "adamw", "logreg"] = "sgd"
+    optimizer: Literal["sgd", "adamw", "logreg"] = "sgd"
     """'logreg': scikit-learn's LogisticRegression, for heads on cached features (`--set head.solver=logreg`)."""
     momentum: float = 0.9
     weight_decay: float = 0.0
     logreg_c: float = 1.0
-    """Inverse strength of the L2 penalty, under optimiser 'logreg'."""
+    """Inverse strength of the L2 penalty, under optimizer 'logreg'."""
     policy: Literal["plateau", "one-cycle", "steps", "constant"] = "plateau"
     """'plateau': ten-fold drops when the held-out loss saturates (paper section 2.5)."""
     milestones: tuple[int, ...] = ()
     """Steps of the ten-fold drops under policy 'steps'."""
-    rates: tuple[float, ...] = ()
+    lr_factors: tuple[float, ...] = ()
     """Share of base_lr from each milestone on, where they are not ten-fold drops (the released flow model starts over)."""
     held_out: float = 0.0
     """Share of the training videos held out, by class and group, to choose drops on. 0 where nothing is chosen."""
@@ -195,7 +195,7 @@ class Schedule:
     """Steps between looks at the held-out part; 0: never."""
     patience: int = 3
     """Looks without improvement before a drop, under 'plateau'."""
-    replay: bool = False
+    retrain_on_all: bool = False
     """Train a second time, on all training videos, dropping the rate where the first time found its plateaus."""
     checkpoint_every: int = 500
     """Steps between checkpoints: the most that a kill can cost."""
@@ -220,10 +220,10 @@ class Scale:
     """Probability of dropping, before the head."""
     flow: FlowMethod
     stages: Mapping[str, Schedule]
-    """By stage: 'stills' (the 2D network of `--init imagenet`), 'source', 'original', 'fixed', 'full-ft'."""
+    """By stage: 'images' (the 2D network of `--init imagenet`), 'source', 'original', 'fixed', 'full-ft'."""
     bn_eps: float = 1e-3
     """Sonnet's and TF-slim's default, which the released models use."""
-    affine: bool = True
+    bn_scale: bool = True
     """Learn a scale (gamma) in batch norm. The released models have none."""
     flip: bool = True
     """Random left-right flip in training, one decision a video (paper section 2.5)."""
@@ -231,7 +231,7 @@ class Scale:
     """Threads of one job on a CPU; 0: as many as the machine has. With 1, job ids and numbers are the same on any
     number of cores, and the launcher runs as many jobs side by side as there are cores, which uses them better than
     sharing one small network among them."""
-    frames: Literal["originals", "store", "raw-store"] = "originals"
+    video_source: Literal["originals", "store", "raw-store"] = "originals"
     """What training and scoring decode: the files as they came, or what `harness data prepare --store` (or `--raw-store`)
     made of them."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
@@ -239,7 +239,7 @@ class Scale:
     bfloat16 where the device has instructions for it. Resolved when planning, for the device the plan is made for."""
     compile: bool = False
     """torch.compile the network. Needs a C++ compiler; other kernels, so other last bits."""
-    recompute: bool = False
+    activation_checkpointing: bool = False
     """Keep only the borders of the network's stages for the backward pass and compute the rest again: about a third
     more time for a fraction of the memory."""
     precise_bn_clips: int = 0
@@ -258,7 +258,7 @@ class Protocol:
     title: str
     """As in the paper: 'Original', 'Fixed', 'Full-FT'."""
     weights_from: Literal["init", "source"]
-    moves: Literal["all", "head"]
+    trained: Literal["all", "head"]
     """'head': everything else is frozen, moving statistics included."""
     stage: str
     """Key of the scale's schedule."""
@@ -347,7 +347,7 @@ class Baseline:
     paper: str
     """Where the paper describes it."""
     build_image: Callable[[BuildSpec], Any] | None = None
-    """-> 2D Network over {"rgb": (N, 3, 1, H, W)}, what `--init imagenet` trains on stills at micro scale and loads
+    """-> 2D Network over {"rgb": (N, 3, 1, H, W)}, what `--init imagenet` trains on images at micro scale and loads
     published weights into at paper scale. None: the baseline cannot start from images."""
     image_name: str = ""
     """Names the 2D network in job ids: baselines that share it share its training."""

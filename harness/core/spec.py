@@ -103,7 +103,7 @@ class Job:
     """One piece of work that a cell needs. Its id is the hash of its spec, in which upstream jobs stand by their ids."""
 
     kind: str
-    """'flow' | 'stills' | 'train' | 'features' | 'head'."""
+    """'flow' | 'images' | 'train' | 'features' | 'head'."""
     title: str
     """For people; not part of the id."""
     spec: Mapping[str, Any]

@@ -55,7 +55,7 @@ def store_key(scale: Scale) -> dict[str, Any]:
 
 def codec_of(scale: Scale) -> str:
     """The codec of the scale's frame store, whether the scale reads it or not."""
-    return CODECS.get(scale.frames, CODECS["store"])
+    return CODECS.get(scale.video_source, CODECS["store"])
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,7 @@ def open_store(prepared: Prepared, scale: Scale, videos: Sequence[Video]) -> Fra
         raise DataMissing(
             f"{len(absent)} of {len(sizes)} videos of {prepared.dataset.name} are not in the frame store {folder}, "
             f"{absent[0]} for one; run: harness data prepare {prepared.dataset.name} {flag_of(codec)} --scale {scale.name}, or "
-            "read the originals: --set scale.frames=originals"
+            "read the originals: --set scale.video_source=originals"
         )
     return FrameStore(folder, codec, sizes, broken)
 

@@ -102,7 +102,7 @@ def _stat(root: Path, video: Video) -> os.stat_result:
 def _probe_all(
     todo: list[tuple[Video, os.stat_result]], dataset: Dataset, root: Path, *, done: int, progress: Progress | None
 ) -> Iterable[IndexRow]:
-    probe = functools.partial(_probe_still if dataset.kind == "stills" else _probe_video, root)
+    probe = functools.partial(_probe_still if dataset.kind == "images" else _probe_video, root)
     total = done + len(todo)
     with _pool(len(todo)) as pool:
         for start in range(0, len(todo), CHUNK):

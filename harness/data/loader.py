@@ -328,6 +328,6 @@ def _floats(stream: str, clip: Any, flips: np.ndarray, device: Any, method: Flow
 def _decoded_flow(codes: Tensor, method: FlowMethod) -> Tensor:
     import torch
 
-    table = torch.from_numpy(codec.decode_table(method.code).copy()).to(codes.device)
+    table = torch.from_numpy(codec.decode_table(method.quantization).copy()).to(codes.device)
     # A quarter of the time that table[codes] takes.
     return table.index_select(0, codes.flatten().int()).view(codes.shape)

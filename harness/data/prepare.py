@@ -64,7 +64,7 @@ class Prepared:
     def num_frames(self, video: Video, fps: float | None = None) -> int:
         """Frames in the file, or on a timeline of `fps`; 1 for a still. Raises BrokenVideo."""
         row = self.info(video)
-        if fps is None or self.dataset.kind == "stills":
+        if fps is None or self.dataset.kind == "images":
             return row.frames
         return timeline_frames(row.duration_s, fps)
 
@@ -141,7 +141,7 @@ def not_there(dataset: Dataset, root: Path, detail: str = "") -> DataMissing:
     remedy = "" if dataset.micro else " The embedded data sets (micro-…, see `harness data list`) need nothing."
     return DataMissing(
         f"{dataset.name} is not at {root}{f' ({detail})' if detail else ''}. Expected there:\n{dataset.layout.strip()}\n"
-        f"Where to get it: {dataset.where.strip()} Licence: {dataset.licence}. Another place is named with --data.{remedy}"
+        f"Where to get it: {dataset.download.strip()} Licence: {dataset.licence}. Another place is named with --data.{remedy}"
     )
 
 
@@ -185,7 +185,7 @@ def _read(dataset: Dataset, root: Path, split: int) -> Listing:
     try:
         return dataset.read(root, split)
     except DataMissing as missing:
-        if dataset.where in str(missing):
+        if dataset.download in str(missing):
             raise
         raise not_there(dataset, root, str(missing)) from missing
 

@@ -34,7 +34,7 @@ class VideoReader:
     """Clips of a data set's videos, at a scale's frame rate and short side, as uint8.
 
     Decoded videos and flow are kept for all readers of this process (`kept.KEPT`), or for this one alone where it is given
-    `cache_bytes`; what does not fit is read by window, seeking. Both give the same pixels. Unless scale.frames says
+    `cache_bytes`; what does not fit is read by window, seeking. Both give the same pixels. Unless scale.video_source says
     'originals', the frame store's files are decoded. A still is a video of one frame. Flow comes from its store, as codes.
     """
 
@@ -125,7 +125,7 @@ class VideoReader:
             return self._flow(video, wanted, square)
         key = self._key(stream, video)
         kept = self.kept.get(key, self._mark)
-        if kept is None and (self.prepared.dataset.kind == "stills" or self._fits(video)):
+        if kept is None and (self.prepared.dataset.kind == "images" or self._fits(video)):
             kept = self._decode(video)
             self.kept.keep(key, kept, self._mark)
         if kept is not None:
@@ -163,7 +163,7 @@ class VideoReader:
 
     def _decode(self, video: Video) -> np.ndarray:
         scale = self.scale
-        if self.prepared.dataset.kind == "stills":
+        if self.prepared.dataset.kind == "images":
             return decode.read_image(self.prepared.path(video), short_side_px=scale.short_side_px)[None]
         with self._file(video) as path:
             return decode.read_video(path, fps=scale.fps, short_side_px=scale.short_side_px)
@@ -180,7 +180,7 @@ class VideoReader:
         except (BrokenVideo, DataMissing) as error:
             raise HarnessError(
                 f"{error}; it is a file of the frame store: delete it, then run "
-                f"harness data prepare {self.prepared.dataset.name} --{self.scale.frames} --scale {self.scale.name}"
+                f"harness data prepare {self.prepared.dataset.name} --{self.scale.video_source} --scale {self.scale.name}"
             ) from error
 
     def _flow(
@@ -216,8 +216,8 @@ class VideoReader:
 
 
 def reads_store(prepared: Prepared, streams: Sequence[str], scale: Scale) -> bool:
-    """Whether frames come from the frame store: stills and flow never do."""
-    return scale.frames != "originals" and "rgb" in streams and prepared.dataset.kind == "video"
+    """Whether frames come from the frame store: images and flow never do."""
+    return scale.video_source != "originals" and "rgb" in streams and prepared.dataset.kind == "video"
 
 
 def _taken(frames: np.ndarray, wanted: np.ndarray) -> np.ndarray:

@@ -32,7 +32,7 @@ class Strip:
     frames: np.ndarray
     """uint8 (N, H, W, 3) RGB."""
     flows: np.ndarray
-    """float32 (N, H, W, 2) px a frame of the 25 fps timeline; empty (0, ...) for stills."""
+    """float32 (N, H, W, 2) px a frame of the 25 fps timeline; empty (0, ...) for images."""
 
 
 def strips(
@@ -88,7 +88,7 @@ def _looked_at(
     prepared: Prepared, video: Video, columns: int, method: FlowMethod
 ) -> tuple[tuple[float, ...], np.ndarray, np.ndarray]:
     path = prepared.path(video)
-    if prepared.dataset.kind == "stills":
+    if prepared.dataset.kind == "images":
         picture = decode.read_image(path, short_side_px=SHORT_SIDE_PX)[None]
         return (0.0,), picture, np.zeros((0, *picture.shape[1:3], 2), np.float32)
     last = max(0, prepared.num_frames(video, FPS) - 2)

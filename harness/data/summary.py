@@ -35,7 +35,7 @@ class Census:
     title: str
     fingerprint: str
     kind: str
-    """'video' or 'stills'."""
+    """'video' or 'images'."""
     split: int
     classes: tuple[str, ...]
     subsets: tuple[Subset, ...]
@@ -44,7 +44,7 @@ class Census:
     missing: int
     bytes: int
     durations_s: tuple[float, ...]
-    """Of the readable ones, ascending; empty for stills."""
+    """Of the readable ones, ascending; empty for images."""
     sizes: Mapping[str, int]
     """'320x240' -> videos, most frequent first; the same for fps and codecs."""
     fps: Mapping[str, int]

@@ -70,7 +70,7 @@ DATASET = Dataset(
     counts={},
     read=functools.partial(read_own, remedy=_WHERE),
     layout=_LAYOUT,
-    where=_WHERE,
+    download=_WHERE,
     licence="yours",
     at=_at,
     notes=("Nobody knows which videos were cut from one source: the held-out part is drawn without groups.",),

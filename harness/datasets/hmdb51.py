@@ -26,7 +26,7 @@ DATASET = Dataset(
     counts={(split, subset): size for split in (1, 2, 3) for subset, size in (("train", 3570), ("test", 1530))},
     read=partial(read_hmdb, remedy=f"{_WHERE} The embedded data set micro-hmdb51 needs nothing."),
     layout="<class>/<name>.avi\ntestTrainMulti_7030_splits/<class>_test_splitN.txt",
-    where=_WHERE,
+    download=_WHERE,
     licence="CC BY 4.0",
     notes=(
         "There is no index of classes: they are numbered in alphabetical order, and tools that do otherwise disagree.",

@@ -7,21 +7,21 @@ these.
 from functools import partial
 
 from harness.core.contract import Dataset
-from harness.datasets.formats import read_stills
+from harness.datasets.formats import read_images
 from harness.datasets.synthetic import render
 from harness.datasets.synthetic.sets import STILLS_SIZES, VERSION, still_classes
 
 DATASET = Dataset(
     name="micro-imagenet",
     title="micro-ImageNet",
-    kind="stills",
+    kind="images",
     num_classes=len(still_classes()),
     splits=(1,),
     subsets=("val",),
     counts={(1, subset): size * len(still_classes()) for subset, size in STILLS_SIZES.items()},
-    read=read_stills,
+    read=read_images,
     layout="train/<class>/*.jpg\nval/<class>/*.png",
-    where="rendered on the spot; nothing to download",
+    download="rendered on the spot; nothing to download",
     licence="as this program",
     version=VERSION,
     render=partial(render, "micro-imagenet"),

@@ -25,7 +25,7 @@ DATASET = Dataset(
     counts={(1, "train"): 80_000, (1, "val"): 5_000},
     read=partial(read_200, remedy=_WHERE),
     layout="kinetics400/: the folder of Kinetics-400\nkinetics400/minikinetics-200/train_ytid_list.txt  val_ytid_list.txt",
-    where=_WHERE,
+    download=_WHERE,
     licence="as Kinetics-400: annotations CC BY 4.0; the videos are their uploaders'",
     folder="kinetics400",
     caveat="200 classes: not the paper's miniKinetics, which has 213",

@@ -51,7 +51,7 @@ DATASET = Dataset(
     counts={**_COUNTS, (1, "train"): TRAIN_TOTAL},
     read=functools.partial(read_213, remedy=_WHERE),
     layout="kinetics400/: the folder of Kinetics-400",
-    where=_WHERE,
+    download=_WHERE,
     licence="as Kinetics-400: annotations CC BY 4.0; the videos are their uploaders'",
     folder="kinetics400",
     at=_at,

@@ -32,7 +32,7 @@ DATASET = Dataset(
         "UCF-101/<Class>/v_<Class>_gNN_cNN.avi\n"
         "ucfTrainTestlist/classInd.txt  trainlist01.txt ... trainlist03.txt  testlist01.txt ... testlist03.txt"
     ),
-    where=_WHERE,
+    download=_WHERE,
     licence="no licence is stated; for research, the videos are their uploaders'",
     notes=(
         "Clips of a group are cut from one video: random splits leak, and a model of one split scores near 100% on the "

@@ -20,8 +20,8 @@ from harness.records.record import WEIGHTS
 from harness.training import evaluation
 
 State = Mapping[str, Tensor]
-STILLS_SUBSET = "val"
-"""What the 2D network is scored on: stills have no test set here."""
+IMAGES_SUBSET = "val"
+"""What the 2D network is scored on: images have no test set here."""
 
 
 def start(context: JobContext, num_classes: int) -> nn.Module:
@@ -57,7 +57,7 @@ def starting_weights(context: JobContext) -> tuple[State | None, State | None]:
 
 
 def found_schedule(context: JobContext) -> Schedule:
-    """The job's schedule; under `replay`, on all training videos with the drops that an earlier job found on held-out ones."""
+    """The job's schedule; under `retrain_on_all`, on all training videos with the drops that an earlier job found on held-out ones."""
     if "schedule" not in context.job.upstream:
         return context.schedule
     found = context.upstream("schedule").chosen
@@ -83,7 +83,7 @@ def score(
         precision=context.precision,
         callback=context.callback,
     )
-    missing = listing.missing_of(str(context.spec.get("subset", STILLS_SUBSET)))
+    missing = listing.missing_of(str(context.spec.get("subset", IMAGES_SUBSET)))
     return evaluation.make_scores(logits, videos, num_classes=len(listing.classes), undecodable=broken, missing=missing)
 
 

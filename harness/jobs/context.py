@@ -61,7 +61,9 @@ class JobContext:
     @property
     def schedule(self) -> Schedule:
         fields = dict(self.spec["schedule"])
-        return Schedule(**fields | {"milestones": tuple(fields["milestones"]), "rates": tuple(fields.get("rates", ()))})
+        return Schedule(
+            **fields | {"milestones": tuple(fields["milestones"]), "lr_factors": tuple(fields.get("lr_factors", ()))}
+        )
 
     @property
     def device(self) -> str:

@@ -17,7 +17,7 @@ from harness.core.contract import Clip, Listing, Scale, Video
 from harness.core.spec import Job
 from harness.data.prepare import Prepared
 from harness.data.splits import hold_out
-from harness.jobs.common import STILLS_SUBSET, found_schedule, loss_on, score, start, trained_on
+from harness.jobs.common import IMAGES_SUBSET, found_schedule, loss_on, score, start, trained_on
 from harness.jobs.context import (
     Data,
     JobContext,
@@ -113,16 +113,16 @@ def videos_of_split(context: JobContext) -> tuple[Prepared, Listing, Sequence[Vi
     return prepared, listing, [*listing.subsets["train"], *listing.subsets[context.spec["subset"]]]
 
 
-def run_stills(context: JobContext) -> Outcome:
+def run_images(context: JobContext) -> Outcome:
     """The 2D network of `--init imagenet`."""
     data = open_data(context, split=None, videos=lambda listing: ())
-    subset = STILLS_SUBSET
+    subset = IMAGES_SUBSET
     network = place(build.build_image(context.baseline, context.build_spec(len(data.listing.classes))), context.device)
     return train_and_score(context, data, network, subset=subset, clips=(context.clip("clip"), context.clip("clip")))
 
 
 def run_train(context: JobContext) -> Outcome:
-    """A network trained as a whole, from scratch, from stills or from a source."""
+    """A network trained as a whole, from scratch, from images or from a source."""
     subset = context.spec["subset"]
     data = open_data(
         context,
@@ -181,7 +181,7 @@ def train_and_score(
 def prepare_to_train(network: nn.Module, scale: Scale) -> None:
     """In training mode, compiled or recomputing where the scale says so; the names of its parameters stay."""
     network.train()
-    if scale.recompute:
+    if scale.activation_checkpointing:
         recompute_stages(network)
     if scale.compile:
         network.compile()
@@ -201,7 +201,7 @@ def reestimate(context: JobContext, data: Data, network: nn.Module, videos: Sequ
 KINDS = {
     "flow": run_flow,
     "store": run_store,
-    "stills": run_stills,
+    "images": run_images,
     "train": run_train,
     "features": run_features,
     "head": run_head,

@@ -80,7 +80,7 @@ def run_head(context: JobContext) -> Outcome:
     # No batch norm in a head, so nothing to keep apart: a batch is one pass.
     listing, schedule, baseline = (
         data.listing,
-        dataclasses.replace(found_schedule(context), replica_batch=0),
+        dataclasses.replace(found_schedule(context), bn_batch=0),
         context.baseline,
     )
     network: Any = build.build(baseline, context.build_spec(len(listing.classes)))
@@ -95,7 +95,7 @@ def run_head(context: JobContext) -> Outcome:
         return loss_on(context, head, feature_views(features, held, context.device), held)
 
     head.train()
-    if schedule.optimiser == "logreg":
+    if schedule.optimizer == "logreg":
         held = []
         fit_logistic_regression(head, features, listing.subsets["train"], schedule, reduce=baseline.reduce)
         trained = Trained()

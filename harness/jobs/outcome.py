@@ -45,11 +45,11 @@ def choice(schedule: Schedule, trained: Trained, held: Sequence[Video]) -> dict[
     """How the final weights were chosen, in words, and on what."""
     drops = trained.drops or list(schedule.milestones)
     rule = "last step of a fixed schedule"
-    if schedule.optimiser == "logreg":
+    if schedule.optimizer == "logreg":
         rule = f"logistic regression, C = {schedule.logreg_c:g}"
     elif held:
         rule = f"last step; ten-fold drops at {drops or 'no step'} on the held-out loss"
-    elif schedule.replay:
+    elif schedule.retrain_on_all:
         rule = f"last step; drops at {drops or 'no step'} as an earlier job found them on held-out videos"
     return {"rule": rule, "held_out": [video.id for video in held], "steps": trained.steps, "drops": drops}
 

@@ -165,7 +165,7 @@ def _reader(path: Path, scorer: Scorer, store: Path) -> tuple[loader.VideoReader
     prepared = prepare.Prepared(card, path.parent, store, fingerprint="")
     prepared.info(video)
     flow = _flow(prepared, video, scorer) if "flow" in scorer.streams else None
-    scale = dataclasses.replace(scorer.scale, frames="originals")
+    scale = dataclasses.replace(scorer.scale, video_source="originals")
     return loader.VideoReader(prepared, streams=scorer.streams, scale=scale, flow_store=flow), video
 
 
@@ -193,6 +193,6 @@ def _one_file(path: Path) -> Dataset:
         counts={},
         read=read,
         layout="one file",
-        where="",
+        download="",
         licence="",
     )

@@ -29,7 +29,7 @@ WAIT, COPY, FORWARD, BACKWARD, OPTIMISER, SCORING, REST = (
     "clips to the device, as numbers",
     "forward",
     "backward",
-    "optimiser",
+    "optimizer",
     "scoring: the network",
     "everything else: start, weights, evaluation's arithmetic, the record",
 )
@@ -178,7 +178,7 @@ def advice(seconds: dict[str, float], *, threads: int, workers: int) -> list[str
     if share[COPY] > 0.05:
         told.append((share[COPY], "Turning clips into numbers shows: --workers moves the cutting out of its way."))
     if share[OPTIMISER] > 0.1:
-        told.append((share[OPTIMISER], "The optimiser is large against the network: a larger batch takes fewer steps."))
+        told.append((share[OPTIMISER], "The optimizer is large against the network: a larger batch takes fewer steps."))
     if share[SCORING] > 0.3:
         told.append((share[SCORING], "Scoring is a third or more: fewer looks (eval_every) or shorter test clips."))
     if share[REST] > 0.3:

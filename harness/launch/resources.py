@@ -43,12 +43,12 @@ def threads_of(job: Job) -> int:
 def members_of(job: Job, gpus_per_job: int) -> int:
     """Processes, up to `gpus_per_job`, that can share a step of the job evenly: its batch is made of whole replicas.
 
-    1 for what is not a training, and for a training whose batch is a single replica (`--set train.replica_batch`).
+    1 for what is not a training, and for a training whose batch is a single replica (`--set train.bn_batch`).
     """
     schedule = job.spec.get("schedule")
-    if job.kind not in ("train", "stills") or not schedule:
+    if job.kind not in ("train", "images") or not schedule:
         return 1
-    return math.gcd(schedule["batch"] // (schedule.get("replica_batch") or schedule["batch"]), gpus_per_job)
+    return math.gcd(schedule["batch"] // (schedule.get("bn_batch") or schedule["batch"]), gpus_per_job)
 
 
 def needs_of(job: Job, *, workers: int, most_cpus: int, peaks: dict[str, int]) -> Needs:

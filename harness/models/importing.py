@@ -121,7 +121,7 @@ class Report:
     supplied: tuple[str, ...] = ()
     """Ours, that this layout does not have and that have one right value: unit scales, counters, the padding flag."""
     left_out: tuple[str, ...] = ()
-    """Theirs, of no use here: auxiliary heads, optimiser state, unit scales."""
+    """Theirs, of no use here: auxiliary heads, optimizer state, unit scales."""
     missing: tuple[str, ...] = ()
     """Ours, that nothing fills."""
     unexpected: tuple[str, ...] = ()

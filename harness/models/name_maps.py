@@ -1,6 +1,6 @@
 """How others name the tensors of the networks we build: foreign name -> ours, one function a layout.
 
-None from a function means: known, and left out on purpose (auxiliary heads, optimiser state). A name that no rule knows
+None from a function means: known, and left out on purpose (auxiliary heads, optimizer state). A name that no rule knows
 comes back unchanged and is reported as unexpected.
 """
 

@@ -153,7 +153,7 @@ def predicted_s(kind: str, spec: Mapping[str, Any], flops: float) -> float:
     threads = spec.get("threads", 1)
     rate = GPU_FLOPS if threads == 0 else flops * threads * CPU_SHARE
     macs = _network(spec).gmacs * 1e9
-    if kind == "stills":
+    if kind == "images":
         return 6 * macs * spec["schedule"]["steps"] * spec["schedule"]["batch"] / rate
     test_macs = macs * _frames(spec["test_clip"]) / max(1.0, _frames(spec["train_clip"]))
     if kind == "features":
@@ -215,4 +215,4 @@ def _disk_bytes(job: Job) -> float:
     if job.kind == "features":
         views = job.spec["train_views"] + 1
         return _videos(job.spec) * views * 1024 * job.spec["scale"]["width"] * 7 * 4
-    return 4e6 * _network(job.spec).parameters_m if job.kind in ("train", "stills") else 1e5
+    return 4e6 * _network(job.spec).parameters_m if job.kind in ("train", "images") else 1e5

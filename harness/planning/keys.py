@@ -10,10 +10,10 @@ from harness.video.flow import codec, methods
 
 
 def schedule_key(schedule: Schedule) -> dict[str, Any]:
-    """All of it; `rates` came later than the others and says nothing where it is empty."""
+    """All of it; `lr_factors` came later than the others and says nothing where it is empty."""
     fields: dict[str, Any] = plain(schedule)
-    if not fields["rates"]:
-        del fields["rates"]
+    if not fields["lr_factors"]:
+        del fields["lr_factors"]
     return fields
 
 

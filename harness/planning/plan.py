@@ -61,12 +61,12 @@ def make_plan(cells: Iterable[Cell], workspace: Workspace, *, looking: bool = Fa
 
 
 def datasets_of(cells: Iterable[Cell]) -> list[Dataset]:
-    """Every data set the cells touch: the scored one, its source, and the stills."""
+    """Every data set the cells touch: the scored one, its source, and the images."""
     found: dict[str, Dataset] = {}
     for cell in cells:
         names = [cell.dataset] + ([cell.source] if cell.source and not cell.source.startswith(PUBLISHED) else [])
         datasets = [registry.load("dataset", name) for name in names]
-        if cell.init == "imagenet" and "stills" in registry.load("scale", cell.scale).stages:
+        if cell.init == "imagenet" and "images" in registry.load("scale", cell.scale).stages:
             datasets += [registry.load("dataset", d.image_source) for d in datasets if d.image_source]
         found.update({dataset.name: dataset for dataset in datasets})
     return list(found.values())
@@ -94,9 +94,9 @@ class _Training:
         return stage_of(self.protocol, self.dataset)
 
     @property
-    def trains_stills(self) -> bool:
+    def trains_images(self) -> bool:
         """Whether `--init imagenet` is a job at this scale, and not published weights."""
-        return "stills" in self.scale.stages
+        return "images" in self.scale.stages
 
     @property
     def title(self) -> str:
@@ -167,7 +167,7 @@ class Planner:
         return tuned.resolved(cell.overrides, planner.jobs[job_id], self.workspace.results)
 
     def training(self, training: _Training) -> str:
-        if training.protocol.moves == "head":
+        if training.protocol.trained == "head":
             return self.add(self.head(training, self.add(self.features(training)), self.found_schedule(training)))
         spec = self.common(training) | self.published(training) | _trained(training)
         return self.add(
@@ -182,11 +182,11 @@ class Planner:
         )
 
     def found_schedule(self, training: _Training) -> dict[str, str]:
-        """Under `replay`, the same training with a part held out, which finds the drops; {} otherwise."""
+        """Under `retrain_on_all`, the same training with a part held out, which finds the drops; {} otherwise."""
         schedule = training.scale.stages[training.stage]
-        if not schedule.replay:
+        if not schedule.retrain_on_all:
             return {}
-        stages = {**training.scale.stages, training.stage: dataclasses.replace(schedule, replay=False)}
+        stages = {**training.scale.stages, training.stage: dataclasses.replace(schedule, retrain_on_all=False)}
         first = dataclasses.replace(training, scale=dataclasses.replace(training.scale, stages=stages))
         return {"schedule": self.training(first)}
 
@@ -221,11 +221,11 @@ class Planner:
         if training.protocol.weights_from == "source":
             if not training.source.startswith(PUBLISHED):
                 found["source"] = self.training(_source_training(training))
-        elif training.init == "imagenet" and training.trains_stills:
-            found["image"] = self.add(self.stills(training))
+        elif training.init == "imagenet" and training.trains_images:
+            found["image"] = self.add(self.images(training))
         if "flow" in training.streams:
             found["flow"] = self.add(self.flow(training, split=split))
-        if training.scale.frames != "originals" and "rgb" in training.streams:
+        if training.scale.video_source != "originals" and "rgb" in training.streams:
             found["store"] = self.add(self.store(training, split=split))
         return found
 
@@ -240,7 +240,7 @@ class Planner:
             name = training.source.removeprefix(PUBLISHED)
             (stream,) = training.streams
             return {"published": self.weights_key(pretrained.stream_weights(training.baseline, name, stream))}
-        if training.init == "imagenet" and not training.trains_stills:
+        if training.init == "imagenet" and not training.trains_images:
             weights = pretrained.image_weights(training.baseline, training.backbone)
             return {"published": self.weights_key(weights)}
         return {}
@@ -282,11 +282,11 @@ class Planner:
         absent = self.fingerprint(training.dataset) is None
         return Job(kind=kind, title=" · ".join(words), spec=spec, provisional=absent)
 
-    def stills(self, training: _Training) -> Job:
+    def images(self, training: _Training) -> Job:
         """The 2D network that `--init imagenet` inflates, shared by all baselines that start from it."""
         if training.dataset.image_source is None:
             raise HarnessError(
-                f"{training.dataset.name} names no stills to train on at scale {training.scale.name}, and published ImageNet "
+                f"{training.dataset.name} names no images to train on at scale {training.scale.name}, and published ImageNet "
                 "weights have the paper's sizes; pass --init scratch"
             )
         images: Dataset = registry.load("dataset", training.dataset.image_source)
@@ -294,13 +294,13 @@ class Planner:
             "network": training.baseline.image_name,
             "backbone": training.backbone,
             "scale": keys.scale_key(training.scale),
-            "schedule": keys.schedule_key(training.scale.stages["stills"]),
+            "schedule": keys.schedule_key(training.scale.stages["images"]),
             "clip": plain(_still_clip(training)),
             "dataset": self.data_key(images),
             "seed": 0,
         } | self.machine(training.scale)
         return Job(
-            kind="stills",
+            kind="images",
             title=f"{training.backbone or training.baseline.image_name} · {images.name}",
             spec=spec,
             provisional=self.fingerprint(images) is None,
@@ -324,7 +324,7 @@ class Planner:
     def machine(self, scale: Scale) -> dict[str, Any]:
         """Resolved here, once, and set by every launcher."""
         return {
-            "decoder": store_key(scale) if scale.frames != "originals" else decode.decoder_key(),
+            "decoder": store_key(scale) if scale.video_source != "originals" else decode.decoder_key(),
             "precision": environment.precision(self.device, scale.precision),
             "threads": (scale.cpu_threads or environment.cpu_threads()) if self.device == "cpu" else 0,
             "code": CODE,

@@ -76,7 +76,7 @@ OF: Mapping[type, Mapping[str, Range]] = {
         "steps": NOT_NEGATIVE,
         "batch": ONE_OR_MORE,
         "base_lr": NOT_NEGATIVE,
-        "replica_batch": NOT_NEGATIVE,
+        "bn_batch": NOT_NEGATIVE,
         "momentum": BELOW_ONE,
         "weight_decay": NOT_NEGATIVE,
         "logreg_c": POSITIVE,

@@ -15,12 +15,12 @@ def _steps(steps: int, milestones: tuple[int, ...], rates: tuple[float, ...] = (
     return Schedule(
         steps=steps,
         batch=384,
-        replica_batch=6,
+        bn_batch=6,
         base_lr=0.1,
         weight_decay=decay,
         policy="steps",
         milestones=milestones,
-        rates=rates,
+        lr_factors=rates,
         checkpoint_every=1_000,
     )
 

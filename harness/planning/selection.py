@@ -45,7 +45,7 @@ def cells(selection: Selection) -> list[Cell]:
 def _video_dataset(name: str) -> Dataset:
     dataset: Dataset = registry.load("dataset", name)
     if dataset.kind != "video":
-        raise HarnessError(f"'{dataset.name}' holds stills: it only serves --init imagenet; name a data set of videos")
+        raise HarnessError(f"'{dataset.name}' holds images: it only serves --init imagenet; name a data set of videos")
     return dataset
 
 
@@ -114,7 +114,7 @@ def _cell(
     stage, overrides = stage_of(protocol, dataset), cell.overrides
     if tuned.asked_for(overrides):
         overrides = tuned.without(overrides)
-    of_networks = stages_of(cell)[1:] if protocol.moves == "head" else stages_of(cell)  # a head has no batch norm
+    of_networks = stages_of(cell)[1:] if protocol.trained == "head" else stages_of(cell)  # a head has no batch norm
     for streams in networks_of(baseline, modality):
         changed = apply_overrides(scale, stage, overrides, streams=streams)
         _check(changed.stages[stage], protocol, stage)
@@ -125,14 +125,14 @@ def _cell(
 
 def _check(schedule: Schedule, protocol: Protocol, stage: str) -> None:
     """Raises HarnessError for a schedule that this protocol cannot follow."""
-    if schedule.optimiser == "logreg" and protocol.moves != "head":
+    if schedule.optimizer == "logreg" and protocol.trained != "head":
         raise HarnessError(
             f"logistic regression trains a head on cached features; {protocol.title} moves the whole network: leave out "
             "--set head.solver=logreg, or pass --protocol fixed"
         )
-    if schedule.replay and not (schedule.policy == "plateau" and schedule.held_out and schedule.eval_every):
+    if schedule.retrain_on_all and not (schedule.policy == "plateau" and schedule.held_out and schedule.eval_every):
         raise HarnessError(
-            f"replay repeats a schedule whose drops were found on a held-out part, and that of {stage} finds none; "
+            f"retrain_on_all repeats a schedule whose drops were found on a held-out part, and that of {stage} finds none; "
             "leave it out, or also pass --set train.policy=plateau --set train.held_out=0.1 --set train.eval_every=250"
         )
 
@@ -140,11 +140,11 @@ def _check(schedule: Schedule, protocol: Protocol, stage: str) -> None:
 def _check_batches(scale: Scale, stages: Iterable[str]) -> None:
     """Raises HarnessError for a batch that is not a whole number of replicas."""
     for stage in stages:
-        batch, replica = scale.stages[stage].batch, scale.stages[stage].replica_batch
+        batch, replica = scale.stages[stage].batch, scale.stages[stage].bn_batch
         if replica and batch % replica:
             raise HarnessError(
                 f"a batch of {batch} is not a whole number of replicas of {replica}; change --set {stage}.batch or "
-                f"--set {stage}.replica_batch"
+                f"--set {stage}.bn_batch"
             )
 
 
@@ -206,14 +206,14 @@ def stage_of(protocol: Protocol, dataset: Dataset) -> str:
 
 
 def stages_of(cell: Cell) -> list[str]:
-    """Keys of every schedule that the cell's jobs follow: its own, its source's, and that of the stills."""
+    """Keys of every schedule that the cell's jobs follow: its own, its source's, and that of the images."""
     found = [stage_of(registry.load("protocol", cell.protocol), registry.load("dataset", cell.dataset))]
     if cell.source.startswith(PUBLISHED):
         return found
     if cell.source:
         found.append(stage_of(registry.load("protocol", "original"), registry.load("dataset", cell.source)))
     stages = registry.load("scale", cell.scale).stages
-    return found + (["stills"] if cell.init == "imagenet" and "stills" in stages else [])
+    return found + (["images"] if cell.init == "imagenet" and "images" in stages else [])
 
 
 # ---------------------------------------------------------------------------------------------------- --set
@@ -225,7 +225,7 @@ def apply_overrides(
     """The scale with every `--set key=value` applied, in order, for a network of `streams`.
 
     Keys: ``train.FIELD`` (the schedule of the cell's own training), ``STAGE.FIELD`` (any stage by name; ``head`` is
-    ``fixed``), ``scale.FIELD``, ``flow.FIELD`` (see `_flow`). ``solver`` is another word for ``optimiser``;
+    ``fixed``), ``scale.FIELD``, ``flow.FIELD`` (see `_flow`). ``solver`` is another word for ``optimizer``;
     ``STAGE.schedule=NAME`` takes a whole schedule of harness.planning.schedules. Raises HarnessError naming unknown keys with the
     nearest guess, and values that the field does not take.
     """
@@ -256,7 +256,7 @@ def _flow(method: FlowMethod, name: str, text: str, key: str) -> FlowMethod:
     """
     if name == "name":
         return methods.checked(dataclasses.replace(method, name=text, params={}))
-    if name in ("code", "bound_px", "short_side_px"):
+    if name in ("quantization", "bound_px", "short_side_px"):
         return _replace(method, name, text, key)
     parameter = methods.parameter(method.name, name)
     try:
@@ -266,7 +266,7 @@ def _flow(method: FlowMethod, name: str, text: str, key: str) -> FlowMethod:
     return dataclasses.replace(method, params={**method.params, name: value})
 
 
-ALIASES = {"head": "fixed", "solver": "optimiser"}
+ALIASES = {"head": "fixed", "solver": "optimizer"}
 
 _Value = typing.TypeVar("_Value", Schedule, Scale, FlowMethod)
 

@@ -25,14 +25,14 @@ SCALE = Scale(
         params={"scale_step": 0.5, "nscales": 3, "warps": 1, "inner": 10, "outer": 1},
     ),
     stages={
-        "stills": Schedule(steps=250, batch=32, base_lr=3e-3, optimiser="adamw", weight_decay=0.01, policy="one-cycle"),
-        "source": Schedule(steps=560, batch=16, base_lr=3e-3, optimiser="adamw", weight_decay=0.01, policy="one-cycle"),
+        "images": Schedule(steps=250, batch=32, base_lr=3e-3, optimizer="adamw", weight_decay=0.01, policy="one-cycle"),
+        "source": Schedule(steps=560, batch=16, base_lr=3e-3, optimizer="adamw", weight_decay=0.01, policy="one-cycle"),
         "original": Schedule(
-            steps=220, batch=16, base_lr=3e-3, optimiser="adamw", weight_decay=0.01, policy="one-cycle"
+            steps=220, batch=16, base_lr=3e-3, optimizer="adamw", weight_decay=0.01, policy="one-cycle"
         ),
         "full-ft": Schedule(
-            steps=220, batch=16, base_lr=1e-3, optimiser="adamw", weight_decay=0.01, policy="one-cycle"
+            steps=220, batch=16, base_lr=1e-3, optimizer="adamw", weight_decay=0.01, policy="one-cycle"
         ),
-        "fixed": Schedule(steps=400, batch=64, base_lr=3e-2, optimiser="adamw", weight_decay=0.01, policy="one-cycle"),
+        "fixed": Schedule(steps=400, batch=64, base_lr=3e-2, optimizer="adamw", weight_decay=0.01, policy="one-cycle"),
     },
 )

@@ -8,7 +8,7 @@ from harness.core.contract import FlowMethod, Scale, Schedule
 _SOURCE = Schedule(
     steps=110_000,
     batch=384,
-    replica_batch=6,  # 64 GPUs of 6 clips, batch norm within each
+    bn_batch=6,  # 64 GPUs of 6 clips, batch norm within each
     base_lr=0.1,
     weight_decay=1e-7,
     policy="plateau",
@@ -20,7 +20,7 @@ _SOURCE = Schedule(
 _TARGET = Schedule(
     steps=5_000,
     batch=96,
-    replica_batch=6,
+    bn_batch=6,
     base_lr=0.01,
     weight_decay=1e-7,
     policy="plateau",

@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 
 def save_checkpoint(
-    setting: Setting, module: nn.Module, optimiser: torch.optim.Optimizer, plateau: Plateau, trained: Trained
+    setting: Setting, module: nn.Module, optimizer: torch.optim.Optimizer, plateau: Plateau, trained: Trained
 ) -> None:
     """Everything that moves, by rename; the one before stays, in case this one turns out torn."""
     setting.checkpoints.mkdir(parents=True, exist_ok=True)
     state = {
         "step": trained.steps,
         "module": module.state_dict(),
-        "optimiser": optimiser.state_dict(),
+        "optimizer": optimizer.state_dict(),
         "plateau": {"best": plateau.best, "bad": plateau.bad},
         "trained": dict(vars(trained)),
         "rng": torch.get_rng_state(),
@@ -51,7 +51,7 @@ def checkpoints_of(folder: Path) -> list[Path]:
 def resume(
     setting: Setting,
     module: nn.Module,
-    optimiser: torch.optim.Optimizer,
+    optimizer: torch.optim.Optimizer,
     plateau: Plateau,
     trained: Trained,
     callback: Callback,
@@ -65,7 +65,7 @@ def resume(
             callback.note(f"checkpoint {path} cannot be read ({type(error).__name__}); going on from the one before")
             continue
         module.load_state_dict(state["module"])
-        optimiser.load_state_dict(state["optimiser"])
+        optimizer.load_state_dict(state["optimizer"])
         plateau.best, plateau.bad = state["plateau"]["best"], state["plateau"]["bad"]
         vars(trained).update(state["trained"])
         torch.set_rng_state(state["rng"])

@@ -32,18 +32,18 @@ class Replicas:
 
         Raises HarnessError where they do not divide.
         """
-        size = schedule.replica_batch or schedule.batch
+        size = schedule.bn_batch or schedule.batch
         count, left = divmod(schedule.batch, size)
         rank, world = rank_and_world()
         if left:
             raise HarnessError(
                 f"a batch of {schedule.batch} is not a whole number of replicas of {size}; change --set train.batch or "
-                "--set train.replica_batch"
+                "--set train.bn_batch"
             )
         if count % world:
             raise HarnessError(
                 f"{count} replica(s) of {size} videos do not spread evenly over {world} processes; use a number of GPUs that "
-                f"divides {count}, or another --set train.replica_batch"
+                f"divides {count}, or another --set train.bn_batch"
             )
         return cls(count, rank, world)
 

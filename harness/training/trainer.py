@@ -1,4 +1,4 @@
-"""One loop for everything that learns: stills, clips, and heads on cached features."""
+"""One loop for everything that learns: images, clips, and heads on cached features."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ PLATEAU_DROPS = 2
 
 
 class Step(NamedTuple):
-    """What one forward pass of a training is computed from: a replica's share of an optimiser step, often all of it."""
+    """What one forward pass of a training is computed from: a replica's share of an optimizer step, often all of it."""
 
     inputs: Any
     """What the module is called with."""
@@ -87,10 +87,10 @@ def train(
     """
     schedule = setting.schedule
     replicas = Replicas.of(schedule)
-    optimiser = make_optimiser(module, schedule)
+    optimizer = make_optimiser(module, schedule)
     plateau = Plateau(schedule.patience)
     trained = Trained()
-    first = resume(setting, module, optimiser, plateau, trained, callback)
+    first = resume(setting, module, optimizer, plateau, trained, callback)
     callback.stage("train", schedule.steps, "steps")
     callback.advance(first)
     told, batches = len(trained.curves), iter(steps_from(first))
@@ -99,7 +99,7 @@ def train(
             break
         asked = time.perf_counter()
         rate = learning_rate(schedule, number, drops=len(trained.drops))
-        loss = _update(module, optimiser, _timed(batches, trained), rate, setting, replicas, number)
+        loss = _update(module, optimizer, _timed(batches, trained), rate, setting, replicas, number)
         trained.steps, trained.samples = number + 1, trained.samples + schedule.batch
         trained.seconds += time.perf_counter() - asked
         if number % LOG_EVERY == 0 or number + 1 == schedule.steps:
@@ -108,7 +108,7 @@ def train(
         if held_out_loss and schedule.eval_every and (number + 1) % schedule.eval_every == 0:
             _look(held_out_loss, plateau, trained, number + 1, replicas)
         if (number + 1) % schedule.checkpoint_every == 0 and replicas.leads:
-            save_checkpoint(setting, module, optimiser, plateau, trained)
+            save_checkpoint(setting, module, optimizer, plateau, trained)
             callback.curve(setting.job_id, trained.curves[told:])
             told = len(trained.curves)
     callback.curve(setting.job_id, trained.curves[told:])
@@ -126,24 +126,24 @@ def _timed(passes: Iterator[Step], trained: Trained) -> Iterator[Step]:
 
 def _update(
     module: nn.Module,
-    optimiser: torch.optim.Optimizer,
+    optimizer: torch.optim.Optimizer,
     passes: Iterator[Step],
     rate: float,
     setting: Setting,
     replicas: Replicas,
     number: int,
 ) -> float:
-    """One optimiser step: the mean of its replicas' gradients. Returns the mean of their losses."""
-    for group in optimiser.param_groups:
+    """One optimizer step: the mean of its replicas' gradients. Returns the mean of their losses."""
+    for group in optimizer.param_groups:
         group["lr"] = rate
-    optimiser.zero_grad(set_to_none=True)
+    optimizer.zero_grad(set_to_none=True)
     if replicas.count == 1:
         value = _pass(module, next(passes), rate, setting, share=1.0)
     else:
         value = replicas.together(
             module, number, setting.seed, lambda: _pass(module, next(passes), rate, setting, replicas.share)
         )
-    optimiser.step()
+    optimizer.step()
     return value
 
 
@@ -201,7 +201,7 @@ def learning_rate(schedule: Schedule, step: int, *, drops: int = 0) -> float:
         return base * 0.1**drops
     if schedule.policy == "steps":
         passed = sum(step >= milestone for milestone in schedule.milestones)
-        return base * ((1.0, *schedule.rates)[passed] if schedule.rates else 0.1**passed)
+        return base * ((1.0, *schedule.lr_factors)[passed] if schedule.lr_factors else 0.1**passed)
     if schedule.policy == "constant":
         return base
     done = (step + 1) / schedule.steps
@@ -217,22 +217,22 @@ def make_optimiser(module: nn.Module, schedule: Schedule) -> torch.optim.Optimiz
         {"params": [p for p in moving if p.ndim > 1], "weight_decay": schedule.weight_decay},
         {"params": [p for p in moving if p.ndim <= 1], "weight_decay": 0.0},
     ]
-    if schedule.optimiser == "adamw":
+    if schedule.optimizer == "adamw":
         return eager(torch.optim.AdamW)(groups, lr=schedule.base_lr, fused=True)
     return eager(torch.optim.SGD)(groups, lr=schedule.base_lr, momentum=schedule.momentum)
 
 
-def eager(optimiser: type[torch.optim.Optimizer]) -> type[torch.optim.Optimizer]:
+def eager(optimizer: type[torch.optim.Optimizer]) -> type[torch.optim.Optimizer]:
     """The same arithmetic without what torch wraps around these methods for its compiler, which never traces them here.
 
     The first call of any of them would load that compiler: two to four seconds and 150 MB in each process that trains.
     """
     told = ("add_param_group", "load_state_dict", "state_dict", "step", "zero_grad")
-    plain = {name: getattr(getattr(optimiser, name), "__wrapped__", None) for name in told}
+    plain = {name: getattr(getattr(optimizer, name), "__wrapped__", None) for name in told}
     methods = {name: method for name, method in plain.items() if method is not None}
     if "step" in methods:
         methods["step"] = torch.no_grad()(methods["step"])
-    return type(optimiser.__name__, (optimiser,), methods)
+    return type(optimizer.__name__, (optimizer,), methods)
 
 
 # ---------------------------------------------------------------------------------------------------- batch norm

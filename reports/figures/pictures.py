@@ -80,7 +80,7 @@ def footage(dataset: str, data: Path, *, fingerprint: str) -> Footage | None:
         return None
     listings = [prepared.listing(split) for split in card.splits]
     videos = {video.id: video for listing in listings for part in listing.subsets.values() for video in part}
-    return Footage(videos, prepared.root, card.kind == "stills")
+    return Footage(videos, prepared.root, card.kind == "images")
 
 
 # ---------------------------------------------------------------------------------------------- mistakes
@@ -162,7 +162,7 @@ def _strip(drawing: Drawing, frames: Sequence[np.ndarray], *, y: float, width: f
 
 
 def samples(dataset: str, names: Sequence[str], found: Footage) -> Figure | None:
-    """First, middle and last frame of one video of every class; of stills, one picture, twice as many in a line."""
+    """First, middle and last frame of one video of every class; of images, one picture, twice as many in a line."""
     if len(names) > 60:
         return None
     first: dict[int, str] = {}

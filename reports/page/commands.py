@@ -77,7 +77,7 @@ def overrides(record: Record, evidence: Evidence) -> dict[str, Any]:
     baseline = card_of(record.spec["baseline"]["name"])
     factors = baseline.learning_rate if baseline else {}
     for job in evidence.chain([record]).values():
-        stage = "stills" if job.kind == "stills" else job.spec.get("stage", "")
+        stage = "images" if job.kind == "images" else job.spec.get("stage", "")
         if stage in scale.stages:
             schedule = scale.stages[stage]
             usual = plain(dataclasses.replace(schedule, base_lr=schedule.base_lr * factors.get(stage, 1.0)))

@@ -13,7 +13,7 @@ from reports.page.commands import command
 
 KINDS = {
     "flow": "optical flow",
-    "stills": "picture network",
+    "images": "picture network",
     "train": "training",
     "features": "features",
     "head": "head on features",
@@ -124,5 +124,5 @@ def _took(cost: Mapping[str, float]) -> str:
 def _schedule(schedule: Mapping[str, object]) -> str:
     if not schedule:
         return ""
-    words = f"{schedule['steps']} steps of {schedule['batch']}, {schedule['optimiser']}, rate {schedule['base_lr']:g}, "
+    words = f"{schedule['steps']} steps of {schedule['batch']}, {schedule['optimizer']}, rate {schedule['base_lr']:g}, "
     return words + f"{schedule['policy']}, weight decay {schedule['weight_decay']:g}"

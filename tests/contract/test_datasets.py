@@ -44,7 +44,7 @@ def test_card_is_consistent(card):
     assert card.subsets
     assert {split for split, _ in card.counts} <= set(card.splits)
     assert all(isinstance(count, int) and count > 0 for count in card.counts.values())
-    assert card.title and card.layout and card.where and card.licence
+    assert card.title and card.layout and card.download and card.licence
     for cousin in (card.source, card.image_source):
         assert cousin is None or cousin in CARDS
     grouped = [cls for classes in card.class_groups.values() for cls in classes]
@@ -349,9 +349,9 @@ def test_hmdb_clip_in_two_subsets_cannot_be_said_and_unused_ones_are_left_out(tm
 def test_stills_of_a_class_that_is_never_trained_are_refused(tmp_path):
     _touch(tmp_path, ["train/a/1.jpg", "train/b/1.png", "val/a/2.JPEG", "val/c/1.jpg"])
     with pytest.raises(HarnessError, match="pictures of the class 'c'"):
-        formats.read_stills(tmp_path, 1)
+        formats.read_images(tmp_path, 1)
     (tmp_path / "val" / "c" / "1.jpg").unlink()
-    listing = formats.read_stills(tmp_path, 1)
+    listing = formats.read_images(tmp_path, 1)
     assert {name: [v.id for v in those] for name, those in listing.subsets.items()} == {
         "train": ["train/a/1", "train/b/1"],
         "val": ["val/a/2"],
@@ -361,4 +361,4 @@ def test_stills_of_a_class_that_is_never_trained_are_refused(tmp_path):
 def test_a_loop_of_links_is_walked_once(tmp_path):
     _touch(tmp_path, ["train/a/1.jpg", "val/a/2.jpg"])
     (tmp_path / "train" / "a" / "again").symlink_to(tmp_path / "train")
-    assert len(formats.read_stills(tmp_path, 1).subsets["train"]) == 1
+    assert len(formats.read_images(tmp_path, 1).subsets["train"]) == 1

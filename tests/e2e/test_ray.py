@@ -99,7 +99,7 @@ def test_a_training_spread_over_two_processes_is_that_of_one(tmp_path, monkeypat
     render_source(tmp_path / "data" / "toy-kinetics")
     monkeypatch.setenv("HARNESS_THREADS", "2")
     monkeypatch.setenv("HARNESS_NODE_FOLDER", str(tmp_path / "nodes"))
-    replicas = ("--set", "source.replica_batch=2")
+    replicas = ("--set", "source.bn_batch=2")
     alone = run(tmp_path / "alone", *replicas)
     more = ("--storage", (tmp_path / "store").as_uri()) if storage else ()
     spread = run(tmp_path / "ray", *replicas, "--launcher", "ray", "--gpus-per-job", "2", *more)

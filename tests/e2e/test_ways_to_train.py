@@ -21,7 +21,7 @@ def test_a_found_schedule_is_replayed_on_all_training_videos(house):
         "train.held_out=0.25",
         "train.eval_every=2",
         "train.patience=1",
-        "train.replay=true",
+        "train.retrain_on_all=true",
     )
     settings = [word for setting in plateau for word in ("--set", setting)]
     (cell,) = run(*ORIGINAL, *SHORT, *settings, "--set", "train.base_lr=0.0", workspace=house)
@@ -38,9 +38,9 @@ def test_a_found_schedule_is_replayed_on_all_training_videos(house):
 
 @pytest.mark.slow
 def test_replicas_and_recomputing_leave_the_batch_what_it_is(house):
-    (halves,) = run(*ORIGINAL, *SHORT, "--set", "train.replica_batch=2", workspace=house)
+    (halves,) = run(*ORIGINAL, *SHORT, "--set", "train.bn_batch=2", workspace=house)
     (again,) = run(
-        *ORIGINAL, *SHORT, "--set", "train.replica_batch=2", "--set", "scale.recompute=true", workspace=house
+        *ORIGINAL, *SHORT, "--set", "train.bn_batch=2", "--set", "scale.activation_checkpointing=true", workspace=house
     )
     curves = [record_of(house, cell["jobs"][0])["curves"] for cell in (halves, again)]
     assert halves["jobs"] != again["jobs"]
@@ -78,7 +78,7 @@ def _trained_on(house, job_id):
 @pytest.mark.slow
 def test_frames_from_the_store_which_is_made_first(house):
     rgb = ("--dataset", "toy-hmdb51", "--protocol", "original", "--modality", "rgb", "--init", "scratch", *SHORT)
-    (cell,) = run(*rgb, "--set", "scale.frames=store", workspace=house)
+    (cell,) = run(*rgb, "--set", "scale.video_source=store", workspace=house)
     record = record_of(house, cell["jobs"][0])
     store = record_of(house, record["upstream"]["store"])
     assert store["kind"] == "store" and store["fingerprint"] == record["fingerprint"]
@@ -90,7 +90,7 @@ def test_frames_from_the_store_which_is_made_first(house):
     assert other["jobs"] != cell["jobs"] and "store" not in record_of(house, other["jobs"][0])["upstream"]
     # What was deleted since is made again.
     recoded[0].unlink()
-    run(*rgb, "--set", "scale.frames=store", "--seed", "1", workspace=house)
+    run(*rgb, "--set", "scale.video_source=store", "--seed", "1", workspace=house)
     assert recoded[0].is_file()
 
 
@@ -100,7 +100,7 @@ def test_raw_frames_give_every_number_that_the_originals_give(house):
     rgb = ("--dataset", "toy-hmdb51", "--protocol", "original", "--modality", "rgb", "--init", "scratch", *SHORT)
     whole = ("--set", "scale.short_side_px=96")
     (direct,) = run(*rgb, *whole, workspace=house)
-    (raw,) = run(*rgb, *whole, "--set", "scale.frames=raw-store", workspace=house)
+    (raw,) = run(*rgb, *whole, "--set", "scale.video_source=raw-store", workspace=house)
     one, other = (record_of(house, cell["jobs"][0]) for cell in (direct, raw))
     assert one["job_id"] != other["job_id"] and "store" in other["upstream"]
     assert one["metrics"] == other["metrics"]

@@ -1,20 +1,20 @@
-"""Three kinds of stills."""
+"""Three kinds of images."""
 
 from harness.core.contract import Dataset
-from harness.datasets.formats import read_stills
+from harness.datasets.formats import read_images
 from tests import toyworld
 
 DATASET = Dataset(
     name="toy-imagenet",
     title="toy-ImageNet",
-    kind="stills",
+    kind="images",
     num_classes=len(toyworld.STILLS),
     splits=(1,),
     subsets=("val",),
     counts={(1, "train"): 48, (1, "val"): 24},
-    read=read_stills,
+    read=read_images,
     layout="as the micro sets",
-    where="rendered on the spot; nothing to download",
+    download="rendered on the spot; nothing to download",
     licence="as this program",
     render=toyworld.render_stills,
 )

@@ -8,7 +8,7 @@ from harness.core.errors import HarnessError
 SOUND = """
 from harness.core.contract import Protocol
 
-PROTOCOL = Protocol(name="mine", title="Mine", weights_from="init", moves="all", stage="original")
+PROTOCOL = Protocol(name="mine", title="Mine", weights_from="init", trained="all", stage="original")
 """
 
 

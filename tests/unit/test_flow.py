@@ -21,7 +21,7 @@ from tests import videos
 
 FAST = FlowMethod("tvl1", 20.0, 48, params={"nscales": 3, "scale_step": 0.5, "warps": 2, "inner": 30, "outer": 1})
 DIS = FlowMethod("dis", 20.0, 48)
-CODES = [replace(FAST, code="zero-exact"), replace(FAST, code="released-256")]
+CODES = [replace(FAST, quantization="zero-exact"), replace(FAST, quantization="released-256")]
 
 
 def inside(flows: np.ndarray) -> np.ndarray:
@@ -116,7 +116,7 @@ def test_codes_come_back_within_half_a_step(values, method, bound):
     assert codes.dtype == np.uint8
     back = codec.decode(codes, method)
     assert back.dtype == np.float32 and np.abs(back).max() <= 1
-    step = 1 / 127 if method.code == "zero-exact" else 1 / 127.5
+    step = 1 / 127 if method.quantization == "zero-exact" else 1 / 127.5
     assert np.abs(back - np.clip(px / bound, -1, 1)).max() <= step / 2 + 1e-5
     mirrored = codec.decode(codec.encode(-px, method), method)
     assert np.abs(mirrored + back).max() <= step + 1e-5
@@ -146,7 +146,7 @@ def test_the_key_holds_everything_that_could_change_a_number():
     key = codec.method_key(FAST)
     for other in (
         replace(FAST, params={**FAST.params, "warps": 3}),
-        replace(FAST, code="released-256"),
+        replace(FAST, quantization="released-256"),
         replace(FAST, bound_px=6.0),
         replace(FAST, short_side_px=72),
         replace(FAST, version=2),
@@ -163,8 +163,8 @@ def changed(*overrides: str) -> FlowMethod:
 
 def test_a_selection_may_name_the_method_its_parameters_and_its_code():
     assert changed("flow.inner=20") == replace(MICRO.flow, params={**MICRO.flow.params, "inner": 20})
-    assert changed("flow.code=released-256", "flow.bound_px=20") == replace(
-        MICRO.flow, code="released-256", bound_px=20.0
+    assert changed("flow.quantization=released-256", "flow.bound_px=20") == replace(
+        MICRO.flow, quantization="released-256", bound_px=20.0
     )
     named = changed("flow.name=tvl1-torch", "flow.warps=3", "flow.epsilon=0.1", "flow.device=cuda")
     assert named == replace(MICRO.flow, name="tvl1-torch", params={"warps": 3, "epsilon": 0.1, "device": "cuda"})
@@ -172,8 +172,8 @@ def test_a_selection_may_name_the_method_its_parameters_and_its_code():
         changed("flow.name=tvl")
     with pytest.raises(UnknownName, match=r"parameter of flow method 'tvl1' 'iner'.*did you mean 'inner'"):
         changed("flow.iner=20")
-    with pytest.raises(HarnessError, match="flow.code=8bit: expected one of zero-exact, released-256"):
-        changed("flow.code=8bit")
+    with pytest.raises(HarnessError, match="flow.quantization=8bit: expected one of zero-exact, released-256"):
+        changed("flow.quantization=8bit")
 
 
 def test_jobs_hold_the_method_that_was_chosen_never_the_choice(monkeypatch):

@@ -82,7 +82,7 @@ COUNTS = {
 @functools.cache
 def parameters(card, streams, classes, *, affine):
     with torch.device("meta"):
-        network = card.BASELINE.build(BuildSpec(streams, classes, replace(PAPER, affine=affine)))
+        network = card.BASELINE.build(BuildSpec(streams, classes, replace(PAPER, bn_scale=affine)))
     return sum(p.numel() for p in network.parameters() if p.requires_grad)
 
 

@@ -340,7 +340,7 @@ def test_json_events_of_many_jobs_say_whose_they_are():
 
 
 @pytest.mark.parametrize(
-    ("kind", "batch", "replica_batch", "asked", "members"),
+    ("kind", "batch", "bn_batch", "asked", "members"),
     [
         ("train", 24, 6, 4, 4),
         ("train", 24, 6, 8, 4),
@@ -349,8 +349,8 @@ def test_json_events_of_many_jobs_say_whose_they_are():
         ("head", 24, 6, 4, 1),
     ],
 )
-def test_a_training_is_spread_over_what_shares_its_replicas_evenly(kind, batch, replica_batch, asked, members):
-    schedule = {"batch": batch} | ({"replica_batch": replica_batch} if replica_batch else {})
+def test_a_training_is_spread_over_what_shares_its_replicas_evenly(kind, batch, bn_batch, asked, members):
+    schedule = {"batch": batch} | ({"bn_batch": bn_batch} if bn_batch else {})
     assert members_of(Job(kind, "", {"schedule": schedule}), asked) == members
 
 

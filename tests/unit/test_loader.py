@@ -228,7 +228,7 @@ def test_views_too_large_to_hold_together_are_the_same(reader, toy, monkeypatch)
 
 @pytest.mark.parametrize("code", ["zero-exact", "released-256"])
 def test_the_network_gets_the_contract_layout_and_flips(reader, code):
-    method = replace(METHOD, code=code)
+    method = replace(METHOD, quantization=code)
     batch = next(batch for batch in train(reader) if 0 < batch.flips.sum() < 3)
     tensors = loader.to_network(batch, "cpu", method)
     assert tensors["rgb"].shape == (3, 3, 3, 40, 40) and tensors["flow"].shape == (3, 2, 6, 40, 40)
@@ -251,7 +251,7 @@ def test_stills_go_the_same_way(tmp_path):
     for number in range(3):
         cv2.imwrite(str(tmp_path / f"toy/v{number}.png"), videos.numbered(1, first=number)[0, :, :, ::-1])
     (tmp_path / "toy/list.txt").write_text("v0.png 0\nv1.png 1\nv2.png 0\n")
-    toy = prepare.open_prepared(replace(CARD, kind="stills", render=None), tmp_path)
+    toy = prepare.open_prepared(replace(CARD, kind="images", render=None), tmp_path)
     reader = loader.VideoReader(toy, streams=("rgb",), scale=SCALE, cache_bytes=2**20)
     still = Clip(window=1, side_px=40)
     (batch,) = loader.train_batches(reader, everything(toy), clip=still, batch=3, seed=0, steps=1, flip=True)

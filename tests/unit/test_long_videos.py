@@ -44,7 +44,7 @@ CARD = Dataset(
     counts={},
     read=listing,
     layout="",
-    where="From nowhere.",
+    download="From nowhere.",
     licence="none",
 )
 

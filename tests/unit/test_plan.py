@@ -27,7 +27,7 @@ def kinds(plan):
 
 def test_full_ft_of_both_streams(where):
     plan = planned(where)
-    assert sorted(kinds(plan)) == ["flow", "flow", "stills", "train", "train", "train", "train"]
+    assert sorted(kinds(plan)) == ["flow", "flow", "images", "train", "train", "train", "train"]
     ((cell, job_ids),) = plan.cells.items()
     assert cell.modality == "rgb+flow" and len(job_ids) == 2
     place = {job.id: number for number, job in enumerate(plan.jobs)}
@@ -43,13 +43,13 @@ def test_pre_training_is_shared_by_protocols_splits_and_seeds(where):
     plan = planned(where, protocols=("full-ft", "fixed"), splits=(1, 2, 3), seeds=(0, 1), modalities=("rgb",))
     assert len(plan.cells) == 12
     sources = [job for job in plan.jobs if job.kind == "train" and job.spec["dataset"]["name"] == "micro-kinetics"]
-    assert len(sources) == 1 and kinds(plan).count("stills") == 1
+    assert len(sources) == 1 and kinds(plan).count("images") == 1
     assert kinds(plan).count("features") == 1 and kinds(plan).count("head") == 6
 
 
 def test_baselines_share_the_picture_network(where):
     plan = planned(where, baselines=("i3d", "convnet-lstm", "two-stream"), modalities=("rgb",))
-    assert kinds(plan).count("stills") == 1
+    assert kinds(plan).count("images") == 1
 
 
 def test_original_needs_no_source(where):
@@ -110,15 +110,15 @@ def test_published_weights_that_are_not_here_are_asked_for(where):
 
 def test_jobs_done_are_not_to_do_and_what_only_they_needed_neither(where):
     plan = planned(where, modalities=("rgb",))
-    stills, source, target = plan.jobs
+    images, source, target = plan.jobs
     (folder := where.runs / source.id).mkdir(parents=True)
     (folder / "record.json").write_text("{}")
     assert [job.id for job in planned(where, modalities=("rgb",)).to_do] == [target.id]
-    assert stills.kind == "stills"
+    assert images.kind == "images"
 
 
 def test_the_frame_store_is_a_job_that_all_who_read_it_share(where):
-    said = {"overrides": (("scale.frames", "store"),), "inits": ("scratch",)}
+    said = {"overrides": (("scale.video_source", "store"),), "inits": ("scratch",)}
     plan = planned(where, baselines=("i3d", "c3d"), modalities=("rgb",), **said)
     stores = [job for job in plan.jobs if job.kind == "store"]
     assert sorted(job.spec["dataset"]["name"] for job in stores) == ["micro-hmdb51", "micro-kinetics"]

@@ -55,7 +55,7 @@ CARD = Dataset(
     counts={},
     read=read,
     layout="list.txt\nCLASS/NAME.avi",
-    where="From nowhere.",
+    download="From nowhere.",
     licence="none",
     render=render,
 )
@@ -249,7 +249,7 @@ def test_stills_are_one_frame_each(tmp_path):
     cv2.imwrite(str(tmp_path / "toy/class0/one.png"), videos.numbered(1)[0])
     (tmp_path / "toy/class0/two.png").write_bytes(b"no picture")
     (tmp_path / "toy/list.txt").write_text("class0/one.png 0\nclass0/two.png 0\n")
-    ready = prepare.open_prepared(replace(DOWNLOADED, kind="stills"), tmp_path)
+    ready = prepare.open_prepared(replace(DOWNLOADED, kind="images"), tmp_path)
     one, two = ready.listing(1).subsets["train"]
     assert ready.num_frames(one) == ready.num_frames(one, fps=25.0) == 1
     assert (ready.info(one).width, ready.info(one).height) == (64, 48)

@@ -61,7 +61,7 @@ def trained(folder, schedule, *extra):
 
 def test_two_replicas_of_four_are_one_batch_of_eight(tmp_path):
     whole, told = trained(tmp_path, SCHEDULE)
-    halves, told_halves = trained(tmp_path, replace(SCHEDULE, replica_batch=4))
+    halves, told_halves = trained(tmp_path, replace(SCHEDULE, bn_batch=4))
     for name, tensor in whole.items():
         torch.testing.assert_close(halves[name], tensor, rtol=0, atol=1e-7)
     assert [value for *_, value in told.curves] == pytest.approx([value for *_, value in told_halves.curves], abs=1e-6)
@@ -70,12 +70,12 @@ def test_two_replicas_of_four_are_one_batch_of_eight(tmp_path):
 
 def test_batch_norm_is_taken_within_a_replica(tmp_path):
     whole, _ = trained(tmp_path, SCHEDULE, nn.BatchNorm1d(16))
-    halves, _ = trained(tmp_path, replace(SCHEDULE, replica_batch=4), nn.BatchNorm1d(16))
+    halves, _ = trained(tmp_path, replace(SCHEDULE, bn_batch=4), nn.BatchNorm1d(16))
     assert (whole["body.0.weight"] - halves["body.0.weight"]).abs().max() > 1e-4
 
 
 def test_moving_statistics_are_the_mean_over_replicas(tmp_path):
-    one = replace(SCHEDULE, steps=1, replica_batch=4)
+    one = replace(SCHEDULE, steps=1, bn_batch=4)
     norm = nn.BatchNorm1d(16)
     state, _ = trained(tmp_path, one, norm)
     first = OnePosition().body[0]
@@ -85,7 +85,7 @@ def test_moving_statistics_are_the_mean_over_replicas(tmp_path):
 
 
 def test_two_processes_give_what_one_gives(tmp_path):
-    schedule = replace(SCHEDULE, replica_batch=2)
+    schedule = replace(SCHEDULE, bn_batch=2)
     torch.multiprocessing.spawn(_one_of_two, (tmp_path, schedule), nprocs=2)
     for name, extra in NETWORKS.items():
         alone, _ = trained(tmp_path, schedule, *extra())
@@ -105,7 +105,7 @@ def _one_of_two(rank, folder, schedule):
 
 def test_what_does_not_divide_is_refused():
     with pytest.raises(HarnessError, match=r"batch of 8 .* replicas of 3"):
-        Replicas.of(replace(SCHEDULE, replica_batch=3))
+        Replicas.of(replace(SCHEDULE, bn_batch=3))
 
 
 def test_every_pass_falls_to_exactly_one_process():

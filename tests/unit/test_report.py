@@ -145,7 +145,7 @@ def test_both_streams_are_fused_from_the_records_alone(workspace: Workspace) -> 
     assert both.setting.source == "micro-kinetics" and set(both.job_ids) == {*rgb.job_ids, *flow.job_ids}
     chain = evidence.chain(both.records)
     assert evidence.cost_s(both) == pytest.approx(sum(record.cost["wall_s"] for record in chain.values()))
-    assert {record.kind for record in chain.values()} == {"flow", "stills", "train"}
+    assert {record.kind for record in chain.values()} == {"flow", "images", "train"}
     assert evidence.datasets == ("micro-hmdb51", "micro-kinetics")
 
 

@@ -64,7 +64,7 @@ def test_every_combination_once():
         ({"baselines": ("c3d",), "datasets": ("micro-hmdb51",), "protocols": ("fixed",), "inits": ("imagenet",)}, HarnessError, "--init scratch"),
         ({"datasets": ("micro-hmdb51",), "protocols": ("fixed",), "inits": ("imagenett",)}, UnknownName, "did you mean 'imagenet'"),
         ({"datasets": ("micro-kinetics",), "protocols": ("full-ft",)}, HarnessError, "transfer from"),
-        ({"datasets": ("micro-imagenet",)}, HarnessError, "stills"),
+        ({"datasets": ("micro-imagenet",)}, HarnessError, "images"),
         ({"datasets": ("micro-hmdb51",), "protocols": ("original",), "source": "micro-kinetics"}, HarnessError, "no meaning"),
         ({"datasets": ("micro-hmdb51",), "protocols": ("fixed",), "scale": "mikro"}, UnknownName, "did you mean 'micro'"),
         ({"datasets": ("micro-hmdb51",), "protocols": ("fixed",), "subset": "dev"}, HarnessError, "no subset 'dev'"),
@@ -106,8 +106,8 @@ def test_a_whole_schedule_by_name_differs_by_stream():
     scale = load("scale", "paper")
     said = (("source.schedule", "released"), ("source.steps", "7"))
     flow = apply_overrides(scale, "full-ft", said, streams=("flow",)).stages["source"]
-    assert (flow.steps, flow.rates[2], flow.policy) == (7, 1.0, "steps")
-    assert apply_overrides(scale, "full-ft", said, streams=("rgb",)).stages["source"].rates == ()
+    assert (flow.steps, flow.lr_factors[2], flow.policy) == (7, 1.0, "steps")
+    assert apply_overrides(scale, "full-ft", said, streams=("rgb",)).stages["source"].lr_factors == ()
     with pytest.raises(HarnessError, match="trains them jointly"):
         apply_overrides(scale, "full-ft", said, streams=("rgb", "flow"))
     with pytest.raises(HarnessError, match="did you mean 'released'"):
@@ -117,9 +117,9 @@ def test_a_whole_schedule_by_name_differs_by_stream():
 @pytest.mark.parametrize(
     "key,text,told",
     [
-        ("train.optimiser", "adam", "expected one of sgd, adamw, logreg"),
+        ("train.optimizer", "adam", "expected one of sgd, adamw, logreg"),
         ("head.solver", "logreg", None),
-        ("train.replay", "true", None),
+        ("train.retrain_on_all", "true", None),
     ],
 )
 def test_choices_are_checked(key, text, told):
@@ -136,7 +136,7 @@ def test_logistic_regression_is_for_heads_and_replay_for_plateaus():
     asked = Selection(datasets=("hmdb51",), protocols=("full-ft",), overrides=(("train.solver", "logreg"),))
     with pytest.raises(HarnessError, match="--protocol fixed"):
         cells(asked)
-    asked = Selection(datasets=("micro-hmdb51",), protocols=("full-ft",), overrides=(("train.replay", "true"),))
+    asked = Selection(datasets=("micro-hmdb51",), protocols=("full-ft",), overrides=(("train.retrain_on_all", "true"),))
     with pytest.raises(HarnessError, match="policy=plateau"):
         cells(asked)
 
@@ -153,7 +153,7 @@ def test_logistic_regression_is_for_heads_and_replay_for_plateaus():
         ("train.base_lr=inf", "expected 0 or more"),
         ("train.momentum=1", "expected 0 or more, and below 1"),
         ("source.held_out=1.5", "expected 0 or more, and below 1"),
-        ("stills.checkpoint_every=0", "expected 1 or more"),
+        ("images.checkpoint_every=0", "expected 1 or more"),
         ("head.logreg_c=0", "expected more than 0"),
         ("scale.width=0", "expected more than 0"),
         ("scale.dropout=1", "expected 0 or more, and below 1"),
@@ -207,10 +207,10 @@ def test_flow_parameters_have_the_type_of_their_default(name):
 
 
 def test_a_batch_is_a_whole_number_of_replicas():
-    for pairs in ((("train.replica_batch", "5"),), (("source.batch", "16"), ("source.replica_batch", "5"))):
+    for pairs in ((("train.bn_batch", "5"),), (("source.batch", "16"), ("source.bn_batch", "5"))):
         with pytest.raises(HarnessError, match="a batch of 16 is not a whole number of replicas of 5"):
             one(datasets=("micro-hmdb51",), protocols=("full-ft",), overrides=pairs)
-    assert one(datasets=("micro-hmdb51",), protocols=("fixed",), overrides=(("head.replica_batch", "5"),))
+    assert one(datasets=("micro-hmdb51",), protocols=("fixed",), overrides=(("head.bn_batch", "5"),))
 
 
 # ---------------------------------------------------------------------------------------------------- what nobody reads
@@ -219,11 +219,11 @@ def test_a_batch_is_a_whole_number_of_replicas():
 @pytest.mark.parametrize(
     ("said", "pair", "words"),
     [
-        ({"protocols": ("full-ft",)}, ("head.solver", "logreg"), "follows the schedule 'fixed', only full-ft, source, stills;"),
-        ({"protocols": ("original",)}, ("source.steps", "5"), "follows the schedule 'source', only original, stills;"),
-        ({"protocols": ("full-ft",), "inits": ("scratch",)}, ("stills.steps", "5"), "only full-ft, source;"),
+        ({"protocols": ("full-ft",)}, ("head.solver", "logreg"), "follows the schedule 'fixed', only full-ft, source, images;"),
+        ({"protocols": ("original",)}, ("source.steps", "5"), "follows the schedule 'source', only original, images;"),
+        ({"protocols": ("full-ft",), "inits": ("scratch",)}, ("images.steps", "5"), "only full-ft, source;"),
         ({"protocols": ("full-ft",), "modalities": ("rgb",)}, ("flow.warps", "3"), "no network of this selection reads flow"),
-        ({"protocols": ("fixed",), "source": "micro-ucf101"}, ("source.steps", "5"), "only fixed, original, stills;"),
+        ({"protocols": ("fixed",), "source": "micro-ucf101"}, ("source.steps", "5"), "only fixed, original, images;"),
     ],
 )  # fmt: skip
 def test_a_setting_that_no_job_reads_is_refused(said, pair, words):
@@ -239,7 +239,7 @@ def test_published_weights_leave_nothing_to_pre_train():
 
 
 def test_a_setting_is_fine_if_any_cell_reads_it():
-    pairs = (("head.solver", "logreg"), ("source.steps", "5"), ("stills.batch", "8"), ("flow.warps", "3"))
+    pairs = (("head.solver", "logreg"), ("source.steps", "5"), ("images.batch", "8"), ("flow.warps", "3"))
     said = {"datasets": ("micro-hmdb51",), "modalities": ("rgb", "flow"), "overrides": pairs}
     assert len(cells(Selection(protocols=("full-ft", "fixed", "original"), **said))) == 6
 

@@ -21,7 +21,7 @@ from harness.video import decode, encode
 from tests import videos
 from tests.unit.test_prepare import CARD, contents, everything, kill_at_random_moments
 
-SCALE = replace(registry.load("scale", "micro"), frames="store", short_side_px=48)
+SCALE = replace(registry.load("scale", "micro"), video_source="store", short_side_px=48)
 CLIP = Clip(window=3, side_px=32)
 
 
@@ -99,17 +99,17 @@ def test_readers_decode_the_store_and_flow_and_stills_never_do(toy, monkeypatch)
     built = build(toy)
     reader = loader.VideoReader(toy, streams=("rgb",), scale=SCALE, frame_store=built, cache_bytes=0)
     (batch,) = loader.train_batches(reader, everything(toy)[:2], clip=CLIP, batch=2, seed=0, steps=1)
-    plain = replace(SCALE, frames="originals")
+    plain = replace(SCALE, video_source="originals")
     direct = loader.VideoReader(toy, streams=("rgb",), scale=plain, cache_bytes=0)
     (expected,) = loader.train_batches(direct, everything(toy)[:2], clip=CLIP, batch=2, seed=0, steps=1)
     away = np.abs(batch.clips["rgb"].astype(int) - expected.clips["rgb"]).mean()
     assert batch.ids == expected.ids and 0 < away < 5
     with pytest.raises(HarnessError, match="needs its frame store"):
         loader.VideoReader(toy, streams=("rgb",), scale=SCALE)
-    loader.VideoReader(replace(toy, dataset=replace(CARD, kind="stills")), streams=("rgb",), scale=SCALE)
+    loader.VideoReader(replace(toy, dataset=replace(CARD, kind="images")), streams=("rgb",), scale=SCALE)
 
 
-RAW = replace(SCALE, frames="raw-store")
+RAW = replace(SCALE, video_source="raw-store")
 
 
 def build_raw(toy: prepare.Prepared, scale=RAW, **how) -> frame_store.FrameStore:
@@ -195,7 +195,7 @@ def test_jobs_that_read_the_store_have_other_ids_and_others_keep_theirs():
     from harness.planning.plan import Planner
 
     planner = Planner(places("/nowhere", "/nowhere"))
-    assert planner.machine(replace(SCALE, frames="originals"))["decoder"] == decode.decoder_key()
+    assert planner.machine(replace(SCALE, video_source="originals"))["decoder"] == decode.decoder_key()
     key = planner.machine(SCALE)["decoder"]
     assert key["from"] == decode.decoder_key() and key["options"]["g"] == "12"
     assert planner.machine(replace(SCALE, short_side_px=50))["decoder"] != key

@@ -127,10 +127,10 @@ def test_a_loss_that_is_not_finite_stops_and_names_the_videos(tmp_path):
         train(OnePosition(network()), poisoned, setting(tmp_path), callback=Callback())
 
 
-@pytest.mark.parametrize("optimiser", [torch.optim.SGD, torch.optim.AdamW])
-def test_an_optimiser_steps_as_torchs_own(optimiser):
+@pytest.mark.parametrize("optimizer", [torch.optim.SGD, torch.optim.AdamW])
+def test_an_optimiser_steps_as_torchs_own(optimizer):
     ended = []
-    for kind in (optimiser, eager(optimiser)):
+    for kind in (optimizer, eager(optimizer)):
         torch.manual_seed(0)
         one = nn.Linear(5, 3)
         stepping = kind(one.parameters(), lr=0.1, weight_decay=0.01)
@@ -149,8 +149,8 @@ def test_training_does_not_load_a_compiler():
         "from harness.training.trainer import eager\n"
         "weight = torch.nn.Parameter(torch.ones(3))\n"
         "for kind in (torch.optim.SGD, torch.optim.AdamW):\n"
-        "    optimiser = eager(kind)([weight], lr=0.1)\n"
-        "    weight.sum().backward(); optimiser.step(); optimiser.zero_grad(); optimiser.state_dict()\n"
+        "    optimizer = eager(kind)([weight], lr=0.1)\n"
+        "    weight.sum().backward(); optimizer.step(); optimizer.zero_grad(); optimizer.state_dict()\n"
         "print('torch._dynamo' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
@@ -203,8 +203,8 @@ def test_short_trainings_need_their_batch_norm_reestimated():
 def test_checkpoint_holds_only_plain_values(tmp_path):
     """torch.load(weights_only=True) must be able to read it: no pickled code."""
     module = OnePosition(network())
-    optimiser = torch.optim.AdamW(module.parameters())
-    save_checkpoint(setting(tmp_path), module, optimiser, Plateau(1), Trained(steps=4, curves=[(1, "a", 2.0)]))
+    optimizer = torch.optim.AdamW(module.parameters())
+    save_checkpoint(setting(tmp_path), module, optimizer, Plateau(1), Trained(steps=4, curves=[(1, "a", 2.0)]))
     state = torch.load(tmp_path / "job" / "00000004.ckpt", weights_only=True)
     assert state["trained"]["curves"] == [(1, "a", 2.0)]
 
@@ -218,4 +218,4 @@ def test_the_released_flow_schedule_starts_over():
     assert [learning_rate(named("released", ("rgb",)), s) for s in (0, 97_000, 108_000)] == pytest.approx(
         [0.1, 0.01, 0.001]
     )
-    assert (schedule.steps, schedule.batch // schedule.replica_batch) == (155_000, 64)
+    assert (schedule.steps, schedule.batch // schedule.bn_batch) == (155_000, 64)

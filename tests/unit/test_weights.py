@@ -25,7 +25,7 @@ TINY = replace(PAPER, name="paper", width=0.01)
 def network(*, stream="rgb", classes=5, affine=True, image=False):
     build = i3d.BASELINE.build_image if image else i3d.BASELINE.build
     torch.manual_seed(0)
-    return build(BuildSpec((stream,), classes, replace(TINY, affine=affine)))
+    return build(BuildSpec((stream,), classes, replace(TINY, bn_scale=affine)))
 
 
 def ours_to(layout: str, state):
@@ -145,13 +145,13 @@ def test_released_checkpoints_are_accounted_for_one_to_one(test_data, name, stre
     assert len(index) >= 230
     with torch.device("meta"):
         variables = {variable: torch.empty(shape) for variable, shape in index.items()}
-        target = i3d.BASELINE.build(BuildSpec((stream,), classes, replace(PAPER, affine=False))).state_dict()
+        target = i3d.BASELINE.build(BuildSpec((stream,), classes, replace(PAPER, bn_scale=False))).state_dict()
     _, report = importing.convert(variables, target=target, layout="tf")
     assert report.complete and len(report.matched) + len(report.reshaped) == 230
     assert all(variable.endswith(("/Momentum", "global_step")) for variable in report.left_out)
     other = {("rgb" if stream == "flow" else "flow"): None}
     with torch.device("meta"):
-        wrong = i3d.BASELINE.build(BuildSpec(tuple(other), classes, replace(PAPER, affine=False))).state_dict()
+        wrong = i3d.BASELINE.build(BuildSpec(tuple(other), classes, replace(PAPER, bn_scale=False))).state_dict()
     with pytest.raises(HarnessError, match=r"misshapen: trunk\.conv1a\.conv\.weight"):
         importing.convert(variables, target=wrong, layout="tf")
 

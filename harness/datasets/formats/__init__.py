@@ -6,9 +6,9 @@ DataMissing, which ends in `remedy`: where to get the data.
 """
 
 from harness.datasets.formats.custom import read_own
-from harness.datasets.formats.images import read_stills
+from harness.datasets.formats.images import read_images
 from harness.datasets.formats.kinetics import read_kinetics
 from harness.datasets.formats.minikinetics import read_200, read_213
 from harness.datasets.formats.official import read_hmdb, read_ucf
 
-__all__ = ["read_200", "read_213", "read_hmdb", "read_kinetics", "read_own", "read_stills", "read_ucf"]
+__all__ = ["read_200", "read_213", "read_hmdb", "read_images", "read_kinetics", "read_own", "read_ucf"]

@@ -9,7 +9,7 @@ from harness.core.errors import HarnessError
 from harness.datasets.formats.listing import PICTURE_SUFFIXES, Listed, files_in, find_folder, listing_of, stem_of
 
 
-def read_stills(root: Path, split: int, *, remedy: str = "") -> Listing:
+def read_images(root: Path, split: int, *, remedy: str = "") -> Listing:
     """`train/<class>/*` and `val/<class>/*` pictures (ImageNet's layout) -> Listing, classes in alphabetical order."""
     found = {}
     for subset in ("train", "val"):

@@ -1,4 +1,4 @@
-"""Clips and stills of the micro world: (T, 72, 96, 3) uint8 RGB from a few names.
+"""Clips and images of the micro world: (T, 72, 96, 3) uint8 RGB from a few names.
 
 A clip is a function of its names alone (world, action, group, number), so any worker renders it the same.
 """

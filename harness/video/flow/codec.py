@@ -70,14 +70,14 @@ def encode(flow: np.ndarray, method: FlowMethod) -> np.ndarray:
     """Displacements in px, float, any shape -> uint8 codes of the same shape, clipped to +-`method.bound_px`."""
     bound = np.float32(method.bound_px)
     clipped = np.clip(np.asarray(flow, np.float32), -bound, bound)
-    if method.code == "zero-exact":
+    if method.quantization == "zero-exact":
         return (np.rint(clipped * (127 / bound)) + 128).astype(np.uint8)
     return np.rint((clipped + bound) * (255 / (2 * bound))).astype(np.uint8)
 
 
 def decode(codes: np.ndarray, method: FlowMethod) -> np.ndarray:
     """uint8 codes -> float32 of the same shape in [-1, 1]: displacement / `method.bound_px`."""
-    return decode_table(method.code)[codes]
+    return decode_table(method.quantization)[codes]
 
 
 @lru_cache
