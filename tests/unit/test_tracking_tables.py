@@ -15,7 +15,7 @@ from harness.planning.plan import Planner
 from harness.records.record import RunStore, write_record, write_scores
 from harness.records.tracking import open_mirror, pull, push
 from reports import tables
-from tests.unit.test_mirror import finished, runs_in
+from tests.unit.test_tracking import finished, runs_in
 
 ROWS = {"c3d": ("rgb",), "i3d": ("rgb+flow",)}
 
