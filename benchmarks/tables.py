@@ -44,7 +44,11 @@ def fill_ledger(workspace: Workspace) -> None:
     for number, job in enumerate(jobs):
         scores = scores_of(number)
         record = Record(job.id, job.kind, job.title, job.spec, job.upstream, {}, "", summary(scores), {"wall_s": 60.0})
-        write_record(workspace.runs, record, fill=lambda folder, scores=scores: write_scores(folder / SCORES, scores))
+
+        def fill(folder: Path, scores: Scores = scores) -> None:
+            write_scores(folder / SCORES, scores)
+
+        write_record(workspace.runs, record, fill=fill)
 
 
 def main() -> None:

@@ -9,7 +9,6 @@ from typing import Any
 import click
 
 from harness import __version__
-from harness.cli.bench import bench
 from harness.cli.check import check
 from harness.cli.data import data
 from harness.cli.flags import Verbs
@@ -37,7 +36,7 @@ def harness() -> None:
     """
 
 
-for verb in (run, tune, plan, ls, table, claims, report, compare, check, predict, data, weights, mirror, doctor, bench):
+for verb in (run, tune, plan, ls, table, claims, report, compare, check, predict, data, weights, mirror, doctor):
     harness.add_command(verb)
 
 

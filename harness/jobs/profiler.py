@@ -187,7 +187,7 @@ def advice(seconds: dict[str, float], *, threads: int, workers: int) -> list[str
         )
     computing = share[FORWARD] + share[BACKWARD]
     if computing > 0.6:
-        where = "`harness bench --only training` says how far from this machine's limit the network computes"
+        where = "`python -m benchmarks --only training` says how far from this machine's limit the network computes"
         told.append((0.01, f"Computing dominates, as it should: a faster device, or a smaller clip or width; {where}."))
     if threads == 1 and environment.cpu_threads() > 1 and computing > 0.3:
         told.append((0.0, "One thread a job: other cores take other jobs, so ask for several cells at once."))

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.report import fill
+from benchmarks.page import fill
 from harness.core.spec import Selection
 from harness.core.workspace import places
 from harness.planning import selection

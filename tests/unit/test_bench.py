@@ -1,4 +1,4 @@
-"""The machinery of `harness bench`: arithmetic, pairing, reports, and that each way of computing gives the plain answers."""
+"""The machinery of `python -m benchmarks`: arithmetic, pairing, reports, and that each way of computing gives the plain answers."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from click.testing import CliRunner
 from baselines.parts import inception
 from baselines.parts.fusion import WideConv3d
 from baselines.parts.inception import style_of
-from harness.bench import data, readers, report, run, suites, values, videos
-from harness.bench.case import Case
-from harness.bench.cases import DEFAULTS, PLAIN, build, clips, gflop
-from harness.bench.pairing import Machine, Pairing
-from harness.bench.plain import PlainI3D
-from harness.bench.values import Ceiling, Paired
-from harness.bench.worker import Worker, known
-from harness.cli.bench import bench
+from benchmarks.__main__ import main
+from benchmarks.ratios import data, readers, report, run, suites, values, videos
+from benchmarks.ratios.case import Case
+from benchmarks.ratios.networks import DEFAULTS, PLAIN, build, clips, gflop
+from benchmarks.ratios.pairing import Machine, Pairing
+from benchmarks.ratios.plain import PlainI3D
+from benchmarks.ratios.values import Ceiling, Paired
+from benchmarks.ratios.worker import Worker, known
 from harness.core import environment, registry
 from harness.core.contract import BuildSpec
 from harness.core.errors import HarnessError
@@ -249,9 +249,9 @@ def test_it_runs_with_torch_alone():
 import sys
 for name in ("ray", "mlflow", "sklearn", "matplotlib", "cv2", "av", "numba", "timm", "torchvision", "pandas", "scipy"):
     sys.modules[name] = None
-from harness.bench import data, report, run, suites, values
-from harness.bench.case import Case
-from harness.bench.worker import known
+from benchmarks.ratios import data, report, run, suites, values
+from benchmarks.ratios.case import Case
+from benchmarks.ratios.worker import known
 known("training")(Case("training", scale="micro", batch=2, frames=9, side_px=32)).step()
 for what in ("loop", "bare loop", "copy"):
     known(what)(Case(what, size=2)).step()
@@ -270,7 +270,7 @@ def test_the_verb_fails_where_a_ratio_fell(was, code, tmp_path, monkeypatch):
     baseline.write_text(json.dumps({"machine": {}, "ratios": {"i3d micro training": was}}))
     monkeypatch.setattr(suites, "measure", lambda pairing, rounds: paired(pairing.name))
     words = ["--only", "micro", "--check", str(baseline), "--results", str(tmp_path)]
-    done = CliRunner().invoke(bench, words, standalone_mode=False)
+    done = CliRunner().invoke(main, words, standalone_mode=False)
     assert done.return_value == code, done.output
     (stored,) = (tmp_path / "bench").glob("*.json")
     assert [one["name"] for one in json.loads(stored.read_text())["results"]] == [
@@ -285,12 +285,12 @@ def test_checking_what_was_not_measured_is_refused(tmp_path, monkeypatch):
     baseline.write_text(json.dumps({"machine": {}, "ratios": {"gone": 1.0}}))
     monkeypatch.setattr(suites, "measure", lambda pairing, rounds: paired(pairing.name))
     words = ["--only", "micro", "--check", str(baseline), "--results", str(tmp_path)]
-    done = CliRunner().invoke(bench, words, standalone_mode=False)
+    done = CliRunner().invoke(main, words, standalone_mode=False)
     assert "none of the ratios" in str(done.exception)
 
 
 def test_committed_ratios_are_of_pairs_that_tox_measures():
-    words = shlex.split((ROOT / "tox.ini").read_text().partition("harness bench --quick")[2].partition("\n")[0])
+    words = shlex.split((ROOT / "tox.ini").read_text().partition("benchmarks --quick")[2].partition("\n")[0])
     only = words[words.index("--only") + 1].split(",")
     planned = {pairing.name for pairing in run.pairings(MACHINE, only)}
     ratios = report.committed(ROOT / "benchmarks" / "baseline.json")
@@ -298,8 +298,8 @@ def test_committed_ratios_are_of_pairs_that_tox_measures():
 
 
 def test_the_document_shows_the_committed_results():
-    """Made anew by `harness bench --results results`, whose table goes between the two comments of docs/performance.md."""
+    """Made anew by `python -m benchmarks --results results`, whose table goes between the two comments of docs/performance.md."""
     (stored,) = (ROOT / "results" / "bench").glob("intel-*.json")
     text = (ROOT / "docs" / "performance.md").read_text()
-    shown = text.partition("<!-- harness bench -->\n")[2].partition("<!-- end -->")[0]
+    shown = text.partition("<!-- python -m benchmarks -->\n")[2].partition("<!-- end -->")[0]
     assert shown == report.table(json.loads(stored.read_text()))

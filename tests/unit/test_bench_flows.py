@@ -8,9 +8,9 @@ import importlib.util
 import numpy as np
 import pytest
 
-from harness.bench import flows, videos
-from harness.bench.case import Case
-from harness.bench.pairing import Both, Machine
+from benchmarks.ratios import flows, videos
+from benchmarks.ratios.case import Case
+from benchmarks.ratios.pairing import Both, Machine
 from harness.core.errors import HarnessError
 from tests.motion import moved, texture
 

@@ -115,7 +115,7 @@ def test_hooks_go_when_the_job_fails():
         ({COPY: 1, FORWARD: 2, REST: 1}, "--workers"),
         ({OPTIMISER: 2, FORWARD: 5}, "larger batch"),
         ({SCORING: 4, FORWARD: 5}, "eval_every"),
-        ({FORWARD: 3, BACKWARD: 6, REST: 1}, "harness bench"),
+        ({FORWARD: 3, BACKWARD: 6, REST: 1}, "python -m benchmarks"),
         ({REST: 9, FORWARD: 1}, "spread the start"),
     ],
 )

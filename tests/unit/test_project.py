@@ -40,10 +40,6 @@ UNSEEN = {
 """Declared though perhaps nothing imports them by name, and why."""
 
 
-COMPARED = {"decord": "harness bench times it beside our reader, where it is installed"}
-"""Imported and not declared, and why: nothing works less without it."""
-
-
 def normal(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
@@ -80,7 +76,7 @@ def imported(node: ast.AST) -> list[str]:
 
 def undeclared(root: Path) -> list[str]:
     extras = PROJECT["project"]["optional-dependencies"]
-    allowed = declared(PROJECT["project"]["dependencies"]) | declared(extras["torchcodec"]) | set(COMPARED)
+    allowed = declared(PROJECT["project"]["dependencies"]) | declared(extras["torchcodec"])
     return [f"{where} imports {name}" for name, where in third_party(root).items() if name not in allowed]
 
 

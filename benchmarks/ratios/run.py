@@ -1,12 +1,12 @@
-"""`harness bench`: suites in order, results as they come."""
+"""`python -m benchmarks`: suites in order, results as they come."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from harness.bench import data, suites
-from harness.bench.pairing import Machine, Pairing
-from harness.bench.values import Ceiling, Paired
+from benchmarks.ratios import data, suites
+from benchmarks.ratios.pairing import Machine, Pairing
+from benchmarks.ratios.values import Ceiling, Paired
 from harness.core import environment
 from harness.core.errors import HarnessError
 

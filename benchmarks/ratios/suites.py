@@ -1,4 +1,4 @@
-"""The benchmarks by name: what is held against what. `harness bench --only NAME`."""
+"""The benchmarks by name: what is held against what. `python -m benchmarks --only NAME`."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import statistics
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from harness.bench import data, flows
-from harness.bench.case import Case
-from harness.bench.cases import PLAIN
-from harness.bench.heads import EPOCHS
-from harness.bench.pairing import Both, Machine, Pairing, Suite
-from harness.bench.values import Ceiling, Paired, alternate
-from harness.bench.worker import Command, Together, Worker
+from benchmarks.ratios import data, flows
+from benchmarks.ratios.case import Case
+from benchmarks.ratios.heads import EPOCHS
+from benchmarks.ratios.networks import PLAIN
+from benchmarks.ratios.pairing import Both, Machine, Pairing, Suite
+from benchmarks.ratios.values import Ceiling, Paired, alternate
+from benchmarks.ratios.worker import Command, Together, Worker
 
 PLAIN_I3D = "plain I3D (explicit padding, NCDHW, fp32, default allocator)"
 OTHERS: Mapping[str, tuple[str, ...]] = {
@@ -232,7 +232,7 @@ def _running(what: Case | Command | Both) -> Worker | Command | Together:
 
 
 def _size(case: Case) -> str:
-    from harness.bench.cases import clip_of
+    from benchmarks.ratios.networks import clip_of
 
     clip = clip_of(case)
     return f"{clip.window}x{clip.side_px}x{clip.side_px} batch {case.batch}"

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from harness.bench.case import Case, Ready
-from harness.bench.pairing import Both, Machine, Pairing
+from benchmarks.ratios.case import Case, Ready
+from benchmarks.ratios.pairing import Both, Machine, Pairing
 from harness.core.errors import HarnessError
 
 CPU_TARGET, GPU_TARGET = 10.0, 500.0
@@ -47,7 +47,7 @@ def flow(case: Case) -> Ready:
     """`size` pairs of consecutive frames, or of `batch` shares of them the one with number `part`."""
     import cv2
 
-    from harness.bench.videos import scene
+    from benchmarks.ratios.videos import scene
     from harness.core.contract import FlowMethod
     from harness.video.flow import methods
 

@@ -12,9 +12,9 @@ import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from harness.bench import readers, videos
-from harness.bench.case import Case
-from harness.bench.pairing import Both, Machine, Pairing
+from benchmarks.ratios import readers, videos
+from benchmarks.ratios.case import Case
+from benchmarks.ratios.pairing import Both, Machine, Pairing
 from harness.core.errors import HarnessError
 
 TARGETS = {"mpeg4": 1.5, "h264": 1.0}

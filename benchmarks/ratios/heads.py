@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from harness.bench.case import Case, Ready
-from harness.bench.cases import clips, placed
+from benchmarks.ratios.case import Case, Ready
+from benchmarks.ratios.networks import clips, placed
 
 
 def _head_job(case: Case) -> tuple[Any, Any, list[Any]]:

@@ -1,4 +1,4 @@
-"""Results of `harness bench` as JSON, a table and a figure. Needs no library."""
+"""Results of `python -m benchmarks` as JSON, a table and a figure. Needs no library."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from harness.bench.values import Ceiling, Paired
+from benchmarks.ratios.values import Ceiling, Paired
 from harness.core import environment
 from harness.core.errors import HarnessError
 
@@ -33,7 +33,7 @@ def merge(
         stored = json.loads(path.read_text())
         if stored.get("schema") != SCHEMA:
             raise HarnessError(
-                f"{path} was written by another version of harness bench; move it away and measure again"
+                f"{path} was written by another version of the benchmarks; move it away and measure again"
             )
     fresh = {(one.suite, one.name) for one in found}
     stored["results"] = [one for one in stored["results"] if (one["suite"], one["name"]) not in fresh] + [

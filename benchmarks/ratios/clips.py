@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from harness.bench.case import Case, Ready
-from harness.bench.readers import FRAMES, READERS, SIDE_PX
-from harness.bench.videos import CARD, files_of, scale_of
+from benchmarks.ratios.case import Case, Ready
+from benchmarks.ratios.readers import FRAMES, READERS, SIDE_PX
+from benchmarks.ratios.videos import CARD, files_of, scale_of
 from harness.core.contract import Clip
 from harness.core.errors import HarnessError
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 
-from harness.bench.videos import FILE_FRAMES
+from benchmarks.ratios.videos import FILE_FRAMES
 
 FRAMES, SHORT_PX, SIDE_PX = 64, 256, 224
 

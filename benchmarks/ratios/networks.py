@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from harness.bench.case import Case, Ready
+from benchmarks.ratios.case import Case, Ready
 from harness.core.contract import CHANNELS, Baseline, BuildSpec, Clip, Scale
 
 PLAIN = "plain"
@@ -31,7 +31,7 @@ def build(case: Case) -> Any:
     spec = BuildSpec(case.streams, 400, _scale(case))
     if case.baseline == PLAIN:
         from baselines.parts.inception import style_of
-        from harness.bench.plain import PlainI3D
+        from benchmarks.ratios.plain import PlainI3D
 
         return PlainI3D(style_of(spec.scale, 3), classes=spec.num_classes, dropout=spec.scale.dropout)
     return _card(case).build(spec)

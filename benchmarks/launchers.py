@@ -1,4 +1,4 @@
-"""What launchers cost: `python -m benchmarks.launch [--busy]`.
+"""What launchers cost: `python -m benchmarks.launchers [--busy]`.
 
 Jobs that do nothing but leave a record, through the local launcher and through Ray after its start-up; the time a job
 takes beyond the same function called in a loop is what the launcher costs. `--busy` also runs 500 jobs that sleep a
@@ -139,6 +139,6 @@ def main() -> None:
 
 if __name__ == "__main__":
     # Of the module by its name: what `__main__` defines travels to other processes as code, with every job.
-    from benchmarks import launch
+    from benchmarks import launchers
 
-    launch.main()
+    launchers.main()

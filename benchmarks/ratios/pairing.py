@@ -6,8 +6,8 @@ import dataclasses
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from harness.bench.case import Case
-from harness.bench.worker import Command
+from benchmarks.ratios.case import Case
+from benchmarks.ratios.worker import Command
 from harness.core import environment
 
 

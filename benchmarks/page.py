@@ -1,6 +1,6 @@
 """The page for 200 finished jobs: seconds, and bytes. A ledger of made-up scores, written as any record is.
 
-python -m benchmarks.report                           200 jobs: promised 20 s
+python -m benchmarks.page                           200 jobs: promised 20 s
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A process that builds one case and runs it whenever it is told: `python -m harness.bench.worker CASE`.
+"""A process that builds one case and runs it whenever it is told: `python -m benchmarks.ratios.worker CASE`.
 
 Two of them, told in turn, are how two settings of what is process-wide - the allocator, threads - are timed side by
 side.
@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass, field
 from types import TracebackType
 from typing import Any
 
-from harness.bench.case import Case, Ready
+from benchmarks.ratios.case import Case, Ready
 from harness.core import allocator
 from harness.core.errors import HarnessError
 
@@ -29,7 +29,7 @@ class Worker:
     def __init__(self, case: Case) -> None:
         self.case = case
         self.process = subprocess.Popen(
-            [sys.executable, "-W", "ignore", "-m", "harness.bench.worker", json.dumps(asdict(case))],
+            [sys.executable, "-W", "ignore", "-m", "benchmarks.ratios.worker", json.dumps(asdict(case))],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -131,9 +131,9 @@ class Command:
 
 def builders() -> dict[str, Callable[[Case], Ready]]:
     """Everything that a process can be told to build, by name."""
-    from harness.bench import cases, clips, flows, heads
+    from benchmarks.ratios import clips, flows, heads, networks
 
-    return {**cases.WHATS, **heads.WHATS, **clips.WHATS, **flows.WHATS}
+    return {**networks.WHATS, **heads.WHATS, **clips.WHATS, **flows.WHATS}
 
 
 def known(what: str) -> Callable[[Case], Ready]:
