@@ -29,7 +29,7 @@ from reports.tables.words import p_text
 
 
 @pytest.fixture(scope="module")
-def where(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """A ledger with two baselines, one of them of two streams, on two data sets."""
     folder = tmp_path_factory.mktemp("report")
     workspace = places(str(folder / "data"), str(folder / "results"))
