@@ -13,15 +13,14 @@ from harness.core.errors import HarnessError, UnknownName
 
 PREFIX = "timm/"
 SIDE_PX = 224
-"""Of the picture from which shapes are told."""
+"""Side of the image that shapes are measured with."""
 
 
 class TimmTrunk(nn.Module):
-    """A timm network up to its last map: (N, C, H, W) -> (N, out_channels, h, w); inflated, with T after C and t after F.
+    """A timm network up to its last feature map, in 2D or inflated to 3D.
 
-    Pictures come in [-1, 1] and are brought to the mean and deviation that timm's weights expect. What a network norms
-    behind its final pool (ConvNeXt) is normed position by position here. Layers that only the classifier would use are
-    dropped, so that every parameter gets a gradient.
+    A norm that timm applies after its final pool (ConvNeXt) is applied at every position here. Layers that only the
+    classifier would use are dropped, so that every parameter gets a gradient.
     """
 
     def __init__(self, model: nn.Module):
@@ -35,14 +34,14 @@ class TimmTrunk(nn.Module):
         self.out_channels = self._drop_unused()
 
     def _expect(self, channels: int) -> None:
-        """How to get from [-1, 1] to what the network's weights were trained on; flow is left as it is."""
+        """Set factor and shift from [-1, 1] to the mean and deviation of the network's weights; flow is not changed."""
         config = self.model.pretrained_cfg if channels == 3 else {}
         mean, deviation = (torch.tensor(config.get(k, (0.5,) * channels)) for k in ("mean", "std"))
         self.register_buffer("factor", 0.5 / deviation, persistent=False)
         self.register_buffer("shift", (0.5 - mean) / deviation, persistent=False)
 
     def _drop_unused(self) -> int:
-        """Replace children that no map passes through; returns the map's channels. Nothing is computed: shapes only."""
+        """Replace children that the feature map does not pass through; returns its channels. Runs on the meta device."""
         ghost = copy.deepcopy(self).to("meta").eval()
         used: set[str] = set()
         for name, child in ghost.model.named_children():
@@ -55,6 +54,7 @@ class TimmTrunk(nn.Module):
         return maps.shape[1]
 
     def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) float in [-1, 1] -> (N, out_channels, h, w); inflated: (N, C, T, H, W) -> (N, out_channels, t, h, w)."""
         around = (-1,) + (1,) * (x.dim() - 2)
         return self.norm(self.model.forward_features(x * self.factor.view(around) + self.shift.view(around)))
 

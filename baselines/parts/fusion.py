@@ -27,7 +27,7 @@ def snippets(clip: Tensor, frames: int) -> Tensor:
 
 
 def stacked(stream: str, flow_frames: int) -> int:
-    """Frames that this stream's trunk reads at once: pictures one by one, flow in stacks."""
+    """Frames that this stream's trunk reads at once: one RGB image, or a stack of flow."""
     return flow_frames if stream == "flow" else 1
 
 
@@ -38,10 +38,10 @@ def _heads(sizes: Mapping[str, int], dropout: float) -> partial[nn.Module]:
 
 
 class TwoStream(WithHead):
-    """A 2D trunk a stream; one RGB frame and a stack of flow: clips -> features (N, 1, sum F), streams side by side.
+    """One 2D trunk per stream, on one RGB frame and a stack of flow.
 
-    The head gives the mean of the streams' logits, so that training is end to end through the averaging. With one
-    stream it is a plain 2D network.
+    The head averages the streams' logits, so that training is end to end through the average. With one stream it is a
+    plain 2D network.
     """
 
     def __init__(self, trunks: Mapping[str, nn.Module], *, flow_frames: int, spec: BuildSpec):
@@ -51,6 +51,7 @@ class TwoStream(WithHead):
         self.flow_frames = flow_frames
 
     def features(self, clips: Mapping[str, Tensor]) -> Tensor:
+        """clips[stream] (N, C, T, H, W) float32 in [-1, 1] -> (N, 1, sum of F) float >= 0, streams concatenated."""
         parts = []
         for stream, trunk in self.trunks.items():
             stacks = snippets(clips[stream], stacked(stream, self.flow_frames))
@@ -59,21 +60,25 @@ class TwoStream(WithHead):
 
 
 class WideConv3d(nn.Conv3d):
-    """A convolution of many channels on few positions, whose time goes to its kernel: on a CPU two thirds of what it is in
-    channels last, so that `plain_on_cpu` has its kernel, and its input after it, laid out plainly there."""
+    """A 3D convolution of many channels over few positions.
+
+    Most of its time goes to reading the kernel. On a CPU the contiguous layout takes two thirds of the time of channels
+    last, so `plain_on_cpu` keeps its kernel, and then its input, contiguous there.
+    """
 
     plain_on_cpu = True
 
     def forward(self, x: Tensor, padding: tuple[int, int, int] = (0, 0, 0)) -> Tensor:
+        """(N, C, T, H, W) float -> (N, out, T - 2 + 2 * pad, H - 2 + 2 * pad, W - 2 + 2 * pad) for its 3x3x3 kernel."""
         return F.conv3d(x.contiguous() if self.weight.is_contiguous() else x, self.weight, padding=padding)
 
 
 class Fused(WithHead):
-    """Pictures and the flow after each, through 2D trunks, fused in 3D: clips -> features (N, 1, 512).
+    """2D trunks on RGB frames and on the flow after each, fused by a 3D convolution.
 
-    The trunks' maps (5x7x7 at 224 px) are concatenated in channels; 3x3x3 convolution without padding, batch norm, ReLU
-    (3x5x5); 3x3x3 max-pool with stride 2 (1x2x2); mean. Maps smaller than 5x5 (micro) are padded by one in space for
-    the convolution, and the pool takes what is there.
+    The trunks' maps (5x7x7 at 224 px) are concatenated in channels; then 3x3x3 convolution without padding, batch norm,
+    ReLU (3x5x5), 3x3x3 max-pool with stride 2 (1x2x2), mean. Maps smaller than 5x5 (micro) are padded by one in space
+    for the convolution, and the pool's kernel is cut to the map.
     """
 
     def __init__(self, trunks: Mapping[str, nn.Module], *, fused: int, flow_frames: int, spec: BuildSpec):
@@ -86,6 +91,7 @@ class Fused(WithHead):
         initialise(self.fuse)
 
     def features(self, clips: Mapping[str, Tensor]) -> Tensor:
+        """clips[stream] (N, C, T, H, W) float32 in [-1, 1] -> (N, 1, fused) float >= 0; `fused` is 512 at full width."""
         maps = torch.cat([self._maps(stream, clips[stream]) for stream in self.trunks], dim=1)
         space = 0 if min(maps.shape[-2:]) >= 5 else 1
         fused = self.fuse(maps, (0, space, space))
@@ -94,13 +100,13 @@ class Fused(WithHead):
         return pooled.mean((2, 3, 4)).unsqueeze(1)
 
     def _maps(self, stream: str, clip: Tensor) -> Tensor:
-        """The stream's maps before its final average: (N, F, positions, h, w)."""
+        """The stream's maps before any average: (N, F, positions, h, w)."""
         stacks = snippets(clip, stacked(stream, self.flow_frames))
         return self.trunks[stream](stacks).unflatten(0, (len(clip), -1)).transpose(1, 2)
 
 
 def stream_trunks(spec: BuildSpec, *, flow_frames: int) -> dict[str, nn.Module]:
-    """A 2D trunk a stream of the spec, flow reading `flow_frames` fields as channels."""
+    """One 2D trunk per stream of the spec; the flow trunk reads `flow_frames` fields as channels."""
     from baselines.parts.trunks import image_trunk
 
     return {

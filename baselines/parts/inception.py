@@ -32,27 +32,18 @@ MIXED = {
 POOLS = {"2a": (3, 1), "3a": (3, 1), "4a": (3, 2), "5a": (2, 2)}
 """Max-pool -> (kernel in space, stride in time); strides in space are 2. A stride of 1 in time means a kernel of 1 there."""
 
-ENDPOINTS: tuple[str, ...] = (
-    "conv1a",
-    "pool2a",
-    "conv2b",
-    "conv2c",
-    "pool3a",
-    "mixed3b",
-    "mixed3c",
-    "pool4a",
-    "mixed4b",
-    "mixed4c",
+ENDPOINTS = (
+    *("conv1a", "pool2a", "conv2b", "conv2c", "pool3a", "mixed3b", "mixed3c", "pool4a"),
+    *("mixed4b", "mixed4c", "mixed4d", "mixed4e", "mixed4f", "pool5a", "mixed5b", "mixed5c"),
 )
-ENDPOINTS += ("mixed4d", "mixed4e", "mixed4f", "pool5a", "mixed5b", "mixed5c")
 
 
 @dataclass(frozen=True)
 class Style:
-    """What is the same in every layer of one network."""
+    """Settings that every layer of a network shares."""
 
     dims: int
-    """2: pictures; 3: clips."""
+    """2 for images, 3 for clips."""
     width: float = 1.0
     """Multiplier on channels; each is rounded to a multiple of 8, and is 8 at least."""
     eps: float = 1e-3
@@ -60,24 +51,24 @@ class Style:
     affine: bool = True
     """Learn a scale in batch norm."""
     symmetric: bool = False
-    """Pad the first convolution evenly in space, as torchvision's weights want it."""
+    """Pad the first convolution evenly in space, as for torchvision's weights."""
     time_padding: TimePadding = "zeros"
 
     def channels(self, full: int) -> int:
         return max(8, int(full * self.width / 8 + 0.5) * 8)
 
     def cube(self, space: int, time: int | None = None) -> tuple[int, ...]:
-        """A kernel or stride: `space` in height and width, and `time` (unsaid: the same) before them in three dimensions."""
+        """A kernel or stride: `space` in height and width, and `time` (default: the same) before them in 3D."""
         return (space,) * 2 if self.dims == 2 else (space if time is None else time, space, space)
 
 
 def style_of(scale: Scale, dims: int) -> Style:
-    """The style that a scale asks for."""
+    """The style of a scale's networks in 2 or 3 dimensions."""
     return Style(dims, width=scale.width, eps=scale.bn_eps, momentum=scale.bn_momentum, affine=scale.bn_scale)
 
 
 class ConvBN(nn.Module):
-    """Convolution (SAME, no bias), batch norm, ReLU unless it is left to come behind a pool."""
+    """Convolution (SAME, no bias), batch norm, and ReLU unless `relu` is False."""
 
     def __init__(
         self,
@@ -103,23 +94,24 @@ class ConvBN(nn.Module):
         self.bn = batch_norm(outputs, dims=style.dims, eps=style.eps, momentum=style.momentum, affine=style.affine)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(N, C, *sizes) float -> (N, outputs, *ceil(sizes / stride)) float, >= 0 with ReLU."""
         y = self.conv.convolve(x, *self.folded()) if folds(self.bn, x) else self.bn(self.conv(x))
         return F.relu(y, inplace=True) if self.relu else y
 
     def folded(self) -> tuple[Tensor, Tensor]:
-        """(weight, bias) of the convolution that does what this one and its batch norm do in eval mode, in their precision."""
+        """(weight, bias) of the single convolution equal to this one followed by its batch norm in eval mode."""
         scale = self.bn.weight * torch.rsqrt(self.bn.running_var + self.bn.eps)
         weight = self.conv.weight * scale.view(-1, *(1,) * (self.conv.weight.ndim - 1))
         return weight, self.bn.bias - self.bn.running_mean * scale
 
 
 def shares(x: Tensor) -> bool:
-    """Whether to trade last bits for speed: under autocast alone, which has traded more. float32 runs stay as they are."""
+    """Whether faster kernels may change the last bits: only under autocast. float32 runs stay bit for bit."""
     return not x.is_meta and torch.is_autocast_enabled(x.device.type)
 
 
 def folds(bn: nn.Module, x: Tensor) -> bool:
-    """Whether batch norm is a constant map here that nobody differentiates, and so can go into the weights."""
+    """Whether batch norm can be folded into the weights: in eval mode, without gradients, under autocast."""
     return shares(x) and not bn.training and not torch.is_grad_enabled()
 
 
@@ -139,11 +131,12 @@ class Mixed(nn.Module):
         self.out_channels = b0 + b1b + b2b + b3b
 
     def forward(self, x: Tensor) -> Tensor:
+        """(N, inputs, *sizes) float -> (N, out_channels, *sizes) float >= 0."""
         first, second, third = self.pointwise(x) if shares(x) else (self.b0(x), self.b1a(x), self.b2a(x))
         return torch.cat([first, self.b1b(second), self.b2b(third), self.b3b(self.b3a(x))], dim=1)
 
     def pointwise(self, x: Tensor) -> tuple[Tensor, ...]:
-        """The three branches whose 1x1x1 convolutions read the same input, as one convolution with all their kernels."""
+        """Outputs of the three branches that start with a 1x1x1 convolution, computed as one convolution of `x`."""
         branches = (self.b0, self.b1a, self.b2a)
         sizes = [branch.conv.out_channels for branch in branches]
         if folds(self.b0.bn, x):
@@ -155,11 +148,7 @@ class Mixed(nn.Module):
 
 
 class Inception(nn.Module):
-    """The trunk up to Mixed_5c.
-
-    dims 3: (N, C, T, H, W) -> (N, F, T/8, H/32, W/32), dims 2: (N, C, H, W) -> (N, F, H/32, W/32), all rounded up;
-    F is 1024 at full width (`out_channels`).
-    """
+    """The trunk up to Mixed_5c; `out_channels` is 1024 at full width."""
 
     def __init__(self, in_channels: int, *, style: Style):
         super().__init__()
@@ -178,13 +167,17 @@ class Inception(nn.Module):
             yield name, x
 
     def forward(self, x: Tensor) -> Tensor:
+        """(N, C, T, H, W) float in [-1, 1] -> (N, out_channels, T/8, H/32, W/32) float >= 0, sizes rounded up.
+
+        In 2D (N, C, H, W) -> (N, out_channels, H/32, W/32).
+        """
         for name in ENDPOINTS:
             x = self.get_submodule(name)(x)
         return x
 
 
 def _layer(name: str, inputs: int, style: Style) -> tuple[nn.Module, int]:
-    """One endpoint, and the channels that leave it."""
+    """The layer of an endpoint, and its output channels."""
     kind, place = name[:-2], name[-2:]
     if kind == "mixed":
         mixed = Mixed(inputs, MIXED[place], style=style)
@@ -200,7 +193,7 @@ def _layer(name: str, inputs: int, style: Style) -> tuple[nn.Module, int]:
 
 
 def initialise(module: nn.Module) -> None:
-    """He's normal, cut at two deviations, for every convolution; batch norm starts as the identity (PyTorch's default)."""
+    """He's normal, truncated at two deviations, in every convolution; batch norm keeps PyTorch's default, the identity."""
     for layer in module.modules():
         if isinstance(layer, nn.modules.conv._ConvNd):
             fan_in = layer.weight[0].numel()

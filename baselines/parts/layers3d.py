@@ -1,4 +1,4 @@
-"""What a 2D layer of timm becomes in three dimensions: same parameter names, one axis more."""
+"""3D counterparts of timm's 2D layers: the same parameter names, one axis more."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from baselines.parts.same import TimePadding, same_pads
 
 
 def time_pads(frames: int, kernel: int, stride: int, *, same: bool) -> tuple[int, int]:
-    """(before, after) in time: even as these networks pad in space, or TF's SAME where they do that."""
+    """(before, after) in time: even, as timm pads in space, or TensorFlow's SAME where timm does that."""
     return same_pads(frames, kernel, stride) if same else ((kernel - 1) // 2, kernel // 2)
 
 
 class Conv3dFrom2d(nn.Conv3d):
-    """A 2D convolution with a time axis: spatial padding as it was, ceil(T / stride) frames out of T.
+    """A 2D convolution with a time axis and the same spatial padding.
 
-    `same` pads by TF's rule for timm's Conv2dSame. Kernels no wider than their stride need no padding in time, but a last
-    incomplete window is completed.
+    `same` pads by TensorFlow's rule, for timm's Conv2dSame. Kernels no wider than their stride need no padding in time
+    except to complete the last window.
     """
 
     def __init__(self, conv: nn.Conv2d, *, time: int, time_stride: int, time_padding: TimePadding, same: bool = False):
@@ -41,6 +41,7 @@ class Conv3dFrom2d(nn.Conv3d):
         self.time_padding = time_padding
 
     def forward(self, x: Tensor) -> Tensor:
+        """(N, C, T, H, W) float -> (N, out, ceil(T / stride), h, w) float; h and w are those of the 2D layer."""
         kernel, stride = self.kernel_size[0], self.stride[0]
         if kernel <= stride:
             pads = (0, -x.shape[2] % stride if kernel > 1 else 0)
@@ -61,7 +62,7 @@ class Conv3dFrom2d(nn.Conv3d):
 
 
 class Pool3d(nn.Module):
-    """A 2D max or average pool, then the same in time; what lies outside the clip takes no part."""
+    """A 2D max or average pool, then the same in time; positions outside the clip are ignored."""
 
     def __init__(self, pool: nn.Module, *, time: int, time_stride: int):
         super().__init__()
@@ -70,11 +71,12 @@ class Pool3d(nn.Module):
         self.in_space = copy.deepcopy(pool)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(N, C, T, H, W) float -> (N, C, ceil(T / stride), h, w) float; h and w are those of the 2D pool."""
         # Frame by frame with the 2D pool itself: avg_pool3d refuses maps smaller than its kernel, padded or not.
         x = self.in_space(x.transpose(1, 2).flatten(0, 1)).unflatten(0, (x.shape[0], x.shape[2])).transpose(1, 2)
         if self.time == 1 and self.time_stride == 1:
             return x
-        # An odd kernel is centred, a pair takes frames two by two; either way ceil(T / stride) frames leave.
+        # An odd kernel is centred, an even one takes frames two by two.
         pad = self.time // 2 if self.time % 2 else 0
         kernel, stride, ceil = (self.time, 1, 1), (self.time_stride, 1, 1), self.time % 2 == 0
         if self.maximum:
@@ -85,28 +87,29 @@ class Pool3d(nn.Module):
 
 
 class BatchNormAct3d(nn.BatchNorm3d):
-    """timm's batch norm with dropout and activation behind it."""
+    """timm's batch norm followed by dropout and activation."""
 
     def __init__(self, norm: Any, drop: nn.Module, act: nn.Module):
         super().__init__(norm.num_features, eps=norm.eps, momentum=norm.momentum, affine=norm.affine)
         self.drop, self.act = drop, act
 
     def forward(self, x: Tensor) -> Tensor:
+        """(N, C, T, H, W) float -> (N, C, T, H, W) float."""
         return self.act(self.drop(super().forward(x)))
 
 
 class LayerNorm3d(nn.LayerNorm):
-    """Layer norm over the channels of (N, C, T, H, W)."""
+    """Layer norm over channels."""
 
     def forward(self, x: Tensor) -> Tensor:
+        """(N, C, T, H, W) float -> (N, C, T, H, W) float."""
         return super().forward(x.movedim(1, -1)).movedim(-1, 1)
 
 
 class Squeeze3d(nn.Module):
-    """Squeeze and excite, frame by frame: the mean is over space only, so that the network stays convolutional in time.
+    """Squeeze and excite per frame: the mean is over space only, so that the network stays convolutional in time.
 
-    Children keep the names of the 2D module; `order` says in which they are applied to the mean, `gate` names the one
-    that makes the factor.
+    Children keep the names of the 2D module: those in `order` are applied to the mean, then `gate` gives the factor.
     """
 
     def __init__(self, children: dict[str, nn.Module], order: tuple[str, ...], gate: str):
@@ -116,6 +119,7 @@ class Squeeze3d(nn.Module):
         self.order, self.last = order, gate
 
     def forward(self, x: Tensor) -> Tensor:
+        """(N, C, T, H, W) float -> (N, C, T, H, W) float, each channel of a frame times a factor."""
         mean = x.mean((3, 4), keepdim=True)
         for name in self.order:
             mean = self.get_submodule(name)(mean)
@@ -123,7 +127,7 @@ class Squeeze3d(nn.Module):
 
 
 class ConvNeXtBlock3d(nn.Module):
-    """Depthwise convolution, norm and MLP with channels last (or as 1x1x1 convolutions), scaled, around a shortcut."""
+    """Depthwise convolution, norm and MLP (on channels last, or as 1x1x1 convolutions), scaled, plus a shortcut."""
 
     def __init__(self, children: dict[str, nn.Module], gamma: nn.Parameter | None, *, conv_mlp: bool):
         super().__init__()
@@ -133,6 +137,7 @@ class ConvNeXtBlock3d(nn.Module):
         self.conv_mlp = conv_mlp
 
     def forward(self, x: Tensor) -> Tensor:
+        """(N, C, T, H, W) float -> (N, out, t, h, w) float; sizes change only with a strided shortcut."""
         shortcut = self.get_submodule("shortcut")(x)
         x = self.get_submodule("conv_dw")(x)
         if self.conv_mlp:
@@ -145,7 +150,7 @@ class ConvNeXtBlock3d(nn.Module):
 
 
 class ConvMlp3d(nn.Module):
-    """The fully connected layers of a VGG, as convolutions over the whole 7x7 map of each frame."""
+    """The fully connected layers of a VGG as convolutions over the 7x7 map of each frame."""
 
     def __init__(self, children: dict[str, nn.Module]):
         super().__init__()
@@ -153,18 +158,20 @@ class ConvMlp3d(nn.Module):
             self.add_module(name, child)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(N, C, T, h, w) float -> (N, out, T, h - 6, w - 6) float."""
         for name in ("fc1", "act1", "drop", "fc2", "act2"):
             x = self.get_submodule(name)(x)
         return x
 
 
 class MeanPool3d(nn.Module):
-    """The mean over time and space: (N, C, T, H, W) -> (N, C), or (N, C, 1, 1, 1) where the 2D pool kept its axes."""
+    """The mean over time and space; `flatten` drops the pooled axes, as the 2D pool did."""
 
     def __init__(self, flatten: bool):
         super().__init__()
         self.flatten = flatten
 
     def forward(self, x: Tensor) -> Tensor:
+        """(N, C, T, H, W) float -> (N, C) float if `flatten`, else (N, C, 1, 1, 1)."""
         pooled = x.mean((2, 3, 4), keepdim=True)
         return torch.flatten(pooled, 1) if self.flatten else pooled

@@ -1,4 +1,4 @@
-"""The modules that answer the three questions of harness.core.contract.Network: features, head, new head."""
+"""Networks with the interface of harness.core.contract.Network: features, head, new_head, forward."""
 
 from __future__ import annotations
 
@@ -12,22 +12,23 @@ from harness.core.errors import HarnessError
 
 
 class Head(nn.Module):
-    """Dropout, then one linear map at every position: (N, P, F) -> (N, P, classes). A 1x1x1 convolution with bias is this."""
+    """Dropout, then one linear layer applied at every position, like a 1x1x1 convolution with bias."""
 
     def __init__(self, features: int, classes: int, *, dropout: float):
         super().__init__()
         self.dropout = nn.Dropout(dropout)
         self.fc = nn.Linear(features, classes)
-        # Small weights: logits start near zero, so that a new head does not shake a trained network.
+        # Logits start near zero, so that a new head does not disturb a trained network.
         nn.init.trunc_normal_(self.fc.weight, std=0.01)
         nn.init.zeros_(self.fc.bias)
 
     def forward(self, features: Tensor) -> Tensor:
+        """features (N, P, F) float -> logits (N, P, classes) float."""
         return self.fc(self.dropout(features))
 
 
 class JointHead(nn.Module):
-    """One `Head` a stream on its part of the features, and the mean of their logits: (N, P, sum F) -> (N, P, classes)."""
+    """One `Head` per stream on its part of the features; their logits are averaged."""
 
     def __init__(self, features: Mapping[str, int], classes: int, *, dropout: float):
         super().__init__()
@@ -35,13 +36,14 @@ class JointHead(nn.Module):
         self.streams = nn.ModuleDict({s: Head(size, classes, dropout=dropout) for s, size in features.items()})
 
     def forward(self, features: Tensor) -> Tensor:
+        """features (N, P, sum of F) float -> logits (N, P, classes) float."""
         parts = features.split(self.sizes, dim=-1)
         heads = self.streams.values()
         return torch.stack([head(part) for head, part in zip(heads, parts, strict=True)]).mean(0)
 
 
 class WithHead(nn.Module):
-    """What every network here shares: forward is head(features), and the head can be made anew."""
+    """Base of every network here: forward is head(features), and the head can be replaced."""
 
     head: nn.Module
 
@@ -51,23 +53,21 @@ class WithHead(nn.Module):
         self.head = make_head(classes)
 
     def features(self, clips: Mapping[str, Tensor]) -> Tensor:
+        """clips[stream] (N, C, T, H, W) float32 in [-1, 1] -> (N, P, F) float: F numbers at P positions in time."""
         raise NotImplementedError
 
     def new_head(self, num_classes: int) -> None:
-        """A freshly initialised head, where the old one was."""
+        """Replace the head by a freshly initialised one."""
         old = next(self.head.parameters())
         self.head = self._make_head(num_classes).to(device=old.device, dtype=old.dtype)
 
     def forward(self, clips: Mapping[str, Tensor]) -> Tensor:
+        """clips[stream] (N, C, T, H, W) float32 in [-1, 1] -> logits (N, P, classes) float."""
         return self.head(self.features(clips))
 
 
 class ClipNetwork(WithHead):
-    """A 3D trunk over one stream: clips[stream] (N, C, T, H, W) -> features (N, P, F).
-
-    The final average spans two positions in time and the whole map in space (2x7x7 at 224 px), so P is one less than
-    the trunk's positions: 7 for 64 frames. Raises HarnessError for clips too short to leave two positions.
-    """
+    """A 3D trunk over one stream, averaged over two positions in time and the whole map in space (2x7x7 at 224 px)."""
 
     def __init__(self, stream: str, trunk: nn.Module, *, classes: int, dropout: float):
         super().__init__(partial(Head, trunk.out_channels, dropout=dropout), classes)
@@ -75,6 +75,10 @@ class ClipNetwork(WithHead):
         self.trunk = trunk
 
     def features(self, clips: Mapping[str, Tensor]) -> Tensor:
+        """clips[stream] (N, C, T, H, W) float32 in [-1, 1] -> (N, P, F) float, P = ceil(T / 8) - 1: 7 for 64 frames.
+
+        Raises HarnessError for clips too short for two positions of the trunk.
+        """
         x = self.trunk(clips[self.stream]).mean((-2, -1))
         if x.shape[2] < 2:
             frames = clips[self.stream].shape[2]
@@ -86,14 +90,15 @@ class ClipNetwork(WithHead):
 
 
 class ImageNetwork(WithHead):
-    """A 2D trunk over pictures: clips["rgb"] (N, 3, 1, H, W) -> features (N, 1, F), the mean over the map."""
+    """A 2D trunk over images, averaged over the map."""
 
     def __init__(self, trunk: nn.Module, *, classes: int, dropout: float):
         super().__init__(partial(Head, trunk.out_channels, dropout=dropout), classes)
         self.trunk = trunk
 
     def features(self, clips: Mapping[str, Tensor]) -> Tensor:
-        pictures = clips["rgb"]
-        if pictures.shape[2] != 1:
-            raise HarnessError(f"the image network takes one frame a clip, got {pictures.shape[2]}")
-        return self.trunk(pictures[:, :, 0]).mean((-2, -1)).unsqueeze(1)
+        """clips["rgb"] (N, 3, 1, H, W) float32 in [-1, 1] -> (N, 1, F) float. Raises HarnessError for several frames."""
+        images = clips["rgb"]
+        if images.shape[2] != 1:
+            raise HarnessError(f"the image network takes one frame per clip, got {images.shape[2]}")
+        return self.trunk(images[:, :, 0]).mean((-2, -1)).unsqueeze(1)

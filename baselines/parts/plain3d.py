@@ -28,14 +28,14 @@ class DenseBN(nn.Module):
         self.bn = batch_norm(outputs, dims=1, eps=style.eps, momentum=style.momentum, affine=style.affine)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(N, inputs) float -> (N, outputs) float >= 0."""
         return F.relu(self.bn(self.fc(x)))
 
 
 class Plain3D(WithHead):
-    """clips[stream] (N, C, frames, side, side) -> features (N, 1, 4096).
+    """C3D for clips of one size: the fully connected layers depend on `frames` and `side_px`.
 
     Every pool is 2x2x2 with stride 2 and SAME padding: 16 frames of 112 px end as 1x4x4, so fc6 reads 8192 numbers.
-    Frames and side are fixed when the network is built, for the fully connected layers depend on them.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class Plain3D(WithHead):
             for letter, full in zip("ab", stage, strict=False):
                 outputs = style.channels(full)
                 name = f"conv{number}{letter if len(stage) > 1 else ''}"
-                # The largest number above zero is the same before and after ReLU; behind the pool that is an eighth of the work.
+                # Max-pool and ReLU commute; ReLU after the pool is an eighth of the work.
                 pooled = len(stage) == 1 or letter == "b"
                 self.convolutions.add_module(name, ConvBN(inputs, outputs, style=style, kernel=3, relu=not pooled))
                 inputs = outputs
@@ -64,5 +64,6 @@ class Plain3D(WithHead):
         self.fc7 = DenseBN(hidden, hidden, style=style)
 
     def features(self, clips: Mapping[str, Tensor]) -> Tensor:
+        """clips[stream] (N, C, frames, side, side) float32 in [-1, 1] -> (N, 1, 4096) float >= 0 at full width."""
         x = self.convolutions(clips[self.stream]).flatten(1)
         return self.fc7(self.drop6(self.fc6(x))).unsqueeze(1)

@@ -4,7 +4,7 @@
     c_t     = sigmoid(f) c_{t-1} + sigmoid(i) tanh(g)
     h_t     = sigmoid(o) tanh(BN(c_t; gamma_c) + beta_c)
 
-Every step has statistics of its own, the first ones being unlike the rest; gammas are shared and start at 0.1.
+Every step has its own statistics, since the first steps differ from the rest; gammas are shared and start at 0.1.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ EPS = 1e-5
 
 
 class StepNorm(nn.Module):
-    """Batch norm with statistics a time step and one scale for all: (N, size), step -> (N, size).
+    """Batch norm with statistics per time step and one scale for all steps.
 
-    Steps past the last one that has statistics share the last's.
+    Steps past the last one that has statistics use those of the last.
     """
 
     def __init__(self, size: int, *, steps: int, momentum: float):
@@ -35,11 +35,12 @@ class StepNorm(nn.Module):
         self.gamma = nn.Parameter(torch.full((size,), GAMMA))
 
     def forward(self, x: Tensor, step: int) -> Tensor:
+        """(N, size) float of time step `step` -> (N, size) float."""
         return self.steps[min(step, len(self.steps) - 1)](x) * self.gamma
 
 
 class BatchNormLSTM(nn.Module):
-    """x (N, T, inputs) -> hidden states (N, T, hidden). Any T; `steps` of them have statistics of their own."""
+    """LSTM whose first `steps` time steps have their own batch-norm statistics."""
 
     def __init__(self, inputs: int, hidden: int, *, steps: int, momentum: float):
         super().__init__()
@@ -58,9 +59,10 @@ class BatchNormLSTM(nn.Module):
             for gate in weight.detach().split(self.hidden, dim=1):
                 gate.copy_(nn.init.orthogonal_(torch.empty_like(gate)))
         with torch.no_grad():
-            self.bias[self.hidden : 2 * self.hidden] = 1  # remember, to begin with
+            self.bias[self.hidden : 2 * self.hidden] = 1  # the forget gate starts open
 
     def forward(self, x: Tensor) -> Tensor:
+        """(N, T, inputs) float -> hidden states (N, T, hidden) float in (-1, 1), for any T."""
         projected = x @ self.weight_x
         h = c = x.new_zeros(x.shape[0], self.hidden)
         states = []
@@ -74,7 +76,7 @@ class BatchNormLSTM(nn.Module):
 
 
 class RecurrentNetwork(WithHead):
-    """A 2D trunk on every frame, its mean over the map, the LSTM: clips[stream] (N, C, T, H, W) -> features (N, T, hidden)."""
+    """A 2D trunk on every frame, averaged over the map, then the LSTM."""
 
     def __init__(self, stream: str, trunk: nn.Module, *, hidden: int, steps: int, momentum: float, classes, dropout):
         super().__init__(partial(Head, hidden, dropout=dropout), classes)
@@ -83,6 +85,7 @@ class RecurrentNetwork(WithHead):
         self.lstm = BatchNormLSTM(trunk.out_channels, hidden, steps=steps, momentum=momentum)
 
     def features(self, clips: Mapping[str, Tensor]) -> Tensor:
+        """clips[stream] (N, C, T, H, W) float32 in [-1, 1] -> hidden states (N, T, hidden) float in (-1, 1)."""
         frames = clips[self.stream].transpose(1, 2)
         maps = self.trunk(frames.flatten(0, 1))
         return self.lstm(maps.mean((-2, -1)).unflatten(0, frames.shape[:2]))

@@ -281,11 +281,15 @@ class Network(TypingProtocol):
 
     head: nn.Module
 
-    def features(self, clips: Mapping[str, Tensor]) -> Tensor: ...
+    def features(self, clips: Mapping[str, Tensor]) -> Tensor:
+        """clips[stream] (N, C, T, H, W) float32 in [-1, 1] -> (N, P, F) float."""
+        ...
 
     def new_head(self, num_classes: int) -> None: ...
 
-    def forward(self, clips: Mapping[str, Tensor]) -> Tensor: ...
+    def forward(self, clips: Mapping[str, Tensor]) -> Tensor:
+        """clips[stream] (N, C, T, H, W) float32 in [-1, 1] -> logits (N, P, num_classes) float."""
+        ...
 
 
 @dataclass(frozen=True)
