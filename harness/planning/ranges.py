@@ -1,60 +1,24 @@
-"""Which values a setting takes, and the words for it: of a schedule, a scale, a flow method and its parameters."""
+"""Which values the settings of a schedule, a scale and a flow method take."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from collections.abc import Mapping
 
 from harness.core.contract import FlowMethod, Scale, Schedule
 from harness.core.errors import HarnessError
+from harness.core.parameters import (
+    ABOVE_NOTHING,
+    ANYTHING,
+    BELOW_ONE,
+    NOT_NEGATIVE,
+    ONE_OR_MORE,
+    POSITIVE,
+    Parameter,
+    Range,
+    one_of,
+)
 
-
-class Range(NamedTuple):
-    """The values that make sense."""
-
-    words: str
-    """After 'expected': '0 or more'."""
-    holds: Callable[[Any], bool]
-
-    def has(self, value: float | str) -> bool:
-        """Whether it is one of them. Infinity and NaN never are."""
-        return not (isinstance(value, float) and not math.isfinite(value)) and self.holds(value)
-
-
-def one_of(*choices: float | str) -> Range:
-    return Range(f"one of {', '.join(map(str, choices))}", lambda value: value in choices)
-
-
-POSITIVE = Range("more than 0", lambda value: value > 0)
-NOT_NEGATIVE = Range("0 or more", lambda value: value >= 0)
-ONE_OR_MORE = Range("1 or more", lambda value: value >= 1)
-BELOW_ONE = Range("0 or more, and below 1", lambda value: 0 <= value < 1)
-ABOVE_NOTHING = Range("more than 0, and at most 1", lambda value: 0 < value <= 1)
-ANYTHING = Range("anything", lambda value: True)
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """One of a flow method's parameters."""
-
-    default: float | str
-    """What it is where nobody says; tells its type."""
-    allowed: Range = ANYTHING
-
-    @property
-    def words(self) -> str:
-        """What to give: 'a whole number, 1 or more'."""
-        number = {int: "a whole number, ", float: "a number, "}.get(type(self.default), "")
-        return self.allowed.words if self.allowed.words.startswith("one of") else number + self.allowed.words
-
-    def read(self, said: float | str) -> float | str:
-        """The value in the parameter's type. Raises ValueError for one that makes no sense."""
-        value = type(self.default)(said)
-        if not self.allowed.has(value) or (not isinstance(said, str) and value != said):
-            raise ValueError(said)
-        return value
+__all__ = ["ANYTHING", "NOT_NEGATIVE", "OF", "ONE_OR_MORE", "POSITIVE", "Parameter", "Range", "one_of", "read"]
 
 
 def read(params: Mapping[str, float | str], parameters: Mapping[str, Parameter], method: str) -> dict[str, float | str]:
