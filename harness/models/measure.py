@@ -1,68 +1,124 @@
-"""Facts about built networks that no card states: receptive fields, and the memory of a training clip."""
+"""Sizes of a baseline's networks: parameters, operations, memory, frames seen. Those of the paper's baselines are on file.
+
+    python -m harness.models.measure        writes sizes.json anew, as after a card's version was raised
+
+Networks are built on PyTorch's meta device, which allocates nothing. The file lets tables and plans do without torch.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import functools
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
-import torch
-from torch import Tensor, nn
+from harness.core import registry
+from harness.core.contract import CHANNELS, Baseline, BuildSpec, Clip, Scale, streams_of
 
-from baselines.parts.inception import ENDPOINTS, POOLS
-from harness.core.contract import CHANNELS, Baseline, BuildSpec, Clip, Scale
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
+FILE = Path(__file__).with_name("sizes.json")
+CLASSES: Mapping[str, tuple[int, ...]] = {"micro": (14,), "paper": (213, 400)}
+"""Scale -> numbers of classes that are on file: those of the data sets that baselines are pre-trained on."""
 NARROW = 0.05
-"""Width of the networks whose receptive fields are measured: which frames count does not depend on it."""
+"""Width of the networks whose temporal extent is measured: it does not depend on the width."""
 LONG = 192
 """Frames, more than any of the paper's networks sees from one position in time."""
 
-Field = tuple[int, int, int]
-"""(time, height, width) in frames and pixels."""
 
-KERNELS = {"conv1a": (7, 7, 2, 2), "conv2b": (1, 1, 1, 1), "conv2c": (3, 3, 1, 1)}
-"""Endpoint -> kernel in time and space, stride in time and space."""
+class Size(NamedTuple):
+    """Size of a baseline's networks, over all its streams."""
 
-
-def receptive_fields() -> dict[str, Field]:
-    """Endpoint of the inflated Inception -> what one of its numbers sees, in frames and pixels; 'pool' is the final average.
-
-    An inception module's widest branch counts. Figure 3 of the paper prints 59 x 219 x 219 behind pool5a and 99 x 539 x
-    539 at the end: what four modules between the last two pools would give. The released network has five, and gives 67
-    x 251 x 251 and 107 x 571 x 571.
-    """
-    fields: dict[str, Field] = {}
-    time, space, time_step, space_step = 1, 1, 1, 1
-    for name in (*ENDPOINTS, "pool"):
-        kernel_t, kernel_s, stride_t, stride_s = _geometry(name)
-        time, space = time + (kernel_t - 1) * time_step, space + (kernel_s - 1) * space_step
-        time_step, space_step = time_step * stride_t, space_step * stride_s
-        fields[name] = (time, space, space)
-    return fields
+    parameters: int
+    """Trainable ones."""
+    macs: int
+    """Multiply-accumulates of one training clip, forward."""
+    memory_bytes: int
+    """float32 numbers that the forward pass of one training clip saves for the backward pass."""
+    frames_seen: int
+    """Frames from first to last that reach one output position, of the stream that sees most."""
 
 
-def _geometry(name: str) -> tuple[int, int, int, int]:
-    if name == "pool":
-        return 2, 7, 1, 1
-    if name.startswith("mixed"):
-        return 3, 3, 1, 1
-    if name.startswith("pool"):
-        space, time = POOLS[name.removeprefix("pool")]
-        return (space if time > 1 else 1), space, time, 2
-    return KERNELS[name]
+def size_of(card: Baseline, *, scale: str, classes: int) -> Size:
+    """The size on file for this version of card and scale, else measured (seconds, loads torch)."""
+    sizes = _on_file()
+    key = _key(card, scale, classes)
+    return sizes[key] if key in sizes else measure(card, scale=scale, classes=classes)
+
+
+def size_on_file(card: Baseline, *, scale: str) -> Size | None:
+    """The size on file for this version of card and scale, with any number of classes; None if there is none."""
+    keys = (_key(card, scale, classes) for classes in CLASSES.get(scale, ()))
+    sizes = [_on_file()[key] for key in keys if key in _on_file()]
+    return max(sizes, default=None)
+
+
+def _key(card: Baseline, scale: str, classes: int) -> str:
+    """'i3d 1, micro 2, 14 classes'."""
+    return f"{card.name} {card.version}, {scale} {registry.load('scale', scale).version}, {classes} classes"
+
+
+@functools.cache
+def _on_file() -> dict[str, Size]:
+    return {key: Size(*values) for key, values in json.loads(FILE.read_text("utf-8")).items()}
+
+
+def write_file(names: Iterable[str]) -> None:
+    """Measure these baselines at every scale and number of classes that is on file."""
+    cases = [(registry.load("baseline", name), scale, n) for name in names for scale in CLASSES for n in CLASSES[scale]]
+    sizes = {_key(card, scale, n): measure(card, scale=scale, classes=n) for card, scale, n in cases}
+    lines = [f" {json.dumps(key)}: {json.dumps(size)}" for key, size in sorted(sizes.items())]
+    FILE.write_text("{\n" + ",\n".join(lines) + "\n}\n", "utf-8")
+
+
+# ------------------------------------------------------------------------------------------------ measuring
+
+
+def measure(card: Baseline, *, scale: str, classes: int) -> Size:
+    """Size of the card's default modality at this scale, measured on built networks."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from harness.models.build import build
+
+    streams = streams_of(card.modalities[0])
+    clip = card.train_clip[scale]
+    parameters = flops = memory = seen = 0
+    for network_streams in [(stream,) for stream in streams] if card.combine == "late" else [streams]:
+        spec = BuildSpec(network_streams, classes, registry.load("scale", scale))
+        with torch.device("meta"):
+            network = build(card, spec)
+            # Two clips: batch norm in training mode needs more than one value per channel.
+            clips = {
+                stream: torch.empty(2, CHANNELS[stream], clip.frames(stream), clip.side_px, clip.side_px)
+                for stream in network_streams
+            }
+            memory += training_bytes(network, clips) // 2
+            with torch.no_grad(), FlopCounterMode(display=False) as counter:
+                network.eval()(clips)
+        parameters += sum(p.numel() for p in network.parameters() if p.requires_grad)
+        flops += counter.get_total_flops() // 2
+        seen = max(seen, frames_seen(card, network_streams, spec.scale))
+    return Size(parameters, flops // 2, memory, seen)
 
 
 def training_bytes(network: nn.Module, clips: Mapping[str, Tensor]) -> int:
-    """Bytes that one forward pass keeps for the backward pass, parameters not counted.
+    """Bytes that one forward pass saves for the backward pass, without parameters and buffers.
 
     On the meta device nothing is allocated: build the network and the clips there.
     """
+    import torch
+
     own = {tensor.untyped_storage()._cdata for tensor in (*network.parameters(), *network.buffers())}
-    kept: dict[int, int] = {}
+    saved: dict[int, int] = {}
 
     def pack(tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
         if storage._cdata not in own:
-            kept[storage._cdata] = storage.nbytes()
+            saved[storage._cdata] = storage.nbytes()
         return tensor
 
     was_training = network.training
@@ -70,33 +126,41 @@ def training_bytes(network: nn.Module, clips: Mapping[str, Tensor]) -> int:
         logits = network.train()(clips)
     network.train(was_training)
     del logits
-    return sum(kept.values())
+    return sum(saved.values())
 
 
 def frames_seen(baseline: Baseline, streams: tuple[str, ...], scale: Scale) -> int:
-    """Frames of the 25 fps timeline, from first to last, that reach one output position of the network: measured.
+    """Frames of the 25 fps timeline, from first to last, that reach one output position of the network.
 
-    The gradient of that position's features is non-zero for just the frames that reach it. A network that runs
-    convolutionally in time is given a clip longer than it can see and asked in the middle; any other its training clip,
-    at the last position.
+    Measured: the gradient of that position's features is non-zero for exactly those frames. A network that runs
+    convolutionally in time gets a clip longer than it can see, and its middle position is used; any other gets its
+    training clip, and the last position is used.
     """
+    import torch
+
     clip = baseline.train_clip[scale.name]
-    if baseline.test_clip[scale.name].dense:
+    dense = baseline.test_clip[scale.name].dense
+    if dense:
         clip = dataclasses.replace(clip, window=LONG, side_px=32)
     narrow = dataclasses.replace(scale, width=NARROW, dropout=0.0)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         network = baseline.build(BuildSpec(streams, 2, narrow)).double().eval()
-        clips = {s: _noise(s, clip).requires_grad_() for s in streams}
+        clips = {stream: _noise(stream, clip).requires_grad_() for stream in streams}
         features = network.features(clips)
-        position = features.shape[1] // 2 if baseline.test_clip[scale.name].dense else -1
-        features[:, position].abs().sum().backward()
+        features[:, features.shape[1] // 2 if dense else -1].abs().sum().backward()
     spans = []
-    for stream, one in clips.items():
-        reached = one.grad.abs().sum((0, 1, 3, 4)).nonzero().flatten()
+    for stream, inputs in clips.items():
+        reached = inputs.grad.abs().sum((0, 1, 3, 4)).nonzero().flatten()
         spans.append(int(reached[-1] - reached[0]) * clip.stride(stream) + 1)
     return max(spans)
 
 
 def _noise(stream: str, clip: Clip) -> Tensor:
+    import torch
+
     return torch.randn(1, CHANNELS[stream], clip.frames(stream), clip.side_px, clip.side_px, dtype=torch.float64)
+
+
+if __name__ == "__main__":
+    write_file({key.split(" ")[0] for key in _on_file()})

@@ -14,11 +14,12 @@ import statistics
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 from harness.core import registry
-from harness.core.contract import Dataset
+from harness.core.contract import Dataset, streams_of
 from harness.core.spec import Job
+from harness.models.measure import size_on_file
 from harness.planning.plan import Plan
 from harness.records.record import Record
 
@@ -40,29 +41,8 @@ BYTES_A_FLOW_PIXEL = 0.2
 """Two components of 8 bits, packed to a tenth, as real clips are."""
 
 
-class Size(NamedTuple):
-    """Of a baseline's networks in all its streams together."""
-
-    gmacs: float
-    """One training clip, forward."""
-    parameters_m: float
-
-
-SIZES: Mapping[tuple[str, str], Size] = {
-    ("c3d", "micro"): Size(0.2644, 3.32),
-    ("c3d", "paper"): Size(19.82, 79.6),
-    ("convnet-lstm", "micro"): Size(0.0471, 0.57),
-    ("convnet-lstm", "paper"): Size(37.5, 8.96),
-    ("fused-3d", "micro"): Size(0.0894, 2.51),
-    ("fused-3d", "paper"): Size(20.4, 39.8),
-    ("i3d", "micro"): Size(0.2525, 1.63),
-    ("i3d", "paper"): Size(213.5, 25.4),
-    ("two-stream", "micro"): Size(0.01454, 0.75),
-    ("two-stream", "paper"): Size(3.66, 12.1),
-}
-"""(baseline, scale) -> its size, as Table 1 measures it on built networks. One stream of two is taken for half."""
-UNKNOWN = {"micro": Size(0.25, 2.0), "paper": Size(100.0, 25.0)}
-"""Of a baseline that is not in the paper."""
+UNKNOWN = {"micro": (2e6, 0.25e9), "paper": (25e6, 100e9)}
+"""Scale -> (parameters, multiply-accumulates) assumed for a baseline whose size is not on file."""
 
 
 @dataclass(frozen=True)
@@ -152,7 +132,7 @@ def predicted_s(kind: str, spec: Mapping[str, Any], flops: float) -> float:
         return _pixels(spec) / STORE_PIXELS_PER_S
     threads = spec.get("threads", 1)
     rate = GPU_FLOPS if threads == 0 else flops * threads * CPU_SHARE
-    macs = _network(spec).gmacs * 1e9
+    _, macs = _network(spec)
     if kind == "images":
         return 6 * macs * spec["schedule"]["steps"] * spec["schedule"]["batch"] / rate
     test_macs = macs * _frames(spec["test_clip"]) / max(1.0, _frames(spec["train_clip"]))
@@ -162,17 +142,15 @@ def predicted_s(kind: str, spec: Mapping[str, Any], flops: float) -> float:
     return (6 * macs * passes + 2 * test_macs * _scored(spec)) / rate
 
 
-def _network(spec: Mapping[str, Any]) -> Size:
-    """Of the streams that the job's network has."""
+def _network(spec: Mapping[str, Any]) -> tuple[float, float]:
+    """(parameters, multiply-accumulates per training clip) of the job's network; one stream of two counts half."""
     scale = spec["scale"]["name"]
-    if "network" in spec:  # the 2D network: one frame of Two-Stream's RGB
-        whole = SIZES.get(("two-stream", scale), UNKNOWN["micro"])
-        return Size(whole.gmacs / 2, whole.parameters_m / 2)
-    name, streams = spec["baseline"]["name"], spec["streams"]
-    whole = SIZES.get((name, scale)) or UNKNOWN.get(scale, UNKNOWN["paper"])
-    card = registry.load("baseline", name)
-    share = len(streams) / len(card.modalities[0].split("+"))
-    return Size(whole.gmacs * share, whole.parameters_m * share)
+    images = "network" in spec  # the 2D network: like Two-Stream's RGB
+    card = registry.load("baseline", "two-stream" if images else spec["baseline"]["name"])
+    size = size_on_file(card, scale=scale)
+    parameters, macs = (size.parameters, size.macs) if size else UNKNOWN.get(scale, UNKNOWN["paper"])
+    share = (1 if images else len(spec["streams"])) / len(streams_of(card.modalities[0]))
+    return parameters * share, macs * share
 
 
 def _frames(clip: Mapping[str, Any]) -> float:
@@ -215,4 +193,4 @@ def _disk_bytes(job: Job) -> float:
     if job.kind == "features":
         views = job.spec["train_views"] + 1
         return _videos(job.spec) * views * 1024 * job.spec["scale"]["width"] * 7 * 4
-    return 4e6 * _network(job.spec).parameters_m if job.kind in ("train", "images") else 1e5
+    return 4 * _network(job.spec)[0] if job.kind in ("train", "images") else 1e5

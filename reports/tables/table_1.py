@@ -3,24 +3,18 @@
     harness table 1                         i3d: 25.4 M against the printed 25M
 
 No rule of rounding gives all five printed parameter counts (79.6 is printed 79, 8.96 is printed 9), so one million apart counts
-as equal. Networks are built on PyTorch's meta device, which allocates nothing. What comes out for the baselines that ship is kept in
-`sizes.json`, so that a table is printed without torch; it is measured again for any other network, and by
-
-    python -m reports.tables.table_1        which writes that file, as after a card's version was raised
+as equal. Sizes come from `harness.models.measure`, which has those of the paper's baselines on file, so that the table is printed
+without torch.
 """
 
 from __future__ import annotations
 
-import functools
-import itertools
-import json
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from harness.analysis import paper_numbers
 from harness.core import registry
-from harness.core.contract import BuildSpec, Clip, streams_of
-from harness.models import build as models
+from harness.core.contract import Clip, streams_of
+from harness.models.measure import size_of
 from reports.tables import layout as lay
 from reports.tables.model import Column, Group, Table, TableCell, Verdict
 
@@ -111,85 +105,6 @@ def _classes(question: lay.Question) -> int:
     return int(dataset.num_classes)
 
 
-class Size(NamedTuple):
-    """What a baseline's networks amount to, in all its streams together."""
-
-    parameters: int
-    """Trainable ones."""
-    macs: int
-    """Multiply-accumulates of one training clip forward."""
-    memory_bytes: int
-    """Kept for the backward pass of one training clip, float32."""
-    frames_seen: int
-    """From first to last, by one output position; of the stream that sees most."""
-
-
-FILE = Path(__file__).with_name("sizes.json")
-
-
-def size_of(card: Any, *, scale: str, classes: int) -> Size:
-    """As kept on file for this version of card and scale, else measured."""
-    known = _on_file().get(_key(card, scale, classes))
-    return Size(*known) if known else measure(card, scale=scale, classes=classes)
-
-
-def _key(card: Any, scale: str, classes: int) -> str:
-    """'i3d 1, micro 2, 14 classes'."""
-    return f"{card.name} {card.version}, {scale} {registry.load('scale', scale).version}, {classes} classes"
-
-
-@functools.lru_cache(maxsize=1)
-def _on_file() -> dict[str, list[int]]:
-    return dict(json.loads(FILE.read_text("utf-8")))
-
-
-def shipped() -> dict[str, tuple[Any, str, int]]:
-    """Key -> (card, scale, classes) of everything that Table 1 asks for, of the baselines of the paper."""
-    found = {}
-    for scale, version in itertools.product(("paper", "micro"), paper_numbers.VERSIONS):
-        classes = _classes(lay.Question(scale=scale, version=version))
-        for name in {row for row, _ in paper_numbers.table(NUMBER)}:
-            card = registry.load("baseline", name)
-            found[_key(card, scale, classes)] = (card, scale, classes)
-    return dict(sorted(found.items()))
-
-
-def write_file() -> None:
-    """Measure everything that ships."""
-    sizes = {key: measure(card, scale=scale, classes=n) for key, (card, scale, n) in shipped().items()}
-    lines = [f" {json.dumps(key)}: {json.dumps(size)}" for key, size in sizes.items()]
-    FILE.write_text("{\n" + ",\n".join(lines) + "\n}\n", "utf-8")
-
-
-def measure(card: Any, *, scale: str, classes: int) -> Size:
-    """Built on the meta device at the scale's sizes; receptive fields are measured on a narrow copy."""
-    import torch
-    from torch.utils.flop_counter import FlopCounterMode
-
-    from harness.core.contract import CHANNELS
-    from harness.models.measure import frames_seen, training_bytes
-
-    streams = streams_of(card.modalities[0])
-    clip: Clip = card.train_clip[scale]
-    parameters = flops = memory = seen = 0
-    for network_streams in [(stream,) for stream in streams] if card.combine == "late" else [streams]:
-        spec = BuildSpec(network_streams, classes, registry.load("scale", scale))
-        with torch.device("meta"):
-            network = models.build(card, spec)
-            # Two clips: batch norm in training mode asks for more than one number a channel.
-            clips = {
-                stream: torch.empty(2, CHANNELS[stream], clip.frames(stream), clip.side_px, clip.side_px)
-                for stream in network_streams
-            }
-            memory += training_bytes(network, clips) // 2
-            with torch.no_grad(), FlopCounterMode(display=False) as counter:
-                network.eval()(clips)
-        parameters += sum(p.numel() for p in network.parameters() if p.requires_grad)
-        flops += counter.get_total_flops() // 2
-        seen = max(seen, frames_seen(card, network_streams, spec.scale))
-    return Size(parameters, flops // 2, memory, seen)
-
-
 def _cell(key: str, value: float, printed: float | None, question: lay.Question) -> TableCell:
     verdict: Verdict = "nothing to compare"
     why = "the paper prints no number here"
@@ -200,7 +115,3 @@ def _cell(key: str, value: float, printed: float | None, question: lay.Question)
         verdict = "reproduced" if abs(apart) <= allowed else "above" if apart > 0 else "below"
         why = f"{value:g} against the printed {printed:g}"
     return TableCell(paper=printed, ours=value, verdict=verdict, why=why)
-
-
-if __name__ == "__main__":
-    write_file()

@@ -17,8 +17,6 @@ VALUES = re.compile(r"\bb?float\d*\b|\bu?int\d+\b|[\[(]-?\d[\d.]*, ?-?\d[\d.]*[\
 def methods(root: Path) -> Iterator[tuple[str, ast.FunctionDef]]:
     """(where, method) of every method called forward or features that returns a tensor."""
     for path in sorted(path for package in ("baselines", "harness") for path in (root / package).rglob("*.py")):
-        if "bench" in path.parts:
-            continue
         classes = (node for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.ClassDef))
         for cls in classes:
             for node in cls.body:

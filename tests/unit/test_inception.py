@@ -18,7 +18,6 @@ from baselines.parts.network import ClipNetwork
 from baselines.parts.same import SameConv, SameMaxPool, same_pads
 from harness.core.contract import CHANNELS, BuildSpec
 from harness.core.errors import HarnessError
-from harness.models.measure import receptive_fields, training_bytes
 from harness.scales.micro import SCALE as MICRO
 from harness.scales.paper import SCALE as PAPER
 
@@ -199,39 +198,6 @@ def test_too_few_frames_for_the_final_average_are_refused():
     assert network({"rgb": torch.zeros(1, 3, 9, 32, 32)}).shape == (1, 1, 2)
     with pytest.raises(HarnessError, match="8 frames"):
         network({"rgb": torch.zeros(1, 3, 8, 32, 32)})
-
-
-# ------------------------------------------------------------------------------------------------ facts
-
-
-def test_receptive_fields_of_the_released_network():
-    fields = receptive_fields()
-    assert list(fields) == [*ENDPOINTS, "pool"]
-    expected = {"pool2a": (7, 11), "pool3a": (11, 27), "pool4a": (23, 75), "pool5a": (67, 251), "mixed5c": (99, 379)}
-    for name, (time, space) in (expected | {"pool": (107, 571)}).items():
-        assert fields[name] == (time, space, space)
-
-
-def test_a_receptive_field_is_what_a_gradient_reaches():
-    """Behind pool2a, in time and in space: 7 frames, 11 x 11 pixels."""
-    trunk = Inception(3, style=Style(3, width=0.01)).eval()
-    with torch.no_grad():
-        trunk.conv1a.conv.weight.fill_(0.01)
-    clip = torch.rand(1, 3, 24, 32, 32, requires_grad=True)
-    outputs = dict(zip(("conv1a", "pool2a"), (x for _, x in trunk.walk(clip)), strict=False))
-    # Every number of the pool's window counts, not only the largest: sum what the 3x3 window covers.
-    outputs["conv1a"][0, 0, 6, 7:10, 7:10].sum().backward()
-    reached = clip.grad.abs().sum((0, 1)).nonzero()
-    assert tuple((reached.amax(0) - reached.amin(0) + 1).tolist()) == receptive_fields()["pool2a"]
-
-
-def test_training_memory_is_told_without_allocating():
-    spec = BuildSpec(("rgb",), 400, PAPER)
-    with torch.device("meta"):
-        ghost = i3d.BASELINE.build(spec)
-        one, two = (training_bytes(ghost, {"rgb": torch.empty(n, 3, 64, 224, 224)}) for n in (1, 2))
-    assert 1.0 < one / 2**30 < 1.4, "float32, one clip of 64 x 224 x 224"
-    assert 1.9 < two / one <= 2.0
 
 
 # ------------------------------------------------------------------------------------------------ under autocast

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import pytest
-import torch
-from torch import nn
 
 from harness.analysis import paper_numbers
 from harness.core import registry
 from harness.core.contract import Clip
-from harness.models.measure import receptive_fields, training_bytes
+from harness.models.measure import Size
 from reports import tables
 from reports.tables import table_1
 from reports.tables.model import Table
@@ -54,30 +52,21 @@ def test_operations_of_i3d_are_those_of_its_layer_table(table: Table) -> None:
 
 
 def test_receptive_fields_in_time_are_measured(table: Table) -> None:
-    """Measured on the networks; for i3d the same comes out of its layer table by arithmetic."""
     told = {row.key: table.cells[row.key, "sees_frames"].ours for row in table.rows}
     # 25 frames 5 apart; 16 frames; a stack of 10; 50 of flow; and section A of the layer table.
     assert told == {"convnet-lstm": 121, "c3d": 16, "two-stream": 10, "fused-3d": 50, "i3d": 107}
-    assert receptive_fields()["pool"][0] == told["i3d"]
-
-
-def test_memory_is_what_autograd_keeps() -> None:
-    network = nn.Sequential(nn.Conv2d(3, 4, 1, bias=False), nn.ReLU(), nn.Conv2d(4, 2, 1, bias=False))
-    pictures = torch.empty(5, 3, 8, 8)
-    # The first convolution keeps the pictures, ReLU its result, which the second convolution keeps as well.
-    assert training_bytes(network, pictures) == 4 * 5 * 64 * (3 + 4)
 
 
 def test_a_wrong_clip_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     card = registry.load("baseline", "two_stream")
     monkeypatch.setitem(card.test_clip, "paper", Clip(window=10, side_px=224, count=25))
-    monkeypatch.setattr(table_1, "size_of", lambda *_, **__: table_1.Size(12_073_120, 0, 0, 10))
+    monkeypatch.setattr(table_1, "size_of", lambda *_, **__: Size(12_073_120, 0, 0, 10))
     wrong = tables.build(1, no_ledger, tables.Question(scale="paper")).cells["two-stream", "test/rgb_frames"]
     assert (wrong.ours, wrong.paper, wrong.verdict) == (250, 25, "above")
 
 
 def test_the_micro_networks_are_not_held_against_the_papers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(table_1, "size_of", lambda *_, **__: table_1.Size(1_000_000, 10**9, 2**20, 107))
+    monkeypatch.setattr(table_1, "size_of", lambda *_, **__: Size(1_000_000, 10**9, 2**20, 107))
     micro = tables.build(1, no_ledger, tables.Question(scale="micro"))
     assert {cell.verdict for cell in micro.cells.values()} == {"not comparable"}
 
