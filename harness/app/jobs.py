@@ -55,11 +55,11 @@ def run_cells(cells: Sequence[Cell], workspace: Workspace, how: LaunchOptions) -
 
 
 def known_backbones(cells: Sequence[Cell]) -> None:
-    """Ask timm for the networks that the cells name, before hours of data and flow. Raises UnknownName with its guess."""
-    for backbone in {cell.backbone for cell in cells if cell.backbone}:
-        from baselines.parts.backbones import timm_name
+    """Raise UnknownName or HarnessError for a backbone that does not fit, before hours of data and flow."""
+    for baseline, backbone, scale in {(cell.baseline, cell.backbone, cell.scale) for cell in cells if cell.backbone}:
+        from harness.models.build import check_backbone
 
-        timm_name(backbone)
+        check_backbone(registry.load("baseline", baseline), backbone, scale=registry.load("scale", scale))
 
 
 def ready_data(cells: Sequence[Cell], workspace: Workspace, callback: Callback) -> None:

@@ -1,70 +1,83 @@
-"""A card's network, built and looked at: what somebody else's `build` did wrong is said where it was done, not steps later."""
+"""A baseline's network, built and checked: a plug-in's mistake is reported where it was made, not steps later."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from harness.core import registry
-from harness.core.contract import Baseline, BuildSpec
+from harness.core.contract import Baseline, BuildSpec, Scale, streams_of
 from harness.core.errors import HarnessError
 
 if TYPE_CHECKING:
     from torch import nn
 
-ANSWERS = {
+INTERFACE = {
     "features": "features(clips)",
     "head": "head",
     "new_head": "new_head(num_classes)",
     "forward": "forward(clips)",
 }
+"""Attribute that harness.core.contract.Network asks for -> how an error names it."""
 
 
 def build(baseline: Baseline, spec: BuildSpec) -> nn.Module:
     """The network of `baseline`, freshly initialised.
 
-    Raises HarnessError, naming the plug-in's file, where it has not all that harness.core.contract.Network asks for, and for
-    whatever a `build` from outside raises.
+    Raises HarnessError, naming the plug-in's file, for a network that lacks part of harness.core.contract.Network, and
+    for whatever a third-party `build` raises.
     """
-    network = _made(baseline.build, baseline, spec)
-    if lacking := _lacking(network):
+    network = _call(baseline.build, baseline, spec)
+    if missing := _missing(network):
         raise HarnessError(
-            f"{_named(baseline)} builds a network of type {type(network).__name__}, which lacks {' and '.join(lacking)}; "
-            f"it must be a torch.nn.Module that answers {', '.join(ANSWERS.values())}: see harness.core.contract.Network"
+            f"{_title(baseline)} builds a network of type {type(network).__name__}, which lacks {' and '.join(missing)}; "
+            f"it must be a torch.nn.Module with {', '.join(INTERFACE.values())}: see harness.core.contract.Network"
         )
     return network  # type: ignore[no-any-return]
 
 
 def build_image(baseline: Baseline, spec: BuildSpec) -> nn.Module:
-    """The 2D network of `--init imagenet`. Raises HarnessError for whatever a `build_image` from outside raises."""
+    """The 2D network of `--init imagenet`. Raises HarnessError for whatever a third-party `build_image` raises."""
     assert baseline.build_image is not None
-    return _made(baseline.build_image, baseline, spec)  # type: ignore[no-any-return]
+    return _call(baseline.build_image, baseline, spec)  # type: ignore[no-any-return]
 
 
-def _made(make: Any, baseline: Baseline, spec: BuildSpec) -> Any:
+def check_backbone(baseline: Baseline, backbone: str, *, scale: Scale) -> None:
+    """Raise UnknownName or HarnessError for a backbone that this baseline cannot be built on. Allocates no weights."""
+    import torch
+
+    streams = streams_of(baseline.modalities[-1])
+    if baseline.combine == "late":
+        streams = streams[:1]
+    with torch.device("meta"):
+        build(baseline, BuildSpec(streams, num_classes=2, scale=scale, backbone=backbone))
+
+
+def _call(make: Callable[[BuildSpec], Any], baseline: Baseline, spec: BuildSpec) -> Any:
     try:
         return make(spec)
     except HarnessError:
         raise
     except Exception as error:
-        # What our own cards raise is a defect of this repository: its traceback is what helps.
+        # An error in one of our own cards is a defect of this repository: its traceback helps most.
         if not registry.origin("baseline", baseline.name):
             raise
         raise HarnessError(
-            f"{_named(baseline)} could not be built: {type(error).__name__}: {' '.join(str(error).split())}"
+            f"{_title(baseline)} could not be built: {type(error).__name__}: {' '.join(str(error).split())}"
         ) from error
 
 
-def _lacking(network: Any) -> list[str]:
-    """What of the contract the network has not; torch gives every module a `forward`, which only raises."""
+def _missing(network: Any) -> list[str]:
+    """Parts of the interface that the network lacks; torch gives every module a `forward` that only raises."""
     from torch import nn
 
     if not isinstance(network, nn.Module):
-        return list(ANSWERS.values())
-    has = {name: hasattr(network, name) for name in ANSWERS}
+        return list(INTERFACE.values())
+    has = {name: hasattr(network, name) for name in INTERFACE}
     has["forward"] = getattr(network.forward, "__func__", None) is not nn.Module.forward
-    return [told for name, told in ANSWERS.items() if not has[name]]
+    return [description for name, description in INTERFACE.items() if not has[name]]
 
 
-def _named(baseline: Baseline) -> str:
-    where = registry.origin("baseline", baseline.name)
-    return f"baseline '{baseline.name}'" + (f" ({where})" if where else "")
+def _title(baseline: Baseline) -> str:
+    origin = registry.origin("baseline", baseline.name)
+    return f"baseline '{baseline.name}'" + (f" ({origin})" if origin else "")

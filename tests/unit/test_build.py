@@ -7,7 +7,7 @@ from torch import nn
 
 from harness.core import registry
 from harness.core.contract import BuildSpec
-from harness.core.errors import HarnessError
+from harness.core.errors import HarnessError, UnknownName
 from harness.models import build as models
 
 MICRO = registry.load("scale", "micro")
@@ -78,3 +78,12 @@ def test_what_a_build_from_outside_raises_is_one_sentence_and_keeps_its_cause(mi
 def test_our_own_cards_defects_keep_their_traceback(mine):
     with pytest.raises(TypeError, match="no such"):
         models.build(mine(broken, name="c3d"), SPEC)
+
+
+def test_a_backbone_is_checked_without_allocating_its_weights():
+    i3d = registry.load("baseline", "i3d")
+    models.check_backbone(i3d, "timm/resnet18", scale=MICRO)
+    with pytest.raises(UnknownName, match="did you mean 'timm/resnet50'"):
+        models.check_backbone(i3d, "timm/resnet5O", scale=MICRO)
+    with pytest.raises(HarnessError, match="inception_v3"):
+        models.check_backbone(i3d, "timm/inception_v3", scale=MICRO)
