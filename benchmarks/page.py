@@ -20,7 +20,8 @@ import numpy as np
 from harness.core import registry
 from harness.core.spec import Cell, Job
 from harness.core.workspace import Workspace, places
-from harness.metrics.scores import Scores, summary
+from harness.metrics.scores import Scores, counts
+from harness.metrics.summary import summary
 from harness.planning.plan import make_plan
 from harness.records.record import SCORES, Record, write_record, write_scores
 from reports import tables
@@ -69,6 +70,7 @@ def write_made_up(runs: Path, job: Job, number: int) -> Record:
         environment={"harness": "0", "python": "3", "torch": "2", "cpu": "made up", "device": "cpu"},
         fingerprint=job.spec["dataset"]["fingerprint"],
         metrics=summary(scores) if scores else {},
+        counts=counts(scores) if scores else {},
         cost={"wall_s": round(float(rng.uniform(1, 300)), 3), "peak_memory_bytes": 10**9, "samples_per_s": 40.0},
         curves=tuple(
             {"step": step, "name": "train/loss", "value": 2.6 * float(np.exp(-step / 200)) + 0.1 * float(rng.random())}

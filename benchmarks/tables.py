@@ -21,7 +21,8 @@ import numpy as np
 from harness.app.plans import cells_of
 from harness.core.spec import Job, Selection
 from harness.core.workspace import Workspace
-from harness.metrics.scores import Scores, summary
+from harness.metrics.scores import Scores, counts
+from harness.metrics.summary import summary
 from harness.planning.plan import make_plan
 from harness.records.record import SCORES, Record, write_record, write_scores
 
@@ -43,7 +44,10 @@ def fill_ledger(workspace: Workspace) -> None:
     jobs += [Job("train", f"other {k}", dict(jobs[-1].spec) | {"seed": 1000 + k}) for k in range(RECORDS - len(jobs))]
     for number, job in enumerate(jobs):
         scores = scores_of(number)
-        record = Record(job.id, job.kind, job.title, job.spec, job.upstream, {}, "", summary(scores), {"wall_s": 60.0})
+        numbers, cost = summary(scores), {"wall_s": 60.0}
+        record = Record(
+            job.id, job.kind, job.title, job.spec, job.upstream, {}, "", numbers, cost, counts=counts(scores)
+        )
 
         def fill(folder: Path, scores: Scores = scores) -> None:
             write_scores(folder / SCORES, scores)

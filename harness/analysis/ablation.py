@@ -27,7 +27,7 @@ from harness.jobs.context import SCORE_BATCH, Data
 from harness.jobs.options import JobOptions
 from harness.jobs.restore import Scorer, open_job, open_test_set, scored_videos
 from harness.metrics import statistics
-from harness.metrics.scores import Scores, topk_correct
+from harness.metrics.scores import Scores, aligned, topk_correct
 from harness.records.record import Record
 from harness.training.evaluation import make_scores, video_logits
 
@@ -103,7 +103,7 @@ def diagnose(
     callback.stage("score", (len(changes) + 1) * len(videos), "videos")
     honest = score_changed(Change("", ""), scorer, data, videos)
     callback.advance(len(videos))
-    recorded = _rows(record.scores(), honest.ids)
+    recorded = aligned(record.scores(), honest.ids, part=True)
     effects = []
     for change in changes:
         effects.append(_effect(change, scorer, data, videos, honest))
@@ -126,19 +126,6 @@ def _sampled(videos: Sequence[Video], count: int) -> list[Video]:
 
 def _pct(scores: Scores) -> float:
     return 100.0 * float(topk_correct(scores).mean())
-
-
-def _rows(scores: Scores, ids: Sequence[str]) -> Scores:
-    """`scores` of these videos alone, in this order."""
-    row = {video: k for k, video in enumerate(scores.ids)}
-    order = [row[video] for video in ids]
-    return Scores(
-        ids=tuple(ids),
-        logits=scores.logits[order],
-        labels=scores.labels[order],
-        groups=tuple(scores.groups[k] for k in order),
-        undecodable=tuple(video for video in scores.undecodable if video in set(ids)),
-    )
 
 
 # ---------------------------------------------------------------------------------------------------- the causes

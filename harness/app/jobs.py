@@ -18,7 +18,8 @@ from harness.core.contract import Dataset
 from harness.core.errors import DataMissing, HarnessError
 from harness.core.spec import Cell, Selection
 from harness.core.workspace import Workspace, places, writable
-from harness.metrics.scores import CellResult, summary
+from harness.metrics.scores import CellResult, counts
+from harness.metrics.summary import PRIMARY, named, summary, text
 from harness.planning import plan as planning, selection as selecting
 from harness.planning.lookup import result_of
 from harness.records.caveats import caveats_of
@@ -116,7 +117,7 @@ def _launch(plan: planning.Plan, workspace: Workspace, how: LaunchOptions) -> No
         for cell, job_ids in plan.cells.items():
             result = result_of(job_ids, RunStore(workspace.runs))
             if result:
-                mirror.cell_finished(str(cell), summary(result.scores))
+                mirror.cell_finished(str(cell), summary(result.scores) | counts(result.scores))
 
 
 def cells_table(results: dict[Cell, CellResult | None]) -> str:
@@ -127,7 +128,7 @@ def cells_table(results: dict[Cell, CellResult | None]) -> str:
     for cell, result in results.items():
         if result is None:
             continue
-        metrics = summary(result.scores)
+        counted = counts(result.scores)
         rows.append(
             {
                 "baseline": cell.baseline + (f" ({cell.backbone})" if cell.backbone else ""),
@@ -136,10 +137,11 @@ def cells_table(results: dict[Cell, CellResult | None]) -> str:
                 "protocol": cell.protocol,
                 "init": cell.init,
                 **({"seed": str(cell.seed)} if several_seeds else {}),
-                "top-1 %": f"{metrics['top1_pct']:.1f}",
-                "95% interval": f"{metrics['top1_low_pct']:.1f} – {metrics['top1_high_pct']:.1f}",
-                "top-5 %": f"{metrics['top5_pct']:.1f}",
-                "n": str(metrics["n"]) if metrics["n"] == metrics["n_of"] else f"{metrics['n']} of {metrics['n_of']}",
+                **{
+                    named(name).short: text(name, number, interval=name == PRIMARY)
+                    for name, number in summary(result.scores).items()
+                },
+                "n": str(counted["n"]) if counted["n"] == counted["n_of"] else f"{counted['n']} of {counted['n_of']}",
                 "job": " + ".join(result.job_ids),
             }
         )
@@ -150,8 +152,8 @@ def cells_table(results: dict[Cell, CellResult | None]) -> str:
 def _as_dict(cell: Cell, result: CellResult | None) -> dict[str, Any]:
     if result is None:
         raise HarnessError(f"{cell} has no result although its jobs are done; this is a defect: please report it")
-    caveats = caveats_of(cell)
-    return {"cell": vars(cell), "jobs": result.job_ids, "metrics": summary(result.scores), "caveats": caveats}
+    numbers = {"metrics": summary(result.scores), "counts": counts(result.scores)}
+    return {"cell": vars(cell), "jobs": result.job_ids, **numbers, "caveats": caveats_of(cell)}
 
 
 def _whereabouts(workspace: Workspace, plan: planning.Plan, *, mlflow: bool) -> str:
@@ -194,5 +196,5 @@ def list_kind(kind: str, name: str | None, workspace: Workspace) -> None:
 
 def _job(name: str, workspace: Workspace) -> dict[str, Any]:
     record = RunStore(workspace.runs).find(name)
-    shown = ("job_id", "kind", "title", "spec", "upstream", "metrics", "cost", "chosen", "environment", "finished_at")
-    return {key: getattr(record, key) for key in shown} | {"folder": str(record.folder)}
+    left_out = ("folder", "curves", "classes", "fingerprint", "files")
+    return {key: value for key, value in vars(record).items() if key not in left_out} | {"folder": str(record.folder)}

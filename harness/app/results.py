@@ -55,19 +55,18 @@ def show_claims(workspace: Workspace, *, scale: str, seeds: tuple[int, ...], how
 
 def compare(first: str, second: str, workspace: Workspace) -> None:
     """`harness compare`: McNemar's exact test and the paired difference of two jobs."""
-    from harness.metrics.scores import topk_correct
+    from harness.metrics.scores import aligned, topk_correct
+    from harness.metrics.summary import PRIMARY, named, text
     from reports.tables.words import p_text
 
     run_store = RunStore(workspace.runs)
     a, b = _scored(run_store.find(first)), _scored(run_store.find(second))
     scores_a, scores_b = a.scores(), b.scores()
-    if set(scores_a.ids) != set(scores_b.ids):
-        raise HarnessError(f"{a.job_id} and {b.job_id} were not scored on the same videos; nothing paired can be said")
-    row_of = {video: row for row, video in enumerate(scores_b.ids)}
-    right_b = topk_correct(scores_b)[[row_of[video] for video in scores_a.ids]]
-    test = statistics.paired(topk_correct(scores_a), right_b, statistics.clusters_of(scores_a.ids, scores_a.groups))
+    right_a, right_b = topk_correct(scores_a), topk_correct(aligned(scores_b, scores_a.ids))
+    test = statistics.paired(right_a, right_b, statistics.clusters_of(scores_a.ids, scores_a.groups))
     for letter, record in (("A", a), ("B", b)):
-        click.echo(f"{letter}  {record.job_id}  {record.title}: top-1 {record.metrics['top1_pct']:.1f}%")
+        number = text(PRIMARY, record.metrics[PRIMARY])
+        click.echo(f"{letter}  {record.job_id}  {record.title}: {named(PRIMARY).short} {number}")
     click.echo(
         f"A - B = {100 * test.difference:+.1f} points, 95% interval {100 * test.low:+.1f} to {100 * test.high:+.1f} "
         f"(drawn by group: {test.groups} groups, {test.n} videos)\n"

@@ -17,6 +17,7 @@ from harness.core.callbacks import Callback, CallbackList
 from harness.core.errors import HarnessError
 from harness.core.spec import Cell, Job, Selection
 from harness.core.workspace import Workspace, writable
+from harness.metrics.summary import PRIMARY, named
 from harness.planning import plan as planning, selection as selecting, tuned
 from harness.records.record import RunStore
 from harness.records.tracking import open_mirror
@@ -120,7 +121,7 @@ def table(found: Sequence[dict[str, Any]]) -> str:
         {
             "training": one["for"],
             "rate": row[tuned.RATE] + (" *" if row[tuned.RATE] == one["choice"][tuned.RATE] else ""),
-            "held-out top-1 %": f"{row['top1_pct']:.1f}",
+            f"held-out {named(PRIMARY).short}": f"{row[PRIMARY]:.1f}{named(PRIMARY).unit}",
             "loss": f"{row['loss']:.3f}",
             "n": row["n"],
             "trial": row["job"],

@@ -13,6 +13,7 @@ from typing import Any, TextIO
 
 from harness.core.callbacks import Callback
 from harness.core.spec import Job
+from harness.metrics.summary import named, text
 from harness.records.record import Record
 
 PLAIN_EVERY_S = 5.0
@@ -30,11 +31,11 @@ def duration(seconds: float) -> str:
 
 def headline(record: Record) -> str:
     """What a finished job came to, in a few words."""
-    metrics = record.metrics
     took = f"in {duration(record.cost['wall_s'])}"
-    if not metrics:
+    if not record.metrics:
         return took
-    return f"{took}: top-1 {metrics['top1_pct']:.1f}%, top-5 {metrics['top5_pct']:.1f}% of {metrics['n']}"
+    numbers = ", ".join(f"{named(name).short} {text(name, number)}" for name, number in record.metrics.items())
+    return f"{took}: {numbers} of {record.counts['n']}"
 
 
 class JsonWatch(Callback):
@@ -63,7 +64,11 @@ class JsonWatch(Callback):
         self.emit("note", text=text)
 
     def job_finished(self, record: Record) -> None:
-        self.emit("job_finished", job=record.job_id, metrics=dict(record.metrics), cost=dict(record.cost))
+        self.emit(
+            "job_finished",
+            job=record.job_id,
+            **{part: dict(getattr(record, part)) for part in ("metrics", "counts", "cost")},
+        )
 
 
 @dataclass

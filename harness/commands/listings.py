@@ -11,6 +11,7 @@ from typing import Any
 from harness.core import registry
 from harness.core.contract import Baseline, Dataset, Weights
 from harness.core.workspace import Workspace
+from harness.metrics.summary import PRIMARY, named, text
 from harness.records.caveats import caveat_of
 from harness.records.record import RunStore
 
@@ -89,15 +90,15 @@ def scales() -> str:
 def jobs(workspace: Workspace) -> str:
     rows, names = [], set()
     for record in sorted(RunStore(workspace.runs), key=lambda record: record.finished_at):
-        top1 = f"{record.metrics['top1_pct']:.1f}" if record.metrics else ""
+        accuracy = text(PRIMARY, record.metrics[PRIMARY]) if record.metrics else ""
         names.add(str(record.spec.get("dataset", {}).get("name", "")))
         rows.append(
             {
                 "job": record.job_id,
                 "kind": record.kind,
                 "what": record.title,
-                "top-1 %": top1,
-                "n": record.metrics.get("n", ""),
+                named(PRIMARY).short: accuracy,
+                "n": record.counts.get("n", ""),
                 "took s": f"{record.cost['wall_s']:.0f}",
                 "finished": record.finished_at[:16].replace("T", " "),
             }

@@ -1,9 +1,8 @@
 """Name -> the plug-in's value.
 
 Plug-ins come from three places, later ones never shadowing earlier ones: the built-in folders (the file name is the
-name), the entry-point groups ``harness.baselines``, ``harness.datasets``, ``harness.protocols`` and ``harness.scales``
-of installed distributions, and loose files in the folders of ``--plugins`` / ``HARNESS_PLUGINS`` (separated as PATH
-is). A plug-in file holds exactly one value of its kind. `-` and `_` in names are the same letter.
+name), the entry-point groups of installed distributions (``harness.baselines``, ``harness.metrics``, ...: see `KINDS`),
+and loose files in the folders of ``--plugins`` / ``HARNESS_PLUGINS`` (separated as PATH is). A plug-in file holds exactly one value of its kind. `-` and `_` in names are the same letter.
 """
 
 from __future__ import annotations
@@ -21,6 +20,7 @@ from typing import Any, NamedTuple
 
 from harness.core.contract import Baseline, Dataset, Protocol, Scale
 from harness.core.errors import HarnessError, unknown
+from harness.core.plugins import Metric
 
 PLUGINS_ENV = "HARNESS_PLUGINS"
 
@@ -38,6 +38,7 @@ KINDS = {
     "dataset": Kind(Dataset, "harness.datasets", "harness.datasets"),
     "protocol": Kind(Protocol, "harness.protocols", "harness.protocols"),
     "scale": Kind(Scale, "harness.scales", "harness.scales"),
+    "metric": Kind(Metric, "harness.metrics.builtin", "harness.metrics"),
 }
 
 

@@ -18,7 +18,8 @@ from harness.core import environment
 from harness.core.contract import Listing, Schedule, Video
 from harness.data.leaks import TRAINED_ON, TrainedOn
 from harness.jobs.context import JobContext
-from harness.metrics.scores import Scores, summary
+from harness.metrics.scores import Scores, counts
+from harness.metrics.summary import summary
 from harness.models import transfer
 from harness.records.record import FEATURES, SCORES, WEIGHTS, Record, write_record, write_scores
 from harness.training.features import Features, write_features
@@ -66,6 +67,7 @@ def leave_record(context: JobContext, outcome: Outcome, *, wall_s: float, cpu_s:
         environment=environment.describe(),
         fingerprint=outcome.fingerprint,
         metrics=summary(outcome.scores) if outcome.scores else {},
+        counts=counts(outcome.scores) if outcome.scores else {},
         cost=cost(outcome, wall_s=wall_s, cpu_s=cpu_s),
         curves=tuple({"step": step, "name": name, "value": value} for step, name, value in trained.curves),
         classes=outcome.listing.classes,

@@ -19,6 +19,7 @@ from harness.launch.ray import worker as launcher
 from harness.launch.ray.cluster import cluster, most_of
 from harness.launch.ray.storage import Storage, exchange
 from harness.metrics.scores import Scores, softmax
+from harness.metrics.summary import PRIMARY
 from harness.planning import tuned
 from harness.records.record import Record
 
@@ -61,7 +62,7 @@ def _tune(ray: Any, trials: Sequence[Job], options: JobOptions, box: Any, store:
     tuner = tune.Tuner(
         tune.with_resources(trainable, {"cpu": needs.cpus, "gpu": needs.gpus}),
         param_space={"job": tune.grid_search(list(tasks))},
-        tune_config=tune.TuneConfig(metric="top1_pct", mode="max", reuse_actors=True),
+        tune_config=tune.TuneConfig(metric=PRIMARY, mode="max", reuse_actors=True),
         run_config=tune.RunConfig(
             name="search",
             storage_path=str(folder),
@@ -86,7 +87,7 @@ def _trial(config: dict[str, str], tasks: dict[str, Any], box: Any) -> None:
     task = tasks[config["job"]]
     launcher.run_task(task, box)
     found = outcome(launcher.options_on_node(task).run_store.read(task.job.id))
-    tune.report({name: found[name] for name in ("top1_pct", "loss")})
+    tune.report({name: found[name] for name in (PRIMARY, "loss")})
 
 
 def outcome(record: Record) -> dict[str, Any]:
@@ -94,9 +95,9 @@ def outcome(record: Record) -> dict[str, Any]:
     return {
         "job": record.job_id,
         "base_lr": record.spec["schedule"]["base_lr"],
-        "top1_pct": record.metrics["top1_pct"],
+        PRIMARY: record.metrics[PRIMARY]["value"],
         "loss": cross_entropy(record.scores()),
-        "n": record.metrics["n"],
+        "n": record.counts["n"],
     }
 
 

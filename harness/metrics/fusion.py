@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 
 from harness.core.errors import HarnessError
-from harness.metrics.scores import Scores, log_softmax
+from harness.metrics.scores import Scores, aligned, log_softmax
 
 
 def late_fusion(scores_a: Scores, scores_b: Scores, *, how: Literal["logits", "probabilities"] = "logits") -> Scores:
@@ -18,8 +18,7 @@ def late_fusion(scores_a: Scores, scores_b: Scores, *, how: Literal["logits", "p
     averaged (section 2.4). A video that either stream could not decode counts as wrong.
     Raises HarnessError when the two were not scored on the same videos with the same labels.
     """
-    order = _aligned(scores_a, scores_b)
-    other = scores_b.logits[order]
+    other = _aligned(scores_a, scores_b).logits
     if how == "logits":
         fused = scores_a.logits.astype(np.float64) + other
     elif how == "probabilities":
@@ -37,8 +36,8 @@ def late_fusion(scores_a: Scores, scores_b: Scores, *, how: Literal["logits", "p
     )
 
 
-def _aligned(scores_a: Scores, scores_b: Scores) -> list[int]:
-    """Row of `scores_b` for each row of `scores_a`."""
+def _aligned(scores_a: Scores, scores_b: Scores) -> Scores:
+    """`scores_b` in the order of `scores_a`, of which everything but the logits must be the same."""
     for name in ("ids", "missing"):
         ours, theirs = set(getattr(scores_a, name)), set(getattr(scores_b, name))
         if ours != theirs:
@@ -50,10 +49,9 @@ def _aligned(scores_a: Scores, scores_b: Scores) -> list[int]:
             )
     if scores_a.logits.shape[1] != scores_b.logits.shape[1]:
         raise HarnessError(f"cannot fuse {scores_a.logits.shape[1]} classes with {scores_b.logits.shape[1]}")
-    row = {video: k for k, video in enumerate(scores_b.ids)}
-    order = [row[video] for video in scores_a.ids]
-    differ = np.flatnonzero(scores_a.labels != scores_b.labels[order])
+    other = aligned(scores_b, scores_a.ids)
+    differ = np.flatnonzero(scores_a.labels != other.labels)
     if len(differ):
         video = scores_a.ids[int(differ[0])]
         raise HarnessError(f"the two streams give {len(differ)} videos different labels, {video} among them")
-    return order
+    return other

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.core.errors import HarnessError
-from harness.metrics.statistics import clusters_of, group_bootstrap
 
 Floats = NDArray[np.floating[Any]]
 Bools = NDArray[np.bool_]
@@ -171,34 +170,47 @@ def softmax(logits: Floats) -> NDArray[np.float64]:
     return np.exp(log_softmax(logits))
 
 
-def summary(scores: Scores) -> dict[str, Any]:
-    """The metrics of a record.
+def aligned(scores: Scores, ids: Sequence[str], *, part: bool = False) -> Scores:
+    """The scores of `ids`, in this order, so that rows of two networks belong to the same videos.
 
-    ``top1_pct``, ``top5_pct``, ``n``, ``correct1``, ``correct5``; ``top1_low_pct`` and ``top1_high_pct``, the 95%
-    interval that tables show too, with ``drawn_by``, 'groups' where videos share groups, else 'videos' (Wilson's);
-    ``mean_class_pct``, the mean over classes (not what the paper prints: UCF-101 is unbalanced); ``n_of`` with
-    ``top1_if_missing_wrong_pct`` and ``top1_if_missing_right_pct``; ``undecodable``, ``missing``: counts.
+    Raises HarnessError unless these are the videos that were scored, or with `part` some of them.
     """
-    answers = topk_correct(scores, 1)
-    right1, right5 = int(answers.sum()), int(topk_correct(scores, 5).sum())
-    interval = group_bootstrap(answers, clusters_of(scores.ids, scores.groups))
-    absent = len(scores.missing)
+    if scores.ids == tuple(ids):
+        return scores
+    row_of = {video: row for row, video in enumerate(scores.ids)}
+    strange = [video for video in ids if video not in row_of]
+    if strange or (len(ids) != scores.n and not part):
+        rest = strange or sorted(set(scores.ids) - set(ids))
+        raise HarnessError(
+            f"different videos were scored, {len(rest)} in one of two only: {_few(rest)}; score both on the same"
+        )
+    rows = [row_of[video] for video in ids]
+    asked = set(ids)
+    return Scores(
+        ids=tuple(ids),
+        logits=scores.logits[rows],
+        labels=scores.labels[rows],
+        groups=tuple(scores.groups[row] for row in rows),
+        undecodable=tuple(video for video in scores.undecodable if video in asked),
+        missing=scores.missing,
+    )
+
+
+def counts(scores: Scores) -> dict[str, int]:
+    """How many videos a record's metrics are of: `n` scored of `n_of` listed, `correct` at top-1, `undecodable`, `missing`."""
     return {
-        "top1_pct": 100.0 * right1 / scores.n,
-        "top5_pct": 100.0 * right5 / scores.n,
         "n": scores.n,
-        "correct1": right1,
-        "correct5": right5,
-        "top1_low_pct": 100.0 * interval.low,
-        "top1_high_pct": 100.0 * interval.high,
-        "drawn_by": interval.method,
-        "mean_class_pct": float(np.nanmean(per_class_pct(scores))),
         "n_of": scores.n_of,
+        "correct": int(topk_correct(scores).sum()),
         "undecodable": len(scores.undecodable),
-        "missing": absent,
-        "top1_if_missing_wrong_pct": 100.0 * right1 / scores.n_of,
-        "top1_if_missing_right_pct": 100.0 * (right1 + absent) / scores.n_of,
+        "missing": len(scores.missing),
     }
+
+
+def bounds_pct(counted: Mapping[str, int]) -> tuple[float, float]:
+    """Top-1 in percent if all videos that are missing from disk were wrong, and if all were right."""
+    correct, missing, listed = (counted[key] for key in ("correct", "missing", "n_of"))
+    return 100.0 * correct / listed, 100.0 * (correct + missing) / listed
 
 
 def check_count(scores: Scores, expected: int) -> None:

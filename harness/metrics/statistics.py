@@ -59,11 +59,6 @@ def _wilson(share: float, n: float, quantile: float) -> tuple[float, float]:
     return (0.0 if share == 0 else centre - half, 1.0 if share == 1 else centre + half)
 
 
-def excludes_chance(correct: int, n: int, classes: int, *, level: float = LEVEL) -> bool:
-    """True when the Wilson interval lies above 1 / classes."""
-    return wilson(correct, n, level=level)[0] > 1.0 / classes
-
-
 def spread(values: Sequence[float]) -> Spread:
     """Mean and sample deviation (ddof 1) over seeds or splits. Raises on an empty list or a NaN."""
     array = np.asarray(values, dtype=np.float64)
@@ -239,31 +234,13 @@ def _student_tail(ratio: float, degrees: int) -> float:
 
 def holm(p_values: Sequence[float]) -> list[float]:
     """p adjusted by Holm's step-down: below alpha with at most alpha of any false finding in the whole list."""
-    p, order = _checked(p_values)
-    factors = len(p) - np.arange(len(p))
-    adjusted = np.minimum(1.0, np.maximum.accumulate(p[order] * factors))
-    return _restored(adjusted, order)
-
-
-def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
-    """p adjusted by Benjamini and Hochberg: below alpha with an expected share of alpha false among the findings."""
-    p, order = _checked(p_values)
-    factors = len(p) / (1 + np.arange(len(p)))
-    adjusted = np.minimum(1.0, np.minimum.accumulate((p[order] * factors)[::-1])[::-1])
-    return _restored(adjusted, order)
-
-
-def _checked(p_values: Sequence[float]) -> tuple[Array, Array]:
     p = np.asarray(p_values, dtype=np.float64)
     if not ((p >= 0) & (p <= 1)).all():
         raise HarnessError(f"p values lie in [0, 1], got {list(p_values)}")
-    return p, np.argsort(p, kind="stable")
-
-
-def _restored(adjusted: Array, order: Array) -> list[float]:
-    result = np.empty_like(adjusted)
-    result[order] = adjusted
-    return [float(value) for value in result]
+    order = np.argsort(p, kind="stable")
+    adjusted = np.empty_like(p)
+    adjusted[order] = np.minimum(1.0, np.maximum.accumulate(p[order] * (len(p) - np.arange(len(p)))))
+    return [float(value) for value in adjusted]
 
 
 # ---------------------------------------------------------------------------------------------- what a set can show

@@ -16,6 +16,7 @@ from typing import Any
 from harness.core.errors import HarnessError, RecordError
 from harness.core.spec import Job, job_id
 from harness.data.splits import HELD_OUT
+from harness.metrics.summary import PRIMARY
 from harness.records.record import write_by_rename
 
 TUNED = "tuned"
@@ -96,7 +97,7 @@ def trial(job: Job, rate: str, share: float) -> Job:
 
 def best(trials: list[dict[str, Any]]) -> dict[str, Any]:
     """The trial with the highest top-1 on the held-out videos; of equal ones, the one with the lowest loss."""
-    return min(trials, key=lambda one: (-one["top1_pct"], one["loss"]))
+    return min(trials, key=lambda trial: (-trial[PRIMARY], trial["loss"]))
 
 
 RULE = "highest top-1 on the held-out part of the training videos; of equals, the lowest cross-entropy"

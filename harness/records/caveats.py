@@ -9,6 +9,7 @@ from harness.core import registry
 from harness.core.contract import Dataset
 from harness.core.errors import HarnessError
 from harness.core.spec import Cell
+from harness.metrics.scores import bounds_pct
 from harness.records.record import Record
 
 
@@ -52,13 +53,13 @@ def caveats_of_pair(first: Record, second: Record) -> list[str]:
 
 def caveats_of_job(record: Record) -> list[str]:
     """'scored on 236 of 240 videos, the others are missing from disk; ...'."""
-    found, metrics = [], record.metrics
-    n, listed, bad = (int(metrics.get(key, 0)) for key in ("n", "n_of", "undecodable"))
+    found, counted = [], record.counts
+    n, listed, bad = (counted.get(key, 0) for key in ("n", "n_of", "undecodable"))
     if n < listed:
-        bounds = [metrics[f"top1_if_missing_{how}_pct"] for how in ("wrong", "right")]
+        low, high = bounds_pct(counted)
         found.append(
             f"scored on {n} of {listed} videos, the others are missing from disk; on all of them it would have "
-            f"{bounds[0]:.1f} to {bounds[1]:.1f}%"
+            f"{low:.1f} to {high:.1f}%"
         )
     if bad:
         found.append(f"{bad} videos cannot be decoded and count as wrong")

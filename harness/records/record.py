@@ -45,13 +45,15 @@ class Record:
     """Versions, hardware and commit it ran with."""
     fingerprint: str
     """Of the data set it was trained and scored on."""
-    metrics: Mapping[str, Any]
-    """As `metrics.summary` gives them: n, correct1, top1_pct, ...; {} for feature extractions."""
+    metrics: Mapping[str, Mapping[str, Any]]
+    """Metric name -> {'value', 'low', 'high', 'drawn_by'}, as `metrics.summary` gives them; {} where nothing was scored."""
     cost: Mapping[str, float]
     """wall_s, cpu_s, device_s, train_s, score_s, samples_per_s, wait_share, peak_memory_bytes, peak_device_bytes."""
     curves: tuple[Mapping[str, Any], ...] = ()
     """{step, name, value} in the order they were measured."""
     classes: tuple[str, ...] = ()
+    counts: Mapping[str, int] = field(default_factory=dict)
+    """Of videos: n, n_of, correct, undecodable, missing, as `scores.counts` gives them."""
     chosen: Mapping[str, Any] = field(default_factory=dict)
     """How the final weights were chosen, and on which held-out videos: {'rule', 'held_out'}."""
     files: Mapping[str, str] = field(default_factory=dict)

@@ -180,6 +180,6 @@ def _facts(
         "numbers in Tables 2–5": f"{done} of {len(wanted)}",
         "findings supported": f"{supported} of {ran} tested" if ran else "none tested yet",
         "finished jobs": str(len(jobs)),
-        "videos scored": f"{sum(int(record.metrics.get('n', 0)) for record in evidence.records.values()):,}",
+        "videos scored": f"{sum(record.counts.get('n', 0) for record in evidence.records.values()):,}",
         "computing": duration(sum(job.wall_s for job in jobs)),
     }

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from harness.core.spec import plain
+from harness.metrics.scores import bounds_pct
+from harness.metrics.summary import PRIMARY, named, text
 from harness.records.record import Record
 from reports.evidence import Evidence
 from reports.figures.curves import spark
@@ -61,14 +64,14 @@ def duration(seconds: float) -> str:
 
 
 def _view(record: Record, evidence: Evidence, used_by: tuple[str, ...]) -> JobView:
-    metrics = record.metrics
+    primary = record.metrics.get(PRIMARY)
     return JobView(
         id=record.job_id,
         title=record.title,
         kind=KINDS.get(record.kind, record.kind),
-        top1=f"{metrics['top1_pct']:.1f}" if metrics else "",
-        interval=f"{metrics['top1_low_pct']:.1f} – {metrics['top1_high_pct']:.1f}" if metrics else "",
-        n=str(metrics["n"]) if metrics else "",
+        top1=f"{primary['value']:.1f}" if primary else "",
+        interval=f"{primary['low']:.1f} – {primary['high']:.1f}" if primary else "",
+        n=str(record.counts.get("n", "")),
         wall_s=float(record.cost["wall_s"]),
         finished=record.finished_at[:16].replace("T", " "),
         command=command(record, evidence),
@@ -81,19 +84,13 @@ def _view(record: Record, evidence: Evidence, used_by: tuple[str, ...]) -> JobVi
 
 
 def _facts(record: Record) -> dict[str, str]:
-    metrics, cost, spec = record.metrics, record.cost, record.spec
-    facts = {}
-    if metrics:
-        drawn = {"groups": "drawn by group", "videos": "Wilson"}.get(metrics.get("drawn_by", ""), "")
-        facts["top-1"] = (
-            f"{metrics['top1_pct']:.2f}% [{metrics['top1_low_pct']:.1f}, {metrics['top1_high_pct']:.1f}] {drawn}"
-        )
-        facts["top-5"] = f"{metrics['top5_pct']:.2f}%"
-        facts["videos"] = f"{metrics['correct1']} right of {metrics['n']} scored, of {metrics['n_of']} listed"
-        facts["mean over classes"] = f"{metrics['mean_class_pct']:.2f}%"
-        bad = metrics["undecodable"]
+    counted, cost, spec = record.counts, record.cost, record.spec
+    facts = {named(name).title: _number(name, number) for name, number in record.metrics.items()}
+    if counted:
+        facts["videos"] = f"{counted['correct']} right of {counted['n']} scored, of {counted['n_of']} listed"
+        bad = counted["undecodable"]
         facts["cannot be decoded"] = f"{bad}, counted as wrong" if bad else ""
-        facts["missing from disk"] = _missing(metrics) if metrics["missing"] else ""
+        facts["missing from disk"] = _missing(counted) if counted["missing"] else ""
     facts["took"] = _took(cost)
     facts["memory"] = f"{cost['peak_memory_bytes'] / 2**20:.0f} MiB at most" if "peak_memory_bytes" in cost else ""
     facts["speed"] = f"{cost['samples_per_s']:.0f} samples/s" if cost.get("samples_per_s") else ""
@@ -108,9 +105,14 @@ def _facts(record: Record) -> dict[str, str]:
     return facts
 
 
-def _missing(metrics: Mapping[str, float]) -> str:
-    low, high = metrics["top1_if_missing_wrong_pct"], metrics["top1_if_missing_right_pct"]
-    return f"{metrics['missing']}; top-1 would be {low:.1f}% if all were wrong, {high:.1f}% if all were right"
+def _number(name: str, number: Mapping[str, Any]) -> str:
+    drawn = {"groups": ", drawn by group", "videos": ", drawn by video"}.get(number.get("drawn_by", ""), "")
+    return text(name, number, interval=True) + drawn
+
+
+def _missing(counted: Mapping[str, int]) -> str:
+    low, high = bounds_pct(counted)
+    return f"{counted['missing']}; top-1 would be {low:.1f}% if all were wrong, {high:.1f}% if all were right"
 
 
 def _took(cost: Mapping[str, float]) -> str:

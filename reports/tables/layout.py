@@ -12,6 +12,7 @@ from harness.core import registry
 from harness.core.errors import HarnessError, unknown
 from harness.core.registry import dashed
 from harness.core.spec import Cell, Selection
+from harness.metrics.summary import PRIMARY
 from harness.models import pretrained
 from harness.planning import selection as selecting
 from harness.planning.selection import PUBLISHED
@@ -62,7 +63,7 @@ class Slot:
     column: str
     choices: tuple[tuple[Cell, ...], ...]
     """Sets of cells, over splits and seeds, any of which makes the number; the first that is done counts."""
-    top_k: int = 1
+    metric: str = PRIMARY
     optional: bool = False
     """The paper leaves it blank: shown when the ledger has it, not missed otherwise."""
 
@@ -124,7 +125,7 @@ def slot(
     number: int,
     ask: Mapping[str, str],
     splits: tuple[int, ...] = (1,),
-    top_k: int = 1,
+    metric: str = PRIMARY,
 ) -> Slot | None:
     """The slot for `ask` (baseline, modality, dataset, protocol, init); None where the combination cannot be.
 
@@ -136,7 +137,7 @@ def slot(
         return None
     printed = paper_numbers.table(number, question.version)
     optional = (row, column) not in printed and any(row == known for known, _ in printed)
-    return Slot(row, column, tuple(choices), top_k=top_k, optional=optional)
+    return Slot(row, column, tuple(choices), metric=metric, optional=optional)
 
 
 def _subsets(dataset: str) -> Iterable[str | None]:

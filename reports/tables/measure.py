@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-
-import numpy as np
 
 from harness.analysis.paper_numbers import PaperNumber
 from harness.core import registry
 from harness.core.registry import dashed
 from harness.core.spec import Cell
-from harness.metrics import statistics
-from harness.metrics.scores import CellResult, Scores, topk_correct
+from harness.metrics.scores import CellResult, Scores
+from harness.metrics.summary import estimate, named
 from harness.planning.selection import PUBLISHED
 from harness.records.caveats import caveats_of
 from reports.tables.layout import SOURCES, Question, Slot
@@ -43,22 +40,22 @@ def _measured(
     by_split: dict[int, list[Scores]] = {}
     for cell, result in zip(cells, results, strict=True):
         by_split.setdefault(cell.split, []).append(result.scores)
-    estimate = _estimate(list(by_split.values()), slot.top_k)
+    number = estimate(named(slot.metric), list(by_split.values()))
     first = [scores[0] for scores in by_split.values()]
     verdict, why = judge(
         printed.value if printed else None,
-        100 * estimate.interval.low,
-        100 * estimate.interval.high,
-        seed_deviation=estimate.seed_deviation,
+        number.low,
+        number.high,
+        seed_deviation=number.seed_deviation,
         obstacles=_obstacles(cells, question, printed),
     )
     return TableCell(
         paper=printed.value if printed else None,
-        ours=100 * estimate.interval.value,
-        low=100 * estimate.interval.low,
-        high=100 * estimate.interval.high,
-        seed_deviation=estimate.seed_deviation,
-        split_deviation=estimate.split_deviation,
+        ours=number.value,
+        low=number.low,
+        high=number.high,
+        seed_deviation=number.seed_deviation,
+        split_deviation=number.split_deviation,
         n=sum(scores.n for scores in first),
         n_of=sum(scores.n_of for scores in first),
         undecodable=sum(len(scores.undecodable) for scores in first),
@@ -70,42 +67,6 @@ def _measured(
         caveat="; ".join(filter(None, (provenance(cells[0]), *caveats_of(cells[0])))),
         command=command_of(cells),
     )
-
-
-@dataclass(frozen=True)
-class _Estimate:
-    """A mean over splits and seeds; deviations in points."""
-
-    interval: statistics.Interval
-    seed_deviation: float | None
-    split_deviation: float | None
-
-
-def _estimate(splits: Sequence[Sequence[Scores]], top_k: int) -> _Estimate:
-    """One list of Scores a split, one Scores a seed in it. A video's answer is its mean over seeds."""
-    answers = np.array([[topk_correct(scores, top_k).mean() for scores in seeds] for seeds in splits])
-    parts = []
-    for seeds in splits:
-        right = np.mean([_in_order(scores, seeds[0].ids, top_k) for scores in seeds], axis=0)
-        parts.append((right, statistics.clusters_of(seeds[0].ids, seeds[0].groups)))
-    return _Estimate(
-        interval=statistics.split_mean(parts),
-        seed_deviation=_deviation(answers.mean(axis=0)),
-        split_deviation=_deviation(answers.mean(axis=1)),
-    )
-
-
-def _in_order(scores: Scores, ids: tuple[str, ...], top_k: int) -> np.ndarray:
-    """Right answers in the order of `ids`, which every seed was scored on."""
-    right = topk_correct(scores, top_k)
-    if scores.ids == ids:
-        return right
-    row = {video: k for k, video in enumerate(scores.ids)}
-    return right[[row[video] for video in ids]]
-
-
-def _deviation(values: np.ndarray) -> float | None:
-    return 100 * statistics.spread(list(values)).deviation if len(values) > 1 else None
 
 
 def _obstacles(cells: Sequence[Cell], question: Question, printed: PaperNumber | None) -> list[str]:

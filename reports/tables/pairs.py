@@ -14,9 +14,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.core.errors import HarnessError
+from harness.core.plugins import Metric
 from harness.metrics import statistics
-from harness.metrics.scores import Scores, topk_correct
+from harness.metrics.scores import Scores, aligned
+from harness.metrics.summary import named, shares
 from reports.tables.aside import Aside
 from reports.tables.layout import Layout, Slot
 from reports.tables.measure import Lookup
@@ -47,24 +48,16 @@ class Comparison:
         return self.adjusted < ALPHA
 
 
-@dataclass(frozen=True)
-class _Answers:
-    """Right answers of one number, in the order of its videos."""
-
-    videos: tuple[str, ...]
-    right: np.ndarray
-    clusters: tuple[str, ...]
-
-
 def compare(layout: Layout, lookup: Lookup) -> tuple[Comparison, ...]:
     """Every comparison of the table, column by column. Columns with fewer than two numbers have none."""
     raw = []
     for column in (column for column in layout.columns if not column.derived):
-        rows = {slot.row: _answers(slot, lookup) for slot in layout.slots if slot.column == column.key}
-        known = {row: answers for row, answers in rows.items() if answers is not None}
-        if len(known) > 1:
-            best = max(known, key=lambda row: known[row].right.mean())
-            raw += [(column, best, row, _paired(known[best], known[row])) for row in known if row != best]
+        slots = {slot.row: slot for slot in layout.slots if slot.column == column.key}
+        rows = {row: splits for row, slot in slots.items() if (splits := _splits(slot, lookup))}
+        if len(rows) > 1:
+            metric = named(next(iter(slots.values())).metric)
+            best = max(rows, key=lambda row: float(_shares(metric, rows[row]).mean()))
+            raw += [(column, best, row, _paired(metric, rows[best], rows[row])) for row in rows if row != best]
     adjusted = statistics.holm([test.p_value_groups for *_, test in raw]) if raw else []
     return tuple(
         _comparison(column, best, other, test, p) for (column, best, other, test), p in zip(raw, adjusted, strict=True)
@@ -87,29 +80,24 @@ def _comparison(column: Column, best: str, other: str, test: statistics.Paired, 
     )
 
 
-def _answers(slot: Slot, lookup: Lookup) -> _Answers | None:
-    """Of the first seed, all splits one after the other; None where a job is missing."""
+def _splits(slot: Slot, lookup: Lookup) -> list[Scores]:
+    """Scores of the first seed, one per split; [] where a job is missing."""
     for cells in slot.choices:
-        first = [cell for cell in cells if cell.seed == cells[0].seed]
-        results = [lookup(cell) for cell in first]
-        if all(result is not None for result in results):
-            return _chained([result.scores for result in results if result is not None], slot.top_k)
-    return None
+        results = [lookup(cell) for cell in cells if cell.seed == cells[0].seed]
+        if all(results):
+            return [result.scores for result in results if result]
+    return []
 
 
-def _chained(splits: Sequence[Scores], top_k: int) -> _Answers:
-    return _Answers(
-        videos=tuple(f"{k}/{video}" for k, scores in enumerate(splits) for video in scores.ids),
-        right=np.concatenate([topk_correct(scores, top_k) for scores in splits]),
-        clusters=tuple(name for scores in splits for name in statistics.clusters_of(scores.ids, scores.groups)),
-    )
+def _shares(metric: Metric, splits: Sequence[Scores]) -> np.ndarray:
+    """Of all splits, one after the other."""
+    return np.concatenate([shares(metric, scores) for scores in splits])
 
 
-def _paired(a: _Answers, b: _Answers) -> statistics.Paired:
-    if set(a.videos) != set(b.videos):
-        raise HarnessError("two numbers of one column were scored on different videos; run them on the same data again")
-    place = {video: k for k, video in enumerate(b.videos)}
-    return statistics.paired(a.right, b.right[[place[video] for video in a.videos]], a.clusters)
+def _paired(metric: Metric, a: Sequence[Scores], b: Sequence[Scores]) -> statistics.Paired:
+    same = [aligned(other, split.ids) for split, other in zip(a, b, strict=True)]
+    clusters = [cluster for split in a for cluster in statistics.clusters_of(split.ids, split.groups)]
+    return statistics.paired(_shares(metric, a), _shares(metric, same), clusters)
 
 
 def aside(layout: Layout, comparisons: Sequence[Comparison]) -> Aside:

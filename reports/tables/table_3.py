@@ -5,6 +5,8 @@ harness table 3 --scale micro --run
 
 from __future__ import annotations
 
+from harness.analysis import paper_numbers
+from harness.metrics.summary import named
 from reports.tables import layout as lay
 from reports.tables.model import Column, Group
 
@@ -20,15 +22,15 @@ def layout(question: lay.Question) -> lay.Layout:
         Group("imagenet", f"ImageNet then {data.paper}", f"ImageNet then {data.ours}"),
     )
     columns = tuple(
-        Column(f"{group.key}/{modality}/top{k}", group.key, title, part=f"top-{k}")
+        Column(f"{group.key}/{modality}/{metric}", group.key, title, part=named(metric).short)
         for group in groups
         for modality, title in lay.MODALITY_TITLES.items()
-        for k in (1, 5)
+        for metric in sorted({column.rpartition("/")[2] for _, column in paper_numbers.table(NUMBER)})
     )
     slots = []
     for card in lay.baselines(NUMBER):
         for column in columns:
-            init, modality, top = column.key.split("/")
+            init, modality, metric = column.key.split("/")
             ask = {
                 "baseline": card.name,
                 "modality": modality,
@@ -37,9 +39,7 @@ def layout(question: lay.Question) -> lay.Layout:
                 "init": init,
             }
             row = lay.row_of(card).key
-            slots.append(
-                lay.slot(question, row, column.key, number=NUMBER, ask=ask, top_k=int(top.removeprefix("top")))
-            )
+            slots.append(lay.slot(question, row, column.key, number=NUMBER, ask=ask, metric=metric))
     return lay.Layout(
         number=NUMBER,
         title="Training from scratch and from ImageNet; top-1 (top-5) accuracy, %",

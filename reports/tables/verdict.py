@@ -19,12 +19,12 @@ from reports.tables.model import Verdict
 
 
 def judge(
-    paper: float | None, low: float, high: float, *, seed_deviation: float | None, obstacles: list[str]
+    paper: float | None, low: float | None, high: float | None, *, seed_deviation: float | None, obstacles: list[str]
 ) -> tuple[Verdict, str]:
     """(verdict, why) for a measured number. `obstacles`: everything that forbids comparing it, in words."""
     if obstacles:
         return "not comparable", "; ".join(obstacles)
-    if paper is None:
+    if paper is None or low is None or high is None:
         return "nothing to compare", "the paper prints no number here"
     spare = seed_deviation or 0.0
     widened = f"{low - spare:.1f} to {high + spare:.1f}"

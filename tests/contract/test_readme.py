@@ -57,4 +57,4 @@ def test_it_is_trained_and_scored(plugins, tmp_path):
     run = [sys.executable, "-m", "harness", "run", *words]
     done = subprocess.run(run, env=environment, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout.splitlines()[-1])["cells"][0]["metrics"]["n"] == 40
+    assert json.loads(done.stdout.splitlines()[-1])["cells"][0]["counts"]["n"] == 40

@@ -130,8 +130,8 @@ def test_a_broken_test_video_counts_as_wrong(tmp_path):
     done = harness("run", *words, "--set", "source.batch=4", "--no-mlflow", "--json", where=tmp_path, **toys)
     assert done.returncode == 0, done.stderr
     (event,) = [e for line in done.stdout.splitlines() if (e := json.loads(line))["event"] == "results"]
-    metrics = event["cells"][0]["metrics"]
-    assert (metrics["n"], metrics["undecodable"]) == (40, 1)
+    counts = event["cells"][0]["counts"]
+    assert (counts["n"], counts["undecodable"]) == (40, 1)
 
 
 @pytest.mark.faults

@@ -27,9 +27,9 @@ pytestmark = pytest.mark.xdist_group("transferred")
 
 def test_it_learns_the_direction_of_time_from_flow(house, transferred):
     """Two reversal pairs: whoever ignores motion is at 25% or, knowing the pair but not the direction, at 50%."""
-    for metrics, n in ((transferred["metrics"], 40), (source_of(house, transferred["jobs"][0])["metrics"], 40)):
-        assert metrics["n"] == n
-        assert metrics["top1_low_pct"] > 50, metrics
+    for result, n in ((transferred, 40), (source_of(house, transferred["jobs"][0]), 40)):
+        assert result["counts"]["n"] == n
+        assert result["metrics"]["top1"]["low"] > 50, result["metrics"]
 
 
 def test_the_record_tells_everything(house, transferred):
@@ -50,7 +50,7 @@ def test_mlflow_has_the_same_numbers(house, transferred):
     client = MlflowClient(f"sqlite:///{house / 'results' / 'mlflow.db'}")
     experiments = [experiment.experiment_id for experiment in client.search_experiments()]
     (found,) = client.search_runs(experiments, f"tags.job_hash = '{transferred['jobs'][0]}'")
-    assert found.data.metrics["top1_pct"] == pytest.approx(transferred["metrics"]["top1_pct"])
+    assert found.data.metrics["top1"] == pytest.approx(transferred["metrics"]["top1"]["value"])
     assert client.get_metric_history(found.info.run_id, "train/loss")
     parents = {run.data.tags.get("mlflow.parentRunId") for run in client.search_runs(experiments)}
     assert len(parents - {None}) >= 1
@@ -87,7 +87,7 @@ def test_shuffled_labels_teach_nothing(house, transferred):
     come out right or wrong together: what must be at chance is the probability it gives to the true class."""
     (cell,) = run("--dataset", "toy-shuffled", *FLOW[:4], workspace=house)
     honest = source_of(house, transferred["jobs"][0])
-    assert cell["metrics"]["top1_high_pct"] < honest["metrics"]["top1_low_pct"]
+    assert cell["metrics"]["top1"]["high"] < honest["metrics"]["top1"]["low"]
     assert true_class_probability(house, honest["job_id"]) > 0.6
     assert abs(true_class_probability(house, cell["jobs"][0]) - 0.25) < 0.1
 
@@ -103,9 +103,9 @@ def test_without_a_temporal_axis_the_direction_of_time_is_lost(house):
     words = ("--dataset", "toy-kinetics", "--modality", "rgb", "--init", "scratch", "--set", "source.steps=70")
     (moving,) = run(*words, "--baseline", "c3d", workspace=house)
     (still,) = run(*words, "--baseline", "stand-still", workspace=house)
-    assert moving["metrics"]["top1_low_pct"] > 50, moving["metrics"]
-    assert still["metrics"]["top1_low_pct"] <= 50 < moving["metrics"]["top1_low_pct"], still["metrics"]
-    assert still["metrics"]["top1_high_pct"] < moving["metrics"]["top1_pct"]
+    assert moving["metrics"]["top1"]["low"] > 50, moving["metrics"]
+    assert still["metrics"]["top1"]["low"] <= 50 < moving["metrics"]["top1"]["low"], still["metrics"]
+    assert still["metrics"]["top1"]["high"] < moving["metrics"]["top1"]["value"]
 
 
 def test_fixed_moves_the_head_and_nothing_else(house, transferred):
@@ -116,7 +116,7 @@ def test_fixed_moves_the_head_and_nothing_else(house, transferred):
     features = record_of(house, record["upstream"]["features"])
     assert features["upstream"]["source"] == record_of(house, transferred["jobs"][0])["upstream"]["source"]
     assert set(weights_of(house, cell["jobs"][0])) == {"head.fc.weight", "head.fc.bias"}
-    assert cell["metrics"]["top1_low_pct"] > 25, cell["metrics"]
+    assert cell["metrics"]["top1"]["low"] > 25, cell["metrics"]
 
 
 def test_full_ft_without_steps_changes_nothing_but_the_head(house, transferred):
@@ -142,7 +142,7 @@ def test_both_streams_side_by_side_are_fused_from_their_logits(house, transferre
     assert list(scores[0]["ids"]) == list(scores[1]["ids"])
     summed = scores[0]["logits"] + scores[1]["logits"]
     right = (summed.argmax(1) == scores[0]["labels"]).mean()
-    assert cell["metrics"]["top1_pct"] == pytest.approx(100 * right)
+    assert cell["metrics"]["top1"]["value"] == pytest.approx(100 * right)
 
 
 def test_a_table_stands_beside_the_papers_numbers(house, transferred):

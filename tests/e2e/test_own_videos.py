@@ -39,7 +39,7 @@ def cell(tmp_path_factory) -> tuple[Path, Path, dict]:
 
 def test_class_folders_come_to_a_finished_record(cell):
     house, videos, found = cell
-    assert found["metrics"]["n"] == 2
+    assert found["counts"]["n"] == 2
     record = record_of(house, found["jobs"][0])
     assert record["classes"] == sorted(LABELS)
     assert record["spec"]["dataset"]["name"] == f"folder:{videos}"
@@ -69,7 +69,7 @@ def test_a_list_comes_to_a_finished_record_and_a_bad_line_stops_before_any_work(
         (tmp_path / f"{subset}_list.txt").write_text("\n".join(lines) + "\n")
     (found,) = run(*ONE_STEP, "--dataset", f"folder:{tmp_path}", workspace=house)
     record = record_of(house, found["jobs"][0])
-    assert (found["metrics"]["n"], record["classes"]) == (2, ["0", "1"])
+    assert (found["counts"]["n"], record["classes"]) == (2, ["0", "1"])
     (tmp_path / "test_list.txt").write_text("../test00.mp4 0\n")
     done = command("run", *ONE_STEP, "--dataset", f"folder:{tmp_path}", where=house, check=2)
     assert "'../test00.mp4' leaves the data set's folder" in done.stderr and "Traceback" not in done.stderr

@@ -42,14 +42,14 @@ def test_a_search_its_choice_and_a_run_that_uses_it(tmp_path):
     (path,) = (tmp_path / "results" / "tuned").glob("*.json")
     found = json.loads(path.read_text())
     assert len(found["trials"]) == 2 and len({one["train.base_lr"] for one in found["trials"]}) == 2
-    best = max(found["trials"], key=lambda one: (one["top1_pct"], -one["loss"]))
+    best = max(found["trials"], key=lambda one: (one["top1"], -one["loss"]))
     assert found["choice"]["train.base_lr"] == best["train.base_lr"]
     assert f"{best['train.base_lr']} *" in told
 
     run_store = RunStore(tmp_path / "results" / "runs")
     for one in found["trials"]:
         trial = run_store.read(one["job"])
-        assert trial.metrics["n"] == one["n"] > 0
+        assert trial.counts["n"] == one["n"] > 0
         assert trial.spec["schedule"]["base_lr"] == one["base_lr"]
     before = run_store.ids()
     assert "job(s) before them" in harness(tmp_path, "tune", *CELL, "--trials", "2").stdout

@@ -55,7 +55,7 @@ def test_another_decoder_makes_the_record_and_no_other_one_stands_in(house, monk
     (cell,) = run(*words, workspace=house)
     record = record_of(house, cell["jobs"][0])
     assert record["spec"]["decoder"]["decoder"].startswith("opencv ")
-    assert (cell["metrics"]["n"], cell["metrics"].get("undecodable", 0)) == (40, 0)
+    assert (cell["counts"]["n"], cell["counts"]["undecodable"]) == (40, 0)
     monkeypatch.setenv("HARNESS_DECODER", "nonesuch")
     done = command("plan", *words, where=house, check=2)
     assert all(word in done.stderr for word in ("nonesuch", "HARNESS_DECODER", "pyav", "torchcodec", "opencv"))
@@ -67,7 +67,7 @@ def test_a_head_by_logistic_regression(house, transferred):
     records = [record_of(house, cell["jobs"][0]) for cell in cells]
     assert len({record["upstream"]["features"] for record in records}) == 1
     assert {record["chosen"]["rule"] for record in records} == {"logistic regression, C = 0.1"}
-    right, n = (sum(cell["metrics"][name] for cell in cells) for name in ("correct1", "n"))
+    right, n = (sum(cell["counts"][name] for cell in cells) for name in ("correct", "n"))
     assert right / n > 0.4, "chance is a quarter"
 
 
@@ -84,7 +84,7 @@ def test_frames_from_the_store_which_is_made_first(house):
     assert store["kind"] == "store" and store["fingerprint"] == record["fingerprint"]
     (folder,) = (house / "data" / ".prepared" / "toy-hmdb51").glob("frames-*")
     recoded = sorted(folder.rglob("*.mp4"))
-    assert len(recoded) > record["metrics"]["n"] > 0
+    assert len(recoded) > record["counts"]["n"] > 0
     # Reading the originals is another job, with other pixels.
     (other,) = run(*rgb, workspace=house)
     assert other["jobs"] != cell["jobs"] and "store" not in record_of(house, other["jobs"][0])["upstream"]

@@ -10,7 +10,8 @@ from click.testing import CliRunner
 
 from harness.cli import harness
 from harness.core.spec import job_id
-from harness.metrics.scores import summary
+from harness.metrics.scores import counts
+from harness.metrics.summary import summary
 from harness.records.caveats import caveats_of_pair
 from harness.records.record import SCORES, Record, write_record, write_scores
 from tests.unit.test_tables import scores_with
@@ -25,8 +26,8 @@ SPEC = {
     "precision": "float32",
     "code": 2,
 }
-METRICS = {"n": 240, "n_of": 240, "undecodable": 0, "top1_pct": 50.0}
-WHOLE = Record("aaaaaaaaaaaa", "train", "a job", SPEC, {}, {}, "aa", METRICS, {})
+COUNTS = {"n": 240, "n_of": 240, "correct": 120, "undecodable": 0, "missing": 0}
+WHOLE = Record("aaaaaaaaaaaa", "train", "a job", SPEC, {}, {}, "aa", {}, {}, counts=COUNTS)
 
 
 def with_spec(**changes: object) -> Record:
@@ -38,8 +39,7 @@ def test_equal_conditions_need_no_word() -> None:
 
 
 def test_missing_and_undecodable_videos_are_told_of_the_job_that_has_them() -> None:
-    bounds = {"top1_if_missing_wrong_pct": 49.2, "top1_if_missing_right_pct": 50.8}
-    short = dataclasses.replace(WHOLE, metrics=METRICS | {"n": 236, "undecodable": 2} | bounds)
+    short = dataclasses.replace(WHOLE, counts=COUNTS | {"n": 236, "missing": 4, "undecodable": 2, "correct": 118})
     told = caveats_of_pair(WHOLE, short)
     assert len(told) == 2 and all(said.startswith("B: ") for said in told)
     assert "236 of 240" in told[0] and "49.2 to 50.8%" in told[0] and "2 videos cannot be decoded" in told[1]
@@ -80,7 +80,9 @@ def written(runs: Path, right: int | None, fps: float) -> str:
     spec = SPEC | {"scale": {"name": "paper", "fps": fps}}
     scores = scores_with(right, 240) if right is not None else None
     job = job_id("train", spec, {})
-    record = dataclasses.replace(WHOLE, job_id=job, spec=spec, metrics=summary(scores) if scores else {})
+    record = dataclasses.replace(
+        WHOLE, job_id=job, spec=spec, metrics=summary(scores) if scores else {}, counts=counts(scores) if scores else {}
+    )
 
     def fill(folder: Path) -> None:
         if scores is not None:

@@ -27,7 +27,7 @@ def job():
 def blank(job):
     return Record(
         job_id=job.id, kind=job.kind, title=job.title, spec=job.spec, upstream={}, environment={}, fingerprint="f",
-        metrics={"top1_pct": 100.0}, cost={"wall_s": 1.0}, curves=({"step": 1, "name": "train/loss", "value": 2.0},),
+        metrics={"top1": {"value": 100.0}}, cost={"wall_s": 1.0}, curves=({"step": 1, "name": "train/loss", "value": 2.0},),
         classes=("x", "y"),
     )  # fmt: skip
 

@@ -13,7 +13,8 @@ from sklearn.metrics import confusion_matrix, top_k_accuracy_score
 
 from harness.core.errors import HarnessError
 from harness.metrics import scores as metrics, statistics
-from harness.metrics.scores import Scores, topk_correct
+from harness.metrics.scores import Scores, aligned, topk_correct
+from harness.metrics.summary import summary
 
 
 def scores_of(logits: np.ndarray, labels: list[int], **changes: object) -> Scores:
@@ -66,30 +67,28 @@ def test_undecodable_videos_are_wrong_at_every_k_and_stay_in_n() -> None:
     scores = scores_of(np.eye(3), [0, 1, 2], undecodable=("v1",))
     assert topk_correct(scores, 1).tolist() == [True, False, True]
     assert topk_correct(scores, 3).tolist() == [True, False, True]
-    told = metrics.summary(scores)
-    assert (told["n"], told["correct1"], told["undecodable"]) == (3, 2, 1)
+    counted = metrics.counts(scores)
+    assert (counted["n"], counted["correct"], counted["undecodable"]) == (3, 2, 1)
     assert metrics.confusion(scores)[1].tolist() == [0, 0, 0, 1]
 
 
 def test_missing_videos_shrink_n_and_bound_the_accuracy() -> None:
-    told = metrics.summary(scores_of(np.eye(4), [0, 1, 2, 0], missing=("gone",)))
-    assert (told["n"], told["n_of"], told["top1_pct"]) == (4, 5, 75.0)
-    assert told["top1_if_missing_wrong_pct"] == 60.0
-    assert told["top1_if_missing_right_pct"] == 80.0
+    scores = scores_of(np.eye(4), [0, 1, 2, 0], missing=("gone",))
+    counted = metrics.counts(scores)
+    assert (counted["n"], counted["n_of"], summary(scores)["top1"]["value"]) == (4, 5, 75.0)
+    assert metrics.bounds_pct(counted) == (60.0, 80.0)
 
 
 def test_the_interval_is_drawn_by_group_where_groups_are_known() -> None:
     logits = np.zeros((60, 2))
     logits[:40, 0] = 1
     logits[40:, 1] = 1
-    alone = metrics.summary(scores_of(logits, [0] * 60))
-    grouped = metrics.summary(scores_of(logits, [0] * 60, groups=tuple(f"g{k // 5}" for k in range(60))))
-    assert (alone["top1_low_pct"], alone["top1_high_pct"]) == pytest.approx(
-        [100 * x for x in statistics.wilson(40, 60)]
-    )
+    alone = summary(scores_of(logits, [0] * 60))["top1"]
+    grouped = summary(scores_of(logits, [0] * 60, groups=tuple(f"g{k // 5}" for k in range(60))))["top1"]
+    assert (alone["low"], alone["high"]) == pytest.approx([100 * x for x in statistics.wilson(40, 60)])
     assert (alone["drawn_by"], grouped["drawn_by"]) == ("videos", "groups")
-    assert grouped["top1_low_pct"] < alone["top1_low_pct"] - 5
-    assert grouped["top1_pct"] == alone["top1_pct"]
+    assert grouped["low"] < alone["low"] - 5
+    assert grouped["value"] == alone["value"]
 
 
 def test_confusion_agrees_with_sklearn() -> None:
@@ -106,8 +105,19 @@ def test_per_class_accuracy_leaves_out_classes_without_videos() -> None:
 
 
 def test_mean_class_accuracy_is_not_plain_accuracy_on_unbalanced_classes() -> None:
-    told = metrics.summary(scores_of([[1, 0]] * 4, [0, 0, 0, 1]))
-    assert (told["top1_pct"], told["mean_class_pct"]) == (75.0, 50.0)
+    numbers = summary(scores_of([[1, 0]] * 4, [0, 0, 0, 1]))
+    assert (numbers["top1"]["value"], numbers["mean_class"]["value"]) == (75.0, 50.0)
+
+
+def test_aligned_gives_the_same_videos_in_another_order_and_refuses_others() -> None:
+    scores = replace(random_scores(2, n=6), undecodable=("v1", "v4"), groups=tuple("abcdef"))
+    turned = aligned(scores, scores.ids[::-1])
+    assert turned.ids == scores.ids[::-1] and turned.groups == tuple("fedcba") and turned.undecodable == ("v1", "v4")
+    assert (turned.logits == scores.logits[::-1]).all() and (turned.labels == scores.labels[::-1]).all()
+    assert aligned(scores, ("v4", "v0"), part=True).undecodable == ("v4",)
+    for ids in (("v4", "v0"), (*scores.ids, "other")):
+        with pytest.raises(HarnessError, match="different videos"):
+            aligned(scores, ids)
 
 
 def test_softmax_sums_to_one_without_overflow() -> None:

@@ -29,12 +29,6 @@ def test_wilson_refuses_impossible_counts(correct: int, n: int) -> None:
         statistics.wilson(correct, n)
 
 
-def test_excludes_chance() -> None:
-    assert statistics.excludes_chance(40, 240, 12)
-    assert not statistics.excludes_chance(26, 240, 12)
-    assert not statistics.excludes_chance(0, 240, 12)
-
-
 def test_spread_is_the_sample_deviation() -> None:
     told = statistics.spread([70.0, 72.0, 77.0])
     assert (told.mean, told.count) == (73.0, 3)
@@ -198,25 +192,20 @@ def test_paired_tests_need_the_same_videos() -> None:
 @pytest.mark.parametrize("p_values", [[0.2], [0.04, 0.001, 0.3, 0.04], [1.0, 0.0, 0.5], list(np.linspace(1, 0.01, 25))])
 def test_corrections_are_statsmodels(p_values: list[float]) -> None:
     assert statistics.holm(p_values) == pytest.approx(list(multipletests(p_values, method="holm")[1]))
-    assert statistics.benjamini_hochberg(p_values) == pytest.approx(list(multipletests(p_values, method="fdr_bh")[1]))
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=30))
 @settings(max_examples=40, deadline=None)
 def test_corrections_keep_the_order_and_never_lower_a_p(p_values: list[float]) -> None:
-    false_discoveries = statistics.benjamini_hochberg(p_values)
-    assert false_discoveries == pytest.approx(list(scipy_stats.false_discovery_control(p_values)))
     any_error = statistics.holm(p_values)
-    assert all(
-        raw <= bh + 1e-12 and bh <= holm + 1e-12 for raw, bh, holm in zip(p_values, false_discoveries, any_error)
-    )
+    false_discoveries = scipy_stats.false_discovery_control(p_values)
+    assert all(raw <= bh + 1e-12 and bh <= p + 1e-12 for raw, bh, p in zip(p_values, false_discoveries, any_error))
     assert max(any_error) <= 1
 
 
 def test_corrections_refuse_what_is_no_p_value() -> None:
-    for correct in (statistics.holm, statistics.benjamini_hochberg):
-        with pytest.raises(HarnessError, match=r"\[0, 1\]"):
-            correct([0.5, 1.5])
+    with pytest.raises(HarnessError, match=r"\[0, 1\]"):
+        statistics.holm([0.5, 1.5])
 
 
 def test_smallest_difference_is_found_with_the_power_it_promises() -> None:

@@ -20,7 +20,8 @@ import pytest
 from harness.core.callbacks import Callback
 from harness.core.errors import HarnessError
 from harness.core.spec import Job
-from harness.metrics.scores import Scores, summary, topk_correct
+from harness.metrics.scores import Scores, counts, topk_correct
+from harness.metrics.summary import summary
 from harness.records.record import Record, RunStore, write_record, write_scores
 from harness.records.tracking import Mirror, open_mirror, pull, push
 from harness.records.tracking.content import allowed, flatten, reportable
@@ -63,6 +64,7 @@ def finished(seed: int, runs: Path) -> Record:
         environment={"python": "3"},
         fingerprint="f1",
         metrics=summary(scores),
+        counts=counts(scores),
         cost={"wall_s": 2.5},
         curves=tuple({"step": step, "name": "train/loss", "value": 3.0 / step} for step in (1, 2, 3)),
         classes=CLASSES,
@@ -107,15 +109,21 @@ def test_a_job_is_a_run_below_the_selections(filled: Any) -> None:
     assert {run.data.tags["mlflow.parentRunId"] for run in jobs} == {parent.info.run_id}
     assert {(run.info.status, run.data.tags["reportable"]) for run in jobs} == {("FINISHED", "true")}
     (cell,) = runs_in(mirror, "tags.kind = 'cell'")
-    assert cell.data.metrics["top1_pct"] == records[0].metrics["top1_pct"]
+    assert cell.data.metrics["top1"] == records[0].metrics["top1"]["value"]
 
 
 def test_mlflow_shows_the_records_numbers(filled: Any) -> None:
     _, mirror, records, _ = filled
     (run,) = runs_in(mirror, f"tags.job_hash = '{records[1].job_id}'")
     shown = run.data.metrics
-    for name in ("top1_pct", "top5_pct", "n", "correct1"):
-        assert shown[name] == records[1].metrics[name]
+    for name in ("top1", "top5", "mean_class"):
+        number = records[1].metrics[name]
+        assert (shown[name], shown[f"{name}.low"], shown[f"{name}.high"]) == (
+            number["value"],
+            number["low"],
+            number["high"],
+        )
+    assert (shown["n"], shown["correct"]) == (records[1].counts["n"], records[1].counts["correct"])
     right, labels = topk_correct(records[1].scores()), records[1].scores().labels
     assert shown["class/opening _a box_"] == pytest.approx(100 * right[labels == 0].mean())
     assert shown["class/person_s wave"] == pytest.approx(100 * right[labels == 1].mean())
@@ -145,7 +153,7 @@ def test_artifacts_lie_in_the_results_folder(filled: Any) -> None:
     }
     told = json.loads((folder / "confusion.json").read_text())
     assert told["classes"] == list(CLASSES)
-    assert sum(told["true_by_predicted"][k][k] for k in range(3)) == records[0].metrics["correct1"]
+    assert sum(told["true_by_predicted"][k][k] for k in range(3)) == records[0].counts["correct"]
     assert (folder / "confusion.png").read_bytes()[:4] == b"\x89PNG"
 
 
@@ -158,7 +166,7 @@ def test_pushing_sends_what_is_missing_and_nothing_twice(filled: Any) -> None:
     half.job_started(job_of(2))
     assert push([third, *records], open_mirror(None, results, "pushed")).sent == (third.job_id,)
     (run,) = runs_in(mirror, f"tags.job_hash = '{third.job_id}'")
-    assert run.data.metrics["top1_pct"] == third.metrics["top1_pct"]
+    assert run.data.metrics["top1"] == third.metrics["top1"]["value"]
     assert run.data.metrics["train/loss"] == 1.0
     assert push([third], open_mirror(None, results, "pushed")).there == (third.job_id,)
 
@@ -272,7 +280,7 @@ import sys
 from pathlib import Path
 from harness.records.tracking import open_mirror
 with open_mirror(None, Path({str(tmp_path)!r}), "nothing") as mirror:
-    mirror.cell_finished("a cell that was there", {{"top1_pct": 50.0}})
+    mirror.cell_finished("a cell that was there", {{"top1": {{"value": 50.0}}}})
 print(mirror.how_to_open)
 print([m for m in ("mlflow", "matplotlib", "psutil") if m in sys.modules])
 """
@@ -306,4 +314,4 @@ def test_specs_are_flattened_within_mlflows_limits() -> None:
 def test_a_number_on_fewer_videos_is_not_reportable(tmp_path: Path) -> None:
     record = finished(0, tmp_path)
     assert reportable(record)
-    assert not reportable(replace(record, metrics=record.metrics | {"missing": 3}))
+    assert not reportable(replace(record, counts=record.counts | {"missing": 3}))

@@ -89,7 +89,7 @@ def test_runs_say_what_they_are_in_mlflow(both):
     }
     assert tags["mlflow.source.name"] == "harness" and "modality" in tags
     note = tags["mlflow.note.content"]
-    assert f"{run.data.metrics['top1_pct']:.1f}%" in note and job_id in note and "95% interval" in note
+    assert f"{run.data.metrics['top1']:.1f}%" in note and job_id in note and "95% interval" in note
 
 
 def test_a_record_that_is_pushed_later_keeps_its_own_time(tmp_path):

@@ -110,9 +110,9 @@ def test_a_trial_is_another_job_that_never_scores_a_test_video(where):
 
 def test_the_choice_is_the_best_on_the_held_out_part():
     rows = [
-        {"job": "a", "top1_pct": 50.0, "loss": 0.5},
-        {"job": "b", "top1_pct": 75.0, "loss": 0.9},
-        {"job": "c", "top1_pct": 75.0, "loss": 0.8},
+        {"job": "a", "top1": 50.0, "loss": 0.5},
+        {"job": "b", "top1": 75.0, "loss": 0.9},
+        {"job": "c", "top1": 75.0, "loss": 0.8},
     ]
     assert tuned.best(rows)["job"] == "c"
     assert json.dumps(rows)

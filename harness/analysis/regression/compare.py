@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 
 from harness.analysis.regression.expected import Rescored, Retrained
-from harness.metrics.scores import Scores, predictions, topk_correct
+from harness.metrics.scores import Scores, aligned, predictions, topk_correct
 from harness.metrics.statistics import spread, student
 
 LEVEL = 0.99
@@ -119,18 +119,11 @@ def check_rescored(suite: str, entry: Rescored, again: Scores, recorded: Scores)
 
 def differences(again: Scores, recorded: Scores) -> tuple[float, int]:
     """(largest change of a logit, videos whose predicted class changed), aligned by id."""
-    order = _aligned(again, recorded)
-    moved = float(np.abs(again.logits - recorded.logits[order]).max())
-    changed = int((predictions(again) != predictions(recorded)[order]).sum())
-    return moved, changed
+    recorded = aligned(recorded, again.ids)
+    moved = float(np.abs(again.logits - recorded.logits).max())
+    return moved, int((predictions(again) != predictions(recorded)).sum())
 
 
 def labels_changed(again: Scores, recorded: Scores) -> int:
     """Videos whose label is another than when they were recorded."""
-    return int((again.labels != recorded.labels[_aligned(again, recorded)]).sum())
-
-
-def _aligned(again: Scores, recorded: Scores) -> list[int]:
-    """Row of `recorded` for each row of `again`."""
-    row = {video: k for k, video in enumerate(recorded.ids)}
-    return [row[video] for video in again.ids]
+    return int((again.labels != aligned(recorded, again.ids).labels).sum())

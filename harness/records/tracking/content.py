@@ -13,6 +13,7 @@ import numpy as np
 
 from harness.core.callbacks import Point
 from harness.metrics.scores import confusion, per_class_metrics
+from harness.metrics.summary import named, text
 from harness.records.record import RECORD, SCORES, Record
 
 LONGEST_PARAM = 500
@@ -21,7 +22,7 @@ LONGEST_PARAM = 500
 
 def reportable(record: Record) -> bool:
     """False when the number rests on fewer videos than the lists name."""
-    return not record.metrics.get("missing") and "limit" not in record.spec
+    return not record.counts.get("missing") and "limit" not in record.spec
 
 
 def flatten(spec: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
@@ -51,13 +52,14 @@ def axes(spec: Mapping[str, Any]) -> dict[str, str]:
 
 def note(record: Record) -> str:
     """What a person reads on the run's page: the number with its interval, and how to ask more."""
-    metrics, ask = record.metrics, f"`harness ls jobs {record.job_id}` shows all of it"
-    if not metrics:
+    counted, ask = record.counts, f"`harness ls jobs {record.job_id}` shows all of it"
+    if not record.metrics:
         return f"{record.title}. Job {record.job_id}; {ask}."
-    of = "" if metrics["n"] == metrics["n_of"] else f" of {metrics['n_of']}"
+    written = [f"{named(name).title} {text(name, number, interval=True)}" for name, number in record.metrics.items()]
+    of = "" if counted["n"] == counted["n_of"] else f" of {counted['n_of']}"
     return (
-        f"**top-1 {metrics['top1_pct']:.1f}%** (95% interval {metrics['top1_low_pct']:.1f} – {metrics['top1_high_pct']:.1f}), "
-        f"top-5 {metrics['top5_pct']:.1f}%, {metrics['n']}{of} videos. {record.chosen.get('rule', '')}\n\n"
+        f"**{written[0]}**, {', '.join([*written[1:], str(counted['n'])])}{of} videos; [low, high]: 95% interval. "
+        f"{record.chosen.get('rule', '')}\n\n"
         f"Job {record.job_id}; {ask}, `harness predict VIDEO --job {record.job_id}` tries it."
     )
 
@@ -71,8 +73,15 @@ def lasted_ms(record: Record) -> tuple[int | None, int | None]:
 
 
 def numbers(values: Mapping[str, Any], prefix: str = "") -> list[Point]:
-    """Every number of a mapping as a point at step 0."""
-    return [(0, prefix + name, float(value)) for name, value in values.items() if isinstance(value, int | float)]
+    """Every number of a mapping as a point at step 0; of a metric 'NAME', 'NAME.low' and 'NAME.high'."""
+    points: list[Point] = []
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            rest = {f"{name}.{key}": part for key, part in value.items() if key != "value"}
+            points += numbers({name: value["value"], **rest}, prefix)
+        elif isinstance(value, int | float):
+            points.append((0, prefix + name, float(value)))
+    return points
 
 
 def machine(step: int) -> list[Point]:
@@ -93,7 +102,7 @@ def points_of(record: Record, *, streamed: set[tuple[int, str]]) -> list[Point]:
     """The record's curves, except what was streamed while it ran, its metrics and its cost."""
     curves = [(point["step"], point["name"], point["value"]) for point in record.curves]
     fresh = [point for point in curves if point[:2] not in streamed]
-    return fresh + numbers(record.metrics) + numbers(record.cost, prefix="cost/")
+    return fresh + numbers(record.metrics) + numbers(record.counts) + numbers(record.cost, prefix="cost/")
 
 
 def write_artifacts(folder: Path, record: Record) -> list[Point]:
