@@ -14,7 +14,7 @@ def _head_job(case: Case) -> tuple[Any, Any, list[Any]]:
     import torch
 
     from harness.core.contract import Schedule
-    from harness.training.trainer import Step
+    from harness.training.config import Step
 
     torch.manual_seed(0)
     schedule = Schedule(steps=case.size, batch=64, base_lr=1e-3, optimizer="adamw", policy="one-cycle")
@@ -27,11 +27,12 @@ def loop(case: Case) -> Ready:
     from pathlib import Path
 
     from harness.core.callbacks import Callback
+    from harness.training.config import TrainingConfig
     from harness.training.evaluation import clip_loss
-    from harness.training.trainer import Setting, train
+    from harness.training.trainer import train
 
     head, schedule, steps = _head_job(case)
-    setting = Setting(
+    config = TrainingConfig(
         schedule=schedule,
         device=case.device,
         precision="float32",
@@ -40,7 +41,7 @@ def loop(case: Case) -> Ready:
         loss=clip_loss("reduced", "mean"),
     )
     return Ready(
-        lambda: train(head, lambda first: iter(steps[first:]), setting, callback=Callback()), {"steps": case.size}
+        lambda: train(head, lambda first: iter(steps[first:]), config, callback=Callback()), {"steps": case.size}
     )
 
 

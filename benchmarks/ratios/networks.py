@@ -71,11 +71,11 @@ def training(case: Case) -> Ready:
 
     from harness.models.precision import autocast
     from harness.training.evaluation import clip_loss
-    from harness.training.trainer import make_optimiser
+    from harness.training.optim import make_optimizer
 
     network, inputs = placed(case).train(), clips(case, case.device)
     card = _card(case)
-    optimizer = make_optimiser(network, next(iter(_scale(case).stages.values())))
+    optimizer = make_optimizer(network, next(iter(_scale(case).stages.values())))
     labels = torch.arange(case.batch, device=case.device)
     loss_of = clip_loss(card.loss, card.reduce)
 

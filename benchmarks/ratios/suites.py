@@ -158,7 +158,7 @@ def loop(machine: Machine) -> Iterator[Pairing]:
 
 _FIRST_STEP = """
 import torch
-from harness.training.trainer import eager
+from harness.training.optim import eager
 weight = torch.nn.Parameter(torch.ones(3))
 weight.sum().backward()
 {}([weight]).step()

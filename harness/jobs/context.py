@@ -21,9 +21,9 @@ from harness.data.reader import reads_store
 from harness.data.splits import validation_listing
 from harness.jobs.options import JobOptions
 from harness.records.record import Record
-from harness.training.prefetch import ahead
+from harness.training.config import Step, TrainingConfig
+from harness.training.prefetch import prefetch_to_device
 from harness.training.replicas import Replicas
-from harness.training.trainer import Setting, Step
 from harness.video import decoder
 
 SCORE_BATCH = 16
@@ -84,8 +84,8 @@ class JobContext:
     def upstream(self, role: str) -> Record:
         return self.options.run_store.read(self.job.upstream[role])
 
-    def setting(self, schedule: Schedule, loss: Callable[[Tensor, Tensor], Tensor]) -> Setting:
-        return Setting(
+    def training_config(self, schedule: Schedule, loss: Callable[[Tensor, Tensor], Tensor]) -> TrainingConfig:
+        return TrainingConfig(
             schedule=schedule,
             device=self.device,
             precision=self.precision,
@@ -142,7 +142,7 @@ class Data:
                 clip=clip,
                 batch=schedule.batch // replicas.count,
                 seed=seed,
-                numbers=replicas.passes(first, schedule.steps),
+                numbers=replicas.micro_steps(first, schedule.steps),
                 flip=flip,
                 workers=self.workers,
                 quarantine=self.quarantined if self.on_bad_video == "quarantine" else None,
@@ -150,7 +150,7 @@ class Data:
             for batch in batches:
                 yield Step(self.inputs(batch), torch.as_tensor(batch.labels, device=self.device), batch.ids)
 
-        return lambda first: ahead(steps_from(first), self.device)
+        return lambda first: prefetch_to_device(steps_from(first), self.device)
 
     def views(self, videos: Sequence[Video], clip: Clip, broken: list[str]) -> Iterator[tuple[Any, Sequence[str]]]:
         """Every view of every video once; ids of those that cannot be decoded are added to `broken`."""

@@ -50,14 +50,14 @@ def execute(job: Job, options: JobOptions, callback: Callback) -> Record:
     group = Replicas(1, *rank_and_world())
     if group.world == 1 and options.run_store.has(job.id):
         return options.run_store.read(job.id)
-    with locks.only_one(options.places.jobs, job.id, callback.note) if group.leads else contextlib.nullcontext():
-        if not group.agreed(options.run_store.has(job.id)):
-            _do(job, options, callback, leads=group.leads)
-            group.agreed(True)  # nobody goes on before the record is there
+    with locks.only_one(options.places.jobs, job.id, callback.note) if group.is_main else contextlib.nullcontext():
+        if not group.broadcast(options.run_store.has(job.id)):
+            _do(job, options, callback, is_main=group.is_main)
+            group.broadcast(True)  # no process continues before the record exists
     return options.run_store.read(job.id)
 
 
-def _do(job: Job, options: JobOptions, callback: Callback, *, leads: bool) -> None:
+def _do(job: Job, options: JobOptions, callback: Callback, *, is_main: bool) -> None:
     allocator.keep_freed_memory()
     callback.job_started(job)
     started, spent = time.perf_counter(), cpu_seconds()
@@ -66,7 +66,7 @@ def _do(job: Job, options: JobOptions, callback: Callback, *, leads: bool) -> No
     if context.device.startswith("cuda"):
         torch.cuda.reset_peak_memory_stats()
     outcome = with_page(context) if options.profile else KINDS[job.kind](context)
-    if leads:
+    if is_main:
         locks.clear_leftovers(options.places.runs, job.id)
         record = leave_record(context, outcome, wall_s=time.perf_counter() - started, cpu_s=cpu_seconds() - spent)
         shutil.rmtree(context.checkpoints, ignore_errors=True)
@@ -154,11 +154,11 @@ def train_and_score(
     trained = train(
         network,
         steps_from,
-        context.setting(schedule, loss),
+        context.training_config(schedule, loss),
         callback=context.callback,
         held_out_loss=held_out_loss if held else None,
     )
-    if not Replicas.of(schedule).leads:
+    if not Replicas.of(schedule).is_main:
         return Outcome(listing=data.listing, fingerprint=data.prepared.fingerprint)
     if context.scale.precise_bn_clips:
         reestimate(context, data, network, kept, train_clip)

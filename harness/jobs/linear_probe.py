@@ -18,6 +18,7 @@ from harness.models import build, transfer
 from harness.models.precision import autocast
 from harness.records.record import FEATURES
 from harness.training import evaluation
+from harness.training.config import TrainingResult
 from harness.training.features import (
     Features,
     feature_steps,
@@ -26,7 +27,7 @@ from harness.training.features import (
     read_features,
     stack,
 )
-from harness.training.trainer import Trained, train
+from harness.training.trainer import train
 
 
 def run_features(context: JobContext) -> Outcome:
@@ -98,12 +99,12 @@ def run_head(context: JobContext) -> Outcome:
     if schedule.optimizer == "logreg":
         held = []
         fit_logistic_regression(head, features, listing.subsets["train"], schedule, reduce=baseline.reduce)
-        trained = Trained()
+        trained = TrainingResult()
     else:
         trained = train(
             head,
             feature_steps(features, kept, schedule, seed=int(context.spec["seed"]), device=context.device),
-            context.setting(schedule, loss),
+            context.training_config(schedule, loss),
             callback=context.callback,
             held_out_loss=held_out_loss if held else None,
         )

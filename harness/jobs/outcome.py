@@ -22,9 +22,9 @@ from harness.metrics.scores import Scores, counts
 from harness.metrics.summary import summary
 from harness.models import transfer
 from harness.records.record import FEATURES, SCORES, WEIGHTS, Record, write_record, write_scores
+from harness.training.config import TrainingResult
 from harness.training.features import Features, write_features
 from harness.training.replicas import rank_and_world
-from harness.training.trainer import Trained
 
 
 @dataclass
@@ -35,14 +35,14 @@ class Outcome:
     fingerprint: str
     network: nn.Module | None = None
     scores: Scores | None = None
-    trained: Trained = field(default_factory=Trained)
+    trained: TrainingResult = field(default_factory=TrainingResult)
     features: Features | None = None
     trained_on: TrainedOn = field(default_factory=dict)
     chosen: dict[str, Any] = field(default_factory=dict)
     score_s: float = 0.0
 
 
-def choice(schedule: Schedule, trained: Trained, held: Sequence[Video]) -> dict[str, Any]:
+def choice(schedule: Schedule, trained: TrainingResult, held: Sequence[Video]) -> dict[str, Any]:
     """How the final weights were chosen, in words, and on what."""
     drops = trained.drops or list(schedule.milestones)
     rule = "last step of a fixed schedule"

@@ -43,7 +43,7 @@ def _learns(module: nn.Module) -> bool:
 def _forward(stage: nn.Module, forward: Any, *inputs: Any) -> Any:
     if not stage.training:
         return forward(*inputs)
-    same = precision.again()
+    same = precision.autocast_for_recompute()
     return checkpoint(
         forward, *inputs, use_reentrant=False, context_fn=lambda: (contextlib.nullcontext(), _still(stage, same))
     )

@@ -23,16 +23,19 @@ def autocast(device: str, precision: str) -> Iterator[None]:
         yield
         return
     kind = device.partition(":")[0]
-    with torch.autocast(kind, dtype=torch.bfloat16), _WholeWherePadded() if kind == "cpu" else contextlib.nullcontext():
+    with (
+        torch.autocast(kind, dtype=torch.bfloat16),
+        _Float32PaddedConv3d() if kind == "cpu" else contextlib.nullcontext(),
+    ):
         yield
 
 
-def again() -> contextlib.AbstractContextManager[Any]:
+def autocast_for_recompute() -> contextlib.AbstractContextManager[Any]:
     """For where torch repeats a pass under the autocast of now, and knows nothing of what `autocast` adds to it."""
-    return _WholeWherePadded() if torch.is_autocast_enabled("cpu") else contextlib.nullcontext()
+    return _Float32PaddedConv3d() if torch.is_autocast_enabled("cpu") else contextlib.nullcontext()
 
 
-class _WholeWherePadded(TorchFunctionMode):
+class _Float32PaddedConv3d(TorchFunctionMode):
     """3D convolutions whose every output sees padding are done in float32, their result rounded as the others' is."""
 
     def __torch_function__(

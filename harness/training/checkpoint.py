@@ -1,45 +1,47 @@
-"""Where a training stands, kept by rename, so that an interrupted one goes on bit for bit."""
+"""Checkpoints of a training, written by rename, so that an interrupted one resumes bit for bit."""
 
 from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
 from harness.core.callbacks import Callback
 from harness.records.record import write_by_rename
-
-if TYPE_CHECKING:
-    from harness.training.trainer import Plateau, Setting, Trained
+from harness.training.config import TrainingConfig, TrainingResult
+from harness.training.optim import Plateau
 
 
 def save_checkpoint(
-    setting: Setting, module: nn.Module, optimizer: torch.optim.Optimizer, plateau: Plateau, trained: Trained
+    config: TrainingConfig,
+    module: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    plateau: Plateau,
+    result: TrainingResult,
 ) -> None:
-    """Everything that moves, by rename; the one before stays, in case this one turns out torn."""
-    setting.checkpoints.mkdir(parents=True, exist_ok=True)
+    """Write the state of a training by rename; the checkpoint before is kept in case this one is damaged."""
+    config.checkpoints.mkdir(parents=True, exist_ok=True)
     state = {
-        "step": trained.steps,
+        "step": result.steps,
         "module": module.state_dict(),
         "optimizer": optimizer.state_dict(),
         "plateau": {"best": plateau.best, "bad": plateau.bad},
-        "trained": dict(vars(trained)),
+        "trained": dict(vars(result)),
         "rng": torch.get_rng_state(),
-        "cuda_rng": torch.cuda.get_rng_state_all() if setting.device.startswith("cuda") else [],
+        "cuda_rng": torch.cuda.get_rng_state_all() if config.device.startswith("cuda") else [],
     }
-    kept = checkpoints_of(setting.checkpoints)
+    earlier = checkpoints_of(config.checkpoints)
     content = io.BytesIO()
     torch.save(state, content)
 
     def write(path: Path) -> None:
-        # From memory: of a full disk, torch.save tells only that a stream failed.
+        # From memory: torch.save does not report that a disk is full.
         path.write_bytes(content.getbuffer())
 
-    write_by_rename(setting.checkpoints / f"{trained.steps:08d}.ckpt", write)
-    for old in kept[:-1]:
+    write_by_rename(config.checkpoints / f"{result.steps:08d}.ckpt", write)
+    for old in earlier[:-1]:
         old.unlink(missing_ok=True)
 
 
@@ -49,25 +51,25 @@ def checkpoints_of(folder: Path) -> list[Path]:
 
 
 def resume(
-    setting: Setting,
+    config: TrainingConfig,
     module: nn.Module,
     optimizer: torch.optim.Optimizer,
     plateau: Plateau,
-    trained: Trained,
+    result: TrainingResult,
     callback: Callback,
 ) -> int:
-    """Put the newest whole checkpoint back and return its step; 0 if there is none."""
-    for path in reversed(checkpoints_of(setting.checkpoints)):
+    """Restore the newest readable checkpoint and return its step; 0 if there is none."""
+    for path in reversed(checkpoints_of(config.checkpoints)):
         try:
             state = torch.load(path, map_location="cpu", weights_only=True)
         except (RuntimeError, OSError, EOFError, ValueError, KeyError) as error:
             path.rename(path.with_suffix(".torn"))
-            callback.note(f"checkpoint {path} cannot be read ({type(error).__name__}); going on from the one before")
+            callback.note(f"checkpoint {path} cannot be read ({type(error).__name__}); resuming from the one before")
             continue
         module.load_state_dict(state["module"])
         optimizer.load_state_dict(state["optimizer"])
         plateau.best, plateau.bad = state["plateau"]["best"], state["plateau"]["bad"]
-        vars(trained).update(state["trained"])
+        vars(result).update(state["trained"])
         torch.set_rng_state(state["rng"])
         if state["cuda_rng"]:
             torch.cuda.set_rng_state_all(state["cuda_rng"])

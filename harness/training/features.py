@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from harness.core.contract import Schedule, Video
 from harness.core.errors import HarnessError
 from harness.core.tensor_io import save_tensors
-from harness.training.trainer import Step
+from harness.training.config import Step
 
 LOGREG_ITERATIONS = 2_000
 """Of L-BFGS, at most; it warns where that was too few."""

@@ -1,17 +1,17 @@
-"""Copies to a GPU while it computes: the next step's clips travel on a stream of their own."""
+"""Copies to a GPU while it computes, on a CUDA stream of their own."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from harness.training.trainer import Step
+from harness.training.config import Step
 
 
-def ahead(steps: Iterator[Step], device: str) -> Iterator[Step]:
-    """The same steps, in order. On a GPU each is asked for, copied and made into numbers while the one before computes.
+def prefetch_to_device(steps: Iterator[Step], device: str) -> Iterator[Step]:
+    """The same steps, in order. On a GPU each is fetched, copied and converted while the one before computes.
 
-    Page-locked memory, which decoding processes hand over, is what lets a copy run beside a kernel. On a CPU nothing
-    changes.
+    A copy overlaps with a kernel only from page-locked memory, which decoding processes provide. On a CPU the steps
+    pass through unchanged.
     """
     if not device.startswith("cuda"):
         yield from steps
@@ -30,7 +30,7 @@ def ahead(steps: Iterator[Step], device: str) -> Iterator[Step]:
         computing.wait_stream(copying)
         step = following
         for tensor in (*step.inputs.values(), step.labels):
-            # Or the copying stream would take the memory back while the computing one still reads it.
+            # Otherwise the copying stream would reuse the memory while the computing one still reads it.
             tensor.record_stream(computing)
         following = fetch()
         yield step

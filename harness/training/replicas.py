@@ -1,9 +1,9 @@
-"""A step of several replicas, done one after the other in one process or side by side in many, with the same result.
+"""An optimizer step of several replicas, in one process or in several, with the same result.
 
 The paper trained on 64 GPUs of 6 clips each, batch norm within a GPU (section 2.5 and the released README). Here a
 replica is a part of the batch, not a device: gradients are the mean over all replicas, moving statistics the mean of
-what each would have made of those before the step, and dropout is drawn from (seed, step, replica). So neither the
-number of devices nor their memory is part of an experiment. In several processes, torch.distributed carries the sums.
+what each replica would have made of those before the step, and dropout is drawn from (seed, step, replica). So neither
+the number of devices nor their memory is part of an experiment. Between processes, torch.distributed adds up.
 """
 
 from __future__ import annotations
@@ -20,22 +20,24 @@ from harness.core.errors import HarnessError
 
 @dataclass(frozen=True)
 class Replicas:
-    """How many replicas a step has, and which are this process's."""
+    """The replicas of a step, and this process's share of them."""
 
     count: int
+    """Replicas per optimizer step."""
     rank: int = 0
     world: int = 1
+    """Processes that share the replicas."""
 
     @classmethod
     def of(cls, schedule: Schedule) -> Replicas:
-        """As the schedule says, spread over the processes of torch.distributed if it is up.
+        """The schedule's replicas, spread over the processes of torch.distributed if it is initialised.
 
         Raises HarnessError where they do not divide.
         """
         size = schedule.bn_batch or schedule.batch
-        count, left = divmod(schedule.batch, size)
+        count, remainder = divmod(schedule.batch, size)
         rank, world = rank_and_world()
-        if left:
+        if remainder:
             raise HarnessError(
                 f"a batch of {schedule.batch} is not a whole number of replicas of {size}; change --set train.batch or "
                 "--set train.bn_batch"
@@ -48,79 +50,80 @@ class Replicas:
         return cls(count, rank, world)
 
     @property
-    def leads(self) -> bool:
+    def is_main(self) -> bool:
         """Whether this process writes checkpoints, scores and records."""
         return self.rank == 0
 
     @property
-    def share(self) -> float:
+    def loss_scale(self) -> float:
+        """Factor on each replica's loss, so that gradients add up to their mean."""
         return 1.0 / self.count
 
     @property
-    def mine(self) -> range:
+    def local_replicas(self) -> range:
         """Numbers of this process's replicas within a step."""
         return range(self.rank, self.count, self.world)
 
-    def passes(self, first_step: int, steps: int) -> range:
-        """Numbers of this process's passes of steps `first_step` .. `steps` - 1; step k has `count` from k * count on."""
+    def micro_steps(self, first_step: int, steps: int) -> range:
+        """Numbers of this process's passes in steps `first_step` .. `steps` - 1; step k starts at pass k * count."""
         return range(first_step * self.count + self.rank, steps * self.count, self.world)
 
-    def together(self, module: nn.Module, step: int, seed: int, one_pass: Callable[[], float]) -> float:
-        """Do this process's passes of a step; leaves gradients and moving statistics as the whole step's. Returns its loss."""
-        moving = [one for one in _buffers(module, "running_mean", "running_var") if one.is_floating_point()]
-        before, after = [one.clone() for one in moving], [torch.zeros_like(one) for one in moving]
+    def run_step(self, module: nn.Module, step: int, seed: int, run_pass: Callable[[], float]) -> float:
+        """Run this process's passes of a step. Gradients and moving statistics become the whole step's; returns its loss."""
+        moving = [buffer for buffer in _buffers(module, "running_mean", "running_var") if buffer.is_floating_point()]
+        before, after = [buffer.clone() for buffer in moving], [torch.zeros_like(buffer) for buffer in moving]
         loss = 0.0
-        for replica in self.mine:
+        for replica in self.local_replicas:
             torch.manual_seed((seed * 1_000_003 + step) * 8_191 + replica)
-            for one, was in zip(moving, before, strict=True):
-                one.copy_(was)
-            loss += one_pass()
-            for total, one in zip(after, moving, strict=True):
-                total.add_(one, alpha=self.share)
-        total_loss = torch.tensor(loss, dtype=torch.float64)
-        self.add_up([p.grad for p in module.parameters() if p.grad is not None])
-        self.add_up(after)
-        for one, mean in zip(moving, after, strict=True):
-            one.copy_(mean)
+            for buffer, start in zip(moving, before, strict=True):
+                buffer.copy_(start)
+            loss += run_pass()
+            for total, buffer in zip(after, moving, strict=True):
+                total.add_(buffer, alpha=self.loss_scale)
+        self.all_reduce([p.grad for p in module.parameters() if p.grad is not None])
+        self.all_reduce(after)
+        for buffer, mean in zip(moving, after, strict=True):
+            buffer.copy_(mean)
         for passes in _buffers(module, "num_batches_tracked"):
-            passes += self.count - len(self.mine)
-        return self.agreed_sum(total_loss)
+            passes += self.count - len(self.local_replicas)
+        return self._sum(loss)
 
-    def add_up(self, tensors: list[Tensor]) -> None:
-        """Sum over all processes, in place."""
+    def all_reduce(self, tensors: list[Tensor]) -> None:
+        """Sum over all processes, in place, as one message."""
         if self.world == 1 or not tensors:
             return
-        flat = torch.cat([one.reshape(-1) for one in tensors])
+        flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
         torch.distributed.all_reduce(flat)
-        for one, part in zip(tensors, flat.split([one.numel() for one in tensors]), strict=True):
-            one.copy_(part.view_as(one))
+        for tensor, part in zip(tensors, flat.split([tensor.numel() for tensor in tensors]), strict=True):
+            tensor.copy_(part.view_as(tensor))
 
-    def agreed_sum(self, value: Tensor) -> float:
-        """The sum of a number over all processes."""
-        if self.world > 1:
-            value = value.to(_carrier())
-            torch.distributed.all_reduce(value)
-        return float(value)
-
-    def agreed(self, value: float) -> float:
-        """The leading process's number, in all of them."""
+    def broadcast(self, value: float) -> float:
+        """The main process's number, in every process."""
         if self.world == 1:
             return value
-        told = torch.tensor(value, dtype=torch.float64, device=_carrier())
-        torch.distributed.broadcast(told, src=0)
-        return float(told)
+        tensor = _scalar(value)
+        torch.distributed.broadcast(tensor, src=0)
+        return float(tensor)
+
+    def _sum(self, value: float) -> float:
+        if self.world == 1:
+            return value
+        tensor = _scalar(value)
+        torch.distributed.all_reduce(tensor)
+        return float(tensor)
 
 
 def rank_and_world() -> tuple[int, int]:
-    """(this process's number, how many there are) in torch.distributed; (0, 1) without it."""
+    """(rank of this process, number of processes) of torch.distributed; (0, 1) without it."""
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         return torch.distributed.get_rank(), torch.distributed.get_world_size()
     return 0, 1
 
 
-def _carrier() -> str:
-    """Where tensors must lie for the processes' common back end to carry them."""
-    return "cuda" if torch.distributed.get_backend() == "nccl" else "cpu"
+def _scalar(value: float) -> Tensor:
+    """A float64 tensor on a device that the processes' back end can send from."""
+    device = "cuda" if torch.distributed.get_backend() == "nccl" else "cpu"
+    return torch.tensor(value, dtype=torch.float64, device=device)
 
 
 def _buffers(module: nn.Module, *names: str) -> list[Tensor]:

@@ -13,9 +13,10 @@ from harness.core.contract import Schedule, Video
 from harness.core.errors import HarnessError
 from harness.core.tensor_io import save_tensors
 from harness.models.transfer import freeze_all_but_head
+from harness.training.config import Step, TrainingConfig
 from harness.training.evaluation import clip_loss
 from harness.training.features import Features, feature_steps, fit_logistic_regression
-from harness.training.trainer import Setting, Step, train
+from harness.training.trainer import train
 
 SCHEDULE = Schedule(steps=12, batch=6, base_lr=0.5, policy="constant", checkpoint_every=100)
 VIDEOS = tuple(Video(f"v{i:02d}", f"v{i:02d}.avi", i % 3) for i in range(18))
@@ -49,8 +50,8 @@ def cached(network):
 
 
 def fit(module, steps_from, folder):
-    setting = Setting(SCHEDULE, "cpu", "float32", "job", folder, clip_loss("reduced", "mean"))
-    train(module, steps_from, setting, callback=Callback())
+    config = TrainingConfig(SCHEDULE, "cpu", "float32", "job", folder, clip_loss("reduced", "mean"))
+    train(module, steps_from, config, callback=Callback())
 
 
 def test_a_head_on_cached_features_is_the_head_of_the_frozen_network(tmp_path):

@@ -10,8 +10,8 @@ import contextlib
 import pytest
 import torch
 
-from harness.training.prefetch import ahead
-from harness.training.trainer import Step
+from harness.training.config import Step
+from harness.training.prefetch import prefetch_to_device
 
 
 class Clip:
@@ -55,14 +55,14 @@ def steps(count, told):
 
 def test_a_cpu_is_given_each_step_when_it_asks():
     told: list[str] = []
-    found = ahead(steps(2, told), "cpu")
+    found = prefetch_to_device(steps(2, told), "cpu")
     next(found)
     assert told == ["copy 0"]
 
 
 def test_the_next_copy_is_under_way_before_a_step_computes(told):
     numbers = []
-    for step in ahead(steps(3, told), "cuda:0"):
+    for step in prefetch_to_device(steps(3, told), "cuda:0"):
         numbers.append(step.ids[0])
         told.append(f"compute {step.ids[0]}")
     assert numbers == ["0", "1", "2"], "all, once, in order"
@@ -70,7 +70,7 @@ def test_the_next_copy_is_under_way_before_a_step_computes(told):
 
 
 def test_computing_waits_for_its_copy_and_memory_for_computing(told):
-    found = ahead(steps(2, told), "cuda")
+    found = prefetch_to_device(steps(2, told), "cuda")
     next(found)
     assert told == [
         *("on copying", "copy 0", "back"),

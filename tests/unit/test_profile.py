@@ -13,8 +13,9 @@ from harness.core.contract import Schedule
 from harness.data import loader
 from harness.jobs import profiler
 from harness.jobs.profiler import BACKWARD, COPY, FORWARD, OPTIMISER, REST, SCORING, WAIT
+from harness.training.config import Step, TrainingConfig
 from harness.training.evaluation import clip_loss, video_logits
-from harness.training.trainer import Setting, Step, train
+from harness.training.trainer import train
 
 
 class Slow(nn.Module):
@@ -58,7 +59,7 @@ def timed(tmp_path, monkeypatch):
     monkeypatch.setattr(loader, "train_batches", steps)
     network = Network()
     schedule = Schedule(steps=5, batch=2, base_lr=0.01, policy="constant")
-    setting = Setting(
+    config = TrainingConfig(
         schedule=schedule,
         device="cpu",
         precision="float32",
@@ -68,7 +69,7 @@ def timed(tmp_path, monkeypatch):
     )
     began = time.perf_counter()
     with profiler.profiled("cpu") as found:
-        train(network, loader.train_batches, setting, callback=Callback())
+        train(network, loader.train_batches, config, callback=Callback())
         views = [(torch.randn(1, 4), ["a"])]
         video_logits(network, views, reduce="mean", device="cpu", precision="float32", callback=Callback())
     return found, time.perf_counter() - began

@@ -13,9 +13,10 @@ from harness.core.contract import Schedule
 from harness.core.errors import HarnessError
 from harness.models.activation_checkpointing import recompute_stages
 from harness.models.precision import autocast
+from harness.training.config import Step, TrainingConfig
 from harness.training.evaluation import clip_loss
 from harness.training.replicas import Replicas
-from harness.training.trainer import Setting, Step, train
+from harness.training.trainer import train
 
 SCHEDULE = Schedule(steps=5, batch=8, base_lr=0.1, policy="constant", checkpoint_every=100)
 NETWORKS = {"plain": lambda: [], "norm": lambda: [nn.BatchNorm1d(16)], "dropout": lambda: [nn.Dropout(0.4)]}
@@ -36,7 +37,7 @@ def passes(schedule):
     size = schedule.batch // replicas.count
 
     def steps_from(first):
-        for number in replicas.passes(first, schedule.steps):
+        for number in replicas.micro_steps(first, schedule.steps):
             step, part = divmod(number, replicas.count)
             x = torch.randn(8, 6, generator=torch.Generator().manual_seed(step)).double()
             rows = slice(part * size, (part + 1) * size)
@@ -47,7 +48,7 @@ def passes(schedule):
 
 def trained(folder, schedule, *extra):
     module = OnePosition(*extra).train()
-    setting = Setting(
+    config = TrainingConfig(
         schedule,
         "cpu",
         "float32",
@@ -55,7 +56,7 @@ def trained(folder, schedule, *extra):
         folder,
         lambda logits, labels: clip_loss("reduced", "mean")(logits.double(), labels),
     )
-    told = train(module, passes(schedule), setting, callback=Callback())
+    told = train(module, passes(schedule), config, callback=Callback())
     return module.state_dict(), told
 
 
@@ -109,7 +110,7 @@ def test_what_does_not_divide_is_refused():
 
 
 def test_every_pass_falls_to_exactly_one_process():
-    shares = [list(Replicas(6, rank, 3).passes(2, 4)) for rank in range(3)]
+    shares = [list(Replicas(6, rank, 3).micro_steps(2, 4)) for rank in range(3)]
     assert sorted(itertools.chain(*shares)) == list(range(12, 24))
     assert shares[1] == [13, 16, 19, 22]
 

@@ -3,6 +3,7 @@
 import itertools
 import subprocess
 import sys
+import typing
 
 import pytest
 import torch
@@ -12,19 +13,11 @@ from harness.core.callbacks import Callback
 from harness.core.contract import Schedule
 from harness.core.errors import HarnessError
 from harness.planning.schedules import named
-from harness.training.checkpoint import checkpoints_of
+from harness.training.checkpoint import checkpoints_of, save_checkpoint
+from harness.training.config import Step, TrainingConfig, TrainingResult
 from harness.training.evaluation import clip_loss, reduce_positions
-from harness.training.trainer import (
-    Plateau,
-    Setting,
-    Step,
-    Trained,
-    eager,
-    learning_rate,
-    reestimate_batch_norm,
-    save_checkpoint,
-    train,
-)
+from harness.training.optim import OPTIMIZERS, POLICIES, Plateau, eager, learning_rate
+from harness.training.trainer import reestimate_batch_norm, train
 
 SCHEDULE = Schedule(steps=30, batch=8, base_lr=0.05, policy="one-cycle", checkpoint_every=10)
 
@@ -65,15 +58,15 @@ def steps_from(first):
         yield Step(x, x[:, :3].argmax(1), [f"v{number}-{i}" for i in range(8)])
 
 
-def setting(tmp_path, schedule=SCHEDULE):
-    return Setting(schedule, "cpu", "float32", "job", tmp_path / "job", clip_loss("reduced", "mean"))
+def config(tmp_path, schedule=SCHEDULE):
+    return TrainingConfig(schedule, "cpu", "float32", "job", tmp_path / "job", clip_loss("reduced", "mean"))
 
 
 def trained(tmp_path, schedule=SCHEDULE, callback=None, **more):
     module = OnePosition(network())
     torch.manual_seed(7)
     module.train()
-    told = train(module, steps_from, setting(tmp_path, schedule), callback=callback or Callback(), **more)
+    told = train(module, steps_from, config(tmp_path, schedule), callback=callback or Callback(), **more)
     return module, told
 
 
@@ -124,11 +117,11 @@ def test_a_loss_that_is_not_finite_stops_and_names_the_videos(tmp_path):
             yield step._replace(inputs=step.inputs * float("nan"))
 
     with pytest.raises(HarnessError, match="v0-0.*train.base_lr"):
-        train(OnePosition(network()), poisoned, setting(tmp_path), callback=Callback())
+        train(OnePosition(network()), poisoned, config(tmp_path), callback=Callback())
 
 
 @pytest.mark.parametrize("optimizer", [torch.optim.SGD, torch.optim.AdamW])
-def test_an_optimiser_steps_as_torchs_own(optimizer):
+def test_an_optimizer_steps_as_torchs_own(optimizer):
     ended = []
     for kind in (optimizer, eager(optimizer)):
         torch.manual_seed(0)
@@ -146,7 +139,7 @@ def test_an_optimiser_steps_as_torchs_own(optimizer):
 def test_training_does_not_load_a_compiler():
     program = (
         "import sys, torch\n"
-        "from harness.training.trainer import eager\n"
+        "from harness.training.optim import eager\n"
         "weight = torch.nn.Parameter(torch.ones(3))\n"
         "for kind in (torch.optim.SGD, torch.optim.AdamW):\n"
         "    optimizer = eager(kind)([weight], lr=0.1)\n"
@@ -155,6 +148,13 @@ def test_training_does_not_load_a_compiler():
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_every_name_of_a_schedule_has_its_builder():
+    hints = typing.get_type_hints(Schedule)
+    # 'logreg' is scikit-learn's, for heads alone.
+    assert set(typing.get_args(hints["optimizer"])) - {"logreg"} == set(OPTIMIZERS)
+    assert set(typing.get_args(hints["policy"])) == set(POLICIES)
 
 
 def test_rates():
@@ -204,7 +204,7 @@ def test_checkpoint_holds_only_plain_values(tmp_path):
     """torch.load(weights_only=True) must be able to read it: no pickled code."""
     module = OnePosition(network())
     optimizer = torch.optim.AdamW(module.parameters())
-    save_checkpoint(setting(tmp_path), module, optimizer, Plateau(1), Trained(steps=4, curves=[(1, "a", 2.0)]))
+    save_checkpoint(config(tmp_path), module, optimizer, Plateau(1), TrainingResult(steps=4, curves=[(1, "a", 2.0)]))
     state = torch.load(tmp_path / "job" / "00000004.ckpt", weights_only=True)
     assert state["trained"]["curves"] == [(1, "a", 2.0)]
 
