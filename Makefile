@@ -1,6 +1,6 @@
-# From a machine with Python >= 3.11, make and a package index: `make demo` or `make test`. Written outside this folder:
-# uv's download cache, which both share by hard links, and the embedded data sets (HARNESS_DATA says where).
-# The README has the same as plain commands.
+# Needs Python >= 3.11, make and a package index: `make demo` or `make test`. Both write two things outside this folder: uv's
+# download cache, which they share through hard links, and the micro data sets (in HARNESS_DATA, if set).
+# The README has the same commands without make.
 
 PYTHON ?= python3
 VENV := .venv
@@ -11,16 +11,16 @@ TOX := $(VENV)/bin/python tools/like_pip.py tox
 .PHONY: help setup demo test report clean
 
 help:
-	@echo "make demo    set up, train I3D on the embedded micro data, print Table 4 (minutes on two cores)"
-	@echo "make test    set up, then lint, types, unit, contract and e2e through tox"
-	@echo "make setup   only install, into $(VENV): then $(VENV)/bin/harness --help"
-	@echo "make clean   remove $(VENV), .tox and caches; results stay"
-	@echo "PYTHON=python3.12 make ... takes another interpreter than python3"
+	@echo "make demo    set up, train I3D on the micro data sets, print Table 4 (minutes on two cores)"
+	@echo "make test    set up, run lint, types, unit, contract and e2e tests through tox"
+	@echo "make setup   only install into $(VENV); then run $(VENV)/bin/harness --help"
+	@echo "make clean   remove $(VENV), .tox and caches; keep results"
+	@echo "PYTHON=python3.12 make ... uses another interpreter than python3"
 
 $(VENV)/bin/uv:
-	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit(f"$(PYTHON) is Python {sys.version.split()[0]}, and the harness needs 3.11 or newer; say which one to use: make PYTHON=python3.12 ...")'
-	@$(PYTHON) -c 'import ensurepip, venv' || { echo "$(PYTHON) cannot make virtual environments; install its venv module (Debian: python3-venv)" >&2; exit 1; }
-	@test ! -f $(VENV) || rm $(VENV) # tox leaves a file of this name, which says where its environment lies
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit(f"$(PYTHON) is Python {sys.version.split()[0]}, but the harness needs 3.11 or newer; name another interpreter: make PYTHON=python3.12 ...")'
+	@$(PYTHON) -c 'import ensurepip, venv' || { echo "$(PYTHON) cannot create virtual environments; install its venv module (Debian: python3-venv)" >&2; exit 1; }
+	@test ! -f $(VENV) || rm $(VENV) # tox writes a file of this name with the path of its environment
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check uv
 

@@ -20,7 +20,7 @@ from harness.scales import micro, paper
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
 SCALES = {"paper": paper.SCALE, "micro": micro.SCALE}
-UNSAID = "the scale's"
+FROM_SCALE = "the scale's"
 
 
 def table(heading: str, number: int = 0) -> list[dict[str, str]]:
@@ -50,18 +50,18 @@ def takes(kind: type, name: str) -> str:
 
 
 def test_every_setting_of_a_schedule_stands_there_with_its_default():
-    rows = {row["setting"].removeprefix("train."): row for row in table("A training's schedule")}
+    rows = {row["setting"].removeprefix("train."): row for row in table("Training schedule")}
     assert set(rows) == set(settable(paper.SCALE.stages["full-ft"]))
     for field in dataclasses.fields(Schedule):
         if field.name in rows:
-            default = UNSAID if field.default is dataclasses.MISSING else typed(field.default)
+            default = FROM_SCALE if field.default is dataclasses.MISSING else typed(field.default)
             assert rows[field.name]["default"] == default, field.name
             assert rows[field.name]["takes"].removesuffix(", or tuned") == takes(Schedule, field.name), field.name
 
 
 def test_the_schedules_of_both_scales_are_the_cards():
-    rows = {row["setting"]: row for row in table("A training's schedule", 1)}
-    defaults = {row["setting"].removeprefix("train."): row["default"] for row in table("A training's schedule")}
+    rows = {row["setting"]: row for row in table("Training schedule", 1)}
+    defaults = {row["setting"].removeprefix("train."): row["default"] for row in table("Training schedule")}
     stages = {f"{name}: {stage}": card for name, scale in SCALES.items() for stage, card in scale.stages.items()}
     assert set(next(iter(rows.values()))) == {"setting", *stages}
     for column, schedule in stages.items():
@@ -91,11 +91,11 @@ def test_flow_methods_and_parameters_are_those_there_are():
     assert not paper.SCALE.flow.params
 
 
-@pytest.mark.parametrize("heading", ["A training's schedule", "Sizes", "Flow"])
+@pytest.mark.parametrize("heading", ["Training schedule", "Sizes", "Flow"])
 def test_set_takes_every_setting_that_stands_there(heading):
     for row in table(heading):
         value = row.get("paper") or row["default"]
-        if value == UNSAID:
+        if value == FROM_SCALE:
             value = settable(paper.SCALE.stages["full-ft"])[row["setting"].partition(".")[2]]
         apply_overrides(paper.SCALE, "full-ft", ((row["setting"], value),))
 
