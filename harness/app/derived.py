@@ -13,6 +13,7 @@ from harness.commands import console
 from harness.core.callbacks import Callback
 from harness.core.contract import Scale, Video
 from harness.core.errors import HarnessError
+from harness.core.units import duration, size
 
 if TYPE_CHECKING:
     from harness.data.derived import Estimate
@@ -87,12 +88,7 @@ def told(estimate: Estimate) -> str:
             f"{estimate.what}: {left}; at most {room} (none of those tried could be decoded, so the time is not known)"
         )
     tried = f"from the beginning of {estimate.sampled} of them"
-    return f"{estimate.what}: {left}; about {room}, about {console.duration(estimate.seconds)} in {processes} ({tried})"
-
-
-def size(count: int) -> str:
-    """Bytes in words."""
-    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
+    return f"{estimate.what}: {left}; about {room}, about {duration(estimate.seconds)} in {processes} ({tried})"
 
 
 def _came_to(what: str, folder: Path, videos: int, broken: Mapping[str, str], callback: Callback) -> None:

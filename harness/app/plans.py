@@ -12,6 +12,7 @@ import click
 
 from harness.core.errors import HarnessError
 from harness.core.spec import Cell, Job, Selection
+from harness.core.units import duration, size
 from harness.core.workspace import Workspace
 from harness.planning import plan as planning, selection as selecting
 from harness.planning.cost import Estimate, estimates
@@ -136,17 +137,3 @@ def _as_plain(plan: planning.Plan, costs: Mapping[str, Estimate]) -> dict[str, A
             "disk_bytes": sum(cost.disk_bytes for cost in rest),
         },
     }
-
-
-def duration(seconds: float) -> str:
-    """'45 s', '12 min', '3.4 h', '2.5 days', '21 days', '73 years'."""
-    for limit, unit, name in ((120, 1, "s"), (7200, 60, "min"), (172800, 3600, "h")):
-        if seconds < limit:
-            return f"{seconds / unit:.{1 if name == 'h' else 0}f} {name}"
-    days = seconds / 86400
-    return f"{days / 365.25:,.0f} years" if days > 730 else f"{days:.{0 if days >= 10 else 1}f} days"
-
-
-def size(count: float) -> str:
-    """'12 MB', '3.4 GB'."""
-    return f"{count / 1e6:,.0f} MB" if count < 1e9 else f"{count / 1e9:,.1f} GB"

@@ -13,20 +13,11 @@ from typing import Any, TextIO
 
 from harness.core.callbacks import Callback
 from harness.core.spec import Job
+from harness.core.units import duration
 from harness.metrics.summary import named, text
 from harness.records.record import Record
 
 PLAIN_EVERY_S = 5.0
-
-
-def duration(seconds: float) -> str:
-    """'8 s', '3 min 05 s', '2 h 07 min'."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
 def headline(record: Record) -> str:

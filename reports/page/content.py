@@ -10,6 +10,7 @@ from harness import __version__
 from harness.analysis import claims
 from harness.core.contract import Dataset
 from harness.core.spec import digest
+from harness.core.units import duration
 from harness.core.workspace import Workspace
 from harness.planning.lookup import lookup_in
 from harness.records.record import RunStore
@@ -17,7 +18,7 @@ from reports import tables
 from reports.evidence import Evidence, dataset_of, gather
 from reports.figures import accuracy, answers, curves, filters, pictures, receptive
 from reports.figures.drawing import Figure
-from reports.page.jobs import JobView, duration, views
+from reports.page.jobs import JobView, views
 
 INLINE_JOBS_BYTES = 1_200_000
 """Details of jobs stay in the page up to this; those of larger ledgers go into a file each beside it."""

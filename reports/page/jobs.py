@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.core.spec import plain
+from harness.core.units import duration
 from harness.metrics.scores import bounds_pct
 from harness.metrics.summary import PRIMARY, named, text
 from harness.records.record import Record
@@ -54,13 +55,6 @@ def views(evidence: Evidence) -> tuple[JobView, ...]:
         for up in record.upstream.values():
             used.setdefault(up, []).append(record.job_id)
     return tuple(_view(record, evidence, tuple(used.get(record.job_id, ()))) for record in evidence.records.values())
-
-
-def duration(seconds: float) -> str:
-    """'38 s', '12 min', '3.4 h'."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def _view(record: Record, evidence: Evidence, used_by: tuple[str, ...]) -> JobView:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import functools
 from typing import Any
 
+from harness.core.units import duration
 from reports.figures.drawing import DARK, LIGHT, STYLE, variables
 from reports.page.content import INLINE_JOBS_BYTES, Content
-from reports.page.jobs import duration
 from reports.tables.html import html
 from reports.tables.words import p_text
 
