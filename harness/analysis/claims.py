@@ -1,21 +1,20 @@
-"""The paper's findings as paired tests on the ledger, valid at any scale. `harness claims` prints them.
+"""The paper's claims as paired tests on the records, valid at any scale. `harness claims` prints them.
 
-A finding is held against every pair of numbers that the paper prints for it (Tables 2 to 5): the same videos, answered
-by A and by B. Where a finding says several things at once (better than each of four others), each is a *part* and all
-must hold: the claim's effect, interval and p are those of its weakest part. p is two-sided and 1 where the effect
-points the other way; it is corrected by Holm over all findings that could be tested.
+A claim is tested on every pair of numbers that the paper prints for it (Tables 2 to 5): the same videos, classified by A
+and by B. A claim with several assertions (better than each of four others) has several *parts*, and all must hold: the
+effect, interval and p of the claim are those of its weakest part. p is two-sided, and 1 if the effect has the opposite
+sign. It is corrected by Holm over all claims that could be tested.
 
 =============  ===================================================================================================
 supported      in every part A is ahead of B, with a corrected p below 0.05
-not supported  the 95% interval of some part lies below one point: if the finding holds here at all, then by less. Or, for
-               the order of time, single frames tell the two directions apart, which only something else than motion
-               explains
-undecided      neither: these videos cannot tell
-not run        the ledger has no pair of numbers for some part
+not supported  the 95% interval of some part is below one point: if the claim holds here at all, then by less. For the
+               order of time also: single frames distinguish the two directions, so motion is not what they need
+undecided      neither: these videos cannot decide
+not run        no pair of numbers has records for some part
 =============  ===================================================================================================
 
-What is drawn is videos, by group, of the networks that were trained: with one seed a claim speaks of these very
-trainings. With several, answers are averaged over seeds, and the deviation over seeds widens the interval.
+Intervals are sampled over videos, by group. With one seed, a claim is about these particular trainings. With several,
+answers are averaged over seeds, and the deviation over seeds widens the interval.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.analysis import claim_definitions
-from harness.analysis.claim_definitions import Finding, Part
+from harness.analysis.claim_definitions import ClaimDefinition, Comparison, Part
 from harness.core.errors import HarnessError
 from harness.core.spec import Cell
 from harness.metrics import statistics
@@ -39,57 +38,57 @@ from harness.planning.lookup import Lookup
 
 ALPHA = 0.05
 WORTH_POINTS = 1.0
-"""A finding that holds by less than this is not said to hold."""
+"""A claim that holds by less than this is not called supported."""
 ORDER = "reversal"
-"""Class group whose classes stand pairwise: each the previous one played backwards."""
+"""Class group in which every second class is the previous one played backwards."""
 
 Verdict = Literal["supported", "not supported", "undecided", "not run"]
 
 
 @dataclass(frozen=True)
 class Claim:
-    """One finding and what the ledger says of it. Effects in points of top-1."""
+    """The result of testing one claim. Effects in points of top-1."""
 
     name: str
     statement: str
     paper: str
-    """Where the paper says it."""
+    """Place in the paper."""
     effect_points: float | None
-    """Of the weakest part: mean over its pairs of A's accuracy less B's. None where it was not run."""
+    """Effect of the weakest part: mean over its pairs of A's accuracy minus B's. None if it was not run."""
     low: float | None
     """95% interval of the effect."""
     high: float | None
     p_value: float | None
     p_corrected: float | None
-    """By Holm, over the findings that were run."""
+    """Corrected by Holm over the claims that were run."""
     verdict: Verdict
     detail: str
-    """Every part with its effect, how many of the paper's pairs are behind it, and what to mind."""
+    """Every part with its effect, the number of the paper's pairs behind it, and caveats."""
     cells: tuple[tuple[Cell, Cell], ...]
-    """(A, B) of every pair that was found in the ledger."""
+    """(A, B) of every pair with records."""
     paper_points: float | None = None
     """The same effect computed from the paper's printed numbers; it has no interval."""
 
 
 @dataclass(frozen=True)
 class _Measured:
-    """One part on the ledger."""
+    """One part, measured on the records."""
 
     part: Part
     pooled: Pooled | None
-    """None where no pair is in the ledger. Shares, not points."""
-    used: tuple[claim_definitions.Bundle, ...]
+    """None if no pair has records. Shares, not points."""
+    used: tuple[Comparison, ...]
     cells: tuple[tuple[Cell, Cell], ...]
 
     @property
     def p_value(self) -> float:
-        """In the direction of the finding."""
+        """p in the direction of the claim."""
         return self.pooled.p_value if self.pooled and self.pooled.effect > 0 else 1.0
 
 
 @dataclass(frozen=True)
 class _Answers:
-    """Whether each video was answered right, videos in the order of their ids."""
+    """Whether each video was classified correctly, in the order of video ids."""
 
     ids: tuple[str, ...]
     right: NDArray[np.float64]
@@ -97,28 +96,28 @@ class _Answers:
 
 
 def all_claims(lookup: Lookup, *, scale: str, seeds: tuple[int, ...] = (0,)) -> tuple[Claim, ...]:
-    """Every finding of the paper, tested on what `lookup` has at this scale.
+    """Every claim of the paper, tested on the records that `lookup` has at this scale.
 
-    Raises HarnessError where the two numbers of a pair were scored on different videos.
+    Raises HarnessError if the two numbers of a pair were scored on different videos.
     """
-    cached = functools.cache(lookup)  # every number stands in several findings
+    cached = functools.cache(lookup)  # every number is part of several claims
     measured = [
-        (finding, [_measure(part, cached, scale=scale, seeds=seeds) for part in finding.parts])
-        for finding in claim_definitions.all_findings(scale)
+        (definition, [_measure(part, cached, scale=scale, seeds=seeds) for part in definition.parts])
+        for definition in claim_definitions.all_definitions(scale)
     ]
-    run = [(finding, parts) for finding, parts in measured if parts and all(part.pooled for part in parts)]
+    run = [(definition, parts) for definition, parts in measured if parts and all(part.pooled for part in parts)]
     corrected = dict(
         zip(
-            [finding.name for finding, _ in run],
+            [definition.name for definition, _ in run],
             statistics.holm([_weakest(parts).p_value for _, parts in run]) if run else [],
             strict=True,
         )
     )
     return tuple(
-        _claim(finding, parts, corrected[finding.name], _frames_alone(finding, cached, scale, seeds), seeds)
-        if finding.name in corrected
-        else _not_run(finding, parts, scale, seeds)
-        for finding, parts in measured
+        _claim(definition, parts, corrected[definition.name], _frames_alone(definition, cached, scale, seeds), seeds)
+        if definition.name in corrected
+        else _not_run(definition, parts, scale, seeds)
+        for definition, parts in measured
     )
 
 
@@ -130,26 +129,29 @@ def _weakest(parts: Sequence[_Measured]) -> _Measured:
 
 
 def _measure(part: Part, lookup: Lookup, *, scale: str, seeds: tuple[int, ...]) -> _Measured:
-    """The part's pairs that the ledger has, each bundle of them weighing the same."""
-    found = [(bundle, cells) for bundle in part.bundles if (cells := _in_ledger(bundle, lookup, scale, seeds))]
-    if not found:
+    """The comparisons of the part that have records, all with the same weight."""
+    recorded = [(each, cells) for each in part.comparisons if (cells := _recorded(each, lookup, scale, seeds))]
+    if not recorded:
         return _Measured(part, None, (), ())
 
-    def contrasts(these: tuple[int, ...]) -> list[Contrast]:
+    def contrasts(chosen: tuple[int, ...]) -> list[Contrast]:
         return [
-            _contrast(a, b, lookup, these, part.answers, weight / len(found))
-            for _, cells in found
+            _contrast(a, b, lookup, chosen, part.answers, weight / len(recorded))
+            for _, cells in recorded
             for a, b, weight in cells
         ]
 
     pooled = _over_seeds(contrasts, seeds)
     return _Measured(
-        part, pooled, tuple(bundle for bundle, _ in found), tuple((a, b) for _, cells in found for a, b, _ in cells)
+        part,
+        pooled,
+        tuple(comparison for comparison, _ in recorded),
+        tuple((a, b) for _, cells in recorded for a, b, _ in cells),
     )
 
 
 def _over_seeds(contrasts: Any, seeds: tuple[int, ...]) -> Pooled:
-    """Answers averaged over seeds; their deviation over seeds is a variance of its own."""
+    """Answers averaged over seeds. The deviation over seeds is added as a variance."""
     if len(seeds) == 1:
         return pool(contrasts(seeds))
     each = [pool(contrasts((seed,))).effect for seed in seeds]
@@ -157,21 +159,21 @@ def _over_seeds(contrasts: Any, seeds: tuple[int, ...]) -> Pooled:
     return pool(contrasts(seeds), extra_variance=spread * spread / len(seeds), degrees=len(seeds) - 1)
 
 
-def _in_ledger(
-    bundle: claim_definitions.Bundle, lookup: Lookup, scale: str, seeds: tuple[int, ...]
+def _recorded(
+    comparison: Comparison, lookup: Lookup, scale: str, seeds: tuple[int, ...]
 ) -> list[tuple[Cell, Cell, float]] | None:
-    """(A, B, weight) of every comparison of the bundle, at the first seed; None unless all of it is there."""
-    found = []
-    for pair in bundle:
+    """(A, B, weight) of every pair of cells, at the first seed; None unless all of them have records."""
+    cells = []
+    for pair in comparison:
         for a, b in claim_definitions.cells_of(pair, scale):
             if not all(lookup(replace(cell, seed=seed)) for cell in (a, b) for seed in seeds):
                 return None
-            found.append((a, b, pair.sign / len(pair.a.splits)))
-    return found
+            cells.append((a, b, pair.sign / len(pair.a.splits)))
+    return cells
 
 
-def _contrast(a: Cell, b: Cell, lookup: Lookup, seeds: tuple[int, ...], how: str, weight: float) -> Contrast:
-    first, second = (_answers(cell, lookup, seeds, how) for cell in (a, b))
+def _contrast(a: Cell, b: Cell, lookup: Lookup, seeds: tuple[int, ...], kind: str, weight: float) -> Contrast:
+    first, second = (_answers(cell, lookup, seeds, kind) for cell in (a, b))
     if first.ids != second.ids:
         raise HarnessError(
             f"{a} and {b} were scored on different videos; remove the older records of the two and run them again"
@@ -185,9 +187,11 @@ def _contrast(a: Cell, b: Cell, lookup: Lookup, seeds: tuple[int, ...], how: str
     )
 
 
-def _answers(cell: Cell, lookup: Lookup, seeds: tuple[int, ...], how: str) -> _Answers:
+def _answers(cell: Cell, lookup: Lookup, seeds: tuple[int, ...], kind: str) -> _Answers:
     results = [lookup(replace(cell, seed=seed)) for seed in seeds]
-    parts = [_order_answers(result) if how == "order" else _top1_answers(result.scores) for result in results if result]
+    parts = [
+        _order_answers(result) if kind == "order" else _top1_answers(result.scores) for result in results if result
+    ]
     if any(part.ids != parts[0].ids for part in parts):
         raise HarnessError(f"the seeds of {cell} were scored on different videos; run the older ones again")
     return _Answers(parts[0].ids, np.mean([part.right for part in parts], axis=0), parts[0].clusters)
@@ -198,7 +202,7 @@ def _top1_answers(scores: Scores) -> _Answers:
 
 
 def _order_answers(result: CellResult) -> _Answers:
-    """Videos of classes that are each other's reverse: whether the true class is above its reverse. Chance is one half."""
+    """For videos of reversed pairs of classes: whether the true class scores higher than its reverse. Chance is one half."""
     scores, reverse = result.scores, _reverses(result)
     rows = np.array([row for row, label in enumerate(scores.labels.tolist()) if label in reverse], dtype=np.int64)
     labels = scores.labels[rows]
@@ -208,7 +212,7 @@ def _order_answers(result: CellResult) -> _Answers:
 
 
 def _reverses(result: CellResult) -> dict[int, int]:
-    """Label -> label of the class that is the same played backwards."""
+    """Label -> label of the same class played backwards."""
     from harness.core import registry
 
     record = result.records[0]
@@ -219,7 +223,7 @@ def _reverses(result: CellResult) -> dict[int, int]:
 
 
 def _sorted(scores: Scores, right: NDArray[np.float64], rows: NDArray[np.int64]) -> _Answers:
-    """`right` of `rows`, brought into the order of ids."""
+    """`right` of `rows`, sorted by video id."""
     clusters = statistics.clusters_of(scores.ids, scores.groups)
     order = sorted(range(len(rows)), key=lambda k: scores.ids[rows[k]])
     return _Answers(
@@ -229,9 +233,9 @@ def _sorted(scores: Scores, right: NDArray[np.float64], rows: NDArray[np.int64])
     )
 
 
-def _frames_alone(finding: Finding, lookup: Lookup, scale: str, seeds: tuple[int, ...]) -> Pooled | None:
-    """How far single frames are above chance on pairs of reverses; None for findings that are not about the order of time."""
-    frames = [b for part in finding.parts if part.answers == "order" for bundle in part.bundles for b in bundle]
+def _frames_alone(definition: ClaimDefinition, lookup: Lookup, scale: str, seeds: tuple[int, ...]) -> Pooled | None:
+    """Single frames' accuracy above chance on reversed pairs; None for claims that are not about the order of time."""
+    frames = [b for part in definition.parts if part.answers == "order" for each in part.comparisons for b in each]
     cells = {b: None for pair in frames for _, b in claim_definitions.cells_of(pair, scale) if lookup(b)}
     if not cells:
         return None
@@ -239,13 +243,13 @@ def _frames_alone(finding: Finding, lookup: Lookup, scale: str, seeds: tuple[int
     return pool(
         [
             Contrast(
-                gains=told.right - 0.5,
-                videos=[(cell.dataset, video) for video in told.ids],
-                clusters=[(cell.dataset, cluster) for cluster in told.clusters],
+                gains=answer.right - 0.5,
+                videos=[(cell.dataset, video) for video in answer.ids],
+                clusters=[(cell.dataset, cluster) for cluster in answer.clusters],
                 strata=cell.dataset,
                 weight=1 / len(answers),
             )
-            for cell, told in answers
+            for cell, answer in answers
         ]
     )
 
@@ -254,22 +258,26 @@ def _frames_alone(finding: Finding, lookup: Lookup, scale: str, seeds: tuple[int
 
 
 def _claim(
-    finding: Finding, parts: Sequence[_Measured], corrected: float, frames: Pooled | None, seeds: tuple[int, ...]
+    definition: ClaimDefinition,
+    parts: Sequence[_Measured],
+    corrected: float,
+    frames: Pooled | None,
+    seeds: tuple[int, ...],
 ) -> Claim:
     weakest = _weakest(parts)
     assert weakest.pooled is not None
     verdict = judge([part.pooled for part in parts if part.pooled], corrected, frames)
-    notes = [_told(part) for part in parts]
+    notes = [_summary(part) for part in parts]
     if frames:
         notes.append(
-            f"single frames tell the directions apart in {50 + 100 * frames.effect:.1f}% of the videos (chance 50%)"
+            f"single frames distinguish the directions in {50 + 100 * frames.effect:.1f}% of the videos (chance 50%)"
         )
     notes.append(f"{weakest.pooled.videos} videos in {weakest.pooled.groups} groups")
     notes.append("one training each" if len(seeds) == 1 else f"{len(seeds)} seeds")
     return Claim(
-        name=finding.name,
-        statement=finding.statement,
-        paper=finding.where,
+        name=definition.name,
+        statement=definition.statement,
+        paper=definition.where,
         effect_points=100 * weakest.pooled.effect,
         low=100 * weakest.pooled.low,
         high=100 * weakest.pooled.high,
@@ -283,7 +291,7 @@ def _claim(
 
 
 def judge(parts: Sequence[Pooled], corrected: float, frames: Pooled | None = None) -> Verdict:
-    """The verdict on parts that were all measured, by the rule at the top of this file."""
+    """The verdict on parts that were all measured, by the rules at the top of this file."""
     if frames and frames.low > 0:
         return "not supported"
     if all(part.effect > 0 for part in parts) and corrected < ALPHA:
@@ -293,26 +301,25 @@ def judge(parts: Sequence[Pooled], corrected: float, frames: Pooled | None = Non
     return "undecided"
 
 
-def _told(measured: _Measured) -> str:
+def _summary(measured: _Measured) -> str:
     """'over C3D +12.3 [8.0, 16.6] (5 of 7 pairs)'."""
     pooled, part = measured.pooled, measured.part
     assert pooled is not None
     effect = f"{100 * pooled.effect:+.1f} [{100 * pooled.low:+.1f}, {100 * pooled.high:+.1f}]"
-    return f"{part.name} {effect} ({len(measured.used)} of {len(part.bundles)} pairs)"
+    return f"{part.name} {effect} ({len(measured.used)} of {len(part.comparisons)} pairs)"
 
 
-def _not_run(finding: Finding, parts: Sequence[_Measured], scale: str, seeds: tuple[int, ...]) -> Claim:
+def _not_run(definition: ClaimDefinition, parts: Sequence[_Measured], scale: str, seeds: tuple[int, ...]) -> Claim:
     missing = [measured.part.name for measured in parts if measured.pooled is None]
     flags = "".join(f" --seed {seed}" for seed in seeds) if seeds != (0,) else ""
-    runs = [f"`harness table {number} --scale {scale}{flags} --run`" for number in finding.tables]
-    fill = "fills it" if len(runs) == 1 else "fill it"
-    detail = finding.impossible or (
-        f"the ledger has no pair of numbers for: {', '.join(missing)}; {' and '.join(runs)} {fill}"
+    runs = [f"`harness table {number} --scale {scale}{flags} --run`" for number in definition.tables]
+    detail = definition.impossible or (
+        f"no records for a pair of numbers: {', '.join(missing)}. Run {' and '.join(runs)}"
     )
     return Claim(
-        name=finding.name,
-        statement=finding.statement,
-        paper=finding.where,
+        name=definition.name,
+        statement=definition.statement,
+        paper=definition.where,
         effect_points=None,
         low=None,
         high=None,

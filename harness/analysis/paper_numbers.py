@@ -1,7 +1,7 @@
 """The paper's numbers as printed, and the one way to read the files of `results/paper` and `results/expected`.
 
-In a checkout they lie in `results/`; in a wheel they travel as data of `harness`, in `harness/_data/results/`.
-The paper's, the expected and a run's numbers live in three places; nothing here knows a ledger.
+In a checkout they are in `results/`, in a wheel in `harness/_data/results/`. The paper's numbers, the expected numbers and
+the numbers of a run are stored in three places; nothing here reads records.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ MINIKINETICS = "cvpr2017-minikinetics"
 """arXiv v1 and the CVPR camera-ready: transfer from miniKinetics (213 classes), headline 97.9 / 80.2."""
 VERSIONS = (KINETICS, MINIKINETICS)
 SOURCES = {KINETICS: "kinetics400", MINIKINETICS: "minikinetics-213"}
-"""Version of the paper -> what its source of transfer is, and its largest evaluation."""
+"""Version of the paper -> its source data set for transfer, which is also its largest evaluation."""
 STAND_INS: Mapping[str, Mapping[str, str]] = {
     "paper": {name: name for name in ("ucf101", "hmdb51", "kinetics400", "minikinetics-213")},
     "micro": {
@@ -32,7 +32,7 @@ STAND_INS: Mapping[str, Mapping[str, str]] = {
         "minikinetics-213": "micro-kinetics",
     },
 }
-"""Scale -> data set of the paper -> the one that stands for it."""
+"""Scale -> data set of the paper -> data set that represents it at this scale."""
 Kind = Literal["paper", "expected"]
 FIELDS = ["version", "table", "row", "column", "value", "note"]
 
@@ -50,11 +50,11 @@ class PaperNumber:
     value: float
     """Accuracy in percent; Table 1: millions of parameters, frames, seconds."""
     note: str = ""
-    """Source of a quoted number, or a doubt; 'unverified' where it was not checked against the printed paper."""
+    """Source of a quoted number, or a doubt; 'unverified' if it was not checked against the printed paper."""
 
 
 def folder(kind: Kind) -> Path:
-    """Where the files of this kind lie, in a wheel or in a checkout. Raises HarnessError when neither has them."""
+    """Folder of the files of this kind, in a wheel or a checkout. Raises HarnessError if neither has them."""
     package = Path(__file__).parents[1]
     for place in (package / "_data" / "results" / kind, package.parent / "results" / kind):
         if place.is_dir():
@@ -69,10 +69,10 @@ def read_files(kind: Kind, suffix: str) -> dict[str, str]:
 
 @functools.lru_cache(maxsize=1)
 def numbers() -> tuple[PaperNumber, ...]:
-    """Every printed number, in the paper's order. Raises HarnessError naming file and line of a bad one."""
+    """Every printed number, in the paper's order. Raises HarnessError with file and line of an invalid number."""
     found = [number for name, text in read_files("paper", ".csv").items() for number in _parse(name, text)]
     if len({(n.version, n.table, n.row, n.column) for n in found}) != len(found):
-        raise HarnessError("results/paper names a number twice; it is not to be edited")
+        raise HarnessError("results/paper has a number twice; restore its files, which must not be edited")
     return tuple(found)
 
 
@@ -91,7 +91,7 @@ def _parse(name: str, text: str) -> list[PaperNumber]:
 
 
 def stand_in(name: str, scale: str) -> str:
-    """The data set that stands for the paper's at this scale. Raises UnknownName."""
+    """The data set that represents the paper's at this scale. Raises UnknownName."""
     if scale not in STAND_INS:
         raise unknown("scale with tables", scale, STAND_INS)
     return STAND_INS[scale][name]
@@ -99,7 +99,7 @@ def stand_in(name: str, scale: str) -> str:
 
 @functools.lru_cache(maxsize=16)
 def table(number: int, version: str = KINETICS) -> Mapping[tuple[str, str], PaperNumber]:
-    """(row, column) -> the printed number of one table of one version. What the paper leaves blank is not in it."""
+    """(row, column) -> printed number, for one table of one version. Blank cells of the paper are left out."""
     if version not in VERSIONS:
         raise unknown("version of the paper", version, VERSIONS)
     return {(n.row, n.column): n for n in numbers() if (n.table, n.version) == (number, version)}

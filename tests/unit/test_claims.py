@@ -1,4 +1,4 @@
-"""Findings as paired tests: on made-up ledgers whose truth is known, verdicts follow the written rule."""
+"""Claims as paired tests: on synthetic records whose truth is known, verdicts follow the written rule."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ TRUE = {"i3d": 0.10, "fused-3d": 0.03, "two-stream": 0.02, "convnet-lstm": 0.0, 
 
 
 def share(cell: Cell) -> float:
-    """A world in which every finding holds."""
+    """Accuracies for which every claim holds."""
     moved = {"original": 0.0, "fixed": 0.12, "full-ft": 0.15}[cell.protocol] * (0.6 if "ucf" in cell.dataset else 1.4)
     return 0.5 + TRUE[cell.baseline] + moved + 0.06 * (cell.init == "imagenet") + 0.07 * (cell.modality == "rgb+flow")
 
@@ -44,7 +44,7 @@ def world(share=share, *, order=None, classes: int = 14):
         wrong = (labels + 1) % classes
         logits[np.arange(N), np.where(ease + noise < share(cell), labels, wrong)] = 1
         if order:
-            _tell_order(logits, labels, names, dataset.class_groups["reversal"], order(cell))
+            _set_order(logits, labels, names, dataset.class_groups["reversal"], order(cell))
         ids = tuple(f"v{k:03d}" for k in range(N))
         record = SimpleNamespace(classes=names, spec={"dataset": {"name": cell.dataset}})
         return CellResult(Scores(ids, logits, labels, tuple(f"g{k // 5}" for k in range(N))), ("job",), (record,))
@@ -52,14 +52,14 @@ def world(share=share, *, order=None, classes: int = 14):
     return lookup
 
 
-def _tell_order(logits, labels, names, reversal, right: float) -> None:
+def _set_order(logits, labels, names, reversal, right: float) -> None:
     """Of the videos of reversed pairs, a share has the true class above its reverse, whatever else is above both."""
     place = [names.index(name) for name in reversal]
     other = dict(zip(place[::2], place[1::2], strict=True)) | dict(zip(place[1::2], place[::2], strict=True))
     rows = [row for row, label in enumerate(labels.tolist()) if label in other]
     for k, row in enumerate(rows):
-        label, told = int(labels[row]), (k * 0.618) % 1 < right
-        logits[row, [label, other[label]]] = (0.5, 0.2) if told else (0.2, 0.5)
+        label, correct = int(labels[row]), (k * 0.618) % 1 < right
+        logits[row, [label, other[label]]] = (0.5, 0.2) if correct else (0.2, 0.5)
 
 
 def sees_motion(cell: Cell) -> float:
@@ -121,7 +121,7 @@ def test_one_equal_rival_is_enough_to_leave_the_best_undecided():
     assert abs(claim.effect_points) < 2
 
 
-def test_motion_tells_the_direction_of_time_where_frames_do_not():
+def test_motion_distinguishes_the_direction_of_time_where_frames_do_not():
     claim = by_name(claims.all_claims(world(order=sees_motion), scale="micro"))["order-needs-motion"]
     assert claim.verdict == "supported" and claim.effect_points == pytest.approx(40, abs=3)
 
@@ -131,10 +131,10 @@ def test_single_frames_that_know_the_direction_of_time_refute_that_motion_is_nee
     assert claim.verdict == "not supported" and "chance 50%" in claim.detail
 
 
-def test_an_empty_ledger_is_not_run_and_says_how_to():
+def test_without_records_nothing_is_run_and_the_commands_are_given():
     found = claims.all_claims(lambda cell: None, scale="micro")
     assert {claim.verdict for claim in found} == {"not run"} and all(claim.effect_points is None for claim in found)
-    assert "harness table 4 --scale micro --run` fills it" in by_name(found)["transfer-helps"].detail
+    assert "harness table 4 --scale micro --run`" in by_name(found)["transfer-helps"].detail
     found = claims.all_claims(lambda cell: None, scale="micro", seeds=(0, 1))
     assert "harness table 4 --scale micro --seed 0 --seed 1 --run" in by_name(found)["transfer-helps"].detail
 
@@ -172,8 +172,8 @@ def test_different_videos_are_refused():
 
 
 @pytest.mark.parametrize("scale", ["paper", "micro"])
-def test_findings_compare_exactly_the_cells_of_the_tables(scale):
-    needed = set(claim_definitions.all_cells(claim_definitions.all_findings(scale), scale))
+def test_claims_compare_exactly_the_cells_of_the_tables(scale):
+    needed = set(claim_definitions.all_cells(claim_definitions.all_definitions(scale), scale))
     assert needed == {cell for number in (2, 3, 4, 5) for cell in tables.wanted(number, tables.Question(scale=scale))}
 
 
@@ -246,9 +246,11 @@ def test_nothing_and_one_group_are_refused():
 
 
 def test_text_in_every_format(found):
-    told = tuple(found.values())
-    terminal, markdown = claims_text.render(told, "terminal"), claims_text.render(told, "markdown")
+    results = tuple(found.values())
+    terminal, markdown = claims_text.render(results, "terminal"), claims_text.render(results, "markdown")
     assert terminal.count("SUPPORTED") == 6 and max(map(len, terminal.splitlines())) <= 140
     assert len([line for line in markdown.splitlines() if line.startswith("|")]) == 8
-    plain = json.loads(claims_text.render(told, "json"))
-    assert [claim["verdict"] for claim in plain] == [claim.verdict for claim in told] and len(plain[0]["cells"][0]) == 2
+    plain = json.loads(claims_text.render(results, "json"))
+    assert [claim["verdict"] for claim in plain] == [claim.verdict for claim in results] and len(
+        plain[0]["cells"][0]
+    ) == 2
