@@ -89,10 +89,10 @@ def test_accuracies_are_percentages() -> None:
 
 @pytest.fixture
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of the package's place in which nothing is installed beside it."""
+    """An empty folder that `paper_numbers` takes for the installed package."""
     folder = tmp_path / "site" / "harness"
     folder.mkdir(parents=True)
-    monkeypatch.setattr(paper_numbers, "__file__", str(folder / "paper.py"))
+    monkeypatch.setattr(paper_numbers, "__file__", str(folder / "analysis" / "paper_numbers.py"))
     return folder
 
 

@@ -82,7 +82,7 @@ _DIALECT = re.compile("|".join(_WORDS).replace(" ", r"\s+"), re.IGNORECASE)
 
 LEFT = {
     "--help": 73,
-    "analysis": 49,
+    "analysis": 29,
     "app": 50,
     "baselines": 12,
     "benchmarks": 50,
