@@ -1,4 +1,4 @@
-"""Less memory for more time: stages of a network whose insides are computed again in the backward pass."""
+"""Activation checkpointing: stages of a network are computed again in the backward pass, for less memory."""
 
 from __future__ import annotations
 
@@ -15,49 +15,52 @@ from harness.models import precision
 
 
 def recompute_stages(network: nn.Module) -> int:
-    """Have every stage of the network keep its inputs alone while training; returns how many there are.
+    """Make every stage of the network save only its inputs while training; returns the number of stages.
 
-    A stage is a child, with parameters, of the first module on the way down that has several. Names and numbers stay as
-    they are: what is drawn is drawn the same again, and moving statistics move once.
+    A stage is a child, with parameters, of the first module on the way down that has several. Parameter names do not
+    change, dropout draws the same numbers again, and moving statistics are updated once.
     """
-    stages = [stage for part in _branching(network) for stage in part.children() if _learns(stage)]
+    stages = [stage for module in _branching(network) for stage in module.children() if _has_parameters(stage)]
     for stage in stages:
         stage.forward = partial(_forward, stage, stage.forward)  # type: ignore[method-assign]
     return len(stages)
 
 
 def _branching(module: nn.Module) -> list[nn.Module]:
-    """The modules whose children are stages: one a trunk, whatever it is wrapped in."""
+    """The modules whose children are stages: one per trunk, however it is wrapped."""
     if hasattr(module, "trunks"):
-        return [part for trunk in module.trunks.values() for part in _branching(trunk)]
+        return [branching for trunk in module.trunks.values() for branching in _branching(trunk)]
     if hasattr(module, "trunk"):
         return _branching(module.trunk)
-    learning = [child for child in module.children() if _learns(child)]
-    return _branching(learning[0]) if len(learning) == 1 else [module]
+    children = [child for child in module.children() if _has_parameters(child)]
+    return _branching(children[0]) if len(children) == 1 else [module]
 
 
-def _learns(module: nn.Module) -> bool:
+def _has_parameters(module: nn.Module) -> bool:
     return next(module.parameters(), None) is not None
 
 
 def _forward(stage: nn.Module, forward: Any, *inputs: Any) -> Any:
     if not stage.training:
         return forward(*inputs)
-    same = precision.autocast_for_recompute()
+    autocast = precision.autocast_for_recompute()
     return checkpoint(
-        forward, *inputs, use_reentrant=False, context_fn=lambda: (contextlib.nullcontext(), _still(stage, same))
+        forward,
+        *inputs,
+        use_reentrant=False,
+        context_fn=lambda: (contextlib.nullcontext(), _recompute(stage, autocast)),
     )
 
 
 @contextlib.contextmanager
-def _still(stage: nn.Module, same: contextlib.AbstractContextManager[Any]) -> Iterator[None]:
-    """Arithmetic and batch norm as in the first pass, but for the moving statistics: that one has moved them."""
+def _recompute(stage: nn.Module, autocast: contextlib.AbstractContextManager[Any]) -> Iterator[None]:
+    """The context of the second pass: same arithmetic, but moving statistics are not updated again."""
     norms = [module for module in stage.modules() if isinstance(module, _BatchNorm)]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.momentum = 0.0
     try:
-        with same:
+        with autocast:
             yield
     finally:
         for norm, momentum in zip(norms, momenta, strict=True):

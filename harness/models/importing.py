@@ -1,4 +1,4 @@
-"""Other people's weights in our networks: read safely, renamed, fitted strictly, kept with their card.
+"""Third-party weights in our networks: read safely, renamed, fitted strictly, saved with their card.
 
 state, report = convert(read_tensors(path), target=network.state_dict())
 print(report)
@@ -23,12 +23,12 @@ from harness.core.errors import HarnessError, unknown
 from harness.core.tensor_io import save_tensors
 from harness.models.catalog import imported_path
 from harness.models.download import file_hash
-from harness.models.name_maps import LAYOUTS, Layout, timm
+from harness.models.name_maps import DATA, INDEX, LAYOUTS, Layout, timm
 from harness.models.tf_checkpoint import read_checkpoint
 
 WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model", "net")
-STARTS = (b"PK\x03\x04", b"\x80")
-"""First bytes of what torch.save writes, today (a zip) and before 1.6 (a pickle)."""
+MAGIC = (b"PK\x03\x04", b"\x80")
+"""First bytes of a file by torch.save: a zip, or before torch 1.6 a pickle."""
 PREFIXES = ("module.", "_orig_mod.", "backbone.", "model.", "network.")
 
 
@@ -38,17 +38,21 @@ PREFIXES = ("module.", "_orig_mod.", "backbone.", "model.", "network.")
 def read_tensors(path: Path) -> dict[str, Tensor]:
     """Name -> tensor of a safetensors file, a PyTorch file, or a TensorFlow checkpoint (its prefix or .index file).
 
-    Nothing in the file is run. Wrappers ({"state_dict": ...}) and prefixes that all names share ("module.") are taken
-    off. Raises HarnessError for a file that wants to run code, holds no tensors, or cannot be read.
+    No code in the file is run. Wrappers ({"state_dict": ...}) and prefixes that all names share ("module.") are removed.
+    Raises HarnessError for a file that would run code, holds no tensors, or cannot be read.
     """
-    prefix = path.with_suffix("") if path.suffix == ".index" else path
-    if Path(f"{prefix}.index").is_file():
+    prefix = _tensorflow_prefix(path)
+    if Path(f"{prefix}{INDEX}").is_file():
         return {name: torch.from_numpy(array.copy()) for name, array in read_checkpoint(prefix).items()}
     if not path.is_file():
         raise HarnessError(
             f"no file {path}; give a .safetensors, .pt, .pth or .bin file, or a TensorFlow checkpoint's prefix"
         )
     return _strip(_unwrap(_read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path), path))
+
+
+def _tensorflow_prefix(path: Path) -> Path:
+    return path.with_suffix("") if path.suffix == INDEX else path
 
 
 def _read_safetensors(path: Path) -> Any:
@@ -64,20 +68,20 @@ def _read_safetensors(path: Path) -> Any:
 def _read_pickle(path: Path) -> Any:
     with path.open("rb") as file:
         start = file.read(24)
-    if not start.startswith(STARTS):
-        what = f"it starts with {start!r}" if start else "it is empty"
+    if not start.startswith(MAGIC):
+        content = f"it starts with {start!r}" if start else "it is empty"
         raise HarnessError(
-            f"{path} is not a PyTorch or safetensors file ({what}); give a .pt, .pth or .bin file, one whose name ends in "
+            f"{path} is not a PyTorch or safetensors file ({content}); give a .pt, .pth or .bin file, one whose name ends in "
             ".safetensors, or a TensorFlow checkpoint's prefix"
         )
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         if "nsupported" in str(error) or "WeightsUnpickler" in str(error):
-            named = re.search(r"GLOBAL (\S+)", str(error))
-            wants = f" ({named[1]})" if named else ""
+            match = re.search(r"GLOBAL (\S+)", str(error))
+            function = f" ({match[1]})" if match else ""
             raise HarnessError(
-                f"{path} is refused: reading it would run code that the file names{wants}, not only load tensors. If you "
+                f"{path} is refused: reading it would run code that the file names{function}, not only load tensors. If you "
                 "trust its author, load it elsewhere and save its state_dict as safetensors"
             ) from error
         raise HarnessError(f"{path} cannot be read ({str(error)[:200]}); download it again") from error
@@ -111,23 +115,23 @@ def _strip(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 @dataclass(frozen=True)
 class Report:
-    """What became of every tensor. Only `missing`, `unexpected` and `misshapen` are faults."""
+    """Names of tensors by what became of them. Only `missing`, `unexpected` and `misshapen` are faults."""
 
     layout: str
     matched: tuple[str, ...] = ()
-    """Ours, filled as they came."""
+    """Ours, filled unchanged."""
     reshaped: tuple[str, ...] = ()
     """Ours, filled after a change of axes or of axes of length one."""
     supplied: tuple[str, ...] = ()
-    """Ours, that this layout does not have and that have one right value: unit scales, counters, the padding flag."""
+    """Ours, absent from this layout but with one right value: unit scales, counters, the padding flag."""
     left_out: tuple[str, ...] = ()
-    """Theirs, of no use here: auxiliary heads, optimizer state, unit scales."""
+    """Theirs, not needed here: auxiliary heads, optimizer state, unit scales."""
     missing: tuple[str, ...] = ()
-    """Ours, that nothing fills."""
+    """Ours, filled by no tensor."""
     unexpected: tuple[str, ...] = ()
-    """Theirs, that nothing takes."""
+    """Theirs, with no counterpart."""
     misshapen: tuple[str, ...] = ()
-    """Ours, offered another shape."""
+    """Ours, whose counterpart has another shape."""
 
     @property
     def complete(self) -> bool:
@@ -145,37 +149,38 @@ class Report:
 
 
 def layout_of(tensors: Mapping[str, Tensor]) -> Layout:
-    """The layout whose telling tensor is there. Raises HarnessError listing the layouts that are known."""
+    """The layout whose marker is among the tensors. Raises HarnessError listing the known layouts."""
     for layout in LAYOUTS.values():
-        if any(name == layout.telling or name.endswith(f"/{layout.telling}") for name in tensors):
+        if any(name == layout.marker or name.endswith(f"/{layout.marker}") for name in tensors):
             return layout
     raise HarnessError(
-        f"these {len(tensors)} tensors ({', '.join(sorted(tensors)[:3])}, ...) are in no layout that is known: "
-        f"{', '.join(LAYOUTS)}, timm; name one with --layout if you know better"
+        f"these {len(tensors)} tensors ({', '.join(sorted(tensors)[:3])}, ...) are in no known layout: "
+        f"{', '.join(LAYOUTS)}, timm"
     )
 
 
 def accepted(network: Any, weights: Weights) -> tuple[dict[str, Tensor], Layout]:
-    """(target, layout) for these weights in this network.
+    """(tensors to fill, layout) for these weights in this network.
 
-    Of a timm network whose classifier reads more than the pooled map (VGG's fully connected layers) the head stays out.
+    The head of a timm network is not filled if its classifier reads more than the pooled map (VGG's fully connected
+    layers).
     """
     target = dict(network.state_dict())
     if weights.layout != "timm":
         return target, LAYOUTS[weights.layout]
     model = network.trunk.model
-    unused = [name for name, child in model.named_children() if isinstance(child, torch.nn.Identity)]
+    dropped = [name for name, child in model.named_children() if isinstance(child, torch.nn.Identity)]
     fits = getattr(model, "head_hidden_size", model.num_features) == network.trunk.out_channels
     classifier = model.pretrained_cfg.get("classifier") if fits else ""
     if not fits:
         target = {name: tensor for name, tensor in target.items() if not name.startswith("head.")}
-    return target, timm(classifier if isinstance(classifier, str) else "", unused)
+    return target, timm(classifier if isinstance(classifier, str) else "", dropped)
 
 
 def convert(
     tensors: Mapping[str, Tensor], *, target: Mapping[str, Tensor], layout: Layout | str | None = None
 ) -> tuple[dict[str, Tensor], Report]:
-    """(state in the names and shapes of `target`, report). Unsaid, the layout is told by its names.
+    """(state in the names and shapes of `target`, report); the layout is detected by default.
 
     Raises HarnessError with the whole report unless every tensor of both sides is accounted for.
     """
@@ -188,32 +193,32 @@ def convert(
 def fit(
     tensors: Mapping[str, Tensor], *, target: Mapping[str, Tensor], layout: Layout | str | None = None
 ) -> tuple[dict[str, Tensor], Report]:
-    """As `convert`, faults and all: nothing is raised for a tensor that does not fit."""
+    """As `convert`, but faults are only reported."""
     if isinstance(layout, str):
         if layout not in LAYOUTS:
             raise unknown("layout", layout, LAYOUTS)
         layout = LAYOUTS[layout]
     layout = layout or layout_of(tensors)
-    told: dict[str, list[str]] = {name: [] for name in ("left_out", "unexpected", "matched", "reshaped", "misshapen")}
+    kinds: dict[str, list[str]] = {kind: [] for kind in ("left_out", "unexpected", "matched", "reshaped", "misshapen")}
     state: dict[str, Tensor] = {}
     for name, tensor in tensors.items():
         ours = layout.rename(name)
         if ours is None or (ours not in target and _is_unit_scale(ours, tensor)):
-            told["left_out"].append(name)
+            kinds["left_out"].append(name)
         elif ours not in target or ours in state:
-            told["unexpected"].append(name)
+            kinds["unexpected"].append(name)
         else:
             fitted = _shape(tensor, target[ours].shape, layout)
             kind = "misshapen" if fitted is None else "matched" if fitted.shape == tensor.shape else "reshaped"
-            told[kind].append(ours)
+            kinds[kind].append(ours)
             state[ours] = target[ours] if fitted is None else fitted.to(target[ours].dtype)
     supplied = {
         name: value for name in target.keys() - state.keys() if (value := _supply(name, target, layout)) is not None
     }
     missing = sorted(target.keys() - state.keys() - supplied.keys())
     report = Report(layout.name, supplied=tuple(sorted(supplied)), missing=tuple(missing))
-    sorted_names: dict[str, Any] = {kind: tuple(sorted(names)) for kind, names in told.items()}
-    return state | supplied, replace(report, **sorted_names)
+    names: dict[str, Any] = {kind: tuple(sorted(names)) for kind, names in kinds.items()}
+    return state | supplied, replace(report, **names)
 
 
 def _shape(tensor: Tensor, shape: torch.Size, layout: Layout) -> Tensor | None:
@@ -239,7 +244,7 @@ def _supply(name: str, target: Mapping[str, Tensor], layout: Layout) -> Tensor |
     return None
 
 
-# ------------------------------------------------------------------------------------------------ keeping
+# ------------------------------------------------------------------------------------------------ saving
 
 
 def import_weights(
@@ -251,14 +256,13 @@ def import_weights(
     layout: Layout | str | None = None,
     labels: tuple[str, ...] = (),
 ) -> tuple[Path, Report]:
-    """Convert a downloaded file and keep it in `folder` as safetensors with its card; returns where, and the report.
+    """Convert a file and save it below `folder` as safetensors with its card; returns its path, and the report.
 
-    The card holds what `weights` says, the hash of the file it came from, the report, and the class names in the order
-    of the logits where they are given. Raises HarnessError as `read_tensors` and `convert` do, and for labels that are
-    too many or too few.
+    The card holds the fields of `weights`, the hash of the original file, the report, and the class names in the order
+    of the logits, if given. Raises HarnessError as `read_tensors` and `convert` do, and for a wrong number of labels.
     """
     if labels and len(labels) != weights.classes:
-        raise HarnessError(f"{len(labels)} labels for {weights.classes} classes of '{weights.name}'; give one a line")
+        raise HarnessError(f"{len(labels)} labels for {weights.classes} classes of '{weights.name}'; give one per line")
     state, report = convert(read_tensors(path), target=target, layout=layout or weights.layout)
     card = asdict(weights) | {"imported_sha256": _hash_of(path), "report": str(report), "labels": list(labels)}
     folder.mkdir(parents=True, exist_ok=True)
@@ -270,7 +274,7 @@ def import_weights(
 
 
 def load_imported(weights: Weights, folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """(state, card) of weights imported before. Raises HarnessError saying how to get them."""
+    """(state, card) of imported weights. Raises HarnessError saying how to get them."""
     from safetensors import safe_open
 
     path = imported_path(weights, folder)
@@ -284,7 +288,6 @@ def load_imported(weights: Weights, folder: Path) -> tuple[dict[str, Tensor], di
 
 
 def _hash_of(path: Path) -> str:
-    if path.is_file() and path.suffix != ".index":
-        return file_hash(path)
-    prefix = path.with_suffix("") if path.suffix == ".index" else path
-    return file_hash(Path(f"{prefix}.data-00000-of-00001"))
+    """SHA-256 of the file, or of a TensorFlow checkpoint's data."""
+    prefix = _tensorflow_prefix(path)
+    return file_hash(Path(f"{prefix}{DATA}") if Path(f"{prefix}{INDEX}").is_file() else path)

@@ -1,7 +1,7 @@
-"""How others name the tensors of the networks we build: foreign name -> ours, one function a layout.
+"""Layouts of third-party weights: foreign tensor name -> ours, one function per layout.
 
-None from a function means: known, and left out on purpose (auxiliary heads, optimizer state). A name that no rule knows
-comes back unchanged and is reported as unexpected.
+None from a function means that the tensor is known and ignored (auxiliary heads, optimizer state). A name that no rule
+matches is returned unchanged, and reported as unexpected.
 """
 
 from __future__ import annotations
@@ -11,29 +11,33 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 UNITS = {"1a_7x7": "conv1a", "2b_1x1": "conv2b", "2c_3x3": "conv2c"}
-BN = {"weight": "weight", "bias": "bias", "running_mean": "running_mean", "running_var": "running_var"}
-BN["num_batches_tracked"] = "num_batches_tracked"
+BN = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
+INDEX, DATA = ".index", ".data-00000-of-00001"
+"""Suffixes of the two files of a TensorFlow checkpoint."""
 HEAD = {"weight": "head.fc.weight", "bias": "head.fc.bias"}
 
 
 @dataclass(frozen=True)
 class Layout:
-    """One way of naming and shaping."""
+    """How one source names and shapes its tensors."""
 
     name: str
     rename: Callable[[str], str | None]
-    telling: str
-    """A tensor that every file of this layout has and no other: how the layout is told."""
+    """Foreign name -> ours."""
+    marker: str
+    """A tensor that every file of this layout has, and no file of another: identifies the layout."""
     channels_last: bool = False
-    """Kernels are (t, h, w, in, out), as TensorFlow keeps them."""
+    """Kernels are (t, h, w, in, out), as in TensorFlow."""
     scaleless: bool = False
     """Batch norm has no scale: ours is 1."""
     symmetric: bool = False
     """The first convolution was trained with even padding."""
+    suffixes: tuple[str, ...] = ("",)
+    """Of the files that the weights consist of."""
 
 
 def harness(name: str) -> str | None:
-    """Ours, as the records hold it."""
+    """Ours, as in records."""
     return name
 
 
@@ -87,7 +91,7 @@ def torchvision(name: str) -> str | None:
     if stem := re.fullmatch(r"conv([123])\.(.+)", name):
         return f"trunk.{('conv1a', 'conv2b', 'conv2c')[int(stem[1]) - 1]}.{stem[2]}"
     if mixed := re.fullmatch(r"inception(\d)(\w)\.branch(1|2\.0|2\.1|3\.0|3\.1|4\.1)\.(.+)", name):
-        # They count modules from a and branches from 1; we, as the paper's released code does, from b and from 0.
+        # torchvision counts modules from a and branches from 1; we count from b and 0, as the released code does.
         letter = chr(ord(mixed[2]) + 1)
         branch = {"1": "b0", "2.0": "b1a", "2.1": "b1b", "3.0": "b2a", "3.1": "b2b", "4.1": "b3b"}[mixed[3]]
         return f"trunk.mixed{mixed[1]}{letter}.{branch}.{mixed[4]}"
@@ -95,18 +99,17 @@ def torchvision(name: str) -> str | None:
 
 
 def timm(classifier: str, classifier_only: Iterable[str]) -> Layout:
-    """A timm network: its names behind 'trunk.model.', its classifier as our head; `classifier_only` are the children
-    that the trunk does without."""
-    left_out = tuple(f"{name}." for name in classifier_only)
+    """timm's names after 'trunk.model.', its classifier as our head; `classifier_only` are children our trunk drops."""
+    ignored = tuple(f"{name}." for name in classifier_only)
 
     def rename(name: str) -> str | None:
         if classifier and name in (f"{classifier}.weight", f"{classifier}.bias"):
             return HEAD[name.removeprefix(f"{classifier}.")]
         if name.startswith("head.norm."):
             return name.replace("head.norm.", "trunk.norm.")
-        return None if name.startswith(left_out) else f"trunk.model.{name}"
+        return None if name.startswith(ignored) else f"trunk.model.{name}"
 
-    return Layout("timm", rename, telling="")
+    return Layout("timm", rename, marker="")
 
 
 LAYOUTS: Mapping[str, Layout] = {
@@ -115,18 +118,18 @@ LAYOUTS: Mapping[str, Layout] = {
         Layout("harness", harness, "head.fc.weight"),
         Layout("pytorch-i3d", pytorch_i3d, "Conv3d_1a_7x7.conv3d.weight"),
         Layout("kinetics-i3d-pytorch", kinetics_i3d_pytorch, "conv3d_1a_7x7.conv3d.weight"),
-        Layout("tf", tensorflow, "Conv3d_1a_7x7/conv_3d/w", channels_last=True, scaleless=True),
+        Layout("tf", tensorflow, "Conv3d_1a_7x7/conv_3d/w", channels_last=True, scaleless=True, suffixes=(INDEX, DATA)),
         Layout("torchvision", torchvision, "inception3a.branch1.conv.weight", symmetric=True),
     )
 }
 
 
 def _unit(rest: str, convolution: str, norm: str) -> str:
-    part, _, what = rest.rpartition(".")
-    if (part, what) == (convolution, "weight"):
+    part, _, name = rest.rpartition(".")
+    if (part, name) == (convolution, "weight"):
         return "conv.weight"
-    if part == norm and what in BN:
-        return f"bn.{BN[what]}"
+    if part == norm and name in BN:
+        return f"bn.{name}"
     return f"?{rest}"
 
 

@@ -1,8 +1,8 @@
-"""bfloat16 autocast, without the gradients that one of its kernels gets wrong on a CPU.
+"""bfloat16 autocast, with float32 where a CPU kernel gives wrong gradients.
 
-oneDNN's bfloat16 kernel for the weights' gradient of a 3D convolution (``jit_bf16:avx512_core``, oneDNN 3.13 of torch 2.15) reads
-and writes beyond its memory where no output position lies clear of the padding: a 3x3x3 kernel on two frames, as in the last
-convolutions of C3D. What it gives then is anything, NaN among it. Such layers, small as they are, are computed in float32.
+oneDNN's bfloat16 kernel for the weight gradient of a 3D convolution (``jit_bf16:avx512_core``, oneDNN 3.13 of torch 2.15)
+accesses memory out of bounds where every output position sees padding: a 3x3x3 kernel on two frames, as in the last
+convolutions of C3D. Its results are then arbitrary, NaN included. Such layers are small, and are computed in float32.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch.overrides import TorchFunctionMode
 
 @contextlib.contextmanager
 def autocast(device: str, precision: str) -> Iterator[None]:
-    """bfloat16 autocast where the job's precision says so."""
+    """bfloat16 autocast if `precision` is 'bfloat16', else nothing."""
     if precision != "bfloat16":
         yield
         return
@@ -31,12 +31,12 @@ def autocast(device: str, precision: str) -> Iterator[None]:
 
 
 def autocast_for_recompute() -> contextlib.AbstractContextManager[Any]:
-    """For where torch repeats a pass under the autocast of now, and knows nothing of what `autocast` adds to it."""
+    """What `autocast` adds to torch's, for activation checkpointing: when recomputing, torch re-enters only its own autocast."""
     return _Float32PaddedConv3d() if torch.is_autocast_enabled("cpu") else contextlib.nullcontext()
 
 
 class _Float32PaddedConv3d(TorchFunctionMode):
-    """3D convolutions whose every output sees padding are done in float32, their result rounded as the others' is."""
+    """Computes 3D convolutions whose every output sees padding in float32, and rounds their result like the others'."""
 
     def __torch_function__(
         self,
@@ -45,12 +45,14 @@ class _Float32PaddedConv3d(TorchFunctionMode):
         args: Sequence[Any] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        given = dict(kwargs or {})
-        if function is not torch.conv3d or not torch.is_grad_enabled() or not always_padded(*args, **given):
-            return function(*args, **given)
+        keywords = dict(kwargs or {})
+        if function is not torch.conv3d or not torch.is_grad_enabled() or not always_padded(*args, **keywords):
+            return function(*args, **keywords)
         rounded = torch.get_autocast_dtype("cpu")
         with torch.autocast("cpu", enabled=False):
-            result: Tensor = function(*map(_whole, args), **{name: _whole(value) for name, value in given.items()})
+            result: Tensor = function(
+                *map(_float32, args), **{name: _float32(value) for name, value in keywords.items()}
+            )
         return result.to(rounded)
 
 
@@ -63,7 +65,7 @@ def always_padded(
     dilation: int | Sequence[int] = 1,
     groups: int = 1,
 ) -> bool:
-    """Whether along some axis every output of ``torch.conv3d`` with these arguments sees padding."""
+    """Whether, along some axis, every output of ``torch.conv3d`` with these arguments sees padding."""
     steps, spread = _triple(stride), _triple(dilation)
     reaches = [s * (kernel - 1) + 1 for s, kernel in zip(spread, weight.shape[-3:], strict=True)]
     if padding == "valid":
@@ -79,5 +81,5 @@ def _triple(value: int | Sequence[int]) -> tuple[int, ...]:
     return (value,) * 3 if isinstance(value, int) else tuple(value) * (3 // len(value))
 
 
-def _whole(value: Any) -> Any:
+def _float32(value: Any) -> Any:
     return value.float() if isinstance(value, Tensor) and value.is_floating_point() else value

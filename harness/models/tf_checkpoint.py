@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from harness.core.errors import HarnessError
+from harness.models.name_maps import DATA, INDEX
 
 MAGIC = 0xDB4775248B80FB57
 FOOTER = 48
@@ -30,7 +31,7 @@ TYPES: dict[int, np.dtype[Any]] = {
 
 @dataclass(frozen=True)
 class Entry:
-    """Where one variable lies."""
+    """Location of one variable."""
 
     dtype: int
     shape: tuple[int, ...]
@@ -40,23 +41,22 @@ class Entry:
 
 
 def read_index(path: Path) -> dict[str, Entry]:
-    """Variable -> entry. Raises HarnessError for a file that is no index, is cut short, or is compressed."""
+    """Variable -> entry. Raises HarnessError for a file that is not an index, is truncated, or is compressed."""
     content = path.read_bytes()
     try:
         return {key.decode(): _entry(value) for key, value in _records(content) if key}
     except (IndexError, struct.error, UnicodeDecodeError, ValueError) as error:
-        raise HarnessError(f"{path} is not a TensorFlow checkpoint index, or it is damaged ({error})") from error
+        raise HarnessError(
+            f"{path} is not a TensorFlow checkpoint index, or it is damaged ({error}); download it again"
+        ) from error
 
 
 def read_checkpoint(prefix: Path) -> dict[str, np.ndarray]:
-    """Variable -> array, of `PREFIX.index` and its one data file. Raises HarnessError as `read_index` does."""
-    data = Path(f"{prefix}.data-00000-of-00001")
-    index = Path(f"{prefix}.index")
+    """Variable -> array of the checkpoint with this prefix. Raises HarnessError as `read_index` does."""
+    index, data = (Path(f"{prefix}{suffix}") for suffix in (INDEX, DATA))
     for file in (index, data):
         if not file.is_file():
-            raise HarnessError(
-                f"{file} is missing: a TensorFlow checkpoint is an .index file and its data file side by side"
-            )
+            raise HarnessError(f"{file} is missing: a TensorFlow checkpoint is an {INDEX} file next to its data file")
     content = np.memmap(data, mode="r", dtype=np.uint8)
     return {name: _array(name, entry, content, data) for name, entry in read_index(index).items()}
 
@@ -64,12 +64,12 @@ def read_checkpoint(prefix: Path) -> dict[str, np.ndarray]:
 def _array(name: str, entry: Entry, content: np.ndarray, data: Path) -> np.ndarray:
     if entry.dtype not in TYPES or entry.shard != 0:
         raise HarnessError(
-            f"{data}: variable '{name}' has type {entry.dtype} in shard {entry.shard}, which is not read here"
+            f"{data}: variable '{name}' has type {entry.dtype} in shard {entry.shard}, which is not supported"
         )
     raw = content[entry.offset : entry.offset + entry.size].tobytes()
     expected = int(np.prod(entry.shape, dtype=np.int64)) * TYPES[entry.dtype].itemsize
     if len(raw) != entry.size or entry.size != expected:
-        raise HarnessError(f"{data} is cut short or does not belong to its index: variable '{name}'; download it again")
+        raise HarnessError(f"{data} is truncated or does not belong to its index: variable '{name}'; download it again")
     return np.frombuffer(raw, TYPES[entry.dtype]).reshape(entry.shape)
 
 

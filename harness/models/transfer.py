@@ -1,4 +1,4 @@
-"""Whose weights a network starts from, and which of them move."""
+"""Load the weights that a network starts from, and freeze those that are not trained."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ HEAD = "head."
 def load_source(network: Any, state: Mapping[str, Tensor], num_classes: int) -> None:
     """Every tensor of `state` into `network`, strictly, then a fresh head for `num_classes`.
 
-    Raises RecordError if anything outside the head is missing, left over, or of another shape.
+    Raises RecordError if anything outside the head is missing, unexpected, or of another shape.
     """
     own = network.state_dict()
     body = {name: tensor for name, tensor in state.items() if not name.startswith(HEAD)}
@@ -28,21 +28,21 @@ def load_source(network: Any, state: Mapping[str, Tensor], num_classes: int) -> 
     if body.keys() != expected or wrong:
         raise RecordError(
             "the source's weights do not fit the network: "
-            f"missing {_few(expected - body.keys())}; left over {_few(body.keys() - expected)}; other shape {_few(wrong)}"
+            f"missing {_few(expected - body.keys())}; unexpected {_few(body.keys() - expected)}; of another shape {_few(wrong)}"
         )
     network.load_state_dict(body, strict=False)
     network.new_head(num_classes)
 
 
 def load_image(network: Any, state: Mapping[str, Tensor], baseline: Baseline, spec: BuildSpec) -> None:
-    """Bootstrap from the 2D network's weights: inflate or copy them, as the baseline's card says."""
+    """Initialise from the 2D network's weights, as the baseline's `bootstrap` does. Raises RecordError if it has none."""
     if baseline.bootstrap is None:
-        raise RecordError(f"{baseline.name} has no way to start from a 2D network; pass --init scratch")
+        raise RecordError(f"{baseline.name} cannot start from a 2D network; pass --init scratch")
     baseline.bootstrap(network, state, spec)
 
 
 def freeze_all_but_head(network: nn.Module) -> None:
-    """No gradient and no moving statistics outside the head: eval mode stays on there."""
+    """Turn off gradients outside the head, and put the network in eval mode, so that no moving statistics change."""
     network.eval()
     for name, parameter in network.named_parameters():
         parameter.requires_grad_(name.startswith(HEAD))
