@@ -68,20 +68,20 @@ def loop(plan: Any, options: Any) -> None:
 
 def local(cores: int) -> Callable[[Any, Any], object]:
     from harness.core.callbacks import Callback
-    from harness.launch import local as launcher
+    from harness.launch.launchers import local as launcher
 
     def run(plan: Any, options: Any) -> None:
         os.environ["HARNESS_THREADS"] = str(cores)
-        launcher.launch(plan, options, Callback(), do=nothing)
+        launcher.launch(plan, options, Callback(), run=nothing)
 
     return run
 
 
 def on_ray(plan: Any, options: Any) -> None:
     from harness.core.callbacks import Callback
-    from harness.launch import ray as launcher
+    from harness.launch.ray import driver
 
-    launcher.launch(plan, options, Callback(), do=nothing)
+    driver.launch(plan, options, Callback(), run=nothing)
 
 
 def row(what: str, run: Callable[[Any, Any], object], target_ms: int) -> dict[str, str]:

@@ -1,7 +1,7 @@
-"""Jobs that only count, for what launchers do around jobs: as real as they must be, and fast.
+"""Jobs that only count, to test launchers: as real as needed, and fast.
 
-A fake job takes `steps` steps of `step_s` each, leaves a checkpoint after each step in the results folder, goes on from
-it, and leaves a record. Every step that is done is one line of ``RESULTS/steps``, so that work done twice shows.
+A fake job takes `steps` steps of `step_s` each, saves a checkpoint in the results folder after each step, resumes from
+it, and writes a record. Every step is one line of ``RESULTS/steps``, so repeated work shows.
 """
 
 from __future__ import annotations
@@ -23,55 +23,88 @@ from harness.planning.plan import Plan
 from harness.records.record import Record, write_by_rename, write_record
 
 
-def job(number: int, *, after: Sequence[Job] = (), steps: int = 1, step_s: float = 0.0, **more: object) -> Job:
+class Recorder(Callback):
+    """Remembers the calls: (method, title of the job or text of the note)."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, str]] = []
+
+    def job_started(self, job: Job) -> None:
+        self.calls.append(("started", job.title))
+
+    def note(self, text: str) -> None:
+        self.calls.append(("note", text))
+
+    def job_finished(self, record: Record) -> None:
+        self.calls.append(("finished", record.title))
+
+
+def fake_job(number: int, *, after: Sequence[Job] = (), steps: int = 1, step_s: float = 0.0, **more: object) -> Job:
     spec = {"number": number, "steps": steps, "step_s": step_s, "threads": 1, **more}
-    return Job(
-        kind="fake", title=f"fake {number}", spec=spec, upstream={f"u{n}": one.id for n, one in enumerate(after)}
-    )
+    upstream = {f"u{n}": job.id for n, job in enumerate(after)}
+    return Job(kind="fake", title=f"fake {number}", spec=spec, upstream=upstream)
+
+
+def diamond(**more: object) -> list[Job]:
+    """One job, two that need it, one that needs both."""
+    top = fake_job(0, **more)
+    sides = [fake_job(number, after=[top], steps=3, step_s=0.01) for number in (1, 2)]
+    return [top, *sides, fake_job(3, after=sides)]
+
+
+def slow_jobs() -> list[Job]:
+    """Two jobs of 15 steps and 1.5 s each."""
+    return [fake_job(number, steps=15, step_s=0.1) for number in range(2)]
 
 
 def plan_of(jobs: Sequence[Job], workspace: Workspace) -> Plan:
-    """A plan whose cells are all its jobs, less what the ledger has."""
+    """A plan whose cells are all its jobs, without those that are finished."""
     options = JobOptions(workspace)
-    done = frozenset(one.id for one in jobs if options.run_store.has(one.id))
-    return Plan(jobs=tuple(jobs), cells={one.id: (one.id,) for one in jobs}, done=done)  # type: ignore[misc]
+    done = frozenset(job.id for job in jobs if options.run_store.has(job.id))
+    return Plan(jobs=tuple(jobs), cells={job.id: (job.id,) for job in jobs}, done=done)  # type: ignore[misc]
 
 
-def do(one: Job, options: JobOptions, callback: Callback) -> Record:
-    """As `run.execute` does it: the lock, the checkpoint, the steps, the record."""
-    if options.run_store.has(one.id):
-        return options.run_store.read(one.id)
-    with locks.only_one(options.places.jobs, one.id, callback.note):
-        if options.run_store.has(one.id):
-            return options.run_store.read(one.id)
-        callback.job_started(one)
-        missing = [needed for needed in one.upstream.values() if not options.run_store.has(needed)]
+def run_fake(job: Job, options: JobOptions, callback: Callback) -> Record:
+    """As `execute.execute`: the lock, the checkpoint, the steps, the record."""
+    if options.run_store.has(job.id):
+        return options.run_store.read(job.id)
+    with locks.only_one(options.places.jobs, job.id, callback.note):
+        if options.run_store.has(job.id):
+            return options.run_store.read(job.id)
+        callback.job_started(job)
+        missing = [job_id for job_id in job.upstream.values() if not options.run_store.has(job_id)]
         if missing:
-            raise HarnessError(f"{one.title} was started before {missing}")
-        if one.spec.get("fails"):
-            raise HarnessError(f"{one.title} cannot be done; choose another number")
-        checkpoint = options.places.jobs / one.id
-        total = int(one.spec["steps"])
+            raise HarnessError(f"{job.title} was started before {missing}")
+        if job.spec.get("fails"):
+            raise HarnessError(f"{job.title} cannot be done; choose another number")
+        checkpoint = options.places.jobs / job.id
+        total = int(job.spec["steps"])
         callback.stage("count", total, "steps")
         for step in range(_resumed(checkpoint), total):
-            time.sleep(float(one.spec["step_s"]))
-            _line(options.places.results, f"{one.id} {step} {os.getpid()}")
+            time.sleep(float(job.spec["step_s"]))
+            _line(options.places.results, f"{job.id} {step} {os.getpid()}")
             _save(checkpoint, step + 1)
             callback.advance(1, f"step {step}")
-            if one.spec.get("dies_at") == step and not (options.places.results / "died").exists():
+            if job.spec.get("dies_at") == step and not (options.places.results / "died").exists():
                 (options.places.results / "died").touch()
                 os.kill(os.getpid(), signal.SIGKILL)
-        callback.curve(one.id, [(total, "count", float(total))])
-        record = write_record(options.places.runs, _record(one), fill=lambda folder: None)
+        callback.curve(job.id, [(total, "count", float(total))])
+        record = write_record(options.places.runs, record_of(job), fill=lambda folder: None)
         shutil.rmtree(checkpoint, ignore_errors=True)
         callback.job_finished(record)
         return record
 
 
 def steps_done(results: Path) -> list[tuple[str, int]]:
-    """(job id, step) in the order they were done."""
+    """(job id, step) in the order in which they were done."""
     lines = (results / "steps").read_text().splitlines()
     return [(line.split()[0], int(line.split()[1])) for line in lines]
+
+
+def record_of(job: Job, **more: object) -> Record:
+    """A record without numbers."""
+    empty: dict = {"environment": {}, "fingerprint": "", "metrics": {}, "cost": {"wall_s": 0.0}}
+    return Record(job_id=job.id, kind=job.kind, title=job.title, spec=job.spec, upstream=job.upstream, **empty | more)
 
 
 def _resumed(checkpoint: Path) -> int:
@@ -87,17 +120,3 @@ def _save(checkpoint: Path, step: int) -> None:
 def _line(results: Path, text: str) -> None:
     with (results / "steps").open("a") as stream:
         stream.write(text + "\n")
-
-
-def _record(one: Job) -> Record:
-    return Record(
-        job_id=one.id,
-        kind=one.kind,
-        title=one.title,
-        spec=one.spec,
-        upstream=one.upstream,
-        environment={},
-        fingerprint="",
-        metrics={},
-        cost={"wall_s": 0.0},
-    )

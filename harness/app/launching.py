@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from harness.core import registry
 from harness.core.callbacks import Callback
 from harness.core.errors import HarnessError
 from harness.core.workspace import Workspace
@@ -48,17 +49,7 @@ class LaunchOptions:
 
     def launch(self, plan: Plan, workspace: Workspace, callback: Callback) -> int:
         """Run what is to do; returns how many jobs ran."""
-        if self.launcher == "ray":
-            from harness.launch import ray
-
-            return ray.launch(
-                plan,
-                self.options(workspace),
-                callback,
-                address=self.address,
-                storage=self.storage,
-                gpus_per_job=self.gpus_per_job,
-            )
-        from harness.launch import local
-
-        return local.launch(plan, self.options(workspace), callback)
+        launcher = registry.load("launcher", self.launcher)
+        settings = {option.name: getattr(self, option.name) for option in launcher.options}
+        count: int = launcher.launch(plan, self.options(workspace), callback, **settings)
+        return count

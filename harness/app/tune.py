@@ -96,7 +96,7 @@ def conclude(
     search: Search, workspace: Workspace, how: LaunchOptions, callback: Callback, share: float
 ) -> dict[str, Any]:
     """Run a search's trials and write down its choice with the evidence."""
-    from harness.launch.tune import search as run_trials
+    from harness.launch.ray.tune import search as run_trials
 
     evidence = run_trials(search.trials, how.options(workspace), callback, address=how.address, storage=how.storage)
     rows = [{tuned.RATE: rate, **row} for rate, row in zip(search.rates, evidence, strict=True)]

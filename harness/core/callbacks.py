@@ -1,77 +1,78 @@
-"""What a running job tells whoever watches: the screen, MLflow, both, or nobody."""
+"""Progress of running jobs, for whoever shows or logs it: the terminal, MLflow, both or none."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 from harness.core.spec import Job
-from harness.records.record import Record
 
 Point = tuple[int, str, float]
 """(step, name, value) of a learning curve."""
 
 
 class Callback:
-    """Every method does nothing; a watcher overrides what it cares for. Watchers never change a number."""
+    """Every method does nothing; subclasses override those they need. Callbacks never change a number."""
 
     def for_job(self, job: Job) -> Callback:
-        """The watcher of one job among several that may run at once."""
+        """The callback of one job among several that may run at the same time."""
         return self
 
     def job_started(self, job: Job) -> None: ...
 
     def stage(self, name: str, total: int, unit: str) -> None:
-        """A stage of the current job begins: 'train' in 560 'steps'; a total of 0 is not known yet."""
+        """A stage of the current job begins: 'train', 560, 'steps'. A total of 0 is not known yet."""
 
     def advance(self, count: int = 1, note: str = "") -> None:
-        """`count` more of the current stage are done; `note` is a few words such as 'loss 1.23'."""
+        """`count` more units of the current stage are done; `note` is a few words such as 'loss 1.23'."""
+
+    def progress(self, done: int, total: int) -> None:
+        """`done` of `total` units of the current stage are done: the callable that rendering, indexing and flow take."""
 
     def curve(self, job_id: str, points: list[Point]) -> None:
         """Points of the learning curves since the last call, at each checkpoint."""
 
     def note(self, text: str) -> None:
-        """A sentence a person should see."""
+        """A sentence for the user."""
 
-    def job_finished(self, record: Record) -> None: ...
-
-    def progress(self, done: int, total: int) -> None:
-        """The callable that rendering, indexing and flow take: sets the current stage to `done` of `total`."""
+    def job_finished(self, record: Any) -> None:
+        """`record` is the `harness.records.record.Record` of the job, a type that this layer cannot import."""
 
 
 @dataclass
 class CallbackList(Callback):
-    """Tells each of several watchers."""
+    """Calls several callbacks in order."""
 
-    watchers: Iterable[Callback] = field(default_factory=tuple)
+    callbacks: Iterable[Callback] = field(default_factory=tuple)
 
     def for_job(self, job: Job) -> Callback:
-        return CallbackList(tuple(watcher.for_job(job) for watcher in self.watchers))
+        return CallbackList(tuple(callback.for_job(job) for callback in self.callbacks))
 
     def job_started(self, job: Job) -> None:
-        for watcher in self.watchers:
-            watcher.job_started(job)
+        for callback in self.callbacks:
+            callback.job_started(job)
 
     def stage(self, name: str, total: int, unit: str) -> None:
-        for watcher in self.watchers:
-            watcher.stage(name, total, unit)
+        for callback in self.callbacks:
+            callback.stage(name, total, unit)
 
     def advance(self, count: int = 1, note: str = "") -> None:
-        for watcher in self.watchers:
-            watcher.advance(count, note)
-
-    def curve(self, job_id: str, points: list[Point]) -> None:
-        for watcher in self.watchers:
-            watcher.curve(job_id, points)
-
-    def note(self, text: str) -> None:
-        for watcher in self.watchers:
-            watcher.note(text)
-
-    def job_finished(self, record: Record) -> None:
-        for watcher in self.watchers:
-            watcher.job_finished(record)
+        for callback in self.callbacks:
+            callback.advance(count, note)
 
     def progress(self, done: int, total: int) -> None:
-        for watcher in self.watchers:
-            watcher.progress(done, total)
+        for callback in self.callbacks:
+            callback.progress(done, total)
+
+    def curve(self, job_id: str, points: list[Point]) -> None:
+        for callback in self.callbacks:
+            callback.curve(job_id, points)
+
+    def note(self, text: str) -> None:
+        for callback in self.callbacks:
+            callback.note(text)
+
+    def job_finished(self, record: Any) -> None:
+        for callback in self.callbacks:
+            callback.job_finished(record)

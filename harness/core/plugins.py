@@ -40,3 +40,36 @@ class Metric:
     decimals: int = 1
     order: int = 100
     """Place among the metrics, lowest first."""
+
+
+@dataclass(frozen=True)
+class LauncherOption:
+    """A command-line option that a launcher adds to the commands that run jobs."""
+
+    name: str
+    """As a Python name, 'gpus_per_job' for --gpus-per-job. Launchers that mean the same thing use the same name."""
+    help: str
+    """One sentence for --help."""
+    metavar: str
+    """Placeholder of its value in --help: 'URL'."""
+    type: Callable[[str], object] = str
+    """Text -> value; raises ValueError for text that is not one."""
+    default: object = None
+    """Value if the option is not given."""
+
+
+@dataclass(frozen=True)
+class Launcher:
+    """Where and how the jobs of a plan run."""
+
+    name: str
+    title: str
+    """What it is in a few words, for --help."""
+    launch: Callable[..., int]
+    """launch(plan, options, callback, *, run, **values of `options`) -> number of jobs run.
+
+    Calls `run(job, options, callback)` (`harness.launch.entry.run_job` by default) once for each job of `plan.to_do`,
+    after the jobs it needs, and reports to `callback.for_job(job)`. An error that a job raises is raised here; finished
+    jobs keep their records. `tests/contract/test_launchers.py` holds every launcher to this.
+    """
+    options: tuple[LauncherOption, ...] = ()

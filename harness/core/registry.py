@@ -1,8 +1,9 @@
 """Name -> the plug-in's value.
 
-Plug-ins come from three places, later ones never shadowing earlier ones: the built-in folders (the file name is the
-name), the entry-point groups of installed distributions (``harness.baselines``, ``harness.metrics``, ...: see `KINDS`),
-and loose files in the folders of ``--plugins`` / ``HARNESS_PLUGINS`` (separated as PATH is). A plug-in file holds exactly one value of its kind. `-` and `_` in names are the same letter.
+Plug-ins come from three places, later ones never shadowing earlier ones: the built-in packages of `KINDS` (the file name
+is the name), the entry-point groups of `KINDS` in installed distributions, and files in the folders of ``--plugins`` /
+``HARNESS_PLUGINS`` (separated as in PATH). A plug-in file holds exactly one value of its kind. `-` and `_` are
+equivalent in names.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import Any, NamedTuple
 
 from harness.core.contract import Baseline, Dataset, Protocol, Scale
 from harness.core.errors import HarnessError, unknown
-from harness.core.plugins import Metric
+from harness.core.plugins import Launcher, Metric
 
 PLUGINS_ENV = "HARNESS_PLUGINS"
 
@@ -39,6 +40,7 @@ KINDS = {
     "protocol": Kind(Protocol, "harness.protocols", "harness.protocols"),
     "scale": Kind(Scale, "harness.scales", "harness.scales"),
     "metric": Kind(Metric, "harness.metrics.builtin", "harness.metrics"),
+    "launcher": Kind(Launcher, "harness.launch.launchers", "harness.launchers"),
 }
 
 

@@ -1,4 +1,4 @@
-"""What a launcher does with a job."""
+"""The function that a launcher runs for each job."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from harness.jobs.options import JobOptions
 from harness.records.record import Record
 
 JobFunction = Callable[[Job, JobOptions, Callback], Record]
-"""A function of a module, since it travels to other processes by name."""
+"""A module-level function: it is pickled by name for other processes."""
 
 
 def run_job(job: Job, options: JobOptions, callback: Callback) -> Record:
-    """`run.execute`, and with it torch, imported by the process that runs the job."""
+    """`execute.execute`; torch is imported here, by the process that runs the job."""
     from harness.jobs.execute import execute
 
     return execute(job, options, callback)

@@ -1,102 +1,102 @@
-"""How jobs in other processes tell the one that watches: events on one side, watchers on the other."""
+"""Progress of jobs in other processes: `EventSender` in the worker, `EventDispatcher` in the driver."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.core.callbacks import Callback
+from harness.core.callbacks import Callback, Point
 from harness.core.spec import Job
 from harness.records.record import Record
 
 Event = tuple[str, str, tuple[Any, ...]]
-"""(job id, method of Watch, its arguments)."""
+"""(job id, method of Callback, its arguments)."""
 
-TELL_EVERY_S = 0.2
-"""Between two words about how far a stage is: a step of a head takes less than a millisecond, an event costs as much."""
+SEND_EVERY_S = 0.2
+"""Between two progress events of a stage: a step of a head takes less than a millisecond, and an event costs as much."""
 
 
 class EventSender(Callback):
-    """The watcher of a job in a worker: sends what it is told, steps bundled."""
+    """Callback of a job in a worker: sends every call as an event, and many `advance` calls as one."""
 
-    def __init__(self, job_id: str, send: Callable[[Event], None], *, every_s: float = TELL_EVERY_S) -> None:
+    def __init__(self, job_id: str, send: Callable[[Event], None], *, every_s: float = SEND_EVERY_S) -> None:
         self.job_id, self.send, self.every_s = job_id, send, every_s
-        self._count, self._note, self._told = 0, "", 0.0
+        self._count, self._note, self._sent_at = 0, "", 0.0
 
     def job_started(self, job: Job) -> None:
-        self._say("job_started", job)
+        self._emit("job_started", job)
 
     def stage(self, name: str, total: int, unit: str) -> None:
-        self._say("stage", name, total, unit)
+        self._emit("stage", name, total, unit)
 
     def advance(self, count: int = 1, note: str = "") -> None:
         self._count, self._note = self._count + count, note
         if self._due():
-            self._bundle()
+            self._flush()
 
     def progress(self, done: int, total: int) -> None:
         if done >= total or self._due():
-            self._say("progress", done, total)
+            self._emit("progress", done, total)
 
-    def curve(self, job_id: str, points: list[tuple[int, str, float]]) -> None:
-        self._say("curve", job_id, points)
+    def curve(self, job_id: str, points: list[Point]) -> None:
+        self._emit("curve", job_id, points)
 
     def note(self, text: str) -> None:
-        self._say("note", text)
+        self._emit("note", text)
 
     def job_finished(self, record: Record) -> None:
-        self._say("job_finished", record.job_id)
+        self._emit("job_finished", record.job_id)
 
-    def _say(self, method: str, *arguments: Any) -> None:
-        self._bundle()
-        self._told = time.monotonic()
-        self.send((self.job_id, method, arguments))
+    def _emit(self, method: str, *arguments: Any) -> None:
+        self._flush()
+        self._send(method, arguments)
 
-    def _bundle(self) -> None:
-        """Send the steps since the last word."""
+    def _flush(self) -> None:
+        """Send the steps since the last event."""
         if self._count:
             count, self._count = self._count, 0
-            self._told = time.monotonic()
-            self.send((self.job_id, "advance", (count, self._note)))
+            self._send("advance", (count, self._note))
+
+    def _send(self, method: str, arguments: tuple[Any, ...]) -> None:
+        self._sent_at = time.monotonic()
+        self.send((self.job_id, method, arguments))
 
     def _due(self) -> bool:
-        return time.monotonic() - self._told >= self.every_s
+        return time.monotonic() - self._sent_at >= self.every_s
 
 
 @dataclass
 class EventDispatcher:
-    """Where events arrive: hands each to its job's watcher. A job that is started again is not announced again."""
+    """Calls each job's own callback for the events of its worker. A job that is restarted is announced only once."""
 
+    jobs: Iterable[Job]
     callback: Callback
     read: Callable[[str], Record]
     """Job id -> its record."""
-    _watches: dict[str, Callback] = field(default_factory=dict)
-    _started: dict[str, Job] = field(default_factory=dict)
+    _callbacks: dict[str, Callback] = field(init=False)
+    _started: set[str] = field(default_factory=set)
     _finished: set[str] = field(default_factory=set)
 
-    def expect(self, jobs: tuple[Job, ...]) -> None:
-        """One watcher a job, before any event."""
-        self._watches.update({job.id: self.callback.for_job(job) for job in jobs})
+    def __post_init__(self) -> None:
+        self._callbacks = {job.id: self.callback.for_job(job) for job in self.jobs}
 
-    def take(self, event: Event) -> None:
+    def dispatch(self, event: Event) -> None:
         job_id, method, arguments = event
-        callback = self._watches[job_id]
-        if method == "job_started":
+        callback = self._callbacks[job_id]
+        if method == "job_started" and job_id in self._started:
             (job,) = arguments
-            if job_id in self._started:
-                callback.note(f"{job.title} was lost with its worker and goes on from its last checkpoint")
-            else:
-                self._started[job_id] = job
-                callback.job_started(job)
+            callback.note(f"{job.title}: its worker was lost; it resumes from its last checkpoint")
         elif method == "job_finished":
             self.finish(job_id)
         else:
+            if method == "job_started":
+                self._started.add(job_id)
             getattr(callback, method)(*arguments)
 
     def finish(self, job_id: str) -> None:
-        """Announce a finished job once, and only if it was done here: another command's job is its own to tell of."""
+        """Report a finished job once, and only if it ran here: a job that another command ran is reported there."""
         if job_id in self._started and job_id not in self._finished:
             self._finished.add(job_id)
-            self._watches[job_id].job_finished(self.read(job_id))
+            self._callbacks[job_id].job_finished(self.read(job_id))

@@ -1,8 +1,8 @@
-"""Processes that do one job after the other, each with a pipe that is its alone.
+"""Worker processes that run one job after another, each connected by a pipe of its own.
 
-Not a pool of `concurrent.futures`: its workers share queues, and with them locks. One that is killed, for want of memory
-say, while it tells how far it is keeps the lock for ever, and everybody who waits for it waits for ever. What ends a pipe
-is seen at its other end.
+Not a pool of `concurrent.futures`: its workers share queues, and therefore locks. A worker that is killed (out of
+memory, for example) while it sends progress keeps the lock, and every other process waits for ever. When a pipe's
+process ends, the other end of the pipe notices.
 """
 
 from __future__ import annotations
@@ -24,42 +24,42 @@ from harness.jobs.options import JobOptions
 from harness.launch.entry import JobFunction
 from harness.launch.events import Event, EventSender
 
-ENDING_S = 10.0
-"""How long workers without work may take to leave: nothing is lost by ending them."""
+EXIT_S = 10.0
+"""How long idle workers may take to exit; ending them later loses nothing."""
 TERM_S = 5.0
-"""How long a worker may take over SIGTERM. One that is stopped, or that ignores it, is killed."""
+"""How long a worker may take to exit on SIGTERM. One that is stopped, or ignores the signal, is killed."""
 
 
 class Worker:
-    """A spawned process, as the one that gives it jobs sees it."""
+    """A spawned process, seen from the process that assigns its jobs."""
 
     def __init__(self) -> None:
         spawn = multiprocessing.get_context("spawn")
-        self.pipe, theirs = spawn.Pipe()
-        self.process = spawn.Process(target=_work, args=(theirs,))
+        self.pipe, child_end = spawn.Pipe()
+        self.process = spawn.Process(target=_work, args=(child_end,))
         with processes.starting():
             self.process.start()
-        # Theirs alone, so that their end is the pipe's.
-        theirs.close()
+        # Only the child holds its end now, so the pipe closes when the child exits.
+        child_end.close()
         self.job: Job | None = None
-        """What it does; None: it waits."""
+        """The job it runs; None: idle."""
 
-    def give(self, job: Job, options: JobOptions, do: JobFunction) -> None:
+    def assign(self, job: Job, options: JobOptions, run: JobFunction) -> None:
         self.job = job
         try:
-            self.pipe.send((job, options, do))
-        except ConnectionError as gone:
-            raise self.lost() from gone
+            self.pipe.send((job, options, run))
+        except ConnectionError as error:
+            raise self.lost() from error
 
-    def hear(self) -> Event | None:
-        """The next event; None when the job is done. Waits, if `pipe` has nothing to read.
+    def receive(self) -> Event | None:
+        """The next event; None when the job is done. Blocks while `pipe` has nothing to read.
 
-        Raises what the job raised, and HarnessError where the process is gone.
+        Raises what the job raised, and HarnessError if the process has exited.
         """
         try:
             event, error = self.pipe.recv()
-        except (EOFError, OSError) as gone:
-            raise self.lost() from gone
+        except (EOFError, OSError) as closed:
+            raise self.lost() from closed
         if error is not None:
             try:
                 raise error
@@ -70,23 +70,23 @@ class Worker:
         return event
 
     @property
-    def gone(self) -> bool:
-        """Whether it has ended and everything it said is heard, though its pipe has no end: a process it forked has it too."""
+    def exited(self) -> bool:
+        """Whether the process has ended and all its events are read, even if a process it forked holds the pipe open."""
         return not self.process.is_alive() and not self.pipe.poll()
 
     def lost(self) -> HarnessError:
-        """What there is to say of a process that is gone."""
+        """The error to raise for a process that has ended."""
         self.process.join(TERM_S)
-        title = self.job.title if self.job else "nothing"
+        title = self.job.title if self.job else "no job"
         return HarnessError(
-            f"the worker process that did {title} {_ending(self.process.exitcode)}. Finished jobs are kept; run the same "
-            "command again to go on from the last checkpoints"
+            f"the worker process that ran {title} {_exit_reason(self.process.exitcode)}. Finished jobs are saved; run the "
+            "same command again to resume from the last checkpoints"
         )
 
 
-def _ending(code: int | None) -> str:
+def _exit_reason(code: int | None) -> str:
     if code is None or code >= 0:
-        return f"left with code {code}"
+        return f"exited with status {code}"
     try:
         name = signal.Signals(-code).name
     except ValueError:
@@ -95,64 +95,64 @@ def _ending(code: int | None) -> str:
 
 
 def dismiss(workers: Sequence[Worker]) -> None:
-    """Let workers that have nothing to do leave."""
+    """Let idle workers exit."""
     for worker in workers:
         worker.pipe.close()
-    latest = time.monotonic() + ENDING_S
+    deadline = time.monotonic() + EXIT_S
     for worker in workers:
-        worker.process.join(max(0.0, latest - time.monotonic()))
+        worker.process.join(max(0.0, deadline - time.monotonic()))
 
 
 def stop(workers: Sequence[Worker]) -> None:
-    """End them at once, whatever they do: what they have under way resumes from its checkpoint."""
+    """End workers at once, idle or not: their jobs resume from a checkpoint later."""
     for worker in workers:
         worker.process.terminate()
-    latest = time.monotonic() + TERM_S
+    deadline = time.monotonic() + TERM_S
     for worker in workers:
-        worker.process.join(max(0.0, latest - time.monotonic()))
+        worker.process.join(max(0.0, deadline - time.monotonic()))
         worker.process.kill()
         worker.process.join()
         worker.pipe.close()
 
 
-# ---------------------------------------------------------------------------------------------------- a worker's side
+# ---------------------------------------------------------------------------------------------------- in the worker
 
 
 def _work(pipe: Any) -> None:
-    """Every job that comes, until the pipe ends."""
+    """Run every job that arrives, until the pipe closes."""
     processes.begin_worker()
-    one_at_a_time = threading.Lock()
+    lock = threading.Lock()
 
-    def say(event: Event | None, error: BaseException | None = None) -> None:
+    def send(event: Event | None, error: BaseException | None = None) -> None:
         try:
-            with one_at_a_time:
+            with lock:
                 pipe.send((event, error))
         except ConnectionError:
-            os._exit(1)  # nobody is left to hear it; what is under way belongs to who runs the command next
+            os._exit(1)  # the driver is gone; the next command resumes the job
 
     while True:
         try:
-            order = pipe.recv_bytes()
+            message = pipe.recv_bytes()
         except (EOFError, OSError):
             return
         try:
-            job, options, do = pickle.loads(order)
-            do(job, options, EventSender(job.id, say))
-            say(None)
-        except BaseException as error:  # noqa: BLE001 - whatever it is, it is raised again by who gave the job
-            say(None, _portable(error))
+            job, options, run = pickle.loads(message)
+            run(job, options, EventSender(job.id, send))
+            send(None)
+        except BaseException as error:  # noqa: BLE001 - raised again in the driver, whatever it is
+            send(None, _portable(error))
 
 
 def _portable(error: BaseException) -> BaseException:
-    """The error, with where it was raised as a note: the traceback itself stays here. Its words, if it cannot travel."""
-    where = traceback.format_exc()
+    """The error with its traceback as a note, since tracebacks cannot be pickled; its text alone if it cannot be."""
+    text = traceback.format_exc()
     try:
-        error.add_note(f"In the worker:\n{where}")
+        error.add_note(f"In the worker:\n{text}")
         copy = pickle.loads(pickle.dumps(error))
         if type(copy) is type(error) and str(copy) == str(error):
             return error
-    except Exception:  # noqa: BLE001 - an error's own way to be pickled may do anything
+    except Exception:  # noqa: BLE001 - an error's own pickling may do anything
         pass
     if isinstance(error, HarnessError):
         return HarnessError(str(error))
-    return RuntimeError(where)
+    return RuntimeError(text)

@@ -13,10 +13,10 @@ import pytest
 
 from harness.core.workspace import Workspace
 from harness.jobs.options import JobOptions
-from harness.launch import ray as launcher
+from harness.launch.ray import driver
+from harness.launch.ray.cluster import cluster
 from tests import fakejobs
 from tests.toyworld import render_source
-from tests.unit.test_launch import Listening
 
 ROOT = Path(__file__).resolve().parents[2]
 WORDS = [
@@ -75,21 +75,24 @@ def test_edges_lost_workers_and_errors(tmp_path, monkeypatch):
     monkeypatch.setenv("HARNESS_THREADS", "2")
     workspace = Workspace(tmp_path / "data", tmp_path / "results")
     workspace.results.mkdir()
-    top = fakejobs.job(0, steps=4, dies_at=2)
-    sides = [fakejobs.job(number, after=[top]) for number in (1, 2)]
-    jobs = [top, *sides, fakejobs.job(3, after=sides)]
-    bad = fakejobs.job(4, fails=True)
-    callback = Listening()
-    with launcher.cluster(None):
-        assert launcher.launch(fakejobs.plan_of(jobs, workspace), JobOptions(workspace), callback, do=fakejobs.do) == 4
+    top = fakejobs.fake_job(0, steps=4, dies_at=2)
+    sides = [fakejobs.fake_job(number, after=[top]) for number in (1, 2)]
+    jobs = [top, *sides, fakejobs.fake_job(3, after=sides)]
+    bad = fakejobs.fake_job(4, fails=True)
+    callback = fakejobs.Recorder()
+    with cluster(None):
+        assert (
+            driver.launch(fakejobs.plan_of(jobs, workspace), JobOptions(workspace), callback, run=fakejobs.run_fake)
+            == 4
+        )
         with pytest.raises(HarnessError, match="^fake 4 cannot be done; choose another number$"):
-            launcher.launch(fakejobs.plan_of([bad], workspace), JobOptions(workspace), callback, do=fakejobs.do)
+            driver.launch(fakejobs.plan_of([bad], workspace), JobOptions(workspace), callback, run=fakejobs.run_fake)
     done = fakejobs.steps_done(workspace.results)
     assert [step for job_id, step in done if job_id == top.id] == [0, 1, 2, 3], "no step lost, none done twice"
     assert len(done) == 7 and done[0][0] == top.id and done[-1][0] == jobs[3].id
-    told = [what for what, title in callback.heard if title != "fake 4"]
+    told = [what for what, title in callback.calls if title != "fake 4"]
     assert sorted(told) == sorted(["started", "finished"] * 4 + ["note"])
-    assert any("fake 0 was lost with its worker" in text for what, text in callback.heard if what == "note")
+    assert any("fake 0: its worker was lost" in text for what, text in callback.calls if what == "note")
 
 
 @pytest.mark.faults

@@ -23,10 +23,9 @@ import pytest
 
 from harness.core.workspace import Workspace
 from harness.jobs.options import JobOptions
-from harness.launch import ray as launcher
+from harness.launch.ray import driver
 from harness.launch.ray.cluster import prepare_environment
 from tests import fakejobs
-from tests.unit.test_launch import Listening
 
 pytestmark = pytest.mark.faults
 ROOT = Path(__file__).resolve().parents[2]
@@ -58,8 +57,8 @@ def where(tmp_path: Path) -> Workspace:
 
 
 def jobs() -> list[fakejobs.Job]:
-    tops = [fakejobs.job(number, steps=STEPS, step_s=STEP_S) for number in range(4)]
-    return [*tops, *(fakejobs.job(10 + n, after=tops[n : n + 2], steps=STEPS, step_s=STEP_S) for n in range(3))]
+    tops = [fakejobs.fake_job(number, steps=STEPS, step_s=STEP_S) for number in range(4)]
+    return [*tops, *(fakejobs.fake_job(10 + n, after=tops[n : n + 2], steps=STEPS, step_s=STEP_S) for n in range(3))]
 
 
 def when_running(workspace: Workspace, do: Any) -> threading.Thread:
@@ -84,7 +83,7 @@ def _begun(workspace: Workspace) -> bool:
     return (workspace.results / "steps").exists()
 
 
-def check(workspace: Workspace, all_jobs: list[fakejobs.Job], callback: Listening, *, lost: int) -> None:
+def check(workspace: Workspace, all_jobs: list[fakejobs.Job], callback: fakejobs.Recorder, *, lost: int) -> None:
     """Every job has its record and was told of once; of a lost job at most the step under way was done again."""
     done = Counter(fakejobs.steps_done(workspace.results))
     assert set(done) == {(job.id, step) for job in all_jobs for step in range(STEPS)}
@@ -93,31 +92,31 @@ def check(workspace: Workspace, all_jobs: list[fakejobs.Job], callback: Listenin
     assert again <= lost
     assert sorted(JobOptions(workspace).run_store.ids()) == sorted(job.id for job in all_jobs)
     for what in ("started", "finished"):
-        assert Counter(t for w, t in callback.heard if w == what) == Counter(job.title for job in all_jobs)
+        assert Counter(t for w, t in callback.calls if w == what) == Counter(job.title for job in all_jobs)
     assert list(workspace.jobs.iterdir()) == []
 
 
 def test_a_killed_worker(cluster, where):
-    callback, all_jobs = Listening(), jobs()
+    callback, all_jobs = fakejobs.Recorder(), jobs()
 
     def kill() -> None:
         pids = [int(line.split()[2]) for line in (where.results / "steps").read_text().splitlines()]
         os.kill(pids[-1], signal.SIGKILL)
 
     killer = when_running(where, kill)
-    assert launcher.launch(
-        fakejobs.plan_of(all_jobs, where), JobOptions(where), callback, address=cluster.address, do=fakejobs.do
+    assert driver.launch(
+        fakejobs.plan_of(all_jobs, where), JobOptions(where), callback, address=cluster.address, run=fakejobs.run_fake
     ) == len(all_jobs)
     killer.join(1)
     check(where, all_jobs, callback, lost=1)
-    assert sum("was lost with its worker" in text for what, text in callback.heard if what == "note") == 1
+    assert sum("its worker was lost" in text for what, text in callback.calls if what == "note") == 1
 
 
 def test_a_killed_node(cluster, where):
-    callback, all_jobs = Listening(), jobs()
+    callback, all_jobs = fakejobs.Recorder(), jobs()
     killer = when_running(where, lambda: cluster.remove_node(cluster.three[1], allow_graceful=False))
-    launcher.launch(
-        fakejobs.plan_of(all_jobs, where), JobOptions(where), callback, address=cluster.address, do=fakejobs.do
+    driver.launch(
+        fakejobs.plan_of(all_jobs, where), JobOptions(where), callback, address=cluster.address, run=fakejobs.run_fake
     )
     killer.join(1)
     check(where, all_jobs, callback, lost=1)
@@ -126,7 +125,7 @@ def test_a_killed_node(cluster, where):
 def test_nodes_that_share_no_folder(cluster, where, tmp_path):
     """Records and checkpoints go through a URL; a node is lost with all that lay on it."""
     nodes, url = tmp_path / "nodes", (tmp_path / "store").as_uri()
-    callback, all_jobs = Listening(), jobs()
+    callback, all_jobs = fakejobs.Recorder(), jobs()
     lost: list[str] = []
 
     def lose_one() -> None:
@@ -140,18 +139,18 @@ def test_nodes_that_share_no_folder(cluster, where, tmp_path):
 
     killer = threading.Thread(target=on_all, args=(lose_one,), daemon=True)
     killer.start()
-    ran = launcher.launch(
+    ran = driver.launch(
         fakejobs.plan_of(all_jobs, where),
         JobOptions(where),
         callback,
         address=cluster.address,
         storage=url,
-        do=fakejobs.do,
+        run=fakejobs.run_fake,
     )
     killer.join(1)
     assert not killer.is_alive() and ran == len(all_jobs)
     assert sorted(JobOptions(where).run_store.ids()) == sorted(job.id for job in all_jobs)
-    assert Counter(t for w, t in callback.heard if w == "finished") == Counter(job.title for job in all_jobs)
+    assert Counter(t for w, t in callback.calls if w == "finished") == Counter(job.title for job in all_jobs)
     assert len(list(nodes.glob(f"*-{lost[0]}"))) == 1
     left = [
         step for folder in nodes.iterdir() if not folder.name.endswith(lost[0]) for step in fakejobs.steps_done(folder)
@@ -164,13 +163,13 @@ def test_nodes_that_share_no_folder(cluster, where, tmp_path):
     # The lost node's steps up to its last checkpoint in the storage were not done again.
     assert len(left) < STEPS * len(all_jobs)
     assert (
-        launcher.launch(
+        driver.launch(
             fakejobs.plan_of(all_jobs, where),
             JobOptions(where),
             callback,
             address=cluster.address,
             storage=url,
-            do=fakejobs.do,
+            run=fakejobs.run_fake,
         )
         == 0
     )
@@ -178,11 +177,12 @@ def test_nodes_that_share_no_folder(cluster, where, tmp_path):
 
 def test_a_new_driver_takes_over_what_the_storage_has(cluster, where, tmp_path):
     url, all_jobs = (tmp_path / "store").as_uri(), jobs()
-    how = {"address": cluster.address, "storage": url, "do": fakejobs.do}
-    assert launcher.launch(fakejobs.plan_of(all_jobs[:3], where), JobOptions(where), Listening(), **how) == 3
+    how = {"address": cluster.address, "storage": url, "run": fakejobs.run_fake}
+    assert driver.launch(fakejobs.plan_of(all_jobs[:3], where), JobOptions(where), fakejobs.Recorder(), **how) == 3
     other = Workspace(where.data, tmp_path / "elsewhere")
     assert (
-        launcher.launch(fakejobs.plan_of(all_jobs, other), JobOptions(other), Listening(), **how) == len(all_jobs) - 3
+        driver.launch(fakejobs.plan_of(all_jobs, other), JobOptions(other), fakejobs.Recorder(), **how)
+        == len(all_jobs) - 3
     )
     assert sorted(JobOptions(other).run_store.ids()) == sorted(job.id for job in all_jobs)
 
@@ -190,14 +190,14 @@ def test_a_new_driver_takes_over_what_the_storage_has(cluster, where, tmp_path):
 DRIVER = """
 import sys
 from pathlib import Path
-from harness.jobs.options import House
-from harness.launch import ray as launcher
-from harness.core.workspace import Places
-from harness.core.callbacks import Watch
+from harness.jobs.options import JobOptions
+from harness.launch.ray import driver
+from harness.core.workspace import Workspace
+from harness.core.callbacks import Callback
 from tests import fakejobs
 from tests.faults.test_cluster import jobs
-where = Places(Path(sys.argv[1]) / "data", Path(sys.argv[1]) / "results")
-launcher.launch(fakejobs.plan_of(jobs(), where), House(where), Watch(), address=sys.argv[2], do=fakejobs.do)
+where = Workspace(Path(sys.argv[1]) / "data", Path(sys.argv[1]) / "results")
+driver.launch(fakejobs.plan_of(jobs(), where), JobOptions(where), Callback(), address=sys.argv[2], run=fakejobs.run_fake)
 """
 
 
@@ -206,16 +206,16 @@ def test_a_killed_driver_comes_back(cluster, where, tmp_path):
     first = subprocess.Popen(words, cwd=ROOT)
     when_running(where, lambda: first.send_signal(signal.SIGKILL)).join(120)
     first.wait(30)
-    callback, all_jobs = Listening(), jobs()
+    callback, all_jobs = fakejobs.Recorder(), jobs()
     finished = set(JobOptions(where).run_store.ids())
-    launcher.launch(
-        fakejobs.plan_of(all_jobs, where), JobOptions(where), callback, address=cluster.address, do=fakejobs.do
+    driver.launch(
+        fakejobs.plan_of(all_jobs, where), JobOptions(where), callback, address=cluster.address, run=fakejobs.run_fake
     )
     done = Counter(fakejobs.steps_done(where.results))
     assert set(done) == {(job.id, step) for job in all_jobs for step in range(STEPS)}
     assert sum(done.values()) - len(done) <= 3, "one step for each of three nodes"
     assert sorted(JobOptions(where).run_store.ids()) == sorted(job.id for job in all_jobs)
-    assert not finished & {job.id for job in all_jobs if ("started", job.title) in callback.heard}
+    assert not finished & {job.id for job in all_jobs if ("started", job.title) in callback.calls}
     assert list(where.jobs.iterdir()) == []
 
 

@@ -1,4 +1,4 @@
-"""Launchers around jobs that only count: order, events, errors, kills. Ray's is in tests/e2e/test_ray.py and tests/faults."""
+"""The local launcher around jobs that only count: progress, errors, kills. All launchers: tests/contract/test_launchers.py."""
 
 from __future__ import annotations
 
@@ -24,106 +24,66 @@ from harness.core.errors import BadLists, Fault, HarnessError
 from harness.core.spec import Job
 from harness.core.workspace import Workspace
 from harness.jobs.options import JobOptions
-from harness.launch import local, workers
+from harness.launch import workers
+from harness.launch.entry import JobFunction
 from harness.launch.events import EventDispatcher, EventSender
+from harness.launch.launchers import local
 from harness.launch.resources import GIB, members_of, needs_of, on_gpu, peaks_of
-from tests import fakejobs
+from tests.fakejobs import Recorder, fake_job, plan_of, record_of, run_fake, steps_done
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
-def where(tmp_path: Path) -> Workspace:
+def workspace(tmp_path: Path) -> Workspace:
     (tmp_path / "results").mkdir()
     return Workspace(data=tmp_path / "data", results=tmp_path / "results")
 
 
-class Listening(Callback):
-    """Remembers who said what."""
-
-    def __init__(self, heard: list[tuple[str, ...]] | None = None) -> None:
-        self.heard = [] if heard is None else heard
-
-    def job_started(self, job: Job) -> None:
-        self.heard.append(("started", job.title))
-
-    def note(self, text: str) -> None:
-        self.heard.append(("note", text))
-
-    def job_finished(self, record) -> None:
-        self.heard.append(("finished", record.title))
-
-
-def diamond() -> list[Job]:
-    top = fakejobs.job(0)
-    sides = [fakejobs.job(number, after=[top], steps=3, step_s=0.01) for number in (1, 2)]
-    return [top, *sides, fakejobs.job(3, after=sides)]
-
-
-@pytest.mark.parametrize("cores", [1, 2])
-def test_every_job_runs_once_after_those_it_needs(where, cores, monkeypatch):
-    monkeypatch.setenv("HARNESS_THREADS", str(cores))
-    jobs, callback = diamond(), Listening()
-    assert local.launch(fakejobs.plan_of(jobs, where), JobOptions(where), callback, do=fakejobs.do) == 4
-    assert sorted(fakejobs.steps_done(where.results)) == sorted((j.id, s) for j in jobs for s in range(j.spec["steps"]))
-    assert sorted(callback.heard) == sorted((what, job.title) for job in jobs for what in ("started", "finished"))
-    assert callback.heard[0] == ("started", "fake 0") and callback.heard[-1] == ("finished", "fake 3")
-    assert list(where.jobs.iterdir()) == []
-    assert local.launch(fakejobs.plan_of(jobs, where), JobOptions(where), callback, do=fakejobs.do) == 0
-
-
-@pytest.mark.parametrize("cores", [1, 2])
-def test_a_job_that_cannot_be_done_stops_with_its_own_words(where, cores, monkeypatch):
-    monkeypatch.setenv("HARNESS_THREADS", str(cores))
-    good = fakejobs.job(0)
-    bad = fakejobs.job(1, after=[good], fails=True)
-    with pytest.raises(HarnessError, match="fake 1 cannot be done"):
-        local.launch(
-            fakejobs.plan_of([good, bad, fakejobs.job(2, after=[bad])], where),
-            JobOptions(where),
-            Callback(),
-            do=fakejobs.do,
-        )
-    assert JobOptions(where).run_store.ids() == [good.id]
-
-
-def test_a_killed_worker_is_said_and_the_next_command_goes_on(where, monkeypatch):
+@pytest.fixture
+def two_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HARNESS_THREADS", "2")
-    jobs = [fakejobs.job(0, steps=6, dies_at=3), fakejobs.job(1)]
+
+
+def launch(
+    jobs: list[Job], workspace: Workspace, callback: Callback | None = None, *, run: JobFunction = run_fake
+) -> int:
+    return local.launch(plan_of(jobs, workspace), JobOptions(workspace), callback or Callback(), run=run)
+
+
+def test_a_killed_worker_is_named_and_the_next_command_resumes(workspace, two_cores):
+    jobs = [fake_job(0, steps=6, dies_at=3), fake_job(1)]
     with pytest.raises(HarnessError, match="fake 0.*run the same command again"):
-        local.launch(fakejobs.plan_of(jobs, where), JobOptions(where), Callback(), do=fakejobs.do)
-    local.launch(fakejobs.plan_of(jobs, where), JobOptions(where), Callback(), do=fakejobs.do)
-    assert [step for job_id, step in fakejobs.steps_done(where.results) if job_id == jobs[0].id] == list(range(6))
-    assert list(where.jobs.iterdir()) == [] and len(JobOptions(where).run_store.ids()) == 2
+        launch(jobs, workspace)
+    launch(jobs, workspace)
+    assert [step for job_id, step in steps_done(workspace.results) if job_id == jobs[0].id] == list(range(6))
+    assert list(workspace.jobs.iterdir()) == [] and len(JobOptions(workspace).run_store.ids()) == 2
 
 
-@pytest.mark.parametrize("last_words", [b"", struct.pack("!i", 1000) + b"half an event"], ids=["none", "half"])
-def test_a_worker_killed_in_the_middle_of_a_word_keeps_nobody_waiting(where, monkeypatch, last_words):
-    monkeypatch.setenv("HARNESS_THREADS", "2")
-    jobs = [fakejobs.job(0, last_words=last_words.decode("latin1")), fakejobs.job(1, sleep_s=600.0)]
-    with pytest.raises(HarnessError, match=r"that did fake 0 was killed by SIGKILL \(out of memory\?\)"):
-        local.launch(fakejobs.plan_of(jobs, where), JobOptions(where), Callback(), do=speak_and_die)
+@pytest.mark.parametrize("sent", [b"", struct.pack("!i", 1000) + b"half an event"], ids=["nothing", "half"])
+def test_a_worker_killed_while_it_sends_does_not_block_the_others(workspace, two_cores, sent):
+    jobs = [fake_job(0, sent=sent.decode("latin1")), fake_job(1, sleep_s=600.0)]
+    with pytest.raises(HarnessError, match=r"that ran fake 0 was killed by SIGKILL \(out of memory\?\)"):
+        launch(jobs, workspace, run=send_and_die)
     assert multiprocessing.active_children() == []
 
 
-def speak_and_die(one: Job, options: JobOptions, callback: EventSender) -> None:
-    """Fake job 0: what it says last, while nobody else may speak."""
-    if "last_words" not in one.spec:
-        time.sleep(one.spec["sleep_s"])
-    own = inspect.getclosurevars(callback.send).nonlocals
-    with own["one_at_a_time"]:
-        os.write(own["pipe"].fileno(), one.spec["last_words"].encode("latin1"))
+def send_and_die(job: Job, options: JobOptions, callback: EventSender) -> None:
+    """Fake job 0: killed while it holds the lock for sending."""
+    if "sent" not in job.spec:
+        time.sleep(job.spec["sleep_s"])
+    closure = inspect.getclosurevars(callback.send).nonlocals
+    with closure["lock"]:
+        os.write(closure["pipe"].fileno(), job.spec["sent"].encode("latin1"))
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def test_a_worker_that_leaves_is_told_with_its_code(where, monkeypatch):
-    monkeypatch.setenv("HARNESS_THREADS", "2")
-    jobs = [fakejobs.job(0), fakejobs.job(1)]
-    with pytest.raises(HarnessError, match=r"that did fake \d left with code 3\. .*run the same command again"):
-        local.launch(fakejobs.plan_of(jobs, where), JobOptions(where), Callback(), do=leave)
+def test_a_worker_that_exits_is_reported_with_its_status(workspace, two_cores):
+    with pytest.raises(HarnessError, match=r"that ran fake \d exited with status 3\. .*run the same command again"):
+        launch([fake_job(0), fake_job(1)], workspace, run=exit_3)
 
 
-def leave(one: Job, options: JobOptions, callback: EventSender) -> None:
+def exit_3(job: Job, options: JobOptions, callback: EventSender) -> None:
     os._exit(3)
 
 
@@ -133,76 +93,68 @@ class Unpicklable(Exception):
 
 
 @pytest.mark.parametrize("number", [0, 1, 2])
-def test_what_a_job_raises_is_raised_here(where, monkeypatch, number):
-    monkeypatch.setenv("HARNESS_THREADS", "2")
-    jobs = [fakejobs.job(number), fakejobs.job(3)]
+def test_what_a_job_raises_is_raised_here(workspace, two_cores, number):
     kind, words = [(BadLists, "one line"), (KeyError, "'two'"), (RuntimeError, "Unpicklable: three lines")][number]
     with pytest.raises(kind, match=words) as raised:
-        local.launch(fakejobs.plan_of(jobs, where), JobOptions(where), Callback(), do=fail)
-    assert "in fail" in "".join(traceback.format_exception(raised.value)), "where in the worker"
+        launch([fake_job(number), fake_job(3)], workspace, run=fail)
+    assert "in fail" in "".join(traceback.format_exception(raised.value)), "the line in the worker"
     if number == 0:
         assert raised.value.faults == (Fault("unreadable line", "one line"),)
 
 
-def fail(one: Job, options: JobOptions, callback: EventSender) -> None:
-    if one.spec["number"] == 0:
+def fail(job: Job, options: JobOptions, callback: EventSender) -> None:
+    if job.spec["number"] == 0:
         raise BadLists([Fault("unreadable line", "one line")])
-    if one.spec["number"] == 1:
+    if job.spec["number"] == 1:
         raise KeyError("two")
-    if one.spec["number"] == 2:
+    if job.spec["number"] == 2:
         raise Unpicklable("three", "lines")
     time.sleep(600)
 
 
-def test_a_plug_ins_own_error_keeps_its_words(where, monkeypatch):
-    monkeypatch.setenv("HARNESS_THREADS", "2")
-    jobs = [fakejobs.job(number) for number in range(2)]
+def test_the_error_type_of_a_plugin_keeps_its_text(workspace, two_cores):
     with pytest.raises(HarnessError, match=r"^no such thing: fake \d$"):
-        local.launch(fakejobs.plan_of(jobs, where), JobOptions(where), Callback(), do=fail_in_its_own_way)
+        launch([fake_job(0), fake_job(1)], workspace, run=fail_with_own_type)
 
 
-class Doubles(HarnessError):
+class OwnError(HarnessError):
     def __init__(self, name: str) -> None:
         super().__init__(f"no such thing: {name}")
 
 
-def fail_in_its_own_way(one: Job, options: JobOptions, callback: EventSender) -> None:
-    raise Doubles(one.title)
+def fail_with_own_type(job: Job, options: JobOptions, callback: EventSender) -> None:
+    raise OwnError(job.title)
 
 
-@pytest.mark.parametrize("how", ["stopped", "deaf"])
-def test_a_worker_that_does_not_end_is_ended(where, monkeypatch, how):
-    monkeypatch.setenv("HARNESS_THREADS", "2")
+@pytest.mark.parametrize("mode", ["stopped", "ignores SIGTERM"])
+def test_a_worker_that_does_not_exit_is_killed(workspace, two_cores, monkeypatch, mode):
     monkeypatch.setattr(workers, "TERM_S", 0.5)
-    jobs = [fakejobs.job(0, how=how), fakejobs.job(1, how="fails")]
     with pytest.raises(HarnessError, match="fake 1 has failed"):
-        local.launch(fakejobs.plan_of(jobs, where), JobOptions(where), Callback(), do=do_not_end)
+        launch([fake_job(0, mode=mode), fake_job(1, mode="fails")], workspace, run=do_not_exit)
     assert multiprocessing.active_children() == []
 
 
-def do_not_end(one: Job, options: JobOptions, callback: EventSender) -> None:
+def do_not_exit(job: Job, options: JobOptions, callback: EventSender) -> None:
     ready = options.places.results / "ready"
-    if one.spec["how"] == "fails":
+    if job.spec["mode"] == "fails":
         while not ready.exists():
             time.sleep(0.02)
         raise HarnessError("fake 1 has failed")
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     ready.touch()
-    if one.spec["how"] == "stopped":
+    if job.spec["mode"] == "stopped":
         os.kill(os.getpid(), signal.SIGSTOP)
     time.sleep(600)
 
 
-def test_a_child_that_a_killed_worker_forked_does_not_hide_it(where, monkeypatch):
-    monkeypatch.setenv("HARNESS_THREADS", "2")
-    jobs = [fakejobs.job(0), fakejobs.job(1, sleep_s=600.0)]
+def test_a_killed_worker_is_noticed_although_its_child_lives(workspace, two_cores):
     with pytest.raises(HarnessError, match="fake 0 was killed by SIGKILL"):
-        local.launch(fakejobs.plan_of(jobs, where), JobOptions(where), Callback(), do=fork_and_die)
-    os.kill(int((where.results / "child").read_text()), signal.SIGKILL)
+        launch([fake_job(0), fake_job(1, sleep_s=600.0)], workspace, run=fork_and_die)
+    os.kill(int((workspace.results / "child").read_text()), signal.SIGKILL)
 
 
-def fork_and_die(one: Job, options: JobOptions, callback: EventSender) -> None:
-    time.sleep(one.spec.get("sleep_s", 0.0))
+def fork_and_die(job: Job, options: JobOptions, callback: EventSender) -> None:
+    time.sleep(job.spec.get("sleep_s", 0.0))
     child = os.fork()
     if child == 0:
         time.sleep(600)
@@ -210,137 +162,137 @@ def fork_and_die(one: Job, options: JobOptions, callback: EventSender) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def test_what_finished_beside_a_failure_is_told(where):
-    one, callback = fakejobs.job(0), Listening()
-    plan = fakejobs.plan_of([one], where)
-    fakejobs.do(one, JobOptions(where), Callback())
+def test_a_job_that_finished_when_another_failed_is_reported(workspace):
+    finished, callback = fake_job(0), Recorder()
+    plan = plan_of([finished], workspace)
+    run_fake(finished, JobOptions(workspace), Callback())
 
-    class Finished:
-        """A worker whose last two words lie in its pipe when another's job fails."""
+    class FinishedWorker:
+        """A worker whose last events are still in its pipe when another's job fails."""
 
-        job: Job | None = one
-        words: ClassVar[list] = [(one.id, "job_started", (one,)), (one.id, "job_finished", (one.id,)), None]
+        job: Job | None = finished
+        events: ClassVar[list] = [
+            (finished.id, "job_started", (finished,)),
+            (finished.id, "job_finished", (finished.id,)),
+            None,
+        ]
 
         @property
-        def pipe(self) -> Finished:
+        def pipe(self) -> FinishedWorker:
             return self
 
         def poll(self) -> bool:
-            return bool(self.words)
+            return bool(self.events)
 
-        def hear(self):
-            self.job = self.job if len(self.words) > 1 else None
-            return self.words.pop(0)
+        def receive(self):
+            self.job = self.job if len(self.events) > 1 else None
+            return self.events.pop(0)
 
-    crew = local._Scheduler(plan, JobOptions(where), callback, 2, fakejobs.do)
-    crew.workers = [Finished()]
-    crew._last_words()
-    crew.said.put(None)
-    crew._tell()
-    assert [what for what, _ in callback.heard] == ["started", "finished"] and not crew.unfinished
+    scheduler = local._Scheduler(plan, JobOptions(workspace), callback, 2, run_fake)
+    scheduler.workers = [FinishedWorker()]
+    scheduler._drain()
+    scheduler.events.put(None)
+    scheduler._report_progress()
+    assert [name for name, _ in callback.calls] == ["started", "finished"] and not scheduler.unfinished
 
 
-def test_a_watcher_that_cannot_go_on_ends_the_jobs(where, monkeypatch):
-    """The reader of ``--json`` has left, say."""
-    monkeypatch.setenv("HARNESS_THREADS", "2")
+def test_an_error_in_a_callback_ends_the_jobs(workspace, two_cores):
+    """The reader of ``--json`` has exited, for example."""
 
-    class Deaf(Callback):
+    class ClosedPipe(Callback):
         def job_started(self, job: Job) -> None:
             raise BrokenPipeError
 
-    jobs = [fakejobs.job(number, steps=6000, step_s=0.1) for number in range(2)]
     with pytest.raises(BrokenPipeError):
-        local.launch(fakejobs.plan_of(jobs, where), JobOptions(where), Deaf(), do=fakejobs.do)
+        launch([fake_job(number, steps=6000, step_s=0.1) for number in range(2)], workspace, ClosedPipe())
     assert multiprocessing.active_children() == []
 
 
 DRIVER = """
 import sys
 from pathlib import Path
-from harness.jobs.options import House
-from harness.launch import local
-from harness.core.workspace import Places
-from harness.core.callbacks import Watch
+from harness.core.callbacks import Callback
+from harness.core.workspace import Workspace
+from harness.jobs.options import JobOptions
+from harness.launch.launchers import local
 from tests import fakejobs
 if __name__ == "__main__":
-    where = Places(Path(sys.argv[1]) / "data", Path(sys.argv[1]) / "results")
-    jobs = [fakejobs.job(number, steps=20, step_s=0.05) for number in range(2)]
-    local.launch(fakejobs.plan_of(jobs, where), House(where), Watch(), do=fakejobs.do)
+    workspace = Workspace(Path(sys.argv[1]) / "data", Path(sys.argv[1]) / "results")
+    jobs = [fakejobs.fake_job(number, steps=20, step_s=0.05) for number in range(2)]
+    local.launch(fakejobs.plan_of(jobs, workspace), JobOptions(workspace), Callback(), run=fakejobs.run_fake)
 """
 
 
-def test_workers_of_a_killed_driver_end_and_nothing_is_done_twice(where, tmp_path):
+def test_workers_of_a_killed_driver_exit_and_no_step_is_repeated(workspace, tmp_path):
     script = tmp_path / "driver.py"
     script.write_text(DRIVER)
     environment = os.environ | {"PYTHONPATH": str(ROOT), "HARNESS_THREADS": "2"}
-    words = [sys.executable, str(script), str(tmp_path)]
-    first = subprocess.Popen(words, env=environment)
+    command = [sys.executable, str(script), str(tmp_path)]
+    first = subprocess.Popen(command, env=environment)
     deadline = time.monotonic() + 120
-    while not (where.results / "steps").exists() and time.monotonic() < deadline:
+    while not (workspace.results / "steps").exists() and time.monotonic() < deadline:
         time.sleep(0.02)
     first.send_signal(signal.SIGKILL)
     first.wait(60)
-    subprocess.run(words, env=environment, check=True, timeout=240)
-    done = fakejobs.steps_done(where.results)
-    assert len(JobOptions(where).run_store.ids()) == 2
-    # Of each job, at most the step that was under way when its worker ended is done again.
-    assert set(done) == {(job_id, step) for job_id in JobOptions(where).run_store.ids() for step in range(20)}
-    assert len(done) <= 40 + 2
-    assert list(where.jobs.iterdir()) == []
+    subprocess.run(command, env=environment, check=True, timeout=240)
+    done, job_ids = steps_done(workspace.results), JobOptions(workspace).run_store.ids()
+    assert len(job_ids) == 2
+    assert set(done) == {(job_id, step) for job_id in job_ids for step in range(20)}
+    assert len(done) <= 40 + 2, "at most the step under way when its worker exited, per job"
+    assert list(workspace.jobs.iterdir()) == []
 
 
-def test_what_a_killed_owner_left_after_its_record_is_cleared(where):
-    jobs = [fakejobs.job(0), fakejobs.job(1)]
-    local.launch(fakejobs.plan_of(jobs[:1], where), JobOptions(where), Callback(), do=fakejobs.do)
-    for one in jobs:
-        (where.jobs / one.id).mkdir()
-        (where.jobs / one.id / "00000001.ckpt").touch()
-    local.launch(fakejobs.plan_of([], where), JobOptions(where), Callback(), do=fakejobs.do)
-    assert [path.name for path in where.jobs.iterdir()] == [jobs[1].id], "checkpoints of unfinished jobs stay"
+def test_leftovers_of_an_owner_killed_after_its_record_are_removed(workspace):
+    jobs = [fake_job(0), fake_job(1)]
+    launch(jobs[:1], workspace)
+    for job in jobs:
+        (workspace.jobs / job.id).mkdir()
+        (workspace.jobs / job.id / "00000001.ckpt").touch()
+    launch([], workspace)
+    assert [path.name for path in workspace.jobs.iterdir()] == [jobs[1].id], "checkpoints of unfinished jobs stay"
 
 
 # ------------------------------------------------------------------------------------------------ events
 
 
-def test_steps_are_bundled_and_none_is_lost():
+def test_steps_are_sent_together_and_none_is_lost():
     sent: list = []
-    teller = EventSender("j", sent.append, every_s=3600.0)
-    teller.stage("train", 1000, "steps")
+    sender = EventSender("j", sent.append, every_s=3600.0)
+    sender.stage("train", 1000, "steps")
     for number in range(1000):
-        teller.advance(1, f"loss {number}")
-    teller.note("done")
+        sender.advance(1, f"loss {number}")
+    sender.note("done")
     assert [event[1] for event in sent] == ["stage", "advance", "note"]
     assert sent[1][2] == (1000, "loss 999")
 
 
-def test_a_job_that_is_started_again_is_announced_once():
-    one, other = fakejobs.job(0), fakejobs.job(1)
-    callback = Listening()
-    desk = EventDispatcher(callback, read=lambda job_id: fakejobs._record(one))
-    desk.expect((one, other))
-    for event in [(one.id, "job_started", (one,))] * 2 + [(one.id, "job_finished", (one.id,))] * 2:
-        desk.take(event)
-    desk.finish(one.id)
-    desk.finish(other.id)
-    assert [what for what, _ in callback.heard] == ["started", "note", "finished"]
-    assert "goes on from its last checkpoint" in callback.heard[1][1]
+def test_a_restarted_job_is_announced_once():
+    job, other = fake_job(0), fake_job(1)
+    callback = Recorder()
+    dispatcher = EventDispatcher([job, other], callback, read=lambda job_id: record_of(job))
+    for event in [(job.id, "job_started", (job,))] * 2 + [(job.id, "job_finished", (job.id,))] * 2:
+        dispatcher.dispatch(event)
+    dispatcher.finish(job.id)
+    dispatcher.finish(other.id)
+    assert [name for name, _ in callback.calls] == ["started", "note", "finished"]
+    assert "resumes from its last checkpoint" in callback.calls[1][1]
 
 
-def test_json_events_of_many_jobs_say_whose_they_are():
+def test_json_events_of_many_jobs_carry_the_job_id():
     stream = io.StringIO()
-    one = fakejobs.job(0)
-    callback = JsonWatch(stream).for_job(one)
-    callback.job_started(one)
+    job = fake_job(0)
+    callback = JsonWatch(stream).for_job(job)
+    callback.job_started(job)
     callback.stage("train", 3, "steps")
     callback.note("slow")
-    assert [json.loads(line)["job"] for line in stream.getvalue().splitlines()] == [one.id] * 3
+    assert [json.loads(line)["job"] for line in stream.getvalue().splitlines()] == [job.id] * 3
 
 
-# ------------------------------------------------------------------------------------------------ needs
+# ------------------------------------------------------------------------------------------------ resources
 
 
 @pytest.mark.parametrize(
-    ("kind", "batch", "bn_batch", "asked", "members"),
+    ("kind", "batch", "bn_batch", "gpus_per_job", "members"),
     [
         ("train", 24, 6, 4, 4),
         ("train", 24, 6, 8, 4),
@@ -349,14 +301,16 @@ def test_json_events_of_many_jobs_say_whose_they_are():
         ("head", 24, 6, 4, 1),
     ],
 )
-def test_a_training_is_spread_over_what_shares_its_replicas_evenly(kind, batch, bn_batch, asked, members):
+def test_a_training_is_spread_over_processes_that_share_its_replicas_evenly(
+    kind, batch, bn_batch, gpus_per_job, members
+):
     schedule = {"batch": batch} | ({"bn_batch": bn_batch} if bn_batch else {})
-    assert members_of(Job(kind, "", {"schedule": schedule}), asked) == members
+    assert members_of(Job(kind, "", {"schedule": schedule}), gpus_per_job) == members
 
 
-def test_what_a_job_asks_for():
-    def needs(one: Job, peaks: dict[str, int] | None = None, workers: int = 0):
-        return needs_of(one, workers=workers, most_cpus=16, peaks=peaks or {})
+def test_resources_that_a_job_asks_for():
+    def needs(job: Job, peaks: dict[str, int] | None = None, workers: int = 0):
+        return needs_of(job, workers=workers, most_cpus=16, peaks=peaks or {})
 
     on_cpu = Job("train", "", {"threads": 4, "baseline": {"name": "i3d"}})
     assert (needs(on_cpu).cpus, needs(on_cpu).gpus) == (4, 0)
@@ -364,7 +318,6 @@ def test_what_a_job_asks_for():
     assert on_gpu(gpu) and (needs(gpu, workers=6).cpus, needs(gpu, workers=6).gpus) == (7, 1)
     flow = Job("flow", "", {})
     assert (needs(flow).cpus, needs(flow).gpus) == (8, 0)
-    measured = fakejobs._record(gpu)
-    measured = type(measured)(**{**vars(measured), "cost": {"peak_memory_bytes": 5 * GIB}})
+    measured = record_of(gpu, cost={"peak_memory_bytes": 5 * GIB})
     assert needs(gpu, peaks_of([measured])).memory_bytes == 6 * GIB
-    assert needs(on_cpu, peaks_of([fakejobs._record(gpu)])).memory_bytes == GIB
+    assert needs(on_cpu, peaks_of([record_of(gpu)])).memory_bytes == GIB

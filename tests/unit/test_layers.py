@@ -104,7 +104,6 @@ FLOORS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "harness.analysis.claims",
             "harness.planning.cost",
             "harness.analysis.claim_definitions",
-            "harness.launch.tune",
             "harness.planning.tuned",
         ),
     ),
@@ -151,7 +150,7 @@ FAST_ROOTS = (
 """What answers without torch. Names stand for everything in them, `x.*` for the files of folder x alone: the cards."""
 
 TOOL_OWNERS = {
-    "ray": ("harness.launch.ray", "harness.launch.tune"),
+    "ray": ("harness.launch.ray",),
     "mlflow": ("harness.records.tracking",),
     "av": ("harness.video", "harness.bench"),
     "torchcodec": ("harness.video", "harness.bench"),

@@ -22,7 +22,7 @@ JOB = "0123456789ab"
 WORKER = """
 import sys, time
 from pathlib import Path
-from harness import locks
+from harness.core import locks
 folder, times, hold_s = Path(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
 for _ in range(times):
     with locks.only_one(folder, "0123456789ab", lambda text: print(text, flush=True)):
@@ -128,7 +128,7 @@ def test_who_is_killed_while_it_makes_a_lock_is_not_waited_for(tmp_path, linked)
     script = f"""
 import os, signal
 from pathlib import Path
-from harness import locks
+from harness.core import locks
 link = Path.hardlink_to
 def killed(self, target):
     if {linked}:

@@ -13,9 +13,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 POOLS = {
-    "flow and store": "derive._results(Recipe(), [task(n) for n in range(8)], workers=2)",
+    "flow and store": "derived._results(Recipe(), [task(n) for n in range(8)], workers=2)",
     "index": "index._pool(10**6).map(wait, range(2))",
-    "jobs": "[worker.hear() for worker in given(wait)]",
+    "jobs": "[worker.receive() for worker in given(wait)]",
     "rendering": "initialised(processes.begin_worker).map(wait, range(2))",
 }
 PARENT = """
@@ -24,9 +24,9 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from harness.launch.workers import Worker
 from harness.core.spec import Job
-from harness import processes
+from harness.core import processes
 from harness.datasets.synthetic import rendering
-from harness.video import derive, index
+from harness.data import derived, index
 
 def wait(*_):
     (Path(sys.argv[1]) / str(os.getpid())).touch()
@@ -38,7 +38,7 @@ class Recipe:
         wait()
 
 def task(number):
-    return derive.Task(Path("a"), Path(sys.argv[1]) / "out" / str(number), str(number), 1, 1)
+    return derived.Task(Path("a"), Path(sys.argv[1]) / "out" / str(number), str(number), 1, 1)
 
 def initialised(function, *args):
     spawn = multiprocessing.get_context("spawn")
@@ -47,7 +47,7 @@ def initialised(function, *args):
 def given(do):
     workers = [Worker(), Worker()]
     for worker in workers:
-        worker.give(Job("fake", "fake", {}), None, do)
+        worker.assign(Job("fake", "fake", {}), None, do)
     return workers
 
 if __name__ == "__main__":

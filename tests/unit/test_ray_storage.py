@@ -12,7 +12,7 @@ from harness.core.callbacks import Callback
 from harness.core.errors import HarnessError, RecordError
 from harness.core.workspace import Workspace
 from harness.jobs.options import JobOptions
-from harness.launch.ray.storage import SEND_EVERY_S, Storage, around, exchange, house_of_node
+from harness.launch.ray.storage import SEND_EVERY_S, Storage, node_options, sync_driver, synchronised
 from harness.records.record import RECORD, write_record
 from tests import fakejobs
 
@@ -33,13 +33,13 @@ def written(where: JobOptions, one: fakejobs.Job) -> None:
     """A record with a file of 100 kB."""
     write_record(
         where.places.runs,
-        fakejobs._record(one),
+        fakejobs.record_of(one),
         fill=lambda folder: (folder / "weights.safetensors").write_bytes(os.urandom(100_000)) and None,
     )
 
 
 def test_a_record_travels_whole(storage, tmp_path):
-    here, there, one = options(tmp_path / "here"), options(tmp_path / "there"), fakejobs.job(1)
+    here, there, one = options(tmp_path / "here"), options(tmp_path / "there"), fakejobs.fake_job(1)
     written(here, one)
     assert storage.ids() == []
     with pytest.raises(RecordError, match="has no record of job"):
@@ -54,7 +54,7 @@ def test_a_record_travels_whole(storage, tmp_path):
 
 
 def test_a_record_that_is_not_yet_whole_is_not_there(storage, tmp_path):
-    here, one = options(tmp_path / "here"), fakejobs.job(1)
+    here, one = options(tmp_path / "here"), fakejobs.fake_job(1)
     written(here, one)
     record = here.places.runs / one.id / RECORD
     record.rename(tmp_path / RECORD)
@@ -66,19 +66,19 @@ def test_a_record_that_is_not_yet_whole_is_not_there(storage, tmp_path):
 
 
 def test_a_file_that_rots_in_the_storage_is_refused_by_name(storage, tmp_path):
-    here, there, one = options(tmp_path / "here"), options(tmp_path / "there"), fakejobs.job(1)
+    here, there, one = options(tmp_path / "here"), options(tmp_path / "there"), fakejobs.fake_job(1)
     written(here, one)
     storage.send(one.id, here.places.runs)
     system, root = storage.system
     system.pipe_file(f"{root}/runs/{one.id}/weights.safetensors", b"rot")
-    with pytest.raises(RecordError, match=r"weights\.safetensors is not what was recorded"):
+    with pytest.raises(RecordError, match=r"weights\.safetensors is not the recorded file"):
         storage.fetch(one.id, there.places.runs)
     assert os.listdir(there.places.runs) == []
 
 
 def test_another_node_goes_on_from_a_lost_ones_checkpoint(storage, tmp_path):
     lost, next_one = options(tmp_path / "lost"), options(tmp_path / "next")
-    one = fakejobs.job(1, steps=4)
+    one = fakejobs.fake_job(1, steps=4)
     for side in (lost, next_one):
         side.places.results.mkdir(parents=True)
 
@@ -94,10 +94,10 @@ def test_another_node_goes_on_from_a_lost_ones_checkpoint(storage, tmp_path):
                 time.sleep(2.5 * SEND_EVERY_S)
                 raise Died
 
-    with pytest.raises(Died), around(one, lost, storage):
-        fakejobs.do(one, lost, DiesAtTwo())
-    with around(one, next_one, storage):
-        fakejobs.do(one, next_one, Callback())
+    with pytest.raises(Died), synchronised(one, lost, storage):
+        fakejobs.run_fake(one, lost, DiesAtTwo())
+    with synchronised(one, next_one, storage):
+        fakejobs.run_fake(one, next_one, Callback())
     assert fakejobs.steps_done(lost.places.results) == [(one.id, 0), (one.id, 1)]
     assert fakejobs.steps_done(next_one.places.results) == [(one.id, 2), (one.id, 3)]
     system, root = storage.system
@@ -133,19 +133,19 @@ def test_checkpoints_are_sent_while_the_job_runs_and_old_ones_go(storage, tmp_pa
 def test_what_the_driver_does_first(storage, tmp_path):
     """It takes over what is finished and gives what the rest starts from."""
     driver, node = options(tmp_path / "driver"), options(tmp_path / "node")
-    top = fakejobs.job(1)
-    done, to_do = fakejobs.job(2, after=[top]), fakejobs.job(3, after=[top])
+    top = fakejobs.fake_job(1)
+    done, to_do = fakejobs.fake_job(2, after=[top]), fakejobs.fake_job(3, after=[top])
     written(driver, top)
     written(node, done)
     storage.send(done.id, node.places.runs)
-    assert exchange((done, to_do), driver, storage) == {done.id}
+    assert sync_driver((done, to_do), driver, storage) == {done.id}
     assert driver.run_store.has(done.id)
     assert sorted(storage.ids()) == sorted([done.id, top.id])
 
 
 def test_every_node_has_a_folder_of_its_own(tmp_path, monkeypatch):
     monkeypatch.setenv("HARNESS_NODE_FOLDER", str(tmp_path))
-    one, two = (house_of_node(options(tmp_path), Storage("s3://a/b"), node) for node in ("1" * 56, "2" * 56))
+    one, two = (node_options(options(tmp_path), Storage("s3://a/b"), node) for node in ("1" * 56, "2" * 56))
     assert one.places.results != two.places.results and one.places.results.parent == tmp_path
     assert one.places.data == options(tmp_path).places.data
 

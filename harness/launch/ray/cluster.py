@@ -1,4 +1,4 @@
-"""Ray itself: connected to, or started for the time being."""
+"""Ray, connected to a cluster or started on this machine."""
 
 from __future__ import annotations
 
@@ -16,36 +16,36 @@ from harness.core.errors import HarnessError
 SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_AIR_NEW_OUTPUT": "0",
-    # A task without a GPU must not see those of others.
+    # Tasks that wait for a failed one fail with it; its own error is the one to raise.
+    "RAY_IGNORE_UNHANDLED_ERRORS": "1",
+    # A task without a GPU must not see those of other tasks.
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",
-    # A group of processes waits for its share of a busy cluster, and then imports torch: Ray Train gives both a minute.
+    # A group of processes waits for resources of a busy cluster, then imports torch: Ray Train allows a minute for both.
     "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "86400",
 }
-"""Of Ray, set before it is imported where the user has not set them."""
+"""Ray's environment variables, set before it is imported unless the user has set them."""
 PASSED_ON = ("HARNESS_PLUGINS", "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S")
 """Environment variables of the driver that its workers need."""
-
-
-STARTS = 4
+START_ATTEMPTS = 4
 
 
 def prepare_environment(address: str | None) -> None:
-    """What must be set before ray is imported: no reports to its makers, and a Ray that is started here is for us alone."""
+    """Set what Ray reads when it is imported: no usage reports, and a private token for a Ray that is started here."""
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
     if address is None and "RAY_AUTH_MODE" not in os.environ:
-        # Nobody else on this machine may reach it, and no token is left in the user's home.
+        # Other users of this machine cannot connect, and no token is written to the user's home folder.
         os.environ["RAY_AUTH_MODE"] = "token"
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(16))
 
 
 @contextlib.contextmanager
 def cluster(address: str | None) -> Iterator[Any]:
-    """ray, connected: to `address`, to RAY_ADDRESS, to what this process is connected to, or to one started for the block."""
+    """The module `ray`, connected to `address`, to RAY_ADDRESS, to this process's cluster, or to one for the block."""
     address = address or os.environ.get("RAY_ADDRESS") or None
     prepare_environment(address)
     with contextlib.ExitStack() as stack:
-        # Ray tells of lost nodes on standard output, where results (and JSON) belong to us alone.
+        # Ray reports lost nodes on standard output, which is reserved for results (and JSON).
         stack.enter_context(contextlib.redirect_stdout(sys.stderr))
         import ray
 
@@ -56,12 +56,12 @@ def cluster(address: str | None) -> Iterator[Any]:
 
 
 def _connect(ray: Any, address: str | None, stack: contextlib.ExitStack) -> None:
-    passed = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
-    common = {"log_to_driver": False, "logging_level": "error", "runtime_env": {"env_vars": passed}}
+    variables = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+    common = {"log_to_driver": False, "logging_level": "error", "runtime_env": {"env_vars": variables}}
     if address is None:
-        # Short: Ray puts sockets in it, whose paths may have 107 characters.
+        # A short path: Ray puts sockets in it, whose paths may have 107 characters.
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True))
-        # Ray must be gone before its folder.
+        # Ray must stop before its folder is removed.
         stack.callback(ray.shutdown)
         _start(ray, num_cpus=environment.cpu_threads(), include_dashboard=False, _temp_dir=folder, **common)
         return
@@ -70,27 +70,27 @@ def _connect(ray: Any, address: str | None, stack: contextlib.ExitStack) -> None
     except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
         raise HarnessError(
             f"no Ray cluster answers at {address} ({type(error).__name__}: {str(error).splitlines()[0]}); start one with "
-            "`ray start --head`, or leave --address out to use this machine alone"
+            "`ray start --head`, or omit --address to start Ray on this machine"
         ) from error
 
 
-def _start(ray: Any, **how: Any) -> None:
-    """A Ray on this machine. Ray gives its own processes half a minute to come up, which a busy machine may exceed."""
-    for left in reversed(range(STARTS)):
+def _start(ray: Any, **settings: Any) -> None:
+    """Start Ray on this machine. Ray gives its own processes half a minute to start, too short on a busy machine."""
+    for attempt in range(1, START_ATTEMPTS + 1):
         try:
-            ray.init("local", **how)
+            ray.init("local", **settings)
             return
         except Exception as error:
-            if not left or "timed out during startup" not in str(error):
+            if attempt == START_ATTEMPTS or "timed out during startup" not in str(error):
                 raise
             ray.shutdown()
 
 
-def most_of(ray: Any) -> dict[str, float]:
-    """The most of each resource that one living node has."""
-    most: dict[str, float] = {}
+def largest_node(ray: Any) -> dict[str, float]:
+    """Resource name -> the largest amount that a single living node has of it."""
+    largest: dict[str, float] = {}
     for node in ray.nodes():
         if node["Alive"]:
             for name, amount in node["Resources"].items():
-                most[name] = max(most.get(name, 0.0), amount)
-    return most
+                largest[name] = max(largest.get(name, 0.0), amount)
+    return largest

@@ -1,9 +1,9 @@
-"""Where nodes share no folder: finished records and checkpoints go through a URL that each of them reaches (`--storage URL`).
+"""Records and checkpoints through a URL that every node reaches (`--storage URL`), for nodes without a shared folder.
 
-Every node works in a folder of its own. What a job starts from is fetched before it begins; its checkpoints are sent as
-they are written, its record when it is finished, ``record.json`` last: a record is in the storage whole or not at all.
-A node that takes over a lost one's job fetches the newest checkpoint. Any file system of fsspec serves (s3://, gs://,
-abfs://, hdfs://, sftp://, file://); its package and its credentials are the user's.
+Every node works in a folder of its own. Records that a job starts from are fetched before it begins. Its checkpoints
+are sent as they are written and its record when it is finished, ``record.json`` last, so a record is in the storage
+entirely or not at all. A node that takes over a lost node's job fetches the newest checkpoint. Any file system of
+fsspec works (s3://, gs://, abfs://, hdfs://, sftp://, file://); its package and credentials are up to the user.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import os
 import shutil
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,9 +26,9 @@ from harness.jobs.options import JobOptions
 from harness.records.record import RECORD, RunStore, sha256
 
 SEND_EVERY_S = 1.0
-"""Between two looks for new checkpoints: what a lost node may cost beside the steps since its last one."""
+"""Between two checks for new checkpoints: what a lost node may cost in addition to the steps since its last one."""
 NODE_FOLDER = "HARNESS_NODE_FOLDER"
-"""Environment variable of a node: where its own folder is made. Default: the system's folder for temporary files."""
+"""Environment variable of a node: parent of its own folder. Default: the system's folder for temporary files."""
 
 
 @dataclass(frozen=True)
@@ -40,66 +40,59 @@ class Storage:
     def __post_init__(self) -> None:
         if "://" not in self.url:
             raise HarnessError(
-                f"--storage {self.url} is not a URL such as s3://bucket/folder; a folder that all nodes see is named with --results"
+                f"--storage {self.url} is not a URL such as s3://bucket/folder; use --results for a folder that all nodes see"
             )
 
     @property
     def system(self) -> tuple[Any, str]:
-        """(fsspec's file system, the path on it). Raises HarnessError where its package is missing."""
+        """(file system of fsspec, path on it). Raises HarnessError if a package for it is missing."""
         import fsspec
 
         try:
             system, path = fsspec.core.url_to_fs(self.url)
         except (ImportError, ValueError) as error:
             raise HarnessError(
-                f"--storage {self.url}: {error}; install what fsspec needs for it on every node"
+                f"--storage {self.url}: {error}; install the package that fsspec needs for it on every node"
             ) from error
-        # What other nodes wrote a moment ago must be seen.
+        # What other nodes have just written must be visible.
         system.invalidate_cache()
         return system, path.rstrip("/")
 
     # ------------------------------------------------------------------------------------------------ records
 
     def ids(self) -> list[str]:
-        """Of all records there."""
+        """Ids of all records in the storage."""
         system, root = self.system
         if not system.exists(f"{root}/runs"):
             return []
         return [path.split("/")[-2] for path in system.glob(f"{root}/runs/*/{RECORD}")]
 
     def send(self, job_id: str, runs: Path) -> None:
-        """The record's folder, unless it is there."""
+        """Copy the record's folder to the storage unless the record is there."""
         system, root = self.system
-        there = f"{root}/runs/{job_id}"
-        if system.exists(f"{there}/{RECORD}"):
+        target = f"{root}/runs/{job_id}"
+        if system.exists(f"{target}/{RECORD}"):
             return
-        system.makedirs(there, exist_ok=True)
+        system.makedirs(target, exist_ok=True)
         names = sorted((path.name for path in (runs / job_id).iterdir()), key=lambda name: name == RECORD)
         for name in names:
-            _put(system, runs / job_id / name, f"{there}/{name}")
+            _put(system, runs / job_id / name, f"{target}/{name}")
 
     def fetch(self, job_id: str, runs: Path) -> None:
-        """The record's folder into `runs`, by one rename, unless it is there.
+        """Copy the record's folder into `runs` by one rename, unless it is there.
 
-        Raises RecordError where the storage has no such record or a file is not the one that was recorded.
+        Raises RecordError if the storage has no such record, or a file whose hash is not the recorded one.
         """
         if RunStore(runs).has(job_id):
             return
         system, root = self.system
-        there = f"{root}/runs/{job_id}"
-        if not system.exists(f"{there}/{RECORD}"):
-            raise RecordError(f"{self.url} has no record of job {job_id}; run the same command again to have it done")
+        source = f"{root}/runs/{job_id}"
+        if not system.exists(f"{source}/{RECORD}"):
+            raise RecordError(f"{self.url} has no record of job {job_id}; run the same command again to make it")
         runs.mkdir(parents=True, exist_ok=True)
         building = Path(tempfile.mkdtemp(prefix=f".{job_id}-", dir=runs))
         try:
-            system.get_file(f"{there}/{RECORD}", str(building / RECORD))
-            for name, expected in json.loads((building / RECORD).read_text())["files"].items():
-                system.get_file(f"{there}/{name}", str(building / name))
-                if sha256(building / name) != expected:
-                    raise RecordError(
-                        f"{self.url}/runs/{job_id}/{name} is not what was recorded (sha256 differs); remove "
-                        f"{self.url}/runs/{job_id} to have the job run again"
-                    )
+            self._download(source, building)
             building.chmod(0o755)
             try:
                 building.rename(runs / job_id)
@@ -110,25 +103,35 @@ class Storage:
         finally:
             shutil.rmtree(building, ignore_errors=True)
 
+    def _download(self, source: str, folder: Path) -> None:
+        """A record's files from the path `source` into `folder`, their hashes checked."""
+        system, _ = self.system
+        system.get_file(f"{source}/{RECORD}", str(folder / RECORD))
+        for name, expected in json.loads((folder / RECORD).read_text())["files"].items():
+            system.get_file(f"{source}/{name}", str(folder / name))
+            if sha256(folder / name) != expected:
+                url = f"{self.url}/runs/{source.rpartition('/')[2]}"
+                raise RecordError(
+                    f"{url}/{name} is not the recorded file (sha256 differs); remove {url} to run the job again"
+                )
+
     # ------------------------------------------------------------------------------------------------ checkpoints
 
     def fetch_checkpoints(self, job_id: str, jobs: Path) -> None:
-        """What was sent of the job by the node that lost it, beside what this node may have of an earlier try.
+        """Copy the checkpoints that a lost node sent into `jobs`, next to any that this node has.
 
-        Training goes on from the highest step of both: equal steps are equal, whichever node they come from.
+        Training resumes from the highest step of both: checkpoints of the same step are equal on every node.
         """
         system, root = self.system
-        for path in system.glob(f"{root}/jobs/{job_id}/*"):
+        for path in system.glob(f"{root}/jobs/{job_id}/[!.]*"):
             target = jobs / job_id / path.rsplit("/", 1)[-1]
-            if target.name.startswith("."):
-                continue
             target.parent.mkdir(parents=True, exist_ok=True)
-            beside = target.with_name(f".{target.name}-{os.getpid()}")
+            temporary = target.with_name(f".{target.name}-{os.getpid()}")
             try:
-                system.get_file(path, str(beside))
-                beside.rename(target)
+                system.get_file(path, str(temporary))
+                temporary.rename(target)
             finally:
-                beside.unlink(missing_ok=True)
+                temporary.unlink(missing_ok=True)
 
     def remove_checkpoints(self, job_id: str) -> None:
         system, root = self.system
@@ -137,71 +140,74 @@ class Storage:
 
     @contextlib.contextmanager
     def sending_checkpoints(self, job_id: str, jobs: Path) -> Iterator[None]:
-        """While the block runs, every whole file of the job's checkpoint folder is sent soon after it was written."""
-        sender = _Sender(self, job_id, jobs / job_id)
+        """During the block, send every complete file of the job's checkpoint folder soon after it is written."""
+        mirror = _FolderMirror(self, job_id, jobs / job_id)
         ended = threading.Event()
 
-        def go_on() -> None:
+        def send() -> None:
             while not ended.wait(SEND_EVERY_S):
-                sender.send_new()
+                mirror.update()
 
-        thread = threading.Thread(target=go_on, daemon=True)
+        thread = threading.Thread(target=send, daemon=True)
         thread.start()
         try:
             yield
         finally:
             ended.set()
             thread.join()
-            sender.send_new()
+            mirror.update()
 
 
-class _Sender:
-    """Keeps the storage's copy of one folder as the folder is."""
+class _FolderMirror:
+    """The storage's copy of one checkpoint folder."""
 
     def __init__(self, storage: Storage, job_id: str, folder: Path) -> None:
         self.storage, self.job_id, self.folder = storage, job_id, folder
         self.sent: dict[str, tuple[int, int]] = {}
+        """File name -> (modification time in ns, bytes) of the version that was sent."""
 
-    def send_new(self) -> None:
+    def update(self) -> None:
+        """Send new files, remove those that are gone."""
         system, root = self.storage.system
-        there = f"{root}/jobs/{self.job_id}"
-        now = {}
+        target = f"{root}/jobs/{self.job_id}"
+        versions = {}
         for path in self.folder.glob("[!.]*"):
             with contextlib.suppress(FileNotFoundError):
-                now[path.name] = (path.stat().st_mtime_ns, path.stat().st_size)
-        for name in sorted(now):
-            if self.sent.get(name) != now[name]:
-                system.makedirs(there, exist_ok=True)
-                # Removed meanwhile: a newer one stands beside it.
+                versions[path.name] = (path.stat().st_mtime_ns, path.stat().st_size)
+        for name in sorted(versions):
+            if self.sent.get(name) != versions[name]:
+                system.makedirs(target, exist_ok=True)
+                # A file that is removed meanwhile has been replaced by a newer one.
                 with contextlib.suppress(FileNotFoundError):
-                    _put(system, self.folder / name, f"{there}/{name}")
-                    self.sent[name] = now[name]
-        for name in set(self.sent) - set(now):
+                    _put(system, self.folder / name, f"{target}/{name}")
+                    self.sent[name] = versions[name]
+        for name in set(self.sent) - set(versions):
             del self.sent[name]
             with contextlib.suppress(FileNotFoundError):
-                system.rm_file(f"{there}/{name}")
+                system.rm_file(f"{target}/{name}")
 
 
-def _put(system: Any, path: Path, there: str) -> None:
-    """By a rename on the other side: a reader never sees half a file, and object stores make one of a whole upload anyway."""
-    beside = there.rsplit("/", 1)[0] + f"/.{path.name}-{os.getpid()}"
-    system.put_file(str(path), beside)
-    system.mv(beside, there)
+def _put(system: Any, path: Path, target: str) -> None:
+    """Upload under a temporary name, then rename: readers never see half a file, on object stores or elsewhere."""
+    folder, _, name = target.rpartition("/")
+    temporary = f"{folder}/.{name}-{os.getpid()}"
+    system.put_file(str(path), temporary)
+    system.mv(temporary, target)
 
 
-# ---------------------------------------------------------------------------------------------------- both sides
+# ---------------------------------------------------------------------------------------------------- nodes and driver
 
 
-def house_of_node(options: JobOptions, storage: Storage, node: str) -> JobOptions:
-    """The house with a results folder that is this node's alone and stays there, so that nothing is fetched twice."""
-    root = Path(os.environ.get(NODE_FOLDER) or tempfile.gettempdir())
-    own = root / f"harness-{digest(storage.url)}-{node[:12]}"
-    return dataclasses.replace(options, places=dataclasses.replace(options.places, results=own))
+def node_options(options: JobOptions, storage: Storage, node: str) -> JobOptions:
+    """The options with a results folder that only this node uses. It stays there, so nothing is fetched twice."""
+    parent = Path(os.environ.get(NODE_FOLDER) or tempfile.gettempdir())
+    results = parent / f"harness-{digest(storage.url)}-{node[:12]}"
+    return dataclasses.replace(options, places=dataclasses.replace(options.places, results=results))
 
 
 @contextlib.contextmanager
-def around(job: Job, options: JobOptions, storage: Storage) -> Iterator[None]:
-    """What a node does before and after a job: fetch what it starts from, send what it leaves."""
+def synchronised(job: Job, options: JobOptions, storage: Storage) -> Iterator[None]:
+    """On a node: fetch the records and checkpoints that a job starts from; send what the block makes of it."""
     options.places.results.mkdir(parents=True, exist_ok=True)
     for upstream in job.upstream.values():
         storage.fetch(upstream, options.places.runs)
@@ -213,17 +219,17 @@ def around(job: Job, options: JobOptions, storage: Storage) -> Iterator[None]:
     storage.remove_checkpoints(job.id)
 
 
-def exchange(jobs: tuple[Job, ...], options: JobOptions, storage: Storage) -> frozenset[str]:
-    """What the driver does first; returns which of the jobs to do were finished before.
+def sync_driver(jobs: Sequence[Job], options: JobOptions, storage: Storage) -> frozenset[str]:
+    """On the driver, first: ids of the jobs that an earlier driver finished.
 
-    Records that a driver before it left in the storage are fetched, and what the jobs start from is sent.
+    Their records are fetched, and the records that the other jobs start from are sent.
     """
-    there = set(storage.ids())
-    finished = frozenset(job.id for job in jobs if job.id in there)
+    stored = set(storage.ids())
+    finished = frozenset(job.id for job in jobs if job.id in stored)
     for job_id in finished:
         storage.fetch(job_id, options.places.runs)
     needed = {upstream for job in jobs if job.id not in finished for upstream in job.upstream.values()}
-    for job_id in sorted(needed - there):
+    for job_id in sorted(needed - stored):
         if options.run_store.has(job_id):
             storage.send(job_id, options.places.runs)
     return finished

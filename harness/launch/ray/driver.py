@@ -1,0 +1,120 @@
+"""`--launcher ray [--address ...]`: jobs as tasks of Ray.
+
+A job is a Ray task that asks for its cores, GPU and memory. The tasks it needs are its arguments, so Ray starts it when
+they are done, on any node with enough resources. If a worker or node is lost, nothing is: the task is restarted and
+resumes from the job's last checkpoint in the results folder, which every node sees. Events come back through one small
+actor; only the driver writes to the terminal and to MLflow.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from harness.core.callbacks import Callback
+from harness.core.errors import HarnessError
+from harness.core.locks import clear_finished
+from harness.core.spec import Job
+from harness.jobs.options import JobOptions
+from harness.launch.entry import JobFunction, run_job
+from harness.launch.events import EventDispatcher
+from harness.launch.ray.cluster import cluster, largest_node
+from harness.launch.ray.queue import POLL_EVERY_S, event_queue, forward_events
+from harness.launch.ray.storage import Storage, sync_driver
+from harness.launch.ray.task import ATTEMPTS, TaskFactory
+from harness.launch.ray.worker import run_task
+
+if TYPE_CHECKING:
+    from harness.planning.plan import Plan
+
+
+def launch(
+    plan: Plan,
+    options: JobOptions,
+    callback: Callback,
+    *,
+    run: JobFunction = run_job,
+    address: str | None = None,
+    storage: str | None = None,
+    gpus_per_job: int = 1,
+) -> int:
+    """Run every unfinished job on the cluster at `address`. Returns the number of jobs run.
+
+    Without an address: RAY_ADDRESS, or else Ray started on this machine. `storage` is the URL of a `Storage`, for nodes
+    that do not share the results folder; records are fetched into this one. Raises the HarnessError of a job that fails,
+    and HarnessError for one that is lost more than `ATTEMPTS` times; finished jobs keep their records.
+    """
+    if gpus_per_job < 1:
+        raise HarnessError(f"--gpus-per-job must be >= 1, got {gpus_per_job}")
+    clear_finished(options.places.jobs, options.run_store.has)
+    shared = Storage(storage) if storage else None
+    finished = sync_driver(plan.to_do, options, shared) if shared and plan.to_do else frozenset()
+    jobs = [job for job in plan.to_do if job.id not in finished]
+    if jobs:
+        dispatcher = EventDispatcher(jobs, callback, read=options.run_store.read)
+        with cluster(address) as ray, event_queue(ray) as queue:
+            tasks = TaskFactory(options, run, largest_node(ray), gpus_per_job=gpus_per_job, storage=shared)
+            _Driver(ray, queue, tasks, dispatcher).run(jobs)
+    return len(jobs)
+
+
+class _Driver:
+    """Submits all jobs to Ray and waits for the last, or for the first that fails."""
+
+    def __init__(self, ray: Any, queue: Any, tasks: TaskFactory, dispatcher: EventDispatcher) -> None:
+        self.ray, self.queue, self.tasks, self.dispatcher = ray, queue, tasks, dispatcher
+        # max_calls=0: by default Ray starts a fresh process for each task that asks for a GPU.
+        self.remote = ray.remote(max_retries=ATTEMPTS, max_calls=0)(run_task)
+
+    def run(self, jobs: list[Job]) -> None:
+        running: dict[Any, Job] = {}
+        try:
+            refs: dict[str, Any] = {}
+            for job in jobs:
+                upstream = [refs[job_id] for job_id in job.upstream.values() if job_id in refs]
+                refs[job.id] = self.submit(job, upstream)
+                running[refs[job.id]] = job
+            while running:
+                ready, _ = self.ray.wait(list(running), timeout=POLL_EVERY_S)
+                forward_events(self.ray, self.queue, self.dispatcher)
+                for ref in ready:
+                    self.collect(ref, running.pop(ref))
+        finally:
+            for ref in running:
+                self.ray.cancel(ref, force=True)
+
+    def submit(self, job: Job, upstream: list[Any]) -> Any:
+        task = self.tasks.task(job)
+        needs = task.needs
+        if task.members > 1:
+            # The task itself only waits for its group, which asks for its own resources.
+            return self.remote.options(name=job.title, num_cpus=0).remote(task, self.queue, *upstream)
+        requested = {"CPU": needs.cpus, "GPU": needs.gpus}
+        missing = [f"{n} {name}" for name, n in requested.items() if n > self.tasks.largest.get(name, 0)]
+        if missing:
+            text = f"{job.title} waits for a node with {' and '.join(missing)}: the cluster has none"
+            self.dispatcher.dispatch((job.id, "note", (text,)))
+        remote = self.remote.options(
+            name=job.title, num_cpus=needs.cpus, num_gpus=needs.gpus, memory=needs.memory_bytes
+        )
+        return remote.remote(task, self.queue, *upstream)
+
+    def collect(self, ref: Any, job: Job) -> None:
+        """Report a task that has ended. Raises HarnessError if it failed."""
+        try:
+            job_id = self.ray.get(ref)
+        except self.ray.exceptions.RayTaskError as error:
+            raise cause_of(error) from None
+        except self.ray.exceptions.RayError as error:
+            raise HarnessError(
+                f"{job.title} was lost {ATTEMPTS + 1} times with its worker or node ({type(error).__name__}; out of memory?). "
+                "Finished jobs are saved; run the same command again to resume from the last checkpoints"
+            ) from error
+        if self.tasks.storage:
+            self.tasks.storage.fetch(job_id, self.tasks.options.places.runs)
+        self.dispatcher.finish(job_id)
+
+
+def cause_of(error: Any) -> BaseException:
+    """The job's own error where Ray has kept it, else Ray's report of where the task failed."""
+    cause = getattr(error, "cause", None)
+    return cause if isinstance(cause, (HarnessError, OSError)) else error
