@@ -88,13 +88,13 @@ LEFT = {
     "benchmarks": 50,
     "cli": 37,
     "commands": 100,
-    "core": 61,
+    "core": 54,
     "data": 47,
     "datasets": 48,
     "jobs": 36,
-    "launch": 51,
+    "launch": 4,
     "metrics": 6,
-    "models": 25,
+    "models": 4,
     "planning": 15,
     "records": 21,
     "reports": 66,
@@ -102,6 +102,29 @@ LEFT = {
     "video": 68,
 }
 """Words of the dialect that are still there, by package. May only fall; goes when all are 0."""
+
+NOT_NAMES = frozenset(["asked", "found", "how", "mine", "one", "said", "seen", "theirs", "those", "told", "what"])
+"""A variable is named after what it holds, by a noun: `videos`, `message`, `records`."""
+NAMES_LEFT = {
+    "analysis": 20,
+    "app": 37,
+    "baselines": 6,
+    "benchmarks": 60,
+    "cli": 2,
+    "commands": 52,
+    "core": 11,
+    "data": 33,
+    "datasets": 47,
+    "jobs": 10,
+    "metrics": 5,
+    "models": 2,
+    "planning": 15,
+    "records": 18,
+    "reports": 85,
+    "training": 1,
+    "video": 15,
+}
+"""Variables and parameters with such names, by package. May only fall; goes when all are 0."""
 
 
 class Text(NamedTuple):
@@ -176,6 +199,18 @@ def comments(source: str) -> Iterator[tuple[int, str]]:
             yield token.start[0], token.string.lstrip("# ")
 
 
+def not_nouns(folder: Path) -> list[str]:
+    """Where a variable or parameter of a package has one of the names of `NOT_NAMES`."""
+    lines = []
+    for path in sorted(folder.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            bound = isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+            name = node.arg if isinstance(node, ast.arg) else node.id if bound else ""
+            if name in NOT_NAMES:
+                lines.append(f"{path.relative_to(ROOT).as_posix()}:{node.lineno}: '{name}'")
+    return lines
+
+
 def packages() -> list[Path]:
     """The packages below `harness/`, and the other packages."""
     below = sorted(path.parent for path in (ROOT / "harness").glob("*/__init__.py"))
@@ -201,6 +236,12 @@ def test_code_is_in_plain_english(folder):
     """Docstrings, comments and messages. `LEFT` is what is still to be rewritten: it may only fall."""
     lines = slips(code(folder))
     assert len(lines) <= LEFT.get(folder.name, 0), "\n".join(lines)
+
+
+@pytest.mark.parametrize("folder", packages(), ids=lambda path: path.name)
+def test_variables_have_nouns_for_names(folder):
+    lines = not_nouns(folder)
+    assert len(lines) <= NAMES_LEFT.get(folder.name, 0), "\n".join(lines)
 
 
 @pytest.mark.parametrize(
