@@ -18,13 +18,15 @@ FLOW = ("--modality", "flow", "--set", f"source.steps={SOURCE_STEPS}", "--set", 
 
 
 def command(
-    *words: str, where: Path, threads: int = 1, check: int | None = 0, limit_s: float = 540
+    *words: str, workspace: Path, threads: int = 1, check: int | None = 0, limit_s: float = 540
 ) -> subprocess.CompletedProcess[str]:
-    """`python -m harness WORDS` with its folders below `where`; killed after `limit_s`."""
+    """`python -m harness WORDS` with its folders below `workspace`; killed after `limit_s`."""
     environment = os.environ | {
-        "HARNESS_DATA": str(where / "data"),
-        "HARNESS_RESULTS": str(where / "results"),
-        "HARNESS_PLUGINS": str(ROOT / "tests" / "toys"),
+        "HARNESS_DATA": str(workspace / "data"),
+        "HARNESS_RESULTS": str(workspace / "results"),
+        "HARNESS_PLUGINS": os.pathsep.join(
+            filter(None, [str(ROOT / "tests" / "toys"), os.environ.get("HARNESS_PLUGINS")])
+        ),
         "HARNESS_THREADS": str(threads),
         "PYTHONPATH": str(ROOT),
     }
@@ -36,11 +38,11 @@ def command(
     return done
 
 
-def run(*words: str, where: Path, mlflow: bool = False, **more: int) -> list[dict]:
+def run(*words: str, workspace: Path, mlflow: bool = False, **more: int) -> list[dict]:
     """The cells of `harness run WORDS --json`. MLflow takes seconds to load: it is kept where its content is tested."""
     kept = () if mlflow else ("--no-mlflow",)
     images = () if "scratch" in words else QUICK  # a setting that no job reads is refused
-    out = command("run", *images, *words, *kept, "--json", where=where, **more).stdout
+    out = command("run", *images, *words, *kept, "--json", workspace=workspace, **more).stdout
     (last,) = [event for line in out.splitlines() if (event := json.loads(line))["event"] == "results"]
     return last["cells"]
 

@@ -1,7 +1,7 @@
 """Damaged video files, the same ones for the same seed, put through every way of reading.
 
 `python -m tests.mutated FOLDER COUNT FILE...` damages the files in turn and prints one JSON line for each: what was
-done, how it ended, the seconds it took and the memory of the process. Run as a process of its own, so that a crash in a
+done, how it ended, the seconds it took and the memory of the process. HARNESS_DECODER names the decoder. Run as a process of its own, so that a crash in a
 decoder is a failed test and not the end of the test run.
 """
 
@@ -17,6 +17,7 @@ import numpy as np
 
 from harness.core.errors import BrokenVideo
 from harness.video import decode
+from harness.video.decoder import preferred
 
 HEADER = 512
 """Bytes at the start (and end, where mp4 and avi keep their indexes) that hold most of the structure."""
@@ -74,9 +75,10 @@ def read_everything(path: Path) -> str:
     """'N frames', or the cause; any other exception is a defect."""
     try:
         info = decode.probe(path)
-        whole = decode.read_video(path, short_side_px=32)
+        decoder = preferred()
+        whole = decode.read_video(path, short_side_px=32, decoder=decoder)
         for first in (0, min(len(whole), info.num_frames) // 2, len(whole) - 1):
-            window = decode.read_window(path, [first, first + 1], short_side_px=32)
+            window = decode.read_window(path, [first, first + 1], short_side_px=32, decoder=decoder)
             assert window.shape[1:] == whole.shape[1:]
     except BrokenVideo as broken:
         return str(broken).removeprefix(f"{path}: ") if str(path) in str(broken) else f"unnamed file: {broken}"

@@ -295,5 +295,5 @@ def _reader(change: Change, scorer: Scorer, data: Data, videos: Sequence[Video])
         prepared = dataclasses.replace(data.prepared, store=Path(folder))
         flow = None
         if "flow" in scorer.streams:
-            flow = prepare.flow_store(prepared, scale.flow, videos=list(videos), fps=change.fps)
-        yield loader.VideoReader(prepared, streams=scorer.streams, scale=scale, flow_store=flow)
+            flow = prepare.flow_store(prepared, scale.flow, videos=list(videos), fps=change.fps, decoder=scorer.decoder)
+        yield loader.VideoReader(prepared, streams=scorer.streams, scale=scale, flow_store=flow, decoder=scorer.decoder)

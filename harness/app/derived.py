@@ -38,6 +38,7 @@ def make(prepared: Prepared, wanted: Derived) -> None:
     from harness.core import environment, registry
     from harness.data.frame_store import build_store
     from harness.data.prepare import flow_store
+    from harness.video.decoder import preferred
 
     if not (wanted.store or wanted.raw_store or wanted.flow):
         return
@@ -45,6 +46,7 @@ def make(prepared: Prepared, wanted: Derived) -> None:
         raise HarnessError(f"{prepared.dataset.name} holds images: there is nothing to seek in, and no motion")
     scale: Scale = registry.load("scale", wanted.scale or ("micro" if prepared.dataset.micro else "paper"))
     videos, workers = _everything(prepared), wanted.workers or environment.cpu_threads()
+    decoder = preferred()
     with console.screen(jobs=0) as callback:
 
         def announce(estimate: Estimate) -> None:
@@ -57,6 +59,7 @@ def make(prepared: Prepared, wanted: Derived) -> None:
                 prepared,
                 replace(scale, video_source=frames),
                 videos=videos,
+                decoder=decoder,
                 workers=workers,
                 progress=callback.progress,
                 announce=announce,
@@ -71,6 +74,7 @@ def make(prepared: Prepared, wanted: Derived) -> None:
                 scale.flow,
                 videos=videos,
                 fps=scale.fps,
+                decoder=decoder,
                 workers=workers,
                 progress=callback.progress,
                 announce=announce,

@@ -165,14 +165,14 @@ def _decoder() -> Finding:
     codecs = ("h264", "mpeg4")
     try:
         from harness.video import decode, encode
-        from harness.video.decoder import DEFAULT, chosen
+        from harness.video.decoder import DEFAULT, preferred
 
-        reader = chosen()
+        reader = preferred()
         with tempfile.TemporaryDirectory() as folder:
             for codec in codecs:
                 path = Path(folder) / f"{codec}.mp4"
                 encode.write_video(path, frames, codec=codec)
-                count = len(decode.read_video(path, fps=25.0, short_side_px=64))
+                count = len(decode.read_video(path, short_side_px=64, decoder=reader))
                 if count != len(frames):
                     return _broken("decoder", f"{codec}: {count} of {len(frames)} frames came back", "av")
     except (ImportError, HarnessError) as error:

@@ -1,13 +1,16 @@
-"""Cards of the plug-ins that work on the results of a network, or around it: one file each, found by name.
+"""Values that a plug-in hands over, next to the cards of `harness.core.contract`: one file each, found by name.
 
-Like `harness.core.contract`, nothing here imports torch.
+Planning and `--help` load all of them, so that nothing here imports numpy or torch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,9 @@ class Metric:
     """Place among the metrics, lowest first."""
 
 
+# ---------------------------------------------------------------------------------------------------- launchers
+
+
 @dataclass(frozen=True)
 class LauncherOption:
     """A command-line option that a launcher adds to the commands that run jobs."""
@@ -73,3 +79,49 @@ class Launcher:
     jobs keep their records. `tests/contract/test_launchers.py` holds every launcher to this.
     """
     options: tuple[LauncherOption, ...] = ()
+
+
+# ---------------------------------------------------------------------------------------------------- decoders
+
+
+class Frames(Protocol):
+    """The decoded frames of one open file. What a frame is, only its decoder knows."""
+
+    errors: tuple[type[Exception], ...]
+    """Exceptions that decoding a broken file raises."""
+
+    def decode(self, start: int | None = None) -> Iterator[tuple[int | None, Any]]:
+        """(timestamp in ticks of the stream, or None where there is none; frame), in the order they are shown, from the
+        current position on. A frame is valid until the one after the next is asked for. Frames that end before the one
+        shown at `start` may be left out."""
+
+    def seek(self, stamp: int) -> bool:
+        """Go to a key frame, at or before `stamp` if there is one. False: no seeking in this file."""
+
+    def close(self) -> None: ...
+
+    def size(self, frame: Any) -> tuple[int, int]:
+        """(height, width) in px as decoded, before rotation."""
+
+    def turns(self, frame: Any) -> int:
+        """Quarter turns counter-clockwise, 0 to 3, that set the picture upright."""
+
+    def planes(self, frame: Any) -> list[np.ndarray] | None:
+        """Luma and the two chroma planes, uint8 (rows, columns or more), of a yuv420p picture of limited range with even
+        sides, as nearly all are; None for any other."""
+
+    def rgb(self, frame: Any) -> np.ndarray:
+        """uint8 (H, W, 3) as decoded, before rotation."""
+
+
+@dataclass(frozen=True)
+class Decoder:
+    """A library that decodes the frames of a video file. Headers, times and conversion are the same for all decoders."""
+
+    name: str
+    version: Callable[[], str]
+    """Version of the library, without importing it: a part of job ids. Raises HarnessError, naming the remedy, where it is
+    not installed."""
+    open: Callable[[Any], Frames]
+    """An open `harness.video.file.VideoFile`, whose header has been read -> its frames. Raises HarnessError where the library
+    cannot be loaded, BrokenVideo for a file it cannot open."""

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 from harness.core.contract import Baseline, Dataset, Protocol, Scale
 from harness.core.errors import HarnessError, unknown
-from harness.core.plugins import Launcher, Metric
+from harness.core.plugins import Decoder, Launcher, Metric
 
 PLUGINS_ENV = "HARNESS_PLUGINS"
 
@@ -41,6 +41,7 @@ KINDS = {
     "scale": Kind(Scale, "harness.scales", "harness.scales"),
     "metric": Kind(Metric, "harness.metrics.builtin", "harness.metrics"),
     "launcher": Kind(Launcher, "harness.launch.launchers", "harness.launchers"),
+    "decoder": Kind(Decoder, "harness.video.decoders", "harness.decoders"),
 }
 
 

@@ -16,6 +16,7 @@ from harness.core.spec import digest
 from harness.data import derived
 from harness.data.index import Progress
 from harness.video import decode, numba_cache
+from harness.video.decoder import DEFAULT
 from harness.video.flow import codec, file, methods
 from harness.video.sampling import short_side_size
 
@@ -59,12 +60,13 @@ class FlowRecipe:
 
     method: FlowMethod
     fps: float
+    decoder: str
     what: str = "optical flow"
     sample_frames: int = 4
 
     def make(self, source: Path, target: Path, limit: int | None = None) -> int:
         frames = islice(
-            decode.iter_video(source, fps=self.fps, short_side_px=self.method.short_side_px),
+            decode.iter_video(source, fps=self.fps, short_side_px=self.method.short_side_px, decoder=self.decoder),
             limit,
         )
         flows = codec.pairwise(frames, self.method)
@@ -81,6 +83,7 @@ def flow_store(
     *,
     videos: Sequence[Video],
     fps: float,
+    decoder: str = DEFAULT,
     workers: int = 1,
     progress: Progress | None = None,
     announce: Callable[[derived.Estimate], None] | None = None,
@@ -91,11 +94,11 @@ def flow_store(
     be decoded are named in `FlowStore.broken`. Raises HarnessError for a method that does not exist and a full disk.
     """
     method = methods.chosen(method)
-    key = {"format": FORMAT, "flow": codec.method_key(method), "decoder": decode.decoder_key(), "fps": fps}
+    key = {"format": FORMAT, "flow": codec.method_key(method), "decoder": decode.decoder_key(decoder), "fps": fps}
     folder = prepared.store / f"flow-{digest(key)}"
     sizes = {video.id: prepared.rows[video.id].bytes for video in videos}
     wanted = {video.id: _file(folder, video.id, sizes[video.id]) for video in videos}
-    recipe = FlowRecipe(method, fps)
+    recipe = FlowRecipe(method, fps, decoder)
     if method.name == "tvl1-own":
         numba_cache.keep_compiled(prepared.store.parent / "numba")
     tasks = derived.tasks_of(prepared, recipe, videos, wanted, fps)

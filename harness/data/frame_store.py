@@ -25,6 +25,7 @@ from harness.core.spec import digest
 from harness.data import derived
 from harness.data.index import Progress
 from harness.video import decode, encode
+from harness.video.decoder import DEFAULT
 from harness.video.file import STORED
 from harness.video.sampling import short_side_size
 
@@ -41,15 +42,18 @@ BYTES_PER_PIXEL = {"mpeg4-store": 0.35, "raw": 1.52}
 """At most. Recoded, real clips take 0.035 to 0.08, noise 0.3."""
 
 
-def store_key(scale: Scale) -> dict[str, Any]:
-    """All that decides the stored pixels: part of the decoder in a job that reads them. Imports nothing heavy."""
+def store_key(scale: Scale, decoder: str = "") -> dict[str, Any]:
+    """All that decides the stored pixels, the part "decoder" of a job that reads them. Imports nothing heavy.
+
+    By default with the decoder that HARNESS_DECODER names, as `decode.decoder_key` has it.
+    """
     return {
         "format": FORMAT,
         "codec": codec_of(scale),
         "options": encode.CODECS[codec_of(scale)],
         "fps": scale.fps,
         "short_side_px": scale.short_side_px,
-        "from": decode.decoder_key(),
+        "from": decode.decoder_key(decoder),
     }
 
 
@@ -83,16 +87,18 @@ class StoreRecipe:
     fps: float
     short_side_px: int
     codec: str
+    decoder: str
     what: str = "frame store"
     sample_frames: int = 40
 
     def make(self, source: Path, target: Path, limit: int | None = None) -> int:
+        rules: dict[str, Any] = {"fps": self.fps, "short_side_px": self.short_side_px, "decoder": self.decoder}
         if self.codec == "raw":
             with contextlib.suppress(decode.OtherPictures):
-                planes = decode.iter_planes(source, fps=self.fps, short_side_px=self.short_side_px)
+                planes = decode.iter_planes(source, **rules)
                 # No comment: these are read as the original is.
                 return self._write(target, islice(planes, limit), "")
-        frames = islice(decode.iter_video(source, fps=self.fps, short_side_px=self.short_side_px), limit)
+        frames = islice(decode.iter_video(source, **rules), limit)
         first = next(frames)
         return self._write(target, _with(first, frames), f"{STORED} {first.shape[1]}x{first.shape[0]}")
 
@@ -111,19 +117,20 @@ def build_store(
     scale: Scale,
     *,
     videos: Sequence[Video],
+    decoder: str = DEFAULT,
     workers: int = 1,
     progress: Progress | None = None,
     announce: Callable[[derived.Estimate], None] | None = None,
 ) -> FrameStore:
     """The frame store of `videos`, made from the originals where it is not there yet; see `derive.build`."""
-    folder, sizes, codec = _folder(prepared, scale), _sizes(prepared, videos), codec_of(scale)
+    folder, sizes, codec = _folder(prepared, scale, decoder), _sizes(prepared, videos), codec_of(scale)
     files = {video_id: _file(folder, video_id, size, codec) for video_id, size in sizes.items()}
-    recipe = StoreRecipe(scale.fps, scale.short_side_px, codec)
+    recipe = StoreRecipe(scale.fps, scale.short_side_px, codec, decoder)
     tasks = derived.tasks_of(prepared, recipe, videos, files, scale.fps)
     broken = derived.build(
         recipe,
         tasks,
-        key=store_key(scale),
+        key=store_key(scale, decoder),
         folder=folder,
         name=prepared.dataset.name,
         there=len(files) - len(tasks),
@@ -138,7 +145,7 @@ def build_store(
 
 def open_store(prepared: Prepared, scale: Scale, videos: Sequence[Video]) -> FrameStore:
     """The frame store as it is. Raises DataMissing, naming the remedy, where a video was never put there."""
-    folder, sizes, codec = _folder(prepared, scale), _sizes(prepared, videos), codec_of(scale)
+    folder, sizes, codec = _folder(prepared, scale, DEFAULT), _sizes(prepared, videos), codec_of(scale)
     broken = {video_id: cause for video_id, (size, cause) in _remembered(folder).items() if sizes.get(video_id) == size}
     absent = [
         video_id
@@ -165,8 +172,8 @@ def _with(first: np.ndarray, frames: Iterator[np.ndarray]) -> Iterator[np.ndarra
     yield from frames
 
 
-def _folder(prepared: Prepared, scale: Scale) -> Path:
-    return prepared.store / f"frames-{digest(store_key(scale))}"
+def _folder(prepared: Prepared, scale: Scale, decoder: str) -> Path:
+    return prepared.store / f"frames-{digest(store_key(scale, decoder))}"
 
 
 def _sizes(prepared: Prepared, videos: Sequence[Video]) -> dict[str, int]:

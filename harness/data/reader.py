@@ -14,7 +14,8 @@ import numpy as np
 from harness.core.contract import Scale, Video
 from harness.core.errors import BrokenVideo, DataMissing, HarnessError
 from harness.data.cache import KEPT, FrameCache
-from harness.video import decode, decoder, numba_cache
+from harness.video import decode, numba_cache
+from harness.video.decoder import DEFAULT
 from harness.video.flow import codec
 from harness.video.flow.file import FlowFile
 from harness.video.sampling import short_side_size
@@ -47,6 +48,7 @@ class VideoReader:
         flow_store: FlowStore | None = None,
         frame_store: FrameStore | None = None,
         cache_bytes: int | None = None,
+        decoder: str = DEFAULT,
     ) -> None:
         if frame_store is None and reads_store(prepared, streams, scale):
             raise HarnessError(
@@ -61,6 +63,7 @@ class VideoReader:
         self.flow_store = flow_store
         self.frame_store = frame_store
         self.cache_bytes = cache_bytes
+        self.decoder = decoder
         self._begin()
 
     def _begin(self) -> None:
@@ -113,7 +116,7 @@ class VideoReader:
             self.flow_store.open(video)
         if "rgb" in self.streams and self.prepared.dataset.kind == "video":
             with self._file(video) as path:
-                for _ in decode.iter_video(path, fps=self.scale.fps, short_side_px=self.scale.short_side_px):
+                for _ in decode.iter_video(path, **self._rules):
                     pass
 
     def _source(
@@ -130,12 +133,10 @@ class VideoReader:
             self.kept.keep(key, kept, self._mark)
         if kept is not None:
             return square.cut(kept), [np.minimum(numbers, len(kept) - 1) for numbers in wanted]
-        union, scale = np.unique(np.concatenate(wanted)), self.scale
+        union = np.unique(np.concatenate(wanted))
         out = room if room is not None and np.array_equal(union, wanted[0]) else None
         with self._file(video) as path:
-            window = decode.read_window(
-                path, union, fps=scale.fps, short_side_px=scale.short_side_px, crop=square, out=out
-            )
+            window = decode.read_window(path, union, crop=square, out=out, **self._rules)
         return window, [np.searchsorted(union, numbers) for numbers in wanted]
 
     def _fits(self, video: Video) -> bool:
@@ -152,7 +153,7 @@ class VideoReader:
                 path = self.flow_store.path(video)
             else:
                 path = self.prepared.path(video) if self.frame_store is None else self.frame_store.path(video)
-                how = decoder.chosen(), self.scale.fps, self.scale.short_side_px
+                how = self.decoder, self.scale.fps, self.scale.short_side_px
             try:
                 file = path.stat()
             except OSError:
@@ -162,11 +163,15 @@ class VideoReader:
         return self._keys[stream, video.id]
 
     def _decode(self, video: Video) -> np.ndarray:
-        scale = self.scale
         if self.prepared.dataset.kind == "images":
-            return decode.read_image(self.prepared.path(video), short_side_px=scale.short_side_px)[None]
+            return decode.read_image(self.prepared.path(video), short_side_px=self.scale.short_side_px)[None]
         with self._file(video) as path:
-            return decode.read_video(path, fps=scale.fps, short_side_px=scale.short_side_px)
+            return decode.read_video(path, **self._rules)
+
+    @property
+    def _rules(self) -> dict[str, Any]:
+        """Frame rate, short side and decoder, as the functions of `decode` take them."""
+        return {"fps": self.scale.fps, "short_side_px": self.scale.short_side_px, "decoder": self.decoder}
 
     @contextlib.contextmanager
     def _file(self, video: Video) -> Iterator[Path]:

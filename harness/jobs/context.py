@@ -70,6 +70,11 @@ class JobContext:
         return environment.device()
 
     @property
+    def decoder(self) -> str:
+        """Name of the decoder that the job was planned with."""
+        return decoder.named(self.spec.get("decoder") or self.spec["store"])
+
+    @property
     def precision(self) -> str:
         return str(self.spec["precision"])
 
@@ -97,9 +102,7 @@ class JobContext:
 
 
 def configure(context: JobContext) -> None:
-    """Threads, seed and decoder, as the plan resolved them."""
-    if key := context.spec.get("decoder") or context.spec.get("store"):
-        decoder.choose(key)
+    """Threads and seed, as the plan resolved them."""
     if context.spec.get("threads"):
         torch.set_num_threads(int(context.spec["threads"]))
     torch.backends.cudnn.benchmark = True
@@ -176,7 +179,12 @@ def open_data(context: JobContext, *, split: int | None, videos: Callable[[Listi
     if reads_store(prepared, context.streams, context.scale):
         frames = stored_frames(context, prepared, context.scale, videos(listing))
     reader = loader.VideoReader(
-        prepared, streams=context.streams, scale=context.scale, flow_store=store, frame_store=frames
+        prepared,
+        streams=context.streams,
+        scale=context.scale,
+        flow_store=store,
+        frame_store=frames,
+        decoder=context.decoder,
     )
     return Data(
         prepared,
@@ -209,6 +217,7 @@ def stored_flow(context: JobContext, prepared: prepare.Prepared, videos: Sequenc
         FlowMethod(**context.spec["flow"]["method"]),
         videos=list(videos),
         fps=context.spec.get("fps") or context.scale.fps,
+        decoder=context.decoder,
         workers=environment.cpu_threads(),
         progress=context.callback.progress,
     )
@@ -218,7 +227,7 @@ def stored_frames(context: JobContext, prepared: prepare.Prepared, scale: Scale,
     """The frame store of `videos`, made where it is not there yet, one process a core."""
     context.callback.stage("store", len(videos), "videos")
     workers, progress = environment.cpu_threads(), context.callback.progress
-    return build_store(prepared, scale, videos=videos, workers=workers, progress=progress)
+    return build_store(prepared, scale, videos=videos, decoder=context.decoder, workers=workers, progress=progress)
 
 
 def place(network: nn.Module, device: str) -> nn.Module:

@@ -166,12 +166,14 @@ def _reader(path: Path, scorer: Scorer, store: Path) -> tuple[loader.VideoReader
     prepared.info(video)
     flow = _flow(prepared, video, scorer) if "flow" in scorer.streams else None
     scale = dataclasses.replace(scorer.scale, video_source="originals")
-    return loader.VideoReader(prepared, streams=scorer.streams, scale=scale, flow_store=flow), video
+    return loader.VideoReader(
+        prepared, streams=scorer.streams, scale=scale, flow_store=flow, decoder=scorer.decoder
+    ), video
 
 
 def _flow(prepared: prepare.Prepared, video: Video, scorer: Scorer) -> prepare.FlowStore:
     method: FlowMethod = scorer.scale.flow
-    store = prepare.flow_store(prepared, method, videos=[video], fps=scorer.scale.fps)
+    store = prepare.flow_store(prepared, method, videos=[video], fps=scorer.scale.fps, decoder=scorer.decoder)
     if video.id in store.broken:
         raise BrokenVideo(store.broken[video.id])
     return store

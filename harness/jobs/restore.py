@@ -23,6 +23,7 @@ from harness.models import build, pretrained, transfer
 from harness.models.precision import autocast
 from harness.records.record import WEIGHTS, Record, sha256
 from harness.training import evaluation
+from harness.video.decoder import preferred
 
 PUBLISHED = "published:"
 SCORED_KINDS = ("train", "head")
@@ -46,6 +47,8 @@ class Scorer:
     """In the order of the logits."""
     device: str
     precision: str
+    decoder: str
+    """By name."""
     threads: int
     """CPU threads that sums are taken over; 0: not said."""
 
@@ -91,6 +94,7 @@ def open_job(record: Record, options: JobOptions) -> Scorer:
         classes=classes,
         device=context.device,
         precision=context.precision,
+        decoder=context.decoder,
         threads=int(context.spec.get("threads") or 0),
     )
 
@@ -155,6 +159,7 @@ def open_published(name: str, baseline: Baseline, stream: str, workspace: Worksp
         classes=tuple(card["labels"]) or tuple(f"class {number}" for number in range(weights.classes)),
         device=device,
         precision=environment.precision(device, scale.precision),
+        decoder=preferred(),
         threads=0,
     )
 

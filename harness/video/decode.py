@@ -24,6 +24,7 @@ import numpy as np
 from harness.core.errors import BrokenVideo, DataMissing
 from harness.video import decoder as decoders
 from harness.video.convert import FrameConverter
+from harness.video.decoder import DEFAULT
 from harness.video.file import VideoFile
 from harness.video.resample import nearest
 from harness.video.sampling import short_side_size
@@ -66,13 +67,13 @@ def count_packets(path: str | Path) -> int:
         return video.count_packets()
 
 
-def read_video(path: str | Path, *, fps: float = 25.0, short_side_px: int = 256) -> np.ndarray:
+def read_video(path: str | Path, *, fps: float = 25.0, short_side_px: int = 256, decoder: str = DEFAULT) -> np.ndarray:
     """The whole video: uint8 (T, H, W, 3) RGB at `fps`, short side `short_side_px`.
 
     Raises BrokenVideo, naming file and cause, for a file without pictures, one that cannot be decoded, and one that
     holds clearly fewer frames than its header says (truncated); DataMissing when there is no file.
     """
-    with VideoFile(path) as video:
+    with VideoFile(path, decoder) as video:
         expected = min(video.claimed_frames(fps), LONGEST_GUESS)
         whole: np.ndarray | None = None
         count = 0
@@ -87,12 +88,14 @@ def read_video(path: str | Path, *, fps: float = 25.0, short_side_px: int = 256)
     return whole if count == len(whole) else whole[:count].copy()
 
 
-def iter_video(path: str | Path, *, fps: float = 25.0, short_side_px: int = 256) -> Iterator[np.ndarray]:
+def iter_video(
+    path: str | Path, *, fps: float = 25.0, short_side_px: int = 256, decoder: str = DEFAULT
+) -> Iterator[np.ndarray]:
     """The frames of `read_video` one by one, so that a long video never has to fit into memory.
 
     Each is good until the next one is asked for.
     """
-    with VideoFile(path) as video:
+    with VideoFile(path, decoder) as video:
         yield from _pictures(video, fps, short_side_px)
 
 
@@ -100,13 +103,15 @@ class OtherPictures(Exception):
     """These pictures are not kept as they are decoded."""
 
 
-def iter_planes(path: str | Path, *, fps: float = 25.0, short_side_px: int = 256) -> Iterator[np.ndarray]:
+def iter_planes(
+    path: str | Path, *, fps: float = 25.0, short_side_px: int = 256, decoder: str = DEFAULT
+) -> Iterator[np.ndarray]:
     """What the frames of `read_video` are painted from, as decoded: uint8 (3/2 H, W), luma above both chroma planes (I420).
 
     Raises OtherPictures where some are larger than the short side asks for, turned, or not yuv420p of limited range with
     even sides; else as `read_video` does.
     """
-    with VideoFile(path) as video:
+    with VideoFile(path, decoder) as video:
         count = 0
         for _, frame in nearest(video.timed(), fps=fps, frame_s=video.frame_s):
             height, width = video.frames.size(frame)
@@ -145,6 +150,7 @@ def read_window(
     short_side_px: int = 256,
     crop: Crop | None = None,
     out: np.ndarray | None = None,
+    decoder: str = DEFAULT,
 ) -> np.ndarray:
     """The frames `read_video(path)[indices]`, bit for bit, decoding from the key frame before the first one only.
 
@@ -158,7 +164,7 @@ def read_window(
     if len(wanted) == 0 or wanted[0] < 0:
         raise ValueError("a window needs at least one index, and none below 0")
     in_order = len(indices) == len(wanted) and bool((indices == wanted).all())
-    with VideoFile(path) as video:
+    with VideoFile(path, decoder) as video:
         window = _Window(wanted, FrameConverter(video, short_side_px), crop, out if in_order else None)
         first = int(wanted[0])
         if not window.fill(nearest(video.timed_from(first / fps), fps=fps, frame_s=video.frame_s, first=first)):
@@ -241,14 +247,14 @@ def read_image(path: str | Path, *, short_side_px: int) -> np.ndarray:
     return _resized(picture, short_side_px)
 
 
-def decoder_key() -> dict[str, str]:
+def decoder_key(name: str = "") -> dict[str, str]:
     """Names and versions of all that decodes and resizes, for job ids and stores. Imports none of it.
 
-    Raises HarnessError where the decoder that HARNESS_DECODER names is not installed.
+    By default with the decoder that HARNESS_DECODER names. Raises UnknownName, and HarnessError where it is not installed.
     """
-    decoder = decoders.chosen()
+    decoder = decoders.load(name or decoders.preferred())
     return {
-        "decoder": f"{decoder} {decoders.version(decoder)}",
+        "decoder": f"{decoder.name} {decoder.version()}",
         "convert": f"opencv {decoders.opencv_version()}",
         "rules": str(RULES_VERSION),
     }

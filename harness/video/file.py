@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.core.errors import BrokenVideo, DataMissing
-from harness.video.decoder import Frames, open_frames
+from harness.core.plugins import Frames
+from harness.video import decoder as decoders
 from harness.video.resample import MAX_GAP_S
 from harness.video.sampling import timeline_frames
 
@@ -26,8 +27,9 @@ class VideoFile:
     The header is read by PyAV, whatever decodes (`frames`).
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, decoder: str = decoders.DEFAULT) -> None:
         self.path = str(path)
+        self.decoder = decoder
         self._frames: Frames | None = None
 
     def __enter__(self) -> VideoFile:
@@ -55,9 +57,9 @@ class VideoFile:
 
     @property
     def frames(self) -> Frames:
-        """Of the decoder that is chosen; a header alone needs none. Raises HarnessError where it is not installed."""
+        """Frames by the decoder, which is loaded here: a header alone needs none. Raises HarnessError where it is missing."""
         if self._frames is None:
-            self._frames = open_frames(self)
+            self._frames = decoders.load(self.decoder).open(self)
         return self._frames
 
     def _prepare(self) -> None:

@@ -146,7 +146,7 @@ def test_both_streams_side_by_side_are_fused_from_their_logits(house, transferre
 
 
 def test_a_table_stands_beside_the_papers_numbers(house, transferred):
-    out = command("table", "4", "--scale", "micro", where=house).stdout
+    out = command("table", "4", "--scale", "micro", workspace=house).stdout
     assert "Two-Stream I3D" in out and "97.7" in out and "not comparable" in out
 
 

@@ -71,12 +71,12 @@ def test_a_list_comes_to_a_finished_record_and_a_bad_line_stops_before_any_work(
     record = record_of(house, found["jobs"][0])
     assert (found["counts"]["n"], record["classes"]) == (2, ["0", "1"])
     (tmp_path / "test_list.txt").write_text("../test00.mp4 0\n")
-    done = command("run", *ONE_STEP, "--dataset", f"folder:{tmp_path}", where=house, check=2)
+    done = command("run", *ONE_STEP, "--dataset", f"folder:{tmp_path}", workspace=house, check=2)
     assert "'../test00.mp4' leaves the data set's folder" in done.stderr and "Traceback" not in done.stderr
 
 
 def jobs(house: Path, dataset: str) -> list[str]:
     """Ids of the cell's jobs, once the data set is prepared."""
-    command("data", "prepare", dataset, where=house)
-    (planned,) = json.loads(command("plan", *ONE_STEP, "--dataset", dataset, "--json", where=house).stdout)["cells"]
+    command("data", "prepare", dataset, workspace=house)
+    (planned,) = json.loads(command("plan", *ONE_STEP, "--dataset", dataset, "--json", workspace=house).stdout)["cells"]
     return planned["jobs"]

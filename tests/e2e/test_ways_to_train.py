@@ -7,6 +7,7 @@ import json
 import pytest
 
 from tests.commands import FLOW, command, record_of, run
+from tests.registered import EXAMPLES
 
 # One worker: others would wait for what these start from.
 pytestmark = pytest.mark.xdist_group("transferred")
@@ -51,14 +52,15 @@ def test_replicas_and_recomputing_leave_the_batch_what_it_is(house):
 
 def test_another_decoder_makes_the_record_and_no_other_one_stands_in(house, monkeypatch):
     words = (*ORIGINAL[:4], "--modality", "rgb", "--init", "scratch", *SHORT, "--set", "scale.width=0.04")
-    monkeypatch.setenv("HARNESS_DECODER", "opencv")
+    monkeypatch.setenv("HARNESS_PLUGINS", str(EXAMPLES))
+    monkeypatch.setenv("HARNESS_DECODER", "threaded")
     (cell,) = run(*words, workspace=house)
     record = record_of(house, cell["jobs"][0])
-    assert record["spec"]["decoder"]["decoder"].startswith("opencv ")
+    assert record["spec"]["decoder"]["decoder"].startswith("threaded ")
     assert (cell["counts"]["n"], cell["counts"]["undecodable"]) == (40, 0)
     monkeypatch.setenv("HARNESS_DECODER", "nonesuch")
-    done = command("plan", *words, where=house, check=2)
-    assert all(word in done.stderr for word in ("nonesuch", "HARNESS_DECODER", "pyav", "torchcodec", "opencv"))
+    done = command("plan", *words, workspace=house, check=2)
+    assert all(word in done.stderr for word in ("nonesuch", "HARNESS_DECODER", "pyav", "threaded", "torchcodec"))
 
 
 def test_a_head_by_logistic_regression(house, transferred):

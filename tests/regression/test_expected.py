@@ -36,7 +36,7 @@ def test_what_is_expected_is_both_kinds_of_number():
 
 
 def test_every_expected_number_is_reproduced(where):
-    done = command("check", "--run", "--junit", str(where / "junit.xml"), where=where, check=None, limit_s=3600)
+    done = command("check", "--run", "--junit", str(where / "junit.xml"), workspace=where, check=None, limit_s=3600)
     assert done.returncode == 0, done.stdout + done.stderr[-2000:]
     (suite,) = ElementTree.parse(where / "junit.xml").getroot()
     assert suite.get("failures") == "0" and int(suite.get("tests")) >= 2

@@ -184,7 +184,7 @@ def test_a_disk_that_is_too_small_is_said_before_anything_is_written(tmp_path, m
 KILLED = """
 import sys, time
 from pathlib import Path
-from harness import archives
+from harness.data import archives
 whole = archives._merge
 def slow(source, target):
     print("unpacked", flush=True)

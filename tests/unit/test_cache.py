@@ -8,11 +8,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from harness.core import registry
 from harness.core.contract import Clip, FlowMethod, Scale
 from harness.data import loader, prepare, reader
 from harness.data.cache import FrameCache
 from harness.video import decode
 from tests import videos
+from tests.registered import EXAMPLES
 from tests.unit.test_prepare import CARD, everything
 
 SCALE = Scale("toy", 1, 1.0, 25.0, 48, 0.1, 0.0, FlowMethod("dis", 6.0, 48), {})
@@ -54,8 +56,8 @@ def toy(tmp_path, monkeypatch) -> prepare.Prepared:
     return prepare.open_prepared(CARD, tmp_path)
 
 
-def clips(toy: prepare.Prepared, **how) -> list[np.ndarray]:
-    made = loader.VideoReader(toy, streams=("rgb",), scale=replace(SCALE, **how))
+def clips(toy: prepare.Prepared, decoder: str = "pyav", **how) -> list[np.ndarray]:
+    made = loader.VideoReader(toy, streams=("rgb",), scale=replace(SCALE, **how), decoder=decoder)
     (batch,) = loader.train_batches(made, everything(toy), clip=CLIP, batch=4, seed=0, steps=1)
     return list(batch.clips["rgb"])
 
@@ -67,6 +69,7 @@ def test_the_next_job_of_a_process_decodes_nothing_again(toy, monkeypatch):
 
 
 def test_another_size_rate_or_decoder_is_decoded_anew(toy, monkeypatch):
+    monkeypatch.setenv(registry.PLUGINS_ENV, str(EXAMPLES))
     clips(toy)
     asked: list[dict[str, float]] = []
     real = decode.read_video
@@ -74,12 +77,10 @@ def test_another_size_rate_or_decoder_is_decoded_anew(toy, monkeypatch):
     clips(toy, short_side_px=40)
     clips(toy, fps=12.5)
     assert len(asked) == 8
-    monkeypatch.setenv("HARNESS_DECODER", "opencv")
-    clips(toy)
+    clips(toy, decoder="threaded")
     assert len(asked) == 12
-    clips(toy, fps=12.5)
+    clips(toy, fps=12.5, decoder="threaded")
     assert len(asked) == 16
-    monkeypatch.delenv("HARNESS_DECODER")
     clips(toy, fps=12.5)
     assert len(asked) == 16
 

@@ -135,10 +135,10 @@ def test_another_opencv_keeps_its_own_pictures(compiled, monkeypatch):
 
 CLIP = (
     "import sys, os; from pathlib import Path\n"
-    "from harness.video import brush, compiled, decode\n"
-    "compiled.keep_compiled(Path(os.environ.get('KEPT', 'nowhere')))\n"
-    "brush.compile_at_once()\n"
-    "print(decode.read_window(sys.argv[1], range(4), crop=lambda *_: (0, 0, 224)).sum(), brush._kernels() is not None)\n"
+    "from harness.video import convert_numba, decode, numba_cache\n"
+    "numba_cache.keep_compiled(Path(os.environ.get('KEPT', 'nowhere')))\n"
+    "convert_numba.compile_at_once()\n"
+    "print(decode.read_window(sys.argv[1], range(4), crop=lambda *_: (0, 0, 224)).sum(), convert_numba._kernels() is not None)\n"
 )
 
 

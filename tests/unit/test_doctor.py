@@ -127,7 +127,7 @@ def test_an_indexed_data_set_is_held_against_its_card(tmp_path, monkeypatch):
     )
 
     def card(tested):
-        facts = {"num_classes": 2, "splits": (1,), "subsets": ("test",), "layout": "", "where": "", "licence": ""}
+        facts = {"num_classes": 2, "splits": (1,), "subsets": ("test",), "layout": "", "download": "", "licence": ""}
         counts = {(1, "train"): 1, (1, "test"): tested}
         return Dataset(name="own", title="own", kind="video", counts=counts, read=lambda *_: listing, **facts)
 

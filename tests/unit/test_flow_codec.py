@@ -186,8 +186,9 @@ def test_jobs_hold_the_method_that_was_chosen_never_the_choice(monkeypatch):
 
 def test_keys_are_made_without_loading_anything_heavy():
     code = (
-        "import sys; from harness.core.contract import FlowMethod; from harness.video import decode, flow, loader, prepare; "
-        "flow.method_key(FlowMethod('dis', 20.0, 48)); decode.decoder_key(); "
+        "import sys; from harness.core.contract import FlowMethod; from harness.data import loader, prepare; "
+        "from harness.video import decode; from harness.video.flow import codec; "
+        "codec.method_key(FlowMethod('dis', 20.0, 48)); decode.decoder_key(); "
         "print([name for name in ('av', 'cv2', 'torch', 'pandas', 'pyarrow', 'scipy') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

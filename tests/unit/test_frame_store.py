@@ -139,7 +139,7 @@ def test_larger_ones_are_made_smaller_and_turned_ones_set_upright(toy, tmp_path)
     videos.write(tmp_path / "turned.mp4", videos.numbered(8), codec="mpeg4", rotation=90)
     with pytest.raises(decode.OtherPictures):
         list(decode.iter_planes(tmp_path / "turned.mp4", short_side_px=99))
-    recipe = frame_store.StoreRecipe(25.0, 64, "raw")
+    recipe = frame_store.StoreRecipe(25.0, 64, "raw", "pyav")
     assert recipe.make(tmp_path / "turned.mp4", tmp_path / "made.avi") == 8
     upright = decode.read_video(tmp_path / "turned.mp4", short_side_px=64)
     made = decode.read_video(tmp_path / "made.avi", short_side_px=64)
@@ -205,7 +205,7 @@ def test_jobs_that_read_the_store_have_other_ids_and_others_keep_theirs():
 
 
 PREPARE = (
-    "import sys; from pathlib import Path; from tests.unit import test_store as t; from harness.video import prepare\n"
+    "import sys; from pathlib import Path; from tests.unit import test_frame_store as t; from harness.data import prepare\n"
     "t.build(prepare.open_prepared(t.CARD, Path(sys.argv[1])), announce=lambda estimate: None)"
 )
 
@@ -243,7 +243,7 @@ def test_killed_at_random_moments_the_store_ends_the_same(tmp_path):
 
 FILLS = (
     "import resource, sys; from pathlib import Path; from harness.core.errors import HarnessError\n"
-    "from tests.unit import test_store as t; from harness.video import prepare\n"
+    "from tests.unit import test_frame_store as t; from harness.data import prepare\n"
     "toy = prepare.open_prepared(t.CARD, Path(sys.argv[1]))\n"
     "resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))\n"
     "try:\n    t.build(toy)\n"

@@ -91,7 +91,7 @@ def test_an_embedded_set_is_rendered_indexed_and_known_at_once_the_second_time(t
 
 def test_reopening_imports_nothing_heavy(toy, tmp_path):
     code = (
-        "import sys; from pathlib import Path; from tests.unit import test_prepare as t; from harness.video import prepare\n"
+        "import sys; from pathlib import Path; from tests.unit import test_prepare as t; from harness.data import prepare\n"
         "for name in ('av', 'cv2', 'pandas', 'pyarrow', 'torch'): sys.modules.pop(name, None)\n"
         f"print(prepare.open_prepared(t.CARD, Path({str(tmp_path)!r})).fingerprint)\n"
         "print([n for n in ('av', 'cv2', 'pandas', 'pyarrow', 'torch') if n in sys.modules])"
@@ -387,6 +387,6 @@ def test_killed_at_random_moments_the_store_ends_the_same(tmp_path):
 
 SLOW = FlowMethod("tvl1", 20.0, 48)
 PREPARE = (
-    "import sys; from pathlib import Path; from tests.unit import test_prepare as t; from harness.video import prepare\n"
+    "import sys; from pathlib import Path; from tests.unit import test_prepare as t; from harness.data import prepare\n"
     "toy = prepare.open_prepared(t.CARD, Path(sys.argv[1])); t.store_of(toy, t.SLOW)"
 )

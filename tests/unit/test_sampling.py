@@ -121,8 +121,8 @@ def test_known_sizes():
 
 
 def test_generators_are_the_same_in_another_process_and_differ_by_every_argument():
-    draw = "views.rng_for(3, 7, 'v_Run_g01_c02').integers(0, 2**32, 4).tolist()"
-    command = [sys.executable, "-c", f"from harness.video import views; print({draw})"]
+    draw = "sampling.rng_for(3, 7, 'v_Run_g01_c02').integers(0, 2**32, 4).tolist()"
+    command = [sys.executable, "-c", f"from harness.video import sampling; print({draw})"]
     there = subprocess.run(
         command, capture_output=True, text=True, check=True, env={"PYTHONHASHSEED": "77", "PATH": ""}
     )

@@ -181,9 +181,9 @@ def test_a_word_for_a_number_is_refused():
 
 
 KERNEL = (
-    "import sys; from pathlib import Path; import numpy as np; from harness.video import compiled, tvl1\n"
-    "compiled.keep_compiled(Path(sys.argv[1]))\n"
-    "kernel = tvl1._kernels().where_to\n"
+    "import sys; from pathlib import Path; import numpy as np; from harness.video import numba_cache; from harness.video.flow import tvl1_numba\n"
+    "numba_cache.keep_compiled(Path(sys.argv[1]))\n"
+    "kernel = tvl1_numba._kernels().where_to\n"
     "kernel(np.zeros((2, 16), np.float32), *np.zeros((2, 2, 3), np.float32))\n"
     "print(sum(kernel.stats.cache_hits.values()), sum(kernel.stats.cache_misses.values()))\n"
 )
@@ -215,8 +215,8 @@ def test_without_numba_the_remedy_is_named():
     code = (
         "import sys; sys.modules['numba'] = None\n"
         "from harness.core.errors import HarnessError\n"
-        "from harness.video import flow, tvl1\n"
-        "try:\n    tvl1.function({})\n"
+        "from harness.video.flow import tvl1_numba\n"
+        "try:\n    tvl1_numba.function({})\n"
         "except HarnessError as error:\n    print(error)\n"
     )
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout

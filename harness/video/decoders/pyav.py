@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from harness.core.plugins import Decoder
+from harness.video.decoder import installed_version
 from harness.video.resample import MAX_GAP_S
 
 if TYPE_CHECKING:
@@ -23,7 +25,7 @@ MOST_AHEAD = 1024
 
 
 class PyavFrames:
-    """The frames of the container that the file's header was read from; see `frames.Frames`."""
+    """The frames of the container that the file's header was read from; see `plugins.Frames`."""
 
     def __init__(self, file: VideoFile) -> None:
         self.errors: tuple[type[Exception], ...] = (file.error, ValueError, OverflowError)
@@ -85,3 +87,10 @@ class PyavFrames:
             # One for the file: a fresh one for each frame would cost as much as the conversion.
             self._formats = VideoReformatter()
         return self._formats.reformat(frame, format="rgb24").to_ndarray()  # type: ignore[no-any-return]
+
+
+DECODER = Decoder(
+    name="pyav",
+    version=lambda: installed_version("av", "pip install av"),
+    open=PyavFrames,
+)

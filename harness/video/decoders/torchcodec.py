@@ -14,16 +14,19 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from harness.core.errors import HarnessError
-from harness.video.decoder import VARIABLE
+from harness.core.plugins import Decoder
+from harness.video.decoder import VARIABLE, installed_version
 
 if TYPE_CHECKING:
     from torchcodec.decoders import RawFrame
 
     from harness.video.file import VideoFile
 
+REMEDY = f"pip install quovadis-harness[torchcodec] (it needs the shared libraries of FFmpeg on the system), or unset {VARIABLE}"
+
 
 class TorchcodecFrames:
-    """See `frames.Frames`."""
+    """See `plugins.Frames`."""
 
     errors: tuple[type[Exception], ...] = (RuntimeError, ValueError, OverflowError)
 
@@ -106,7 +109,8 @@ class TorchcodecFrames:
 
 
 def _decoders() -> Any:
-    """torchcodec.decoders. Raises HarnessError where its libraries cannot be loaded."""
+    """torchcodec.decoders. Raises HarnessError where it is not installed, or its libraries cannot be loaded."""
+    installed_version("torchcodec", REMEDY)
     try:
         import torchcodec.decoders as decoders
     except (ImportError, RuntimeError, OSError) as error:
@@ -119,3 +123,10 @@ def _decoders() -> Any:
 
 def _first_line(error: BaseException) -> str:
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
+DECODER = Decoder(
+    name="torchcodec",
+    version=lambda: installed_version("torchcodec", REMEDY),
+    open=TorchcodecFrames,
+)
