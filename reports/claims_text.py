@@ -1,4 +1,4 @@
-"""The paper's findings and their verdicts as text: terminal, Markdown, JSON."""
+"""The paper's claims with their verdicts as text: terminal, Markdown, JSON."""
 
 from __future__ import annotations
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 from harness.analysis import paper_numbers
 from harness.core import registry
 from harness.core.contract import Baseline
-from harness.core.errors import HarnessError
 from harness.core.spec import Cell, Selection
+from harness.metrics.summary import PRIMARY
 from harness.planning import selection
 
 ONE, ALL = (1,), (1, 2, 3)
@@ -46,7 +46,7 @@ Comparison = tuple[Pair, ...]
 
 
 @dataclass(frozen=True)
-class Part:
+class ClaimPart:
     """One assertion of a claim."""
 
     name: str
@@ -64,7 +64,7 @@ class ClaimDefinition:
     statement: str
     where: str
     """Place in the paper."""
-    parts: tuple[Part, ...]
+    parts: tuple[ClaimPart, ...]
     tables: tuple[int, ...]
     """Tables of the paper whose numbers it compares."""
     impossible: str = ""
@@ -82,7 +82,7 @@ def _best() -> ClaimDefinition:
     parts = []
     for rival in rivals:
         pairs = [(_i3d_like(number), number) for number in printed() if number.baseline == rival]
-        parts.append(Part(f"over {_title(rival)}", tuple((Pair(i3d, other),) for i3d, other in pairs if i3d)))
+        parts.append(ClaimPart(f"over {_title(rival)}", tuple((Pair(i3d, other),) for i3d, other in pairs if i3d)))
     return ClaimDefinition(
         name="i3d-best",
         statement="I3D is better than each of the four other architectures",
@@ -100,7 +100,7 @@ def _i3d_like(number: PrintedAccuracy) -> PrintedAccuracy | None:
 
 def _both_streams() -> ClaimDefinition:
     parts = tuple(
-        Part(f"over {title}", _differing("modality", "rgb+flow", stream))
+        ClaimPart(f"over {title}", _differing("modality", "rgb+flow", stream))
         for stream, title in (("rgb", "RGB"), ("flow", "Flow"))
     )
     return ClaimDefinition(
@@ -117,14 +117,14 @@ def _imagenet() -> ClaimDefinition:
         name="imagenet-helps",
         statement="Starting from ImageNet is better than starting from scratch",
         where="Tables 3, 4 and 5",
-        parts=(Part("ImageNet over scratch", _differing("init", "imagenet", "scratch")),),
+        parts=(ClaimPart("ImageNet over scratch", _differing("init", "imagenet", "scratch")),),
         tables=(3, 4, 5),
     )
 
 
 def _transfer() -> ClaimDefinition:
     parts = tuple(
-        Part(f"{title} over Original", _differing("protocol", protocol, "original"))
+        ClaimPart(f"{title} over Original", _differing("protocol", protocol, "original"))
         for protocol, title in (("fixed", "Fixed"), ("full-ft", "Full-FT"))
     )
     return ClaimDefinition(
@@ -147,7 +147,7 @@ def _smaller_set() -> ClaimDefinition:
         name="smaller-gains-more",
         statement="Transfer adds more points on the smaller data set, HMDB-51, than on UCF-101",
         where="Table 4",
-        parts=(Part("gain on HMDB-51 minus gain on UCF-101", tuple(comparisons)),),
+        parts=(ClaimPart("gain on HMDB-51 minus gain on UCF-101", tuple(comparisons)),),
         tables=(4,),
     )
 
@@ -164,7 +164,7 @@ def _order_of_time(scale: str) -> ClaimDefinition:
             for still in printed()
             if (still.baseline, still.modality) == ("two-stream", "rgb") and _has_reverses(still, scale)
         ]
-        parts.append(Part(name, tuple((pair,) for pair in pairs if pair.a in printed()), answers="order"))
+        parts.append(ClaimPart(name, tuple((pair,) for pair in pairs if pair.a in printed()), answers="order"))
     return ClaimDefinition(
         name="order-needs-motion",
         statement="Motion, not single frames, distinguishes classes that differ only in the direction of time (opening, closing)",
@@ -210,16 +210,13 @@ def printed() -> dict[PrintedAccuracy, float]:
 
 def _in_2(row: str, column: str) -> PrintedAccuracy:
     dataset, modality = column.split("/")
-    return PrintedAccuracy(row, modality, dataset, "original", _card(row).inits[0], ONE)
+    return PrintedAccuracy(row, modality, dataset, paper_numbers.PROTOCOLS[2], _card(row).inits[0], ONE)
 
 
 def _in_3(row: str, column: str) -> PrintedAccuracy | None:
-    init, modality, top = column.split("/")
-    return (
-        PrintedAccuracy(row, modality, paper_numbers.SOURCES[paper_numbers.KINETICS], "original", init, ONE)
-        if top == "top1"
-        else None
-    )
+    init, modality, metric = column.split("/")
+    source, protocol = paper_numbers.SOURCES[paper_numbers.KINETICS], paper_numbers.PROTOCOLS[3]
+    return PrintedAccuracy(row, modality, source, protocol, init, ONE) if metric == PRIMARY else None
 
 
 def _in_4(row: str, column: str) -> PrintedAccuracy:
@@ -231,7 +228,7 @@ def _in_5(row: str, column: str) -> PrintedAccuracy | None:
     if row.startswith("quoted/"):
         return None
     baseline, modality, init = row.split("/")
-    return PrintedAccuracy(baseline, modality, column, "full-ft", init, ALL)
+    return PrintedAccuracy(baseline, modality, column, paper_numbers.PROTOCOLS[5], init, ALL)
 
 
 def _card(name: str) -> Baseline:
@@ -265,7 +262,7 @@ def _cells(number: PrintedAccuracy, scale: str) -> tuple[Cell, ...]:
     )
 
 
-def paper_points(part: Part) -> float | None:
+def paper_points(part: ClaimPart) -> float | None:
     """The effect of the part computed from the paper's numbers, in points. None if the paper prints no such number."""
     if part.answers != "top1":
         return None
@@ -274,19 +271,3 @@ def paper_points(part: Part) -> float | None:
         for comparison in part.comparisons
     ]
     return sum(gains) / len(gains) if gains else None
-
-
-def all_cells(definitions: Sequence[ClaimDefinition], scale: str) -> list[Cell]:
-    """Every cell that the claims compare, each once. Raises HarnessError for a scale without tables."""
-    if scale not in paper_numbers.STAND_INS:
-        raise HarnessError(
-            f"the paper's claims are tested at the scales {', '.join(paper_numbers.STAND_INS)}, not '{scale}'"
-        )
-    pairs = [
-        pair
-        for definition in definitions
-        for part in definition.parts
-        for comparison in part.comparisons
-        for pair in comparison
-    ]
-    return list(dict.fromkeys(cell for pair in pairs for both in cells_of(pair, scale) for cell in both))

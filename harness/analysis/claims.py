@@ -27,13 +27,19 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.analysis import claim_definitions
-from harness.analysis.claim_definitions import ClaimDefinition, Comparison, Part
-from harness.core.errors import HarnessError
+from harness.analysis.claim_definitions import (
+    ClaimDefinition,
+    ClaimPart,
+    Comparison,
+    all_definitions,
+    cells_of,
+    paper_points,
+)
+from harness.core import registry
 from harness.core.spec import Cell
 from harness.metrics import statistics
 from harness.metrics.pooling import Contrast, Pooled, pool
-from harness.metrics.scores import CellResult, Scores, topk_correct
+from harness.metrics.scores import CellResult, Scores, aligned, topk_correct
 from harness.planning.lookup import Lookup
 
 ALPHA = 0.05
@@ -71,87 +77,95 @@ class Claim:
 
 
 @dataclass(frozen=True)
-class _Measured:
-    """One part, measured on the records."""
+class _PartResult:
+    """One part, measured."""
 
-    part: Part
+    part: ClaimPart
     pooled: Pooled | None
-    """None if no pair has records. Shares, not points."""
-    used: tuple[Comparison, ...]
+    """Shares, not points; None where no pair is finished."""
+    differences: int
+    """How many are finished."""
     cells: tuple[tuple[Cell, Cell], ...]
 
     @property
     def p_value(self) -> float:
-        """p in the direction of the claim."""
+        """In the direction of the claim."""
         return self.pooled.p_value if self.pooled and self.pooled.effect > 0 else 1.0
 
 
 @dataclass(frozen=True)
 class _Answers:
-    """Whether each video was classified correctly, in the order of video ids."""
+    """Whether each video was answered right, videos in the order of their ids."""
 
     ids: tuple[str, ...]
     right: NDArray[np.float64]
     clusters: tuple[str, ...]
 
+    def contrast(self, cell: Cell, gains: NDArray[np.float64], weight: float) -> Contrast:
+        """`gains` of these videos on the cell's data set."""
+        return Contrast(
+            gains=gains,
+            videos=[(cell.dataset, video) for video in self.ids],
+            clusters=[(cell.dataset, cluster) for cluster in self.clusters],
+            strata=cell.dataset,
+            weight=weight,
+        )
+
+
+@dataclass(frozen=True)
+class _Source:
+    """Where a test takes its numbers from."""
+
+    lookup: Lookup
+    scale: str
+    seeds: tuple[int, ...]
+
 
 def all_claims(lookup: Lookup, *, scale: str, seeds: tuple[int, ...] = (0,)) -> tuple[Claim, ...]:
-    """Every claim of the paper, tested on the records that `lookup` has at this scale.
+    """Every claim of the paper, tested on the results of `lookup` at this scale.
 
-    Raises HarnessError if the two numbers of a pair were scored on different videos.
+    Raises HarnessError where the two numbers of a pair were scored on different videos.
     """
-    cached = functools.cache(lookup)  # every number is part of several claims
-    measured = [
-        (definition, [_measure(part, cached, scale=scale, seeds=seeds) for part in definition.parts])
-        for definition in claim_definitions.all_definitions(scale)
-    ]
-    run = [(definition, parts) for definition, parts in measured if parts and all(part.pooled for part in parts)]
-    corrected = dict(
-        zip(
-            [definition.name for definition, _ in run],
-            statistics.holm([_weakest(parts).p_value for _, parts in run]) if run else [],
-            strict=True,
-        )
-    )
+    source = _Source(functools.cache(lookup), scale, seeds)  # every number occurs in several claims
+    measured = [(claim, [_measure(part, source) for part in claim.parts]) for claim in all_definitions(scale)]
+    run = [(claim, parts) for claim, parts in measured if parts and all(part.pooled for part in parts)]
+    p_values = statistics.holm([_weakest(parts).p_value for _, parts in run]) if run else []
+    corrected = {claim.name: p for (claim, _), p in zip(run, p_values, strict=True)}
     return tuple(
-        _claim(definition, parts, corrected[definition.name], _frames_alone(definition, cached, scale, seeds), seeds)
-        if definition.name in corrected
-        else _not_run(definition, parts, scale, seeds)
-        for definition, parts in measured
+        _result(claim, parts, corrected[claim.name], source)
+        if claim.name in corrected
+        else _not_run(claim, parts, source)
+        for claim, parts in measured
     )
 
 
-def _weakest(parts: Sequence[_Measured]) -> _Measured:
+def _weakest(parts: Sequence[_PartResult]) -> _PartResult:
     return max(parts, key=lambda part: (part.p_value, -(part.pooled.effect if part.pooled else 0.0)))
 
 
 # ---------------------------------------------------------------------------------------------------- measuring
 
 
-def _measure(part: Part, lookup: Lookup, *, scale: str, seeds: tuple[int, ...]) -> _Measured:
-    """The comparisons of the part that have records, all with the same weight."""
-    recorded = [(each, cells) for each in part.comparisons if (cells := _recorded(each, lookup, scale, seeds))]
-    if not recorded:
-        return _Measured(part, None, (), ())
+def _measure(part: ClaimPart, source: _Source) -> _PartResult:
+    """The finished pairs of the part, each difference weighing the same."""
+    finished = [pairs for comparison in part.comparisons if (pairs := _finished(comparison, source))]
+    if not finished:
+        return _PartResult(part, None, 0, ())
 
-    def contrasts(chosen: tuple[int, ...]) -> list[Contrast]:
+    def contrasts(seeds: tuple[int, ...]) -> list[Contrast]:
+        of_seeds = replace(source, seeds=seeds)
         return [
-            _contrast(a, b, lookup, chosen, part.answers, weight / len(recorded))
-            for _, cells in recorded
-            for a, b, weight in cells
+            _contrast(a, b, of_seeds, part.answers, weight / len(finished))
+            for pairs in finished
+            for a, b, weight in pairs
         ]
 
-    pooled = _over_seeds(contrasts, seeds)
-    return _Measured(
-        part,
-        pooled,
-        tuple(comparison for comparison, _ in recorded),
-        tuple((a, b) for _, cells in recorded for a, b, _ in cells),
-    )
+    cells = tuple((a, b) for pairs in finished for a, b, _ in pairs)
+    return _PartResult(part, _over_seeds(contrasts, source.seeds), len(finished), cells)
 
 
 def _over_seeds(contrasts: Any, seeds: tuple[int, ...]) -> Pooled:
-    """Answers averaged over seeds. The deviation over seeds is added as a variance."""
+    """Answers averaged over seeds; their deviation over seeds is a variance of its own."""
     if len(seeds) == 1:
         return pool(contrasts(seeds))
     each = [pool(contrasts((seed,))).effect for seed in seeds]
@@ -159,62 +173,52 @@ def _over_seeds(contrasts: Any, seeds: tuple[int, ...]) -> Pooled:
     return pool(contrasts(seeds), extra_variance=spread * spread / len(seeds), degrees=len(seeds) - 1)
 
 
-def _recorded(
-    comparison: Comparison, lookup: Lookup, scale: str, seeds: tuple[int, ...]
-) -> list[tuple[Cell, Cell, float]] | None:
-    """(A, B, weight) of every pair of cells, at the first seed; None unless all of them have records."""
+def _finished(comparison: Comparison, source: _Source) -> list[tuple[Cell, Cell, float]] | None:
+    """(A, B, weight) of every pair of cells, at seed 0; None unless all of their jobs are finished."""
     cells = []
     for pair in comparison:
-        for a, b in claim_definitions.cells_of(pair, scale):
-            if not all(lookup(replace(cell, seed=seed)) for cell in (a, b) for seed in seeds):
+        for a, b in cells_of(pair, source.scale):
+            if not all(source.lookup(replace(cell, seed=seed)) for cell in (a, b) for seed in source.seeds):
                 return None
             cells.append((a, b, pair.sign / len(pair.a.splits)))
     return cells
 
 
-def _contrast(a: Cell, b: Cell, lookup: Lookup, seeds: tuple[int, ...], kind: str, weight: float) -> Contrast:
-    first, second = (_answers(cell, lookup, seeds, kind) for cell in (a, b))
-    if first.ids != second.ids:
-        raise HarnessError(
-            f"{a} and {b} were scored on different videos; remove the older records of the two and run them again"
-        )
-    return Contrast(
-        gains=first.right - second.right,
-        videos=[(a.dataset, video) for video in first.ids],
-        clusters=[(a.dataset, cluster) for cluster in first.clusters],
-        strata=a.dataset,
-        weight=weight,
+def _contrast(a: Cell, b: Cell, source: _Source, answers: str, weight: float) -> Contrast:
+    first = _answers(a, source, answers)
+    second = _answers(b, source, answers, ids=first.ids)
+    return first.contrast(a, first.right - second.right, weight)
+
+
+def _answers(cell: Cell, source: _Source, answers: str, ids: tuple[str, ...] | None = None) -> _Answers:
+    """Mean over seeds, of `ids` if given. Raises HarnessError where the cell, or one of its seeds, scored other videos."""
+    results = [result for seed in source.seeds if (result := source.lookup(replace(cell, seed=seed)))]
+    reverse = _reverses(results[0]) if answers == "order" else None
+    every = [_subset(result.scores, reverse) for result in results]
+    same = [aligned(scores, ids or sorted(every[0].ids)) for scores in every]
+    right = [topk_correct(scores) if reverse is None else _above_reverse(scores, reverse) for scores in same]
+    return _Answers(same[0].ids, np.mean(right, axis=0), statistics.clusters_of(same[0].ids, same[0].groups))
+
+
+def _subset(scores: Scores, reverse: dict[int, int] | None) -> Scores:
+    """The videos of classes that have a reverse; all where none are asked for."""
+    if reverse is None:
+        return scores
+    labels = scores.labels.tolist()
+    return aligned(
+        scores, [video for video, label in zip(scores.ids, labels, strict=True) if label in reverse], part=True
     )
 
 
-def _answers(cell: Cell, lookup: Lookup, seeds: tuple[int, ...], kind: str) -> _Answers:
-    results = [lookup(replace(cell, seed=seed)) for seed in seeds]
-    parts = [
-        _order_answers(result) if kind == "order" else _top1_answers(result.scores) for result in results if result
-    ]
-    if any(part.ids != parts[0].ids for part in parts):
-        raise HarnessError(f"the seeds of {cell} were scored on different videos; run the older ones again")
-    return _Answers(parts[0].ids, np.mean([part.right for part in parts], axis=0), parts[0].clusters)
-
-
-def _top1_answers(scores: Scores) -> _Answers:
-    return _sorted(scores, topk_correct(scores).astype(np.float64), np.arange(scores.n))
-
-
-def _order_answers(result: CellResult) -> _Answers:
-    """For videos of reversed pairs of classes: whether the true class scores higher than its reverse. Chance is one half."""
-    scores, reverse = result.scores, _reverses(result)
-    rows = np.array([row for row, label in enumerate(scores.labels.tolist()) if label in reverse], dtype=np.int64)
-    labels = scores.labels[rows]
-    against = np.array([reverse[label] for label in labels.tolist()], dtype=np.int64)
-    right = (scores.logits[rows, labels] > scores.logits[rows, against]) & scores.decodable[rows]
-    return _sorted(scores, right.astype(np.float64), rows)
+def _above_reverse(scores: Scores, reverse: dict[int, int]) -> NDArray[np.bool_]:
+    """Whether the true class is above its reverse. Chance is one half."""
+    rows, against = np.arange(scores.n), np.array([reverse[label] for label in scores.labels.tolist()])
+    above: NDArray[np.bool_] = scores.logits[rows, scores.labels] > scores.logits[rows, against]
+    return above & scores.decodable
 
 
 def _reverses(result: CellResult) -> dict[int, int]:
-    """Label -> label of the same class played backwards."""
-    from harness.core import registry
-
+    """Label -> label of the class that is the same played backwards."""
     record = result.records[0]
     names = registry.load("dataset", record.spec["dataset"]["name"]).class_groups[ORDER]
     labels = [record.classes.index(name) for name in names]
@@ -222,76 +226,51 @@ def _reverses(result: CellResult) -> dict[int, int]:
     return dict(pairs) | {second: first for first, second in pairs}
 
 
-def _sorted(scores: Scores, right: NDArray[np.float64], rows: NDArray[np.int64]) -> _Answers:
-    """`right` of `rows`, sorted by video id."""
-    clusters = statistics.clusters_of(scores.ids, scores.groups)
-    order = sorted(range(len(rows)), key=lambda k: scores.ids[rows[k]])
-    return _Answers(
-        ids=tuple(scores.ids[rows[k]] for k in order),
-        right=right[order],
-        clusters=tuple(clusters[rows[k]] for k in order),
-    )
-
-
-def _frames_alone(definition: ClaimDefinition, lookup: Lookup, scale: str, seeds: tuple[int, ...]) -> Pooled | None:
-    """Single frames' accuracy above chance on reversed pairs; None for claims that are not about the order of time."""
-    frames = [b for part in definition.parts if part.answers == "order" for each in part.comparisons for b in each]
-    cells = {b: None for pair in frames for _, b in claim_definitions.cells_of(pair, scale) if lookup(b)}
+def _frames_alone(claim: ClaimDefinition, source: _Source) -> Pooled | None:
+    """How far single frames are above chance on pairs of reverses; None for claims that are not about the order of time."""
+    pairs = [pair for part in claim.parts if part.answers == "order" for pairs in part.comparisons for pair in pairs]
+    cells = dict.fromkeys(b for pair in pairs for _, b in cells_of(pair, source.scale) if source.lookup(b))
     if not cells:
         return None
-    answers = [(cell, _answers(cell, lookup, seeds, "order")) for cell in cells]
-    return pool(
-        [
-            Contrast(
-                gains=answer.right - 0.5,
-                videos=[(cell.dataset, video) for video in answer.ids],
-                clusters=[(cell.dataset, cluster) for cluster in answer.clusters],
-                strata=cell.dataset,
-                weight=1 / len(answers),
-            )
-            for cell, answer in answers
-        ]
-    )
+    answers = {cell: _answers(cell, source, "order") for cell in cells}
+    return pool([frames.contrast(cell, frames.right - 0.5, 1 / len(cells)) for cell, frames in answers.items()])
 
 
 # ---------------------------------------------------------------------------------------------------- judging
 
 
-def _claim(
-    definition: ClaimDefinition,
-    parts: Sequence[_Measured],
-    corrected: float,
-    frames: Pooled | None,
-    seeds: tuple[int, ...],
-) -> Claim:
-    weakest = _weakest(parts)
+def _result(claim: ClaimDefinition, parts: Sequence[_PartResult], corrected: float, source: _Source) -> Claim:
+    weakest, frames = _weakest(parts), _frames_alone(claim, source)
     assert weakest.pooled is not None
-    verdict = judge([part.pooled for part in parts if part.pooled], corrected, frames)
-    notes = [_summary(part) for part in parts]
+    notes = [_note(part) for part in parts]
     if frames:
         notes.append(
             f"single frames distinguish the directions in {50 + 100 * frames.effect:.1f}% of the videos (chance 50%)"
         )
     notes.append(f"{weakest.pooled.videos} videos in {weakest.pooled.groups} groups")
-    notes.append("one training each" if len(seeds) == 1 else f"{len(seeds)} seeds")
+    notes.append("one training each" if len(source.seeds) == 1 else f"{len(source.seeds)} seeds")
     return Claim(
-        name=definition.name,
-        statement=definition.statement,
-        paper=definition.where,
+        name=claim.name,
+        statement=claim.statement,
+        paper=claim.where,
         effect_points=100 * weakest.pooled.effect,
         low=100 * weakest.pooled.low,
         high=100 * weakest.pooled.high,
         p_value=weakest.p_value,
         p_corrected=corrected,
-        verdict=verdict,
+        verdict=judge([part.pooled for part in parts if part.pooled], corrected, frames),
         detail="; ".join(notes),
-        cells=tuple(dict.fromkeys(pair for part in parts for pair in part.cells)),
-        paper_points=claim_definitions.paper_points(weakest.part),
+        cells=_cells(parts),
+        paper_points=paper_points(weakest.part),
     )
 
 
+def _cells(parts: Sequence[_PartResult]) -> tuple[tuple[Cell, Cell], ...]:
+    return tuple(dict.fromkeys(pair for part in parts for pair in part.cells))
+
+
 def judge(parts: Sequence[Pooled], corrected: float, frames: Pooled | None = None) -> Verdict:
-    """The verdict on parts that were all measured, by the rules at the top of this file."""
+    """The verdict on parts that were all measured, by the rule at the top of this file."""
     if frames and frames.low > 0:
         return "not supported"
     if all(part.effect > 0 for part in parts) and corrected < ALPHA:
@@ -301,25 +280,23 @@ def judge(parts: Sequence[Pooled], corrected: float, frames: Pooled | None = Non
     return "undecided"
 
 
-def _summary(measured: _Measured) -> str:
+def _note(measured: _PartResult) -> str:
     """'over C3D +12.3 [8.0, 16.6] (5 of 7 pairs)'."""
     pooled, part = measured.pooled, measured.part
     assert pooled is not None
     effect = f"{100 * pooled.effect:+.1f} [{100 * pooled.low:+.1f}, {100 * pooled.high:+.1f}]"
-    return f"{part.name} {effect} ({len(measured.used)} of {len(part.comparisons)} pairs)"
+    return f"{part.name} {effect} ({measured.differences} of {len(part.comparisons)} pairs)"
 
 
-def _not_run(definition: ClaimDefinition, parts: Sequence[_Measured], scale: str, seeds: tuple[int, ...]) -> Claim:
+def _not_run(claim: ClaimDefinition, parts: Sequence[_PartResult], source: _Source) -> Claim:
     missing = [measured.part.name for measured in parts if measured.pooled is None]
-    flags = "".join(f" --seed {seed}" for seed in seeds) if seeds != (0,) else ""
-    runs = [f"`harness table {number} --scale {scale}{flags} --run`" for number in definition.tables]
-    detail = definition.impossible or (
-        f"no records for a pair of numbers: {', '.join(missing)}. Run {' and '.join(runs)}"
-    )
+    flags = "".join(f" --seed {seed}" for seed in source.seeds) if source.seeds != (0,) else ""
+    runs = [f"`harness table {number} --scale {source.scale}{flags} --run`" for number in claim.tables]
+    detail = claim.impossible or f"no records for a pair of numbers: {', '.join(missing)}. Run {' and '.join(runs)}"
     return Claim(
-        name=definition.name,
-        statement=definition.statement,
-        paper=definition.where,
+        name=claim.name,
+        statement=claim.statement,
+        paper=claim.where,
         effect_points=None,
         low=None,
         high=None,
@@ -327,5 +304,5 @@ def _not_run(definition: ClaimDefinition, parts: Sequence[_Measured], scale: str
         p_corrected=None,
         verdict="not run",
         detail=detail,
-        cells=tuple(dict.fromkeys(pair for part in parts for pair in part.cells)),
+        cells=_cells(parts),
     )

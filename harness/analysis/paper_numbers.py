@@ -23,6 +23,8 @@ MINIKINETICS = "cvpr2017-minikinetics"
 VERSIONS = (KINETICS, MINIKINETICS)
 SOURCES = {KINETICS: "kinetics400", MINIKINETICS: "minikinetics-213"}
 """Version of the paper -> its source data set for transfer, which is also its largest evaluation."""
+PROTOCOLS = {2: "original", 3: "original", 5: "full-ft"}
+"""Table -> protocol of all its numbers, where its columns do not name one."""
 STAND_INS: Mapping[str, Mapping[str, str]] = {
     "paper": {name: name for name in ("ucf101", "hmdb51", "kinetics400", "minikinetics-213")},
     "micro": {

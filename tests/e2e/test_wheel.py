@@ -116,7 +116,7 @@ def test_it_finds_its_plug_ins_and_the_papers_numbers(bin_dir, tmp_path):
     assert "i3d" in run(str(bin_dir / "harness"), "ls", "baselines", cwd=tmp_path, env=places)
     assert "micro-hmdb51" in run(str(bin_dir / "harness"), "ls", "datasets", cwd=tmp_path, env=places)
     # 80.7: I3D, RGB+Flow, Full-FT on HMDB-51 as transferred from ImageNet and Kinetics.
-    numbers = "from harness import paper; print(*sorted({n.value for n in paper.numbers()}))"
+    numbers = "from harness.analysis import paper_numbers; print(*sorted({n.value for n in paper_numbers.numbers()}))"
     assert "80.7" in run(str(bin_dir / "python"), "-c", numbers, cwd=tmp_path, env=places).split()
 
 
