@@ -1,4 +1,4 @@
-"""The paper's claims with their verdicts as text: terminal, Markdown, JSON."""
+"""The paper's claims and their verdicts as text: terminal, Markdown, CSV, JSON."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ RULE = (
 def render(claims: Sequence[Claim], how: str) -> str:
     """Text that ends with a line break."""
     if how == "json":
-        return json.dumps([as_plain(claim) for claim in claims], indent=1) + "\n"
+        return json.dumps([as_plain(claim) for claim in claims], indent=1, allow_nan=False) + "\n"
+    if how == "csv":
+        return _csv(claims)
     return _markdown(claims) if how == "markdown" else _terminal(claims)
 
 
@@ -47,6 +49,13 @@ def _markdown(claims: Sequence[Claim]) -> str:
         shown = [f"{claim.statement} ({claim.paper})", claim.verdict, _effect(claim), paper, _p(claim), claim.detail]
         lines.append(f"| {' | '.join(cell.replace('|', '&#124;') for cell in shown)} |")
     return "\n".join([*lines, "", RULE]) + "\n"
+
+
+def _csv(claims: Sequence[Claim]) -> str:
+    import pandas as pd
+
+    rows = [{name: value for name, value in asdict(claim).items() if name != "cells"} for claim in claims]
+    return str(pd.DataFrame(rows).to_csv(index=False, lineterminator="\n"))
 
 
 def _numbers(claim: Claim) -> str:

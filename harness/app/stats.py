@@ -19,11 +19,12 @@ from harness.data.summary import Census, Subset, census, most
 def stats_data(
     name: str, workspace: Workspace, *, out: Path, clips: int, columns: int, flow_name: str, as_json: bool
 ) -> None:
-    """Prints the facts, and writes `data-NAME.png`, `.svg` and, unless `clips` is 0, `data-NAME-clips.png` to `out`."""
+    """Prints the facts, and writes `data-NAME.svg` and, unless `clips` is 0, `data-NAME-clips.svg` to `out`."""
     from harness.core import registry
     from harness.data import prepare
     from harness.data.sheet import SHORT_SIDE_PX, strips
     from reports.figures import dataset as draw
+    from reports.figures.drawing import standalone
 
     method = FlowMethod(flow_name, 20.0, SHORT_SIDE_PX)
     writable(out, what="pictures", flag="--out")
@@ -34,13 +35,14 @@ def stats_data(
         prepared = prepare.open_prepared(card, workspace.data, progress=callback.progress)
         facts = census(prepared)
         stem = out / f"data-{_file_name(card.name)}"
-        figure = draw.overview(facts)
-        written = [draw.save(figure, stem.with_name(f"{stem.name}{suffix}")) for suffix in (".png", ".svg")]
+        panels = {".svg": draw.overview(facts)}
         if clips:
             callback.stage("look at clips", clips, "clips")
             found = strips(prepared, clips=clips, columns=columns, method=method, progress=callback.progress)
-            sheet = draw.contact_sheet(facts, found, columns=columns, flow_name=flow_name)
-            written.append(draw.save(sheet, stem.with_name(f"{stem.name}-clips.png")))
+            panels["-clips.svg"] = draw.contact_sheet(facts, found, columns=columns, flow_name=flow_name)
+        written = [stem.with_name(f"{stem.name}{suffix}") for suffix in panels]
+        for path, panel in zip(written, panels.values(), strict=True):
+            path.write_text(standalone(panel), encoding="utf-8")
     click.echo(as_dict(facts, written) if as_json else f"{as_text(facts)}\n\n" + "\n".join(map(str, written)))
 
 

@@ -1,4 +1,4 @@
-"""Learning curves: what the training loss did, by data set and protocol; and one job's curve in small."""
+"""Learning curves: the training loss by data set and protocol, and a small curve for one job."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 from harness.core.registry import dashed
 from harness.records.record import Record
-from reports.evidence import Evidence, title_of
-from reports.figures.accuracy import _series_legend, colours
+from reports.evidence import Evidence, order_of, title_of
+from reports.figures.accuracy import series_of
+from reports.figures.charts import PANEL_PX, axis_below, axis_left, legend
 from reports.figures.drawing import COLOURS, Axis, Drawing, Figure, Panel
 
 LOSS = "train/loss"
-HELD_OUT = "held_out/loss"
 POINTS = 40
 DASHES = {"rgb": "", "flow": "5 3", "rgb+flow": "1.5 2.5"}
 Curve = list[tuple[int, float]]
@@ -19,20 +19,20 @@ Curve = list[tuple[int, float]]
 
 def curve_of(record: Record, name: str = LOSS, *, points: int = POINTS) -> Curve:
     """(step, value); where more were logged than `points`, means of neighbours."""
-    found = [(int(point["step"]), float(point["value"])) for point in record.curves if point["name"] == name]
-    size = -(-len(found) // points) if found else 1
-    parts = [found[k : k + size] for k in range(0, len(found), size)]
+    logged = [(int(point["step"]), float(point["value"])) for point in record.curves if point["name"] == name]
+    size = -(-len(logged) // points) if logged else 1
+    parts = [logged[k : k + size] for k in range(0, len(logged), size)]
     return [(part[len(part) // 2][0], sum(value for _, value in part) / len(part)) for part in parts]
 
 
 def curves(evidence: Evidence) -> Figure | None:
-    """Training loss of every network, a panel for each data set and protocol."""
+    """Training loss of every network, one panel per data set and protocol."""
     panels = []
     for dataset in evidence.datasets:
-        mine = [record for record in evidence.records.values() if record.spec["dataset"]["name"] == dataset]
-        mine = [record for record in mine if record.kind in ("train", "head") and curve_of(record)]
-        for protocol in sorted({record.spec["protocol"]["name"] for record in mine}):
-            shown = _shown([record for record in mine if record.spec["protocol"]["name"] == protocol])
+        records = [record for record in evidence.records.values() if record.spec["dataset"]["name"] == dataset]
+        records = [record for record in records if record.kind in ("train", "head") and curve_of(record)]
+        for protocol in sorted({record.spec["protocol"]["name"] for record in records}):
+            shown = _first_runs([record for record in records if record.spec["protocol"]["name"] == protocol])
             panels.append(_panel(evidence, dataset, protocol, shown))
     caption = (
         f"Cross-entropy of the training batch at every logged step, means of neighbours where more than {POINTS} were logged. Solid: "
@@ -41,42 +41,40 @@ def curves(evidence: Evidence) -> Figure | None:
     return Figure("curves", "Learning curves", caption, tuple(panels)) if panels else None
 
 
-def _shown(records: Sequence[Record]) -> list[Record]:
-    """One a baseline and stream: the first split and seed, ImageNet where there is one."""
-    chosen: dict[tuple[str, str], Record] = {}
+def _first_runs(records: Sequence[Record]) -> list[Record]:
+    """One per baseline and stream: the first split and seed, from ImageNet where there is one."""
+    chosen: dict[tuple[tuple[int, str], str], Record] = {}
     for record in sorted(
         records, key=lambda r: (r.spec["split"], r.spec["seed"], r.spec["init"] != "imagenet", r.job_id)
     ):
-        chosen.setdefault((record.spec["baseline"]["name"], "+".join(record.spec["streams"])), record)
-    return list(chosen.values())
+        chosen.setdefault((order_of(_baseline(record)), "+".join(record.spec["streams"])), record)
+    return [chosen[key] for key in sorted(chosen)]
+
+
+def _baseline(record: Record) -> str:
+    return dashed(record.spec["baseline"]["name"])
 
 
 def _panel(evidence: Evidence, dataset: str, protocol: str, records: Sequence[Record]) -> Panel:
-    series = colours(evidence)
-    width, height, left = 370, 210, 34
+    series = series_of(evidence)
+    left, right, bottom = 34, PANEL_PX - 10, 204
     drawn = {record.job_id: curve_of(record) for record in records}
     steps = max(curve[-1][0] for curve in drawn.values())
     top = max(value for curve in drawn.values() for _, value in curve)
-    drawing = Drawing(width, height + 62)
-    across, up = Axis(0, steps, left, width - 10), Axis(0, top * 1.02, height - 6, 12)
-    for value in up.ticks(4):
-        drawing.line(left, up(value), width - 10, up(value))
-        drawing.text(left - 6, up(value) + 3.5, f"{value:g}", style="mute small", anchor="end")
-    for value in across.ticks(5):
-        drawing.text(across(value), height + 8, f"{value:g}", style="mute small", anchor="middle")
-    drawing.text((left + width) / 2, height + 21, "step", style="mute small", anchor="middle")
-    drawing.text(9, height / 2, "training loss", style="mute small", anchor="middle", turn=-90)
+    drawing = Drawing(PANEL_PX, bottom + 68)
+    across, up = Axis(0, steps, left, right), Axis(0, top * 1.02, bottom, 12)
+    axis_left(drawing, up, "training loss", left=left, right=right, count=4)
+    axis_below(drawing, across, "step", top=bottom, bottom=bottom)
+    names, texts = {}, []
     for record in records:
-        name, modality = dashed(record.spec["baseline"]["name"]), "+".join(record.spec["streams"])
-        points = [(across(step), up(value)) for step, value in drawn[record.job_id]]
-        drawing.curve(points, style=f"s{series.get(name, 7) % COLOURS}", width=1.4, dash=DASHES[modality])
-    names = [dashed(record.spec["baseline"]["name"]) for record in records]
-    _series_legend(drawing, names, series, 4, height + 40, width)
-    alt = "; ".join(
-        f"{title_of(dashed(r.spec['baseline']['name']))} {'+'.join(r.spec['streams'])} ends at {drawn[r.job_id][-1][1]:.2f}"
-        for r in records
-    )
-    return drawing.panel(f"{dataset}-{protocol}", f"{dataset}, {protocol}", alt)
+        baseline, modality, curve = _baseline(record), "+".join(record.spec["streams"]), drawn[record.job_id]
+        names[title_of(baseline)] = series.get(baseline, COLOURS - 1)
+        points = [(across(step), up(value)) for step, value in curve]
+        style = f"s{names[title_of(baseline)] % COLOURS}"
+        drawing.curve(points, style=style, dash=DASHES[modality])
+        texts.append(f"{title_of(baseline)} {modality} ends at {curve[-1][1]:.2f}")
+    legend(drawing, names, 4, bottom + 46)
+    return drawing.panel(f"{dataset}-{protocol}", f"{dataset}, {protocol}", "; ".join(texts))
 
 
 def spark(record: Record) -> str:
@@ -88,6 +86,6 @@ def spark(record: Record) -> str:
     across = Axis(curve[0][0], curve[-1][0], 4, 216)
     up = Axis(0, max(value for _, value in curve) or 1, 52, 4)
     drawing.line(4, 52, 216, 52)
-    drawing.curve([(across(step), up(value)) for step, value in curve], style="s5", width=1.4)
+    drawing.curve([(across(step), up(value)) for step, value in curve], style="s5")
     title = f"training loss, {curve[0][1]:.2f} at step {curve[0][0]} to {curve[-1][1]:.2f} at step {curve[-1][0]}"
     return drawing.panel("curve", "Learning curve", title).svg

@@ -1,60 +1,40 @@
-"""Small SVG drawings that follow the page's light and dark colours, and stand alone as .svg and .png files.
+"""SVG drawings that follow the page's light and dark colours and also stand alone as .svg files.
 
-Hand-made rather than matplotlib's: a figure is 2-20 kB, its text is text, and its colours are classes that a style
-sheet turns.
+Written directly rather than by matplotlib: docs/architecture.md, "Outside tools", has the measurements behind that.
 """
 
 from __future__ import annotations
 
 import base64
-import functools
 import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
-from pathlib import Path
 
-LIGHT = {
-    "paper": "#ffffff",
-    "ink": "#1c1f23",
-    "mute": "#5d666f",
-    "grid": "#dfe3e7",
-    "accent": "#23527c",
-    "c0": "#8f7410",
-    "c1": "#2a7d4f",
-    "c2": "#2b7cb3",
-    "c3": "#8a4f9e",
-    "c4": "#c0392b",
-    "c5": "#3d4f5c",
-    "c6": "#b35c1e",
-    "c7": "#5b6abf",
-}
-DARK = {
-    "paper": "#14171a",
-    "ink": "#e4e7ea",
-    "mute": "#9aa4ad",
-    "grid": "#30363c",
-    "accent": "#8ab8e0",
-    "c0": "#d8bc4f",
-    "c1": "#62c08a",
-    "c2": "#6db5e6",
-    "c3": "#c690d8",
-    "c4": "#f0837a",
-    "c5": "#aab8c2",
-    "c6": "#e79a60",
-    "c7": "#a0abf0",
-}
 COLOURS = 8
-"""How many series have a colour of their own; more begin again, with another marker."""
-MARKERS = ("circle", "square", "up", "diamond", "disc", "down")
+"""Number of series with a colour of their own; further series repeat the colours with other markers."""
+NAMES = ("paper", "ink", "mute", "grid", "accent", *(f"c{k}" for k in range(COLOURS)))
+LIGHT, DARK = (
+    dict(zip(NAMES, values.split(), strict=True))
+    for values in (
+        "#ffffff #1c1f23 #5d666f #dfe3e7 #23527c #8f7410 #2a7d4f #2b7cb3 #8a4f9e #c0392b #3d4f5c #b35c1e #5b6abf",
+        "#14171a #e4e7ea #9aa4ad #30363c #8ab8e0 #d8bc4f #62c08a #6db5e6 #c690d8 #f0837a #aab8c2 #e79a60 #a0abf0",
+    )
+)
+MARKERS = (
+    "M-4.2 0a4.2 4.2 0 1 0 8.4 0a4.2 4.2 0 1 0 -8.4 0z",  # circle
+    "M-3.8 -3.8h7.6v7.6h-7.6z",  # square
+    "M0 -4.8L4.6 3.6H-4.6z",  # triangle
+    "M0 -5L5 0L0 5L-5 0z",  # diamond
+    "M0 4.8L4.6 -3.6H-4.6z",  # triangle upside down
+)
 
 STYLE = (
     ".fig text{font-family:var(--sans);font-size:11px;fill:var(--ink)}"
     ".fig .mute{fill:var(--mute)}.fig .small{font-size:9.5px}.fig .bold{font-weight:600}.fig .on{fill:var(--paper)}"
-    ".fig .grid{stroke:var(--grid);stroke-width:1;fill:none}.fig .axis{stroke:var(--mute);stroke-width:1;fill:none}"
-    ".fig .heat{fill:var(--accent)}.fig .ground{fill:var(--paper)}.fig .block{fill:var(--grid)}"
-    ".fig .ring{fill:var(--paper)}.fig .ink{fill:var(--ink)}"
+    ".fig .grid{stroke:var(--grid);fill:none}.fig .axis{stroke:var(--mute);fill:none}"
+    ".fig .heat{fill:var(--accent)}.fig .block{fill:var(--grid)}.fig .hollow{fill:var(--paper)}.fig .ink{fill:var(--ink)}"
     + "".join(f".fig .f{k}{{fill:var(--c{k})}}.fig .s{k}{{stroke:var(--c{k})}}" for k in range(COLOURS))
 )
 SANS = '"Helvetica Neue",Helvetica,Arial,"DejaVu Sans",sans-serif'
@@ -72,14 +52,14 @@ class Panel:
     svg: str
     """An <svg> element for a page that has `STYLE` and the colours as variables."""
     alt: str
-    """What a reader who cannot see it should know."""
+    """The content in words, for readers who cannot see it."""
     width: int
     """In px, as it was drawn; a page may scale it."""
 
 
 @dataclass(frozen=True)
 class Figure:
-    """Drawings that belong together, with what a reader must know to read them."""
+    """Drawings that belong together, with the information needed to read them."""
 
     name: str
     title: str
@@ -93,6 +73,11 @@ def number(value: float) -> str:
     return f"{value:.1f}".removesuffix(".0") if abs(value) >= 0.05 else "0"
 
 
+def width_of(words: str, *, size_px: float = 11) -> float:
+    """Approximate width of the words in px."""
+    return len(words) * LETTER_PX * size_px / 11
+
+
 class Drawing:
     """Collects elements; `panel` closes it."""
 
@@ -100,80 +85,78 @@ class Drawing:
         self.width, self.height = width, height
         self.parts: list[str] = []
 
-    def add(self, element: str) -> None:
-        self.parts.append(element)
+    def add(self, tag: str, *, hint: str = "", content: str = "", **attributes: float | str) -> None:
+        """An element; attributes that are '' are left out, and '_' in their names stands for '-' ('class_': 'class').
 
-    def text(self, x: float, y: float, words: str, *, style: str = "", anchor: str = "start", turn: float = 0) -> None:
-        """`y` is the base line."""
-        where = f'x="{number(x)}" y="{number(y)}"'
-        where += f' class="{style}"' if style else ""
-        where += f' text-anchor="{anchor}"' if anchor != "start" else ""
-        where += f' transform="rotate({turn:g} {number(x)} {number(y)})"' if turn else ""
-        self.add(f"<text {where}>{escape(words)}</text>")
-
-    def line(self, x1: float, y1: float, x2: float, y2: float, *, style: str = "grid", width: float = 0) -> None:
-        thick = f' stroke-width="{width:g}"' if width else ""
-        self.add(
-            f'<line class="{style}" x1="{number(x1)}" y1="{number(y1)}" x2="{number(x2)}" y2="{number(y2)}"{thick}/>'
+        `hint` shows when a pointer rests on the element.
+        """
+        pairs = (
+            (name.rstrip("_").replace("_", "-"), number(value) if isinstance(value, (int, float)) else value)
+            for name, value in attributes.items()
         )
+        head = "".join(f' {name}="{value}"' for name, value in pairs if value)
+        content = content or (f"<title>{escape(hint)}</title>" if hint else "")
+        self.parts.append(f"<{tag}{head}>{content}</{tag}>" if content else f"<{tag}{head}/>")
+
+    def text(self, x: float, y: float, words: str, *, style: str = "", anchor: str = "", turn: float = 0) -> None:
+        """`y` is the base line."""
+        turned = f"rotate({turn:g} {number(x)} {number(y)})" if turn else ""
+        # Names of files may hold bytes that are no UTF-8.
+        content = escape(words.encode("utf-8", "replace").decode())
+        self.add("text", x=x, y=y, class_=style, text_anchor=anchor, transform=turned, content=content)
+
+    def line(self, x1: float, y1: float, x2: float, y2: float, *, style: str = "grid", width: float | str = "") -> None:
+        self.add("line", class_=style, x1=x1, y1=y1, x2=x2, y2=y2, stroke_width=width)
 
     def rect(
+        self, x: float, y: float, width: float, height: float, *, style: str, opacity: float = 1, hint: str = ""
+    ) -> None:
+        shade = f"{opacity:.2f}" if opacity < 1 else ""
+        self.add("rect", class_=style, x=x, y=y, width=width, height=height, fill_opacity=shade, hint=hint)
+
+    def cell(
         self,
         x: float,
         y: float,
         width: float,
         height: float,
+        words: str,
         *,
-        style: str,
-        opacity: float = 1,
+        share: float,
+        style: str = "heat",
         hint: str = "",
-        rest: str = "",
     ) -> None:
-        """`hint` shows when a pointer rests on it."""
-        seen = f' fill-opacity="{opacity:.2f}"' if opacity < 1 else ""
-        shape = f'<rect class="{style}" x="{number(x)}" y="{number(y)}" width="{number(width)}" height="{number(height)}"{seen}{rest}'
-        self.add(f"{shape}><title>{escape(hint)}</title></rect>" if hint else f"{shape}/>")
+        """Words on a ground whose strength grows with `share`, 0 to 1."""
+        # At most half opaque: the ink keeps a contrast of 4.5 in light and dark colours.
+        self.rect(x, y, width, height, style=style, opacity=0.08 + 0.42 * share, hint=hint)
+        self.text(x + width / 2, y + height / 2 + 3.5, words, style="small", anchor="middle")
 
-    def curve(self, points: Sequence[tuple[float, float]], *, style: str, width: float = 1.5, dash: str = "") -> None:
+    def curve(self, points: Sequence[tuple[float, float]], *, style: str, width: float = 1.4, dash: str = "") -> None:
         path = "M" + "L".join(f"{number(x)} {number(y)}" for x, y in points)
-        dashed = f' stroke-dasharray="{dash}"' if dash else ""
         self.add(
-            f'<path class="{style}" fill="none" stroke-width="{width:g}" stroke-linejoin="round"{dashed} d="{path}"/>'
-        )
+            "path", class_=style, fill="none", stroke_width=width, stroke_linejoin="round", stroke_dasharray=dash, d=path
+        )  # fmt: skip
 
-    def marker(self, x: float, y: float, kind: int, *, hollow: bool = False, size: float = 4.2, hint: str = "") -> None:
-        """Of series number `kind`: its colour and its shape."""
-        colour = kind % COLOURS
-        style = f"ring s{colour}" if hollow else f"f{colour} s{colour}"
-        shape = MARKERS[kind % len(MARKERS)]
-        corners = {
-            "square": [(-0.9, -0.9), (0.9, -0.9), (0.9, 0.9), (-0.9, 0.9)],
-            "up": [(0, -1.15), (1.1, 0.85), (-1.1, 0.85)],
-            "down": [(0, 1.15), (1.1, -0.85), (-1.1, -0.85)],
-            "diamond": [(0, -1.2), (1.2, 0), (0, 1.2), (-1.2, 0)],
-        }.get(shape)
-        told = f"<title>{escape(hint)}</title>" if hint else ""
-        if corners is None:
-            self.add(
-                f'<circle class="{style}" stroke-width="1.5" cx="{number(x)}" cy="{number(y)}" r="{number(size)}">{told}</circle>'
-            )
-            return
-        path = " ".join(f"{number(x + dx * size)},{number(y + dy * size)}" for dx, dy in corners)
-        self.add(f'<polygon class="{style}" stroke-width="1.5" points="{path}">{told}</polygon>')
+    def marker(self, x: float, y: float, series: int, *, hollow: bool = False, hint: str = "") -> None:
+        """In the colour and the shape of a series."""
+        style = f"{'hollow' if hollow else f'f{series % COLOURS}'} s{series % COLOURS}"
+        shape, place = MARKERS[series % len(MARKERS)], f"translate({number(x)} {number(y)})"
+        self.add("path", class_=style, stroke_width=1.5, transform=place, d=shape, hint=hint)
 
-    def picture(self, x: float, y: float, width: float, height: float, data: bytes, *, kind: str = "jpeg") -> None:
-        """An encoded picture."""
-        coded = base64.b64encode(data).decode("ascii")
+    def picture(
+        self, x: float, y: float, width: float, height: float, data: bytes, *, kind: str = "jpeg", hint: str = ""
+    ) -> None:
+        """An encoded picture, as large as fits into the box."""
+        source = f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}"
         self.add(
-            f'<image x="{number(x)}" y="{number(y)}" width="{number(width)}" height="{number(height)}" '
-            f'style="image-rendering:pixelated" preserveAspectRatio="none" href="data:image/{kind};base64,{coded}"/>'
+            "image", x=x, y=y, width=width, height=height, style="image-rendering:pixelated", href=source, hint=hint
         )
 
     def panel(self, name: str, title: str, alt: str) -> Panel:
         width, height = math.ceil(self.width), math.ceil(self.height)
-        start = f'<svg class="fig" viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img" '
-        start += f'aria-label="{escape(f"{title}. {alt}")}">'
-        return Panel(name, title, start + "".join(self.parts) + "</svg>", alt, width)
+        head = f'<svg class="fig" viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img" '
+        head += f'aria-label="{escape(f"{title}. {alt}")}">'
+        return Panel(name, title, head + "".join(self.parts) + "</svg>", alt, width)
 
 
 @dataclass(frozen=True)
@@ -197,8 +180,7 @@ class Axis:
         """Round values within the axis."""
         if self.log:
             decades = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
-            fine = [m * 10.0**d for d in decades for m in (1, 2, 5)]
-            inside = [v for v in fine if self.low <= v <= self.high]
+            inside = [v for d in decades for m in (1, 2, 5) if self.low <= (v := m * 10.0**d) <= self.high]
             return inside if len(inside) <= count + 2 else [v for v in inside if f"{v:e}".startswith("1")]
         step = (self.high - self.low) / max(1, count)
         size = 10.0 ** math.floor(math.log10(step))
@@ -207,53 +189,16 @@ class Axis:
         return [k * step for k in range(first, math.floor(self.high / step + 1e-9) + 1)]
 
 
-def width_of(words: str, *, size_px: float = 11) -> float:
-    """About how wide the words are drawn."""
-    return len(words) * LETTER_PX * size_px / 11
-
-
-# ---------------------------------------------------------------------------------------------- files
-
-
 def standalone(panel: Panel) -> str:
-    """The drawing as a file of its own, in the light colours, on white."""
-    style = _resolved(STYLE, LIGHT).replace("var(--sans)", SANS)
-    size = re.search(r'viewBox="0 0 (\d+) (\d+)"', panel.svg)
-    assert size is not None
-    ground = f'<rect width="{size[1]}" height="{size[2]}" fill="{LIGHT["paper"]}"/>'
-    head = panel.svg[: panel.svg.index(">") + 1].replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1)
-    body = panel.svg[panel.svg.index(">") + 1 :]
-    return f"{head}<title>{escape(panel.title)}</title><style>{style}</style>{ground}{body}\n"
-
-
-def png(panel: Panel, *, zoom: int = 2) -> bytes:
-    """The drawing in pixels, with a font that comes along, so that every machine draws the same."""
-    import resvg_py
-
-    return bytes(
-        resvg_py.svg_to_bytes(
-            svg_string=standalone(panel),
-            zoom=zoom,
-            skip_system_fonts=True,
-            font_files=_fonts(),
-            sans_serif_family="DejaVu Sans",
-        )
-    )
-
-
-def _resolved(text: str, colours: dict[str, str]) -> str:
-    return re.sub(r"var\(--([a-z]+\d*)\)", lambda found: colours.get(found[1], found[0]), text)
+    """The drawing as a file of its own, in the light colours on white."""
+    colours = LIGHT | {"sans": SANS}
+    style = re.sub(r"var\(--(\w+)\)", lambda match: colours[match[1]], STYLE)
+    head, _, body = panel.svg.partition(">")
+    head = head.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1)
+    ground = f'<rect width="100%" height="100%" fill="{LIGHT["paper"]}"/>'
+    return f"{head}><title>{escape(panel.title)}</title><style>{style}</style>{ground}{body}\n"
 
 
 def variables(colours: dict[str, str]) -> str:
     """The colours as declarations of a style sheet."""
     return "".join(f"--{name}:{value};" for name, value in colours.items())
-
-
-@functools.lru_cache(maxsize=1)
-def _fonts() -> list[str]:
-    """DejaVu Sans, as matplotlib brings it."""
-    import matplotlib
-
-    folder = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
-    return [str(folder / name) for name in ("DejaVuSans.ttf", "DejaVuSans-Bold.ttf")]

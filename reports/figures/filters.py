@@ -1,4 +1,4 @@
-"""The first layer of I3D over time, as in Figure 4 of the paper: what it starts from, and what training makes of it."""
+"""The first layer of I3D over time, as in Figure 4 of the paper: before and after training."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import numpy as np
 
 from harness.records.record import WEIGHTS, Record
 from reports.evidence import Evidence
+from reports.figures.charts import PANEL_PX
 from reports.figures.drawing import Drawing, Figure, Panel
-from reports.figures.pictures import png_of
+from reports.figures.pictures import encoded
 
 KERNEL = "trunk.conv1a.conv.weight"
 BASELINE = "i3d"
@@ -18,26 +19,25 @@ GAP = 3
 
 
 def filters(evidence: Evidence) -> Figure | None:
-    """A panel for each network: rows are filters; first its 2D kernel where it was inflated, then every slice in time."""
-    chosen = _networks(evidence)
-    panels = [panel for record in chosen for panel in _panels(record, evidence)]
+    """One panel per network: rows are filters; first the 2D kernel of an inflated one, then every slice in time."""
+    panels = [panel for record in _networks(evidence) for panel in _panels(record, evidence)]
     caption = (
         "Kernels of the first convolution; a row is a filter, a column a slice in time. Left of the gap, where a network was "
-        "inflated from pictures: the 2D kernel that all slices started as. Each filter is scaled to its own largest weight; grey is zero."
+        "inflated from an image network: the 2D kernel that all slices started from. Each filter is scaled to its own largest weight; grey is zero."
     )
     return Figure("filters", "First-layer filters of I3D, as in Figure 4", caption, tuple(panels)) if panels else None
 
 
 def _networks(evidence: Evidence) -> list[Record]:
-    """One record for each stream and init: trained on what others transfer from, the first of each."""
-    found: dict[tuple[str, str], Record] = {}
+    """One record per stream and init: the first that was trained on a source of transfer, else the first of all."""
+    chosen: dict[tuple[str, str], Record] = {}
     sources = {result.setting.source for result in evidence.results}
     records = [r for r in evidence.records.values() if r.kind == "train" and WEIGHTS in r.files]
-    mine = [r for r in records if r.spec["baseline"]["name"] == BASELINE and not r.spec["backbone"]]
-    for record in sorted(mine, key=lambda r: (r.spec["dataset"]["name"] not in sources, r.spec["seed"], r.job_id)):
+    records = [r for r in records if r.spec["baseline"]["name"] == BASELINE and not r.spec["backbone"]]
+    for record in sorted(records, key=lambda r: (r.spec["dataset"]["name"] not in sources, r.spec["seed"], r.job_id)):
         (stream,) = record.spec["streams"]
-        found.setdefault((stream, record.spec["init"]), record)
-    return [found[key] for key in sorted(found, key=lambda key: (key[1], key[0] != "rgb"))]
+        chosen.setdefault((stream, record.spec["init"]), record)
+    return [chosen[key] for key in sorted(chosen, key=lambda key: (key[1], key[0] != "rgb"))]
 
 
 def kernel_of(record: Record) -> np.ndarray | None:
@@ -57,15 +57,15 @@ def _panels(record: Record, evidence: Evidence) -> list[Panel]:
         return []
     image = evidence.records.get(record.upstream.get("image", ""))
     before = kernel_of(image) if image is not None else None
-    stream, where = record.spec["streams"][0], record.spec["dataset"]["name"]
-    start = "inflated from pictures" if before is not None else f"from {record.spec['init']}"
+    stream, dataset = record.spec["streams"][0], record.spec["dataset"]["name"]
+    start = "inflated" if before is not None else f"from {record.spec['init']}"
     if stream == "rgb":
-        return [_panel(f"rgb-{record.spec['init']}", f"RGB, {start}, after training on {where}", before, after)]
+        return [_panel(f"rgb-{record.spec['init']}", f"RGB, {start}, after training on {dataset}", before, after)]
     grey = None if before is None else before.mean(axis=1, keepdims=True)
     return [
         _panel(
             f"flow-{axis}-{record.spec['init']}",
-            f"flow, {axis} component, {start}, after training on {where}",
+            f"flow, {axis} component, {start}, after training on {dataset}",
             grey,
             after[:, k : k + 1],
         )
@@ -76,15 +76,13 @@ def _panels(record: Record, evidence: Evidence) -> list[Panel]:
 def _panel(name: str, title: str, before: np.ndarray | None, after: np.ndarray) -> Panel:
     picture = mosaic(before, after)
     height, width = picture.shape[:2]
-    drawing = Drawing(max(370, width), height + 22)
+    drawing = Drawing(max(PANEL_PX, width), height + 22)
     drawing.text(0, 12, title.split(", after")[0], style="bold")
-    drawing.picture(0, 20, width, height, png_of(picture), kind="png")
-    change = (
-        ""
-        if before is None
-        else f" Slices differ in time by {_spread(after):.0%} of the kernel's norm; at the start by 0%."
-    )
-    return drawing.panel(name, title, f"{len(after)} filters, {after.shape[2]} slices in time.{change}")
+    drawing.picture(0, 20, width, height, encoded(picture, ".png"), kind="png")
+    alt = f"{len(after)} filters, {after.shape[2]} slices in time."
+    if before is not None:
+        alt += f" Slices differ in time by {_spread(after):.0%} of the kernel's norm; at the start by 0%."
+    return drawing.panel(name, title, alt)
 
 
 def _spread(kernel: np.ndarray) -> float:
@@ -94,35 +92,25 @@ def _spread(kernel: np.ndarray) -> float:
 
 
 def mosaic(before: np.ndarray | None, after: np.ndarray) -> np.ndarray:
-    """uint8 RGBA: a row a filter in two columns of filters; transparent between the tiles."""
-    rows = -(-len(after) // BLOCKS)
-    strips = [_strip(None if before is None else before[k], after[k]) for k in range(len(after))]
-    height, width = strips[0].shape[:2]
-    sheet = np.zeros((rows * (height + GAP) - GAP, BLOCKS * (width + 5 * GAP) - 5 * GAP, 4), np.uint8)
-    for k, strip in enumerate(strips):
-        y, x = (k % rows) * (height + GAP), (k // rows) * (width + 5 * GAP)
-        sheet[y : y + height, x : x + width] = strip
+    """uint8 RGBA: one filter per row, in two columns of filters; transparent between the tiles."""
+    side, rows = ZOOM * after.shape[-1], -(-len(after) // BLOCKS)
+    start = 0 if before is None else side + 3 * GAP
+    width = start + after.shape[2] * (side + GAP) - GAP
+    sheet = np.zeros((rows * (side + GAP) - GAP, BLOCKS * (width + 5 * GAP) - 5 * GAP, 4), np.uint8)
+    for k, kernel in enumerate(after):
+        y, left = k % rows * (side + GAP), k // rows * (width + 5 * GAP)
+        tiles = {left + start + t * (side + GAP): _tile(kernel[:, t], kernel) for t in range(after.shape[2])}
+        if before is not None:
+            tiles[left] = _tile(before[k][:, 0], before[k])
+        for x, tile in tiles.items():
+            sheet[y : y + side, x : x + side] = tile
     return sheet
 
 
-def _strip(before: np.ndarray | None, after: np.ndarray) -> np.ndarray:
-    """One filter: (channels, time, h, w) -> uint8 RGBA, its 2D kernel first."""
-    tiles = [_tile(before[:, 0])] if before is not None else []
-    tiles += [_tile(after[:, t], of=after) for t in range(after.shape[1])]
-    side = tiles[0].shape[0]
-    gaps = [GAP * 3 if before is not None and k == 0 else GAP for k in range(len(tiles))]
-    gaps[-1] = 0
-    strip = np.zeros((side, side * len(tiles) + sum(gaps), 4), np.uint8)
-    x = 0
-    for tile, gap in zip(tiles, gaps, strict=True):
-        strip[:, x : x + side, :3], strip[:, x : x + side, 3] = tile, 255
-        x += side + gap
-    return strip
-
-
-def _tile(kernel: np.ndarray, *, of: np.ndarray | None = None) -> np.ndarray:
-    """(channels, h, w) -> uint8 (h, w, 3), scaled to the largest weight of the whole filter; zero is grey."""
-    limit = float(np.abs(kernel if of is None else of).max()) or 1.0
+def _tile(kernel: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """(channels, h, w) -> uint8 RGBA, scaled to the largest weight of the whole filter; zero is grey."""
+    limit = float(np.abs(whole).max()) or 1.0
     values = np.rint(127.5 + 127.5 * kernel / limit).clip(0, 255).astype(np.uint8)
-    picture = np.repeat(values, 3, axis=0) if len(values) == 1 else values
-    return np.kron(picture.transpose(1, 2, 0), np.ones((ZOOM, ZOOM, 1), np.uint8))
+    colours = np.repeat(values, 3, axis=0) if len(values) == 1 else values
+    opaque = np.concatenate([colours, np.full_like(colours[:1], 255)])
+    return opaque.transpose(1, 2, 0).repeat(ZOOM, axis=0).repeat(ZOOM, axis=1)

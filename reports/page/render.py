@@ -1,4 +1,4 @@
-"""The report as text: one HTML page, and files of jobs where the ledger is too large for it."""
+"""The report as text: one HTML page, and one page per job where there are too many for it."""
 
 from __future__ import annotations
 
@@ -13,37 +13,26 @@ from reports.tables.words import p_text
 
 
 def page(content: Content) -> dict[str, str]:
-    """File name -> text: 'index.html', and 'jobs/ID.html' where the details of all jobs would make the page too large."""
-    from jinja2 import Template
+    """File name -> text: 'index.html', and 'jobs/ID.html' where the details of all jobs would make it too large."""
 
     environment = _environment()
-    job_body = environment.get_template("job.html.j2").module.job_body  # type: ignore[attr-defined]
-    size = sum(len(str(job_body(job, "#job-"))) for job in content.jobs)
-    beside = size > INLINE_JOBS_BYTES
-    style = _style()
-    template: Template = environment.get_template("page.html.j2")
-    # The macros close over nothing: what a figure or a job looks like is said in one place for all pages.
-    environment.globals |= {
-        "figure": environment.get_template("figure.html.j2").module.figure,  # type: ignore[attr-defined]
-        "job_body": job_body,
-        "duration": duration,
-        "p_text": p_text,
-    }
-    link = "jobs/{}.html" if beside else "#job-{}"
+    job_body = environment.globals["job_body"]
+    separate = sum(len(str(job_body(job, "#job-"))) for job in content.jobs) > INLINE_JOBS_BYTES
+    link = "jobs/{}.html" if separate else "#job-{}"
+    style = environment.get_template("style.css").render(light=variables(LIGHT), dark=variables(DARK), figures=STYLE)
     files = {
-        "index.html": template.render(
+        "index.html": environment.get_template("page.html.j2").render(
             content=content,
             style=style,
-            script=_source("script.js"),
             table_html=[html(table, job_link=link.format) for table in content.tables],
             tested=sum(claim.verdict != "not run" for claim in content.claims),
             ours_name="ours" if content.scale == "paper" else content.scale,
-            beside=beside,
+            separate=separate,
         )
     }
-    if beside:
-        one = environment.get_template("job_page.html.j2")
-        files |= {f"jobs/{job.id}.html": one.render(job=job, style=style) for job in content.jobs}
+    if separate:
+        job_page = environment.get_template("job_page.html.j2")
+        files |= {f"jobs/{job.id}.html": job_page.render(job=job, style=style) for job in content.jobs}
     return files
 
 
@@ -51,20 +40,16 @@ def page(content: Content) -> dict[str, str]:
 def _environment() -> Any:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    return Environment(
+    environment = Environment(
         loader=PackageLoader("reports.page", "templates"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-
-
-def _style() -> str:
-    template = _environment().get_template("style.css")
-    return str(template.render(light=variables(LIGHT), dark=variables(DARK), figures=STYLE).strip())
-
-
-def _source(name: str) -> str:
-    source, _, _ = _environment().loader.get_source(_environment(), name)
-    return str(source.strip())
+    # As globals the macros are available in included templates, too.
+    for name in ("figure", "job_body"):
+        macros: Any = environment.get_template("macros.html.j2").module
+        environment.globals[name] = getattr(macros, name)
+    environment.globals |= {"duration": duration, "p_text": p_text}
+    return environment

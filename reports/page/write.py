@@ -1,32 +1,28 @@
-"""The report as files below one folder; what an earlier report left there and this one has not is removed."""
+"""The report as files below one folder; files of an earlier report that this one lacks are removed."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 
-from harness.analysis import claims
 from harness.core.errors import HarnessError
 from harness.core.workspace import writable
-from reports import tables
+from reports import claims_text, tables
 from reports.figures import drawing
 from reports.page.content import Content
 from reports.page.render import page
-from reports.tables.words import p_text
 
 MANIFEST = "manifest.json"
 SUFFIXES = {"markdown": "md", "latex": "tex", "csv": "csv", "json": "json"}
-FORMATS = ("html", *SUFFIXES, "svg", "png")
+FORMATS = ("html", *SUFFIXES, "svg")
 
 
 def write(content: Content, out: Path, *, formats: tuple[str, ...] = FORMATS) -> list[str]:
     """Write the report and return the paths of its files below `out`, sorted.
 
-    The manifest holds every file's sha256, so that two reports can be compared, and one be removed, without looking
-    further.
+    The manifest holds every file's sha256: enough to compare two reports or to remove one.
     """
     writable(out, what="the report", flag="--out")
     files = rendered(content, formats)
@@ -38,7 +34,7 @@ def write(content: Content, out: Path, *, formats: tuple[str, ...] = FORMATS) ->
     for name in stale:
         (out / name).unlink(missing_ok=True)
     hashes = {name: hashlib.sha256(data).hexdigest() for name, data in sorted(files.items())}
-    head = {"harness": content.version, "scale": content.scale, "ledger": content.run_store}
+    head = {"harness": content.version, "scale": content.scale, "jobs": content.run_store}
     (out / MANIFEST).write_text(json.dumps(head | {"files": hashes}, indent=1) + "\n")
     return [*hashes, MANIFEST]
 
@@ -50,21 +46,20 @@ def rendered(content: Content, formats: tuple[str, ...]) -> dict[str, bytes]:
         for how, suffix in SUFFIXES.items():
             if how in formats:
                 files[f"tables/table-{table.number}.{suffix}"] = tables.render(table, how)
-    files |= _claims(content.claims, formats)
+    for how in ("markdown", "csv", "json"):
+        if how in formats:
+            files[f"tables/claims.{SUFFIXES[how]}"] = claims_text.render(content.claims, how)
     if "markdown" in formats:
         files["README.md"] = readme(content)
-    found = {name: text.encode() for name, text in files.items()}
-    for figure in content.figures:
-        for panel in figure.panels:
-            if "svg" in formats:
-                found[f"figures/{figure.name}-{panel.name}.svg"] = drawing.standalone(panel).encode()
-            if "png" in formats:
-                found[f"figures/{figure.name}-{panel.name}.png"] = drawing.png(panel)
-    return found
+    if "svg" in formats:
+        for figure in content.figures:
+            for panel in figure.panels:
+                files[f"figures/{figure.name}-{panel.name}.svg"] = drawing.standalone(panel)
+    return {name: text.encode() for name, text in files.items()}
 
 
 def _earlier(out: Path) -> set[str]:
-    """Files of the report that was there before, by its manifest; a manifest that is not ours is an error."""
+    """Files of the earlier report, by its manifest. Raises HarnessError where the manifest is not one of a report."""
     path = out / MANIFEST
     if not path.is_file():
         return set()
@@ -80,65 +75,30 @@ def _earlier(out: Path) -> set[str]:
     return names
 
 
-# ---------------------------------------------------------------------------------------------- findings
-
-
-def _claims(found: tuple[claims.Claim, ...], formats: tuple[str, ...]) -> dict[str, str]:
-    import pandas as pd
-
-    rows = [{name: value for name, value in asdict(claim).items() if name != "cells"} for claim in found]
-    files = {}
-    if "markdown" in formats:
-        files["tables/claims.md"] = claims_markdown(found)
-    if "csv" in formats:
-        files["tables/claims.csv"] = str(pd.DataFrame(rows).to_csv(index=False, lineterminator="\n"))
-    if "json" in formats:
-        files["tables/claims.json"] = json.dumps(rows, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    return files
-
-
-def claims_markdown(found: tuple[claims.Claim, ...]) -> str:
-    """One line a finding."""
-    from tabulate import tabulate
-
-    rows = [
-        [
-            claim.statement,
-            claim.verdict,
-            "" if claim.effect_points is None else f"{claim.effect_points:+.1f}",
-            "" if claim.low is None or claim.high is None else f"{claim.low:+.1f} to {claim.high:+.1f}",
-            "" if claim.p_corrected is None else p_text(claim.p_corrected),
-        ]
-        for claim in found
-    ]
-    headers = ["finding", "verdict", "points", "95% interval", "p (Holm)"]
-    return tabulate(rows, headers=headers, tablefmt="pipe", disable_numparse=True) + "\n"
-
-
 # ---------------------------------------------------------------------------------------------- for a code host
 
 
 def readme(content: Content) -> str:
-    """What a code host shows of the folder: the findings, the tables, and the figures as pictures."""
+    """The folder's README: claims, tables and figures, as a code host shows them."""
     lines = [
         f"# Quo Vadis, {content.scale} scale",
         "",
-        f"`harness report --scale {content.scale} --out reports/out` draws this folder from ledger `{content.run_store}` "
-        f"({len(content.jobs)} jobs). [index.html](index.html) is the whole report: download it and open it.",
+        f"`harness report --scale {content.scale} --out reports/out` wrote this folder from {len(content.jobs)} finished "
+        f"jobs (`{content.run_store}`). [index.html](index.html) is the whole report: download it and open it.",
         "",
         *_warning(content),
         *[f"- {label}: {value}" for label, value in content.facts.items()],
         "",
-        "## The paper's findings, tested",
+        "## The paper's claims, tested",
         "",
-        claims_markdown(content.claims),
+        claims_text.render(content.claims, "markdown"),
         "## Tables",
         "",
     ]
     lines += [tables.render(table, "markdown") for table in content.tables]
     for figure in content.figures:
         lines += [f"## {figure.title}", ""]
-        lines += [f"![{panel.title}](figures/{figure.name}-{panel.name}.png)" for panel in figure.panels]
+        lines += [f"![{panel.title}](figures/{figure.name}-{panel.name}.svg)" for panel in figure.panels]
         lines += ["", figure.caption, ""]
     return "\n".join(lines)
 
@@ -146,10 +106,13 @@ def readme(content: Content) -> str:
 def _warning(content: Content) -> tuple[str, ...]:
     if content.scale == "paper":
         return ()
-    return (f"Numbers of the {content.scale} scale say nothing about the paper's, which stand beside them.", "")
+    return (
+        f"Numbers of the {content.scale} scale are not comparable with the paper's, which are printed next to them.",
+        "",
+    )
 
 
 def summary(content: Content, out: Path, files: Mapping[str, int] | list[str]) -> str:
-    """What was written, for the terminal."""
-    told = ", ".join(f"{label} {value}" for label, value in content.facts.items())
-    return f"{out / 'index.html'}\n{len(files)} files; {told}"
+    """The files and the main numbers, for the terminal."""
+    facts = ", ".join(f"{label} {value}" for label, value in content.facts.items())
+    return f"{out / 'index.html'}\n{len(files)} files; {facts}"

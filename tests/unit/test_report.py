@@ -1,4 +1,4 @@
-"""The report on a ledger of made-up scores: whole, always the same, and nothing on it that does not follow from the records."""
+"""The report on made-up scores: complete, the same bytes every time, and without a number that no record has."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from harness.planning import selection
 from harness.planning.plan import make_plan
 from harness.records.record import RunStore
 from reports.evidence import Result, Setting, gather
-from reports.figures import answers, curves, filters, pictures
+from reports.figures import curves, filters, matrices, pictures
 from reports.figures.drawing import Axis, Drawing, standalone
 from reports.page import content, write
 from reports.page.commands import command
@@ -30,27 +30,27 @@ from reports.tables.words import p_text
 
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """A ledger with two baselines, one of them of two streams, on two data sets."""
+    """Records of two baselines, one of them with two streams, on two data sets."""
     folder = tmp_path_factory.mktemp("report")
     workspace = places(str(folder / "data"), str(folder / "results"))
-    asked = Selection(
+    two_stream = Selection(
         baselines=("i3d",), modalities=("rgb", "flow"), datasets=("micro-hmdb51",), protocols=("full-ft", "fixed")
     )
     short = Selection(
         baselines=("c3d",), datasets=("micro-hmdb51",), protocols=("full-ft",), overrides=(("source.steps", "7"),)
     )
-    assert fill(workspace, [*selection.cells(asked), *selection.cells(short)]) == 14
+    assert fill(workspace, [*selection.cells(two_stream), *selection.cells(short)]) == 14
     return workspace
 
 
 @pytest.fixture(scope="module")
-def found(workspace: Workspace) -> content.Content:
+def report(workspace: Workspace) -> content.Content:
     return content.collect(workspace, scale="micro")
 
 
 @pytest.fixture(scope="module")
-def text(found: content.Content) -> str:
-    return page(found)["index.html"]
+def text(report: content.Content) -> str:
+    return page(report)["index.html"]
 
 
 class Links(HTMLParser):
@@ -71,19 +71,19 @@ class Links(HTMLParser):
         self.fetched |= {values[name] for name in ("src", "href") if name in values and tag != "a"}
 
 
-def test_every_link_leads_somewhere_and_nothing_is_fetched(text: str, found: content.Content) -> None:
+def test_every_link_leads_somewhere_and_nothing_is_fetched(text: str, report: content.Content) -> None:
     links = Links(text)
     assert len(links.ids) == len(set(links.ids))
     inside = {target[1:] for target in links.targets if target.startswith("#")}
-    assert {f"job-{job.id}" for job in found.jobs} & inside and inside <= set(links.ids)
-    files = set(write.rendered(found, write.FORMATS))
-    beside = {target for target in links.targets if not target.startswith(("#", "https://"))}
-    assert beside and beside <= files
+    assert {f"job-{job.id}" for job in report.jobs} & inside and inside <= set(links.ids)
+    files = set(write.rendered(report, write.FORMATS))
+    others = {target for target in links.targets if not target.startswith(("#", "https://"))}
+    assert others and others <= files
     assert all(source.startswith("data:") for source in links.fetched)
     assert "@import" not in text and "url(" not in text
 
 
-def test_the_same_ledger_gives_the_same_bytes(workspace: Workspace, tmp_path: Path) -> None:
+def test_the_same_records_give_the_same_bytes(workspace: Workspace, tmp_path: Path) -> None:
     formats = ("html", "markdown", "csv", "svg")
     names = [write.write(content.collect(workspace, scale="micro"), tmp_path / k, formats=formats) for k in "ab"]
     assert names[0] == names[1] and len(names[0]) > 20
@@ -93,23 +93,23 @@ def test_the_same_ledger_gives_the_same_bytes(workspace: Workspace, tmp_path: Pa
         assert str(tmp_path).encode() not in data and str(workspace.results.parent).encode() not in data, name
 
 
-def test_what_an_earlier_report_left_is_removed_and_nothing_else(found: content.Content, tmp_path: Path) -> None:
-    write.write(found, tmp_path, formats=("csv", "markdown"))
+def test_files_of_an_earlier_report_are_removed_and_no_others(report: content.Content, tmp_path: Path) -> None:
+    write.write(report, tmp_path, formats=("csv", "markdown"))
     (tmp_path / "mine.txt").write_text("kept")
     assert (tmp_path / "tables" / "table-2.md").is_file()
-    write.write(found, tmp_path, formats=("csv",))
+    write.write(report, tmp_path, formats=("csv",))
     assert (tmp_path / "tables" / "table-2.csv").is_file() and not (tmp_path / "tables" / "table-2.md").exists()
     assert (tmp_path / "mine.txt").read_text() == "kept"
     (tmp_path / write.MANIFEST).write_text(json.dumps({"files": {"../elsewhere": ""}}))
     with pytest.raises(HarnessError, match="outside"):
-        write.write(found, tmp_path, formats=("csv",))
+        write.write(report, tmp_path, formats=("csv",))
 
 
-def test_a_micro_number_is_in_no_column_of_the_papers(text: str, found: content.Content) -> None:
+def test_a_micro_number_is_in_no_column_of_the_papers(text: str, report: content.Content) -> None:
     """Every printed number of the paper is one of `results/paper`; ours stand in cells of their own class."""
     printed = {
         f"{cell.paper:.{column.decimals}f}" if not column.unit else f"{cell.paper:g}"
-        for table in found.tables
+        for table in report.tables
         for column in table.columns
         for row in table.rows
         if (cell := table.cell(row, column)).paper is not None
@@ -117,11 +117,11 @@ def test_a_micro_number_is_in_no_column_of_the_papers(text: str, found: content.
     shown = set(re.findall(r'<td class="paper(?: edge)?">([^<]+)</td>', text))
     assert len(shown) > 50 and shown <= printed
     ours = re.findall(r'<td class="ours [^>]*data-jobs="([^"]+)"', text)
-    ran = {job.id for job in found.jobs}
-    assert ours and all(set(jobs.split()) <= ran for jobs in ours)
+    finished = {job.id for job in report.jobs}
+    assert ours and all(set(jobs.split()) <= finished for jobs in ours)
 
 
-def test_every_job_tells_its_command_which_plans_that_job_again(workspace: Workspace) -> None:
+def test_the_command_of_a_job_plans_that_job_again(workspace: Workspace) -> None:
     evidence = gather(RunStore(workspace.runs), scale="micro")
     assert len(evidence.records) == 14
     for record in evidence.records.values():
@@ -130,9 +130,9 @@ def test_every_job_tells_its_command_which_plans_that_job_again(workspace: Works
         flags: dict[str, tuple[str, ...]] = {}
         for flag, value in zip(words[2::2], words[3::2], strict=True):
             flags[flag.removeprefix("--")] = (*flags.get(flag.removeprefix("--"), ()), value)
-        said = {name: value for name, value in flags.items() if name != "set"}
-        said["overrides"] = tuple(tuple(pair.split("=")) for pair in flags.get("set", ()))
-        plan = make_plan(selection.cells(selection_of(said)), workspace)
+        values = {name: value for name, value in flags.items() if name != "set"}
+        values["overrides"] = tuple(tuple(pair.split("=")) for pair in flags.get("set", ()))
+        plan = make_plan(selection.cells(selection_of(values)), workspace)
         assert record.job_id in {job.id for job in plan.jobs}, words
     assert "--set source.steps=7" in command(next(r for r in evidence.records.values() if "c3d" in r.title), evidence)
 
@@ -149,17 +149,18 @@ def test_both_streams_are_fused_from_the_records_alone(workspace: Workspace) -> 
     assert evidence.datasets == ("micro-hmdb51", "micro-kinetics")
 
 
-def test_a_large_ledger_has_its_jobs_beside_the_page(found: content.Content, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_jobs_have_a_page_each(report: content.Content, monkeypatch: pytest.MonkeyPatch) -> None:
     from reports.page import render
 
     monkeypatch.setattr(render, "INLINE_JOBS_BYTES", 1000)
-    files = page(found)
-    assert {f"jobs/{job.id}.html" for job in found.jobs} == set(files) - {"index.html"}
+    files = page(report)
+    assert {f"jobs/{job.id}.html" for job in report.jobs} == set(files) - {"index.html"}
     assert (
-        found.jobs[0].command.split("--")[1] not in files["index.html"].split('id="job-list"')[1].split("</section>")[0]
+        report.jobs[0].command.split("--")[1]
+        not in files["index.html"].split('id="job-list"')[1].split("</section>")[0]
     )
     targets = {target for name, text in files.items() if "/" in name for target in Links(text).targets}
-    assert targets <= {f"{job.id}.html" for job in found.jobs} | {"../index.html#jobs"}
+    assert targets <= {f"{job.id}.html" for job in report.jobs} | {"../index.html#jobs"}
 
 
 # ---------------------------------------------------------------------------------------------- arithmetic
@@ -182,8 +183,8 @@ def test_the_surest_mistakes_are_wrong_sure_and_of_different_classes() -> None:
 
 def test_kappa_is_none_by_chance_and_one_when_equal() -> None:
     a, b = np.array([0, 0, 1, 1]), np.array([0, 1, 0, 1])
-    assert answers.kappa(a, b) == pytest.approx(0) and answers.kappa(a, a) == 1
-    assert answers.kappa(np.zeros(4), np.zeros(4)) == 1
+    assert matrices.kappa(a, b) == pytest.approx(0) and matrices.kappa(a, a) == 1
+    assert matrices.kappa(np.zeros(4), np.zeros(4)) == 1
 
 
 def test_an_axis_keeps_its_ends_and_its_ticks_inside() -> None:
@@ -192,7 +193,7 @@ def test_an_axis_keeps_its_ends_and_its_ticks_inside() -> None:
     assert axis.ticks() == [1, 10, 100, 1000] and Axis(0, 0.3, 0, 1).ticks(3) == pytest.approx([0, 0.1, 0.2, 0.3])
 
 
-def test_filters_show_every_slice_beside_what_they_began_as() -> None:
+def test_filters_show_every_slice_next_to_the_2d_kernel() -> None:
     after = np.zeros((4, 3, 7, 7, 7), np.float32)
     after[0, 0] = 1  # all red
     sheet = filters.mosaic(after.mean(axis=2, keepdims=True), after)
@@ -205,7 +206,7 @@ def test_filters_show_every_slice_beside_what_they_began_as() -> None:
 def test_a_file_of_its_own_needs_no_page() -> None:
     drawing = Drawing(30, 20)
     drawing.text(1, 2, "a < b", style="mute")
-    text = standalone(drawing.panel("one", "One", "said"))
+    text = standalone(drawing.panel("one", "One", "two words"))
     assert "var(" not in text and "xmlns" in text and "a &lt; b" in text
 
 
