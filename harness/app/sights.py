@@ -10,21 +10,24 @@ import numpy as np
 from harness.data import preview
 from harness.jobs.predict import Prediction, StreamPrediction
 from harness.video import encode
+from reports.figures.charts import axis_below, axis_left, legend
+from reports.figures.drawing import Axis, Drawing, Panel, standalone
 
 SHEET_COLUMNS = 8
 SHORT_SIDE_PX = 160
 """Of a picture on the sheet and in the animation, whatever the network's own size."""
 CURVES = 5
+WIDTH, CHART_PX = 700, 230
 
 
 def write_all(prediction: Prediction, folder: Path) -> list[Path]:
-    """NAME.clip.png, NAME.clip.gif and NAME.curve.png in `folder`, one set a video."""
+    """NAME.clip.png, NAME.clip.gif and NAME.curve.svg in `folder`, one set a video."""
     folder.mkdir(parents=True, exist_ok=True)
     name = prediction.path.stem
-    sheet, animation, curve = (folder / f"{name}{end}" for end in (".clip.png", ".clip.gif", ".curve.png"))
+    sheet, animation, curve = (folder / f"{name}{end}" for end in (".clip.png", ".clip.gif", ".curve.svg"))
     encode.write_still(sheet, sheet_of(prediction.sights))
     write_animation(animation, prediction.sights)
-    draw_curves(curve, prediction)
+    curve.write_text(standalone(curves(prediction)), encoding="utf-8")
     return [sheet, animation, curve]
 
 
@@ -66,25 +69,26 @@ def _whole(sight: StreamPrediction) -> list[list[np.ndarray]]:
     return preview.clip_rows(dict(sight.shown), sight.scorer.scale.flow, columns=longest)
 
 
-def draw_curves(path: Path, prediction: Prediction) -> None:
-    """Probability of the likeliest classes at every output position of every view, one panel a network."""
-    from matplotlib.figure import Figure
-
-    names = [name for name, _ in prediction.top(CURVES)]
-    count = len(prediction.sights)
-    figure = Figure(figsize=(7.0, 0.6 + 2.6 * count), layout="constrained")
-    panels = figure.subplots(count, 1, squeeze=False, sharex=True)[:, 0]
-    for panel, sight in zip(panels, prediction.sights, strict=True):
-        points = prediction.curve(sight, names)
-        for name in names:
-            panel.plot([p["time_s"] for p in points], [p[name] for p in points], marker="o", markersize=3, label=name)
-        # A little room: a line along 0 or 1 would lie on the frame and be cut in half.
-        panel.set(ylim=(-0.03, 1.03), ylabel="probability", title=sight.scorer.title)
-        panel.title.set_size(8)
-    panels[-1].set_xlabel("seconds" + _loops(prediction.sights[0]))
-    panels[0].legend(fontsize=7, loc="best")
-    figure.suptitle(prediction.path.name, fontsize=9)
-    figure.savefig(path, dpi=120)
+def curves(prediction: Prediction) -> Panel:
+    """Probability of the likeliest classes at every output position of every view, one chart per network."""
+    names = {name: series for series, (name, _) in enumerate(prediction.top(CURVES))}
+    drawing = Drawing(WIDTH, 60 + CHART_PX * len(prediction.sights))
+    drawing.text(0, 14, prediction.path.name, style="bold")
+    for number, sight in enumerate(prediction.sights):
+        top = 56 + CHART_PX * number
+        points = prediction.curve(sight, list(names))
+        times = [point["time_s"] for point in points]
+        across, up = Axis(times[0], times[-1], 40, WIDTH - 10), Axis(0, 1, top + CHART_PX - 70, top)
+        drawing.text(40, top - 8, sight.scorer.title, style="mute small")
+        axis_left(drawing, up, "probability", left=40, right=WIDTH - 10)
+        axis_below(drawing, across, "seconds" + _loops(sight), top=up(0), bottom=up(0) + 4)
+        for name, series in names.items():
+            places = [(across(time), up(point[name])) for time, point in zip(times, points, strict=True)]
+            drawing.curve(places, style=f"s{series}")
+            for x, y in places:
+                drawing.marker(x, y, series)
+    legend(drawing, names, 0, drawing.height - 8)
+    return drawing.panel("curve", prediction.path.name, f"Probabilities of {', '.join(names)}")
 
 
 def _loops(sight: StreamPrediction) -> str:

@@ -25,13 +25,13 @@ from harness.cli.flags import _split, workspace_flags, workspace_of
     multiple=True,
     callback=_split,
     metavar="NAME",
-    help="Only these: html, markdown, latex, csv, json, svg, png.",
+    help="Only these: html, markdown, latex, csv, json, svg.",
 )
 @workspace_flags
 def report(**flags: Any) -> None:
     """All tables, findings and figures of the ledger on one HTML page.
 
-    Beside it lie Markdown, LaTeX, CSV, JSON, SVG and PNG.
+    Beside it lie Markdown, LaTeX, CSV, JSON and SVG.
     """
     from harness.app import report as app
 

@@ -78,6 +78,11 @@ def width_of(words: str, *, size_px: float = 11) -> float:
     return len(words) * LETTER_PX * size_px / 11
 
 
+def escaped(words: str) -> str:
+    """For XML; bytes of file names that are no UTF-8 become '?'."""
+    return escape(words.encode("utf-8", "replace").decode())
+
+
 class Drawing:
     """Collects elements; `panel` closes it."""
 
@@ -95,15 +100,13 @@ class Drawing:
             for name, value in attributes.items()
         )
         head = "".join(f' {name}="{value}"' for name, value in pairs if value)
-        content = content or (f"<title>{escape(hint)}</title>" if hint else "")
+        content = content or (f"<title>{escaped(hint)}</title>" if hint else "")
         self.parts.append(f"<{tag}{head}>{content}</{tag}>" if content else f"<{tag}{head}/>")
 
     def text(self, x: float, y: float, words: str, *, style: str = "", anchor: str = "", turn: float = 0) -> None:
         """`y` is the base line."""
         turned = f"rotate({turn:g} {number(x)} {number(y)})" if turn else ""
-        # Names of files may hold bytes that are no UTF-8.
-        content = escape(words.encode("utf-8", "replace").decode())
-        self.add("text", x=x, y=y, class_=style, text_anchor=anchor, transform=turned, content=content)
+        self.add("text", x=x, y=y, class_=style, text_anchor=anchor, transform=turned, content=escaped(words))
 
     def line(self, x1: float, y1: float, x2: float, y2: float, *, style: str = "grid", width: float | str = "") -> None:
         self.add("line", class_=style, x1=x1, y1=y1, x2=x2, y2=y2, stroke_width=width)
@@ -155,7 +158,7 @@ class Drawing:
     def panel(self, name: str, title: str, alt: str) -> Panel:
         width, height = math.ceil(self.width), math.ceil(self.height)
         head = f'<svg class="fig" viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img" '
-        head += f'aria-label="{escape(f"{title}. {alt}")}">'
+        head += f'aria-label="{escaped(f"{title}. {alt}")}">'
         return Panel(name, title, head + "".join(self.parts) + "</svg>", alt, width)
 
 
@@ -196,7 +199,7 @@ def standalone(panel: Panel) -> str:
     head, _, body = panel.svg.partition(">")
     head = head.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1)
     ground = f'<rect width="100%" height="100%" fill="{LIGHT["paper"]}"/>'
-    return f"{head}><title>{escape(panel.title)}</title><style>{style}</style>{ground}{body}\n"
+    return f"{head}><title>{escaped(panel.title)}</title><style>{style}</style>{ground}{body}\n"
 
 
 def variables(colours: dict[str, str]) -> str:

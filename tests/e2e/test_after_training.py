@@ -106,7 +106,7 @@ def test_predict_shows_what_was_seen(asked, house, joint, tmp_path):
     told = asked("predict", video, "--job", joint[:6], "--out", tmp_path).output
     assert "5 clips of 1 rgb frame and 5 flow frames" in told and "%" in told
     names = {path.name for path in tmp_path.iterdir()}
-    assert names == {f"{video.stem}.{end}" for end in ("clip.png", "clip.gif", "curve.png")}
+    assert names == {f"{video.stem}.{end}" for end in ("clip.png", "clip.gif", "curve.svg")}
     import PIL.Image
 
     with PIL.Image.open(tmp_path / f"{video.stem}.clip.gif") as animation:

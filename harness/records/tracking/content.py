@@ -6,6 +6,7 @@ import datetime
 import json
 import re
 from collections.abc import Mapping, Sequence
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +107,7 @@ def points_of(record: Record, *, streamed: set[tuple[int, str]]) -> list[Point]:
 
 
 def write_artifacts(folder: Path, record: Record) -> list[Point]:
-    """record.json, scores.npz and the confusion matrix as .json and .png; gives per-class accuracy as points."""
+    """record.json, scores.npz and the confusion matrix as .json and .html; gives per-class accuracy as points."""
     if record.folder is not None:
         (folder / RECORD).write_bytes((record.folder / RECORD).read_bytes())
     if SCORES not in record.files:
@@ -116,24 +117,23 @@ def write_artifacts(folder: Path, record: Record) -> list[Point]:
     counts = confusion(scores)
     names = list(record.classes)
     (folder / "confusion.json").write_text(json.dumps({"classes": names, "true_by_predicted": counts.tolist()}))
-    draw_confusion(folder / "confusion.png", counts, names, title=record.title)
+    (folder / "confusion.html").write_text(confusion_html(counts, names, title=record.title), encoding="utf-8")
     accuracy = per_class_metrics(scores, record.classes)
     return [(0, f"class/{name}", value) for name, value in accuracy.items()]
 
 
-def draw_confusion(path: Path, counts: np.ndarray, classes: Sequence[str], *, title: str) -> None:
-    """Counts (C, C + 1) as a picture of row shares, true class down, predicted across, undecodable last."""
-    from matplotlib.figure import Figure
-
-    side_in = min(12.0, 3.0 + 0.22 * len(classes))
-    figure = Figure(figsize=(side_in, side_in), layout="constrained")
-    axes = figure.subplots()
+def confusion_html(counts: np.ndarray, classes: Sequence[str], *, title: str) -> str:
+    """Counts (C, C + 1) as a page: rows are true classes, columns predicted ones, undecodable last; grounds show row shares."""
     shares = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
-    picture = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    axes.set(xlabel="predicted", ylabel="true")
-    figure.suptitle(title, fontsize=8)
-    if len(classes) <= 60:
-        axes.set_xticks(range(len(classes) + 1), [*classes, "undecodable"], rotation=90, fontsize=6)
-        axes.set_yticks(range(len(classes)), classes, fontsize=6)
-    figure.colorbar(picture, shrink=0.6, label="share of the true class")
-    figure.savefig(path, dpi=110)
+    head = "".join(f"<th>{escape(name)}" for name in ("true \\ predicted", *classes, "undecodable"))
+    rows = [f"<tr>{head}"]
+    for name, row, share in zip(classes, counts, shares, strict=True):
+        cells = (
+            f'<td style="background:rgb(35 82 124/{0.1 + 0.4 * part:.2f})">{count}' if count else "<td>"
+            for count, part in zip(row, share, strict=True)
+        )
+        rows.append(f"<tr><th>{escape(name)}{''.join(cells)}")
+    style = "body{font:12px sans-serif}th{font-weight:400;text-align:left}tr:first-child th{writing-mode:vertical-rl}"
+    style += "td{min-width:1.6em;text-align:center}"
+    head = f"<!doctype html><meta charset=utf-8><title>{escape(title)}</title><style>{style}</style>"
+    return f"{head}<h1>{escape(title)}</h1><table>{''.join(rows)}</table>\n"
