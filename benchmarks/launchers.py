@@ -33,7 +33,7 @@ def nothing(job: Any, options: Any, callback: Any) -> Any:
     from harness.core import locks
     from harness.records.record import Record, write_record
 
-    with locks.only_one(options.places.jobs, job.id):
+    with locks.job_lock(options.places.jobs, job.id):
         callback.job_started(job)
         time.sleep(float(job.spec.get("sleep_s", 0.0)))
         empty: dict[str, Any] = {"environment": {}, "metrics": {}, "cost": {"wall_s": 0.0}, "fingerprint": ""}

@@ -14,13 +14,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness.core import locks
+from harness.core.atomic import write_text
 from harness.core.callbacks import Callback
 from harness.core.errors import HarnessError
 from harness.core.spec import Job
 from harness.core.workspace import Workspace
 from harness.jobs.options import JobOptions
 from harness.planning.plan import Plan
-from harness.records.record import Record, write_by_rename, write_record
+from harness.records.record import Record, write_record
 
 
 class Recorder(Callback):
@@ -68,7 +69,7 @@ def run_fake(job: Job, options: JobOptions, callback: Callback) -> Record:
     """As `execute.execute`: the lock, the checkpoint, the steps, the record."""
     if options.run_store.has(job.id):
         return options.run_store.read(job.id)
-    with locks.only_one(options.places.jobs, job.id, callback.note):
+    with locks.job_lock(options.places.jobs, job.id, callback.note):
         if options.run_store.has(job.id):
             return options.run_store.read(job.id)
         callback.job_started(job)
@@ -113,8 +114,7 @@ def _resumed(checkpoint: Path) -> int:
 
 
 def _save(checkpoint: Path, step: int) -> None:
-    checkpoint.mkdir(parents=True, exist_ok=True)
-    write_by_rename(checkpoint / "step", lambda path: path.write_text(str(step)) and None)
+    write_text(checkpoint / "step", str(step))
 
 
 def _line(results: Path, text: str) -> None:

@@ -1,15 +1,16 @@
-"""One process at a time does a job, wherever on a shared folder it was asked for.
+"""One process at a time runs a job, wherever on a shared folder it was requested.
 
-A lock is a small file ``jobs/<job id>.lock.<n>`` that tells its owner (machine, pid, start of the process) and whose
-modification time its owner renews every few seconds. It only needs a file system that gives a file a second name, or
-makes one, exclusively (local disks, NFS): no lock daemon, no clock that machines agree on. The owner is dead
+A lock is a small file ``jobs/<job id>.lock.<n>`` that names its owner (machine, pid, start of the process). The owner
+renews the file's modification time every few seconds: its heartbeat. This needs only a file system that can create a
+file, or a second name for it, exclusively (local disks, NFS): no lock daemon, no synchronized clocks. An owner is dead
 
-- on the same machine: when no process of that pid and start is alive, which is known at once;
-- elsewhere: when its heartbeat has stood still for `DEAD_AFTER_S` of the waiting process's own clock.
+- on the same machine: when no process with its pid and start time runs, which is known at once;
+- elsewhere: when its heartbeat has not changed for `DEAD_AFTER_S` of the waiting process's own clock.
 
-Who takes over from a dead owner n makes file n + 1, which only one can, and looks again before it believes it: a late
-comer may have found the folder empty meanwhile. Should an owner that was only asleep wake up, both do the same job for
-a while; a record is written by one rename and the first stands (`record.write_record`), so no number comes of it.
+A process that takes over from a dead owner n creates file n + 1, which only one process can, and checks again before
+it proceeds: a late process may have seen the folder before others did. If an owner was only suspended and wakes up,
+two processes run the same job for a while. They compute the same numbers, and the first record is kept
+(`record.write_record`).
 """
 
 from __future__ import annotations
@@ -28,44 +29,40 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from harness.core import processes
+
 HEARTBEAT_S = 5.0
 DEAD_AFTER_S = 60.0
-"""Of no heartbeat, on another machine. NFS clients see changed attributes within a few seconds of opening a file."""
-LOOK_EVERY_S = 0.2
+"""Without a heartbeat, on another machine. NFS clients see changed attributes within a few seconds of opening a file."""
+CHECK_EVERY_S = 0.2
 DRAFT = ".draft."
 NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
-"""What file systems say that know no second name for a file."""
+"""Errors of file systems without hard links."""
 SAME_START_S = 2.0
-"""Two readings of one process's start differ by less: they are rounded to the kernel's ticks and corrected clocks."""
+"""Two readings of a process's start time differ by less: they are rounded to kernel ticks, and clocks are corrected."""
 
 
 @dataclass(frozen=True)
 class Owner:
-    """A process that does a job."""
+    """A process that runs a job."""
 
     machine: str
     """Differs between machines, their boots, and containers that do not see each other's processes."""
     host: str
     pid: int
     started: float
-    """Of the process, in seconds since the epoch."""
+    """Start of the process, in seconds since the epoch."""
 
     @property
-    def here(self) -> bool:
-        """Whether its processes can be seen from here."""
+    def is_local(self) -> bool:
+        """Whether its processes are visible from here."""
         return self.machine == _machine()
 
     @property
-    def alive(self) -> bool:
-        """Of an owner that is `here`: whether it is that very process and not only its number, or its corpse."""
-        import psutil
-
-        try:
-            process = psutil.Process(self.pid)
-            same = abs(process.create_time() - self.started) < SAME_START_S
-            return same and process.status() != psutil.STATUS_ZOMBIE
-        except psutil.NoSuchProcess:
-            return False
+    def is_alive(self) -> bool:
+        """For a local owner: whether that very process runs, and not another with its pid."""
+        started = processes.start_time(self.pid)
+        return started is not None and abs(started - self.started) < SAME_START_S
 
 
 def this_process() -> Owner:
@@ -75,32 +72,32 @@ def this_process() -> Owner:
 
 
 @contextlib.contextmanager
-def only_one(folder: Path, job_id: str, tell: Callable[[str], None] = lambda text: None) -> Iterator[None]:
-    """Holds the job's lock below `folder` while the block runs; waits for a living owner, and tells so once."""
+def job_lock(folder: Path, job_id: str, notify: Callable[[str], None] = lambda text: None) -> Iterator[None]:
+    """Holds the job's lock in `folder` during the block. Waits for a living owner, with one message to `notify`."""
     lock = _Lock(folder, job_id)
-    lock.acquire(tell)
-    beating = threading.Event()
-    heart = threading.Thread(target=lock.beat, args=(beating,), daemon=True)
+    lock.acquire(notify)
+    ended = threading.Event()
+    heart = threading.Thread(target=lock.beat, args=(ended,), daemon=True)
     heart.start()
     try:
         yield
     finally:
-        beating.set()
+        ended.set()
         heart.join()
         lock.release()
 
 
 def clear_leftovers(runs: Path, job_id: str) -> None:
-    """Remove what a killed owner left of a half-written record. Only for who holds the job's lock."""
-    for left in runs.glob(f".{job_id}-*"):
-        shutil.rmtree(left, ignore_errors=True)
+    """Remove half-written records of killed owners. Only for the process that holds the job's lock."""
+    for path in [*runs.glob(f".{job_id}-*"), *runs.glob(f".{job_id}.*.half")]:
+        shutil.rmtree(path, ignore_errors=True)
 
 
-def clear_finished(jobs: Path, done: Callable[[str], bool]) -> None:
-    """Remove checkpoints and locks of finished jobs whose owner was killed between the record and their removal."""
+def clear_finished(jobs: Path, is_finished: Callable[[str], bool]) -> None:
+    """Remove checkpoints and locks of finished jobs, left if the owner was killed right after it wrote the record."""
     for path in jobs.glob("*"):
         job_id = path.name.partition(".")[0]
-        if done(job_id) and not _Lock(jobs, job_id).busy:
+        if is_finished(job_id) and not _Lock(jobs, job_id).is_held:
             if path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)
             else:
@@ -113,57 +110,57 @@ class _Lock:
 
     folder: Path
     job_id: str
-    held: Path | None = None
-    _seen: dict[Path, tuple[int, float]] = field(default_factory=dict)
-    """Strangers' files -> heartbeat, and when it was first seen on our clock."""
+    own: Path | None = None
+    """The file of this process, once it holds the lock."""
+    _heartbeats: dict[Path, tuple[int, float]] = field(default_factory=dict)
+    """File of an owner elsewhere -> (its last heartbeat, when our clock first saw it)."""
 
-    def acquire(self, tell: Callable[[str], None]) -> None:
+    def acquire(self, notify: Callable[[str], None]) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        told = False
+        notified = False
         while not self._try():
-            living = self._living(self._files())
-            if living and not told:
-                owner = _owner_of(living[0])
-                told = owner is not None
-                if owner:
-                    tell(f"job {self.job_id} is being done by process {owner.pid} on {owner.host}; waiting for it")
-            # Two that came at the same moment must not stay in step.
-            time.sleep(LOOK_EVERY_S * (0.5 + random.random()))
+            alive = self._alive(self._files())
+            owner = _owner_of(alive[0]) if alive and not notified else None
+            if owner:
+                notified = True
+                notify(f"job {self.job_id} is already run by process {owner.pid} on {owner.host}; waiting for it")
+            # Random, so that two processes do not keep colliding.
+            time.sleep(CHECK_EVERY_S * (0.5 + random.random()))
 
     @property
-    def busy(self) -> bool:
-        return bool(self._living(self._files()))
+    def is_held(self) -> bool:
+        return bool(self._alive(self._files()))
 
     def _try(self) -> bool:
-        """Whether the lock is ours now."""
+        """Whether this process holds the lock now."""
         dead = {path: _content(path) for path in self._files()}
-        if self._living(list(dead)):
+        if self._alive(list(dead)):
             return False
-        mine = self._path(max(map(_number, dead), default=0) + 1)
-        if not _made(mine):
+        own = self._path(max(map(_number, dead), default=0) + 1)
+        if not _create(own):
             return False
-        others = [path for path in self._files() if path != mine and _content(path) != dead.get(path)]
-        if self._living(others):
-            mine.unlink(missing_ok=True)
+        others = [path for path in self._files() if path != own and _content(path) != dead.get(path)]
+        if self._alive(others):
+            own.unlink(missing_ok=True)
             return False
-        # Drafts are a killed process's, or of one that comes too late and looks again.
+        # Drafts belong to killed processes, or to late ones, which will try again.
         for path in [*dead, *self.folder.glob(f"{self.job_id}{DRAFT}*")]:
             path.unlink(missing_ok=True)
-        self.held = mine
+        self.own = own
         return True
 
     def beat(self, ended: threading.Event) -> None:
-        """Renew the heartbeat until `ended`, or until somebody took the lock for a dead one's."""
-        assert self.held is not None
+        """Renew the heartbeat until `ended`, or until another process has taken this one for dead."""
+        assert self.own is not None
         while not ended.wait(HEARTBEAT_S):
             try:
-                os.utime(self.held)
+                os.utime(self.own)
             except FileNotFoundError:
                 return
 
     def release(self) -> None:
-        if self.held is not None:
-            self.held.unlink(missing_ok=True)
+        if self.own is not None:
+            self.own.unlink(missing_ok=True)
 
     def _path(self, number: int) -> Path:
         return self.folder / f"{self.job_id}.lock.{number}"
@@ -171,33 +168,33 @@ class _Lock:
     def _files(self) -> list[Path]:
         return sorted(self.folder.glob(f"{self.job_id}.lock.[0-9]*"), key=_number)
 
-    def _living(self, paths: list[Path]) -> list[Path]:
-        return [path for path in paths if self._lives(path)]
+    def _alive(self, paths: list[Path]) -> list[Path]:
+        return [path for path in paths if self._is_alive(path)]
 
-    def _lives(self, path: Path) -> bool:
-        """Whether the file's owner is alive, as far as can be told from here."""
+    def _is_alive(self, path: Path) -> bool:
+        """Whether the file's owner is alive, as far as this process can know."""
         owner = _owner_of(path)
-        if owner and owner.here:
-            return owner.alive
+        if owner and owner.is_local:
+            return owner.is_alive
         try:
             beat = path.stat().st_mtime_ns
         except FileNotFoundError:
             return False
         now = time.monotonic()
-        if self._seen.get(path, (None, now))[0] != beat:
-            self._seen[path] = (beat, now)
-        return now - self._seen[path][1] < DEAD_AFTER_S
+        if self._heartbeats.get(path, (None, now))[0] != beat:
+            self._heartbeats[path] = (beat, now)
+        return now - self._heartbeats[path][1] < DEAD_AFTER_S
 
 
 def _number(path: Path) -> int:
     return int(path.suffix[1:])
 
 
-def _made(path: Path) -> bool:
-    """Whether this call made the file, with this process in it; False where another was first.
+def _create(path: Path) -> bool:
+    """Whether this call created the lock file, naming this process; False if another process was first.
 
-    Written under a name of its own first: a file that is there but does not yet tell its owner is a stranger's, for whose
-    heartbeat everybody would wait `DEAD_AFTER_S` if its maker were killed just then.
+    Written as a draft first: an empty lock file would look like one held by an unknown owner, and every process would
+    wait `DEAD_AFTER_S` for its heartbeat to expire if its creator were killed at that moment.
     """
     draft = path.with_name(f"{path.name.partition('.')[0]}{DRAFT}{uuid.uuid4().hex}")
     text = json.dumps(asdict(this_process()))
@@ -205,26 +202,26 @@ def _made(path: Path) -> bool:
         with draft.open("w") as stream:
             stream.write(text)
             stream.flush()
-            return _linked(draft, path, os.fstat(stream.fileno()))
+            return _link(draft, path, os.fstat(stream.fileno()))
     except _NoLinks:
-        return _written(path, text)
+        return _create_without_links(path, text)
     finally:
         draft.unlink(missing_ok=True)
 
 
 class _NoLinks(Exception):
-    """The file system knows no second name for a file."""
+    """The file system has no hard links."""
 
 
-def _linked(draft: Path, path: Path, itself: os.stat_result) -> bool:
-    """Whether the path is now the name of the draft, which is open; False where it is another's."""
+def _link(draft: Path, path: Path, draft_stat: os.stat_result) -> bool:
+    """Whether `path` is now a name of the draft, which is open; False if it is another process's file."""
     try:
         path.hardlink_to(draft)
         return True
     except (FileExistsError, FileNotFoundError):
-        # A file server that is asked twice, since its first answer was lost, may have given the name the first time.
+        # A file server may have created the link although its first answer was lost, and refused the repeated request.
         with contextlib.suppress(FileNotFoundError):
-            return os.path.samestat(path.stat(), itself)
+            return os.path.samestat(path.stat(), draft_stat)
         return False
     except OSError as error:
         if error.errno in NO_LINKS:
@@ -232,8 +229,8 @@ def _linked(draft: Path, path: Path, itself: os.stat_result) -> bool:
         raise
 
 
-def _written(path: Path, text: str) -> bool:
-    """The file made and then filled: who is killed in between is waited for, as a stranger."""
+def _create_without_links(path: Path, text: str) -> bool:
+    """The file created, then filled. If its creator is killed in between, others wait as for an unknown owner."""
     try:
         handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
     except FileExistsError:
@@ -248,7 +245,7 @@ def _written(path: Path, text: str) -> bool:
 
 
 def _owner_of(path: Path) -> Owner | None:
-    """None where the file is gone, or not whole yet: its owner is in the middle of writing it, or died there."""
+    """None if the file is gone or incomplete: its owner is writing it, or died while writing."""
     try:
         return Owner(**json.loads(_content(path) or ""))
     except (ValueError, TypeError):
@@ -256,7 +253,7 @@ def _owner_of(path: Path) -> Owner | None:
 
 
 def _content(path: Path) -> str | None:
-    """None where the file is gone."""
+    """None if the file is gone."""
     try:
         return path.read_text()
     except FileNotFoundError:
@@ -272,6 +269,6 @@ def _text(path: Path) -> str:
 
 
 def _namespace() -> str:
-    """Containers of one machine may share its name and not its processes."""
+    """Containers of one machine may share its name but not its processes."""
     path = Path("/proc/self/ns/pid")
     return str(path.readlink()) if path.is_symlink() else ""

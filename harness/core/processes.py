@@ -1,4 +1,4 @@
-"""Worker processes: they leave when the process that started them is gone, and Ctrl-C is not theirs but its."""
+"""Worker processes: they exit when their parent does, and leave Ctrl-C to it. And whether a process runs."""
 
 from __future__ import annotations
 
@@ -11,33 +11,43 @@ from collections.abc import Iterator
 from multiprocessing import resource_tracker
 
 
+def start_time(pid: int) -> float | None:
+    """When a running process of this machine was started, in seconds since the epoch; None if it has ended (or a zombie)."""
+    import psutil
+
+    try:
+        process = psutil.Process(pid)
+        return None if process.status() == psutil.STATUS_ZOMBIE else float(process.create_time())
+    except psutil.NoSuchProcess:
+        return None
+
+
 def begin_worker() -> None:
-    """For a pool's initializer. Ctrl-C reaches the whole group: the process that gave the work decides what happens."""
+    """For a pool's initializer. Ctrl-C reaches the whole process group, but only the parent decides what happens."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-    _end_with_parent()
+    _exit_with_parent()
 
 
-def _end_with_parent() -> None:
-    """A killed parent tells its workers nothing: they would wait for work for ever, and what they have under way belongs to
-    who runs the command next."""
+def _exit_with_parent() -> None:
+    """Exit when the parent is killed: workers would wait for work indefinitely, and the next command resumes theirs."""
     parent = multiprocessing.parent_process()
     if parent is not None:
-        threading.Thread(target=_leave_after, args=(parent,), daemon=True).start()
+        threading.Thread(target=_exit_after, args=(parent,), daemon=True).start()
 
 
-def _leave_after(parent: multiprocessing.process.BaseProcess) -> None:
+def _exit_after(parent: multiprocessing.process.BaseProcess) -> None:
     parent.join()
     os._exit(1)
 
 
 @contextlib.contextmanager
 def starting() -> Iterator[None]:
-    """Processes that start within inherit that Ctrl-C waits, until `begin_worker` says what it means to them.
+    """Processes that start in the block have Ctrl-C blocked until `begin_worker` decides about it.
 
-    Half-way through its imports a Python process can only print a traceback of them.
+    In the middle of its imports, a Python process could only print a traceback.
     """
-    # Started by the first process that needs it, it would let Ctrl-C through again.
+    # Otherwise the first process that needs the tracker starts it, and it unblocks Ctrl-C.
     resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
@@ -48,7 +58,7 @@ def starting() -> Iterator[None]:
 
 @contextlib.contextmanager
 def undisturbed() -> Iterator[None]:
-    """No Ctrl-C within, in the main thread: an impatient second one would leave half of the work of the first undone."""
+    """No Ctrl-C in the block, in the main thread: a second one must not interrupt the cleaning up after the first."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

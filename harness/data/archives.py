@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.core.atomic import half, sweep_one
+from harness.core.atomic import remove_if_stale, temporary_path, write_text
 from harness.core.errors import HarnessError
 
 Progress = Callable[[int, int], None]
@@ -88,7 +88,7 @@ def extract_archives(root: Path, *, progress: Progress | None = None) -> tuple[s
         entries = _unpack_beside(path)
         name = path.relative_to(root).as_posix()
         done[name] = {"mark": _mark(path), "entries": entries}
-        _write(root / DONE, done)
+        write_text(root / DONE, json.dumps(done, indent=1))
         unpacked.append(name)
     if progress and todo:
         progress(len(todo), len(todo))
@@ -115,8 +115,8 @@ def is_archive(name: str) -> bool:
 def _unpack_beside(path: Path) -> list[str]:
     """Unpack into the archive's own folder, by renames; the names of what appeared there."""
     for left in path.parent.glob(".*.half"):
-        sweep_one(left)
-    staging = half(path)
+        remove_if_stale(left)
+    staging = temporary_path(path)
     shutil.rmtree(staging, ignore_errors=True)
     try:
         _unpack(path, staging)
@@ -306,9 +306,3 @@ def _is_done(root: Path, path: Path, done: dict[str, dict[str, object]]) -> bool
 def _mark(path: Path) -> list[int]:
     found = path.stat()
     return [found.st_size, found.st_mtime_ns]
-
-
-def _write(path: Path, content: object) -> None:
-    fresh = half(path)
-    fresh.write_text(json.dumps(content, indent=1), encoding="utf-8")
-    fresh.replace(path)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from harness.core import processes
-from harness.core.atomic import half, sweep, whole
+from harness.core.atomic import atomic_write, remove_stale, temporary_path, write_text
 from harness.core.contract import Video
 from harness.core.errors import BrokenVideo, HarnessError
 from harness.data.index import Progress
@@ -132,16 +132,15 @@ def build(
             broken[video_id] = cause
         if progress:
             progress(done, there + len(tasks))
-    sweep(folder)  # again: of a killed run, workers may have been dying still when this one began
+    remove_stale(folder)  # again: of a killed run, workers may have been dying still when this one began
     return broken
 
 
 def _begin(folder: Path, key: Mapping[str, Any]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    sweep(folder)
+    remove_stale(folder)
     target = folder / "key.json"
-    with whole(target) as fresh:
-        fresh.write_text(json.dumps(key, indent=1, sort_keys=True), encoding="utf-8")
+    write_text(target, json.dumps(key, indent=1, sort_keys=True))
 
 
 def _check_space(recipe: Recipe, name: str, videos: int, need: int, folder: Path, free: int) -> None:
@@ -158,22 +157,22 @@ def _estimate(recipe: Recipe, tasks: Sequence[Task], there: int, workers: int, f
     frames = size = sampled = 0
     seconds = 0.0
     for number, task in enumerate(dict.fromkeys(chosen)):
-        fresh = half(task.target)
+        temporary = temporary_path(task.target)
         try:
-            fresh.parent.mkdir(parents=True, exist_ok=True)
+            temporary.parent.mkdir(parents=True, exist_ok=True)
             if number == 0:
-                recipe.make(task.source, fresh, 2)  # compilers and libraries load
+                recipe.make(task.source, temporary, 2)  # compilers and libraries load
             began = time.perf_counter()
-            frames += recipe.make(task.source, fresh, recipe.sample_frames)
+            frames += recipe.make(task.source, temporary, recipe.sample_frames)
             seconds += time.perf_counter() - began
-            size += fresh.stat().st_size
+            size += temporary.stat().st_size
             sampled += 1
         except BrokenVideo:
             continue
         except OSError as error:
-            raise _full(recipe, fresh, error) from error
+            raise _full(recipe, temporary, error) from error
         finally:
-            fresh.unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
     total = sum(task.frames for task in tasks)
     need = round(size / frames * total) if frames else sum(task.most_bytes for task in tasks)
     took = seconds / frames * total / workers if frames else 0.0
@@ -205,8 +204,8 @@ def _results(recipe: Recipe, tasks: Sequence[Task], workers: int) -> Iterator[tu
 def _make(recipe: Recipe, task: Task) -> tuple[str, str]:
     try:
         task.target.parent.mkdir(parents=True, exist_ok=True)
-        with whole(task.target) as fresh:
-            recipe.make(task.source, fresh)
+        with atomic_write(task.target) as temporary:
+            recipe.make(task.source, temporary)
     except BrokenVideo as error:
         return task.video_id, str(error)
     except OSError as error:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.core.atomic import whole
+from harness.core.atomic import write_text
 from harness.core.contract import Scale, Video
 from harness.core.errors import BrokenVideo, DataMissing, HarnessError
 from harness.core.spec import digest
@@ -187,8 +187,7 @@ def _file(folder: Path, video_id: str, size: int, codec: str) -> Path:
 
 def _remember(folder: Path, broken: Mapping[str, list[Any]]) -> None:
     known = {**_remembered(folder), **broken}
-    with whole(folder / BROKEN) as fresh:
-        fresh.write_text(json.dumps(known, indent=1, sort_keys=True), encoding="utf-8")
+    write_text(folder / BROKEN, json.dumps(known, indent=1, sort_keys=True))
 
 
 def _remembered(folder: Path) -> dict[str, list[Any]]:

@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from harness.core import processes
-from harness.core.atomic import whole
+from harness.core.atomic import atomic_write
 from harness.core.contract import Dataset, Video
 from harness.core.errors import BrokenVideo, DataMissing
 from harness.video import decode
@@ -185,5 +185,5 @@ def _write(path: Path, rows: Iterable[IndexRow]) -> None:
 
     kinds = {"str": pa.string(), "int": pa.int64(), "float": pa.float64()}
     schema = pa.schema([(field.name, kinds[str(field.type)]) for field in fields(IndexRow)])
-    with whole(path) as fresh:
-        pq.write_table(pa.Table.from_pylist([asdict(row) for row in rows], schema=schema), fresh)
+    with atomic_write(path) as temporary:
+        pq.write_table(pa.Table.from_pylist([asdict(row) for row in rows], schema=schema), temporary)

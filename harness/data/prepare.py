@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
-from harness.core.atomic import half, sweep_one, whole
+from harness.core.atomic import remove_if_stale, temporary_path, write_text
 from harness.core.contract import Dataset, Listing, Video
 from harness.core.errors import BrokenVideo, DataMissing, HarnessError
 from harness.core.spec import canonical, placeless
@@ -154,20 +154,20 @@ def _render(dataset: Dataset, root: Path, progress: Progress | None) -> None:
         return
     root.parent.mkdir(parents=True, exist_ok=True)
     for left in root.parent.glob(".*.half"):
-        sweep_one(left)
-    fresh = half(root)
+        remove_if_stale(left)
+    temporary = temporary_path(root)
     assert dataset.render is not None
     try:
-        dataset.render(fresh, progress)
-        (fresh / RENDERED).write_text(json.dumps({"version": dataset.version}), encoding="ascii")
+        dataset.render(temporary, progress)
+        (temporary / RENDERED).write_text(json.dumps({"version": dataset.version}), encoding="ascii")
         if root.exists() and _rendered_version(root) != dataset.version:
             shutil.rmtree(root)
-        fresh.rename(root)
+        temporary.rename(root)
     except OSError:
         if _rendered_version(root) != dataset.version:  # unless another process was first
             raise
     finally:
-        shutil.rmtree(fresh, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _rendered_version(root: Path) -> int | None:
@@ -193,15 +193,14 @@ def _read(dataset: Dataset, root: Path, split: int) -> Listing:
 def _index(dataset: Dataset, root: Path, store: Path, progress: Progress | None) -> str:
     # The marks are taken before anything is read, so that a change meanwhile makes the index stale, not wrong.
     for left in store.glob(".*.half"):
-        sweep_one(left)
+        remove_if_stale(left)
     signature = _signature(root)
     listings = {split: _read(dataset, root, split) for split in dataset.splits}
     videos = {video.id: video for listing in listings.values() for part in listing.subsets.values() for video in part}
     rows = index.build(videos, dataset, root, store, progress=progress)
     fingerprint = _fingerprint(dataset, listings, rows)
     kept = {"key": _key(dataset), "fingerprint": fingerprint, "videos": len(rows), "signature": signature}
-    with whole(store / FINGERPRINT) as fresh:
-        fresh.write_text(json.dumps(kept, indent=1), encoding="utf-8")
+    write_text(store / FINGERPRINT, json.dumps(kept, indent=1))
     return fingerprint
 
 

@@ -50,7 +50,7 @@ def execute(job: Job, options: JobOptions, callback: Callback) -> Record:
     group = Replicas(1, *rank_and_world())
     if group.world == 1 and options.run_store.has(job.id):
         return options.run_store.read(job.id)
-    with locks.only_one(options.places.jobs, job.id, callback.note) if group.is_main else contextlib.nullcontext():
+    with locks.job_lock(options.places.jobs, job.id, callback.note) if group.is_main else contextlib.nullcontext():
         if not group.broadcast(options.run_store.has(job.id)):
             _do(job, options, callback, is_main=group.is_main)
             group.broadcast(True)  # no process continues before the record exists

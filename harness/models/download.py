@@ -8,6 +8,7 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
+from harness.core.atomic import file_sha256
 from harness.core.errors import HarnessError
 
 CHUNK = 1 << 20
@@ -30,23 +31,17 @@ def fetch(url: str, target: Path, *, expected: str = "", progress: Progress | No
     partial = target.with_name(target.name + ".part")
     _download(url, partial, target, progress)
     if not matches(partial, expected):
-        digest = file_hash(partial)
+        digest = file_sha256(partial)
         partial.unlink()
         raise HarnessError(f"{url} is not the expected file: SHA-256 {digest}, expected {expected}; it was removed")
     return partial.replace(target)
-
-
-def file_hash(path: Path) -> str:
-    """SHA-256 of the content, in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def matches(path: Path, expected: str) -> bool:
     """Whether the file has this hash ('' matches any file)."""
     if expected.startswith(GIT_BLOB):
         return git_blob(path) == expected.removeprefix(GIT_BLOB)
-    return file_hash(path).startswith(expected.lower()) if expected else True
+    return file_sha256(path).startswith(expected.lower()) if expected else True
 
 
 def git_blob(path: Path) -> str:

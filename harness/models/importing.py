@@ -18,11 +18,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from harness.core.atomic import file_sha256
 from harness.core.contract import Weights
 from harness.core.errors import HarnessError, unknown
 from harness.core.tensor_io import save_tensors
 from harness.models.catalog import imported_path
-from harness.models.download import file_hash
 from harness.models.name_maps import DATA, INDEX, LAYOUTS, Layout, timm
 from harness.models.tf_checkpoint import read_checkpoint
 
@@ -290,4 +290,4 @@ def load_imported(weights: Weights, folder: Path) -> tuple[dict[str, Tensor], di
 def _hash_of(path: Path) -> str:
     """SHA-256 of the file, or of a TensorFlow checkpoint's data."""
     prefix = _tensorflow_prefix(path)
-    return file_hash(Path(f"{prefix}{DATA}") if Path(f"{prefix}{INDEX}").is_file() else path)
+    return file_sha256(Path(f"{prefix}{DATA}") if Path(f"{prefix}{INDEX}").is_file() else path)

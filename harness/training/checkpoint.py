@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from harness.core.atomic import atomic_write
 from harness.core.callbacks import Callback
-from harness.records.record import write_by_rename
 from harness.training.config import TrainingConfig, TrainingResult
 from harness.training.optim import Plateau
 
@@ -36,11 +36,9 @@ def save_checkpoint(
     content = io.BytesIO()
     torch.save(state, content)
 
-    def write(path: Path) -> None:
+    with atomic_write(config.checkpoints / f"{result.steps:08d}.ckpt", sync=True) as temporary:
         # From memory: torch.save does not report that a disk is full.
-        path.write_bytes(content.getbuffer())
-
-    write_by_rename(config.checkpoints / f"{result.steps:08d}.ckpt", write)
+        temporary.write_bytes(content.getbuffer())
     for old in earlier[:-1]:
         old.unlink(missing_ok=True)
 

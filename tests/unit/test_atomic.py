@@ -14,16 +14,16 @@ from harness.core import atomic
 
 
 def test_no_two_writers_share_a_name(tmp_path, monkeypatch):
-    names = [atomic.half(tmp_path / "clip.mp4")]
-    names.append(atomic.half(tmp_path / "clip.mp4"))
+    names = [atomic.temporary_path(tmp_path / "clip.mp4")]
+    names.append(atomic.temporary_path(tmp_path / "clip.mp4"))
     monkeypatch.setattr(socket, "gethostname", lambda: "node-7.cluster.example")
-    names.append(atomic.half(tmp_path / "clip.mp4"))
+    names.append(atomic.temporary_path(tmp_path / "clip.mp4"))
     assert len(set(names)) == 3 and all(name.parent == tmp_path and name.name.endswith(".half") for name in names)
     assert "node-7_cluster_example" in names[2].name
 
 
 def made(path: Path, *, folder: bool) -> Path:
-    left = atomic.half(path)
+    left = atomic.temporary_path(path)
     if folder:
         (left / "inside").mkdir(parents=True)
         (left / "inside" / "file").write_text("half")
@@ -40,7 +40,7 @@ def test_what_the_dead_leave_goes_and_what_the_living_write_stays(tmp_path, monk
     dead = made(tmp_path / "a b.c", folder=folder)
     old = tmp_path / ".clip.mp4.999999999.half"
     old.write_text("as an earlier version named it")
-    atomic.sweep(tmp_path)
+    atomic.remove_stale(tmp_path)
     assert mine.exists() and not dead.exists() and not old.exists()
 
 
@@ -54,7 +54,7 @@ def test_a_zombie_writes_no_more_and_a_number_may_have_been_given_again(tmp_path
     earlier = made(tmp_path / "clip.mp4", folder=False)
     os.utime(earlier, (0, 0))  # written before this process, which has the number now, was started
     mine = made(tmp_path / "clip.mp4", folder=False)
-    atomic.sweep(tmp_path)
+    atomic.remove_stale(tmp_path)
     assert [mine] == list(tmp_path.iterdir()) and not zombies.exists()
     process.wait()
 
@@ -65,9 +65,9 @@ def test_another_hosts_work_stays_for_a_day_whatever_its_process_number(tmp_path
     monkeypatch.setattr(os, "getpid", lambda: 999999999)
     there = made(tmp_path / "clip.mp4", folder=folder)
     monkeypatch.undo()
-    atomic.sweep(tmp_path)
+    atomic.remove_stale(tmp_path)
     assert there.exists()
     for path in (there, *there.rglob("*")):
         os.utime(path, (0, 0))
-    atomic.sweep(tmp_path)
+    atomic.remove_stale(tmp_path)
     assert not there.exists()

@@ -25,7 +25,7 @@ from pathlib import Path
 from harness.core import locks
 folder, times, hold_s = Path(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
 for _ in range(times):
-    with locks.only_one(folder, "0123456789ab", lambda text: print(text, flush=True)):
+    with locks.job_lock(folder, "0123456789ab", lambda text: print(text, flush=True)):
         inside = folder / "inside"
         inside.touch(exist_ok=False)  # fails if anybody else is in here
         print("in", flush=True)
@@ -83,7 +83,7 @@ def test_a_killed_owner_is_followed_at_once(tmp_path):
 def test_a_pid_that_was_given_to_another_process_is_not_the_owner(tmp_path):
     earlier = dataclasses.replace(locks.this_process(), started=locks.this_process().started - 3600)
     (tmp_path / f"{JOB}.lock.1").write_text(json.dumps(dataclasses.asdict(earlier)))
-    with locks.only_one(tmp_path, JOB):
+    with locks.job_lock(tmp_path, JOB):
         assert left(tmp_path) == [f"{JOB}.lock.2"]
     assert left(tmp_path) == []
 
@@ -109,7 +109,7 @@ def test_an_owner_on_another_machine_is_dead_when_its_heart_stands_still(tmp_pat
 
     threading.Thread(target=beat).start()
     began = time.monotonic()
-    with locks.only_one(tmp_path, JOB):
+    with locks.job_lock(tmp_path, JOB):
         assert ended.is_set(), "taken from a living owner"
         assert time.monotonic() - began > 1.5 + 0.6 - 0.25
     assert left(tmp_path) == []
@@ -118,7 +118,7 @@ def test_an_owner_on_another_machine_is_dead_when_its_heart_stands_still(tmp_pat
 def test_a_lock_that_was_torn_is_a_stranger_of_unknown_name(tmp_path, monkeypatch):
     monkeypatch.setattr(locks, "DEAD_AFTER_S", 0.3)
     (tmp_path / f"{JOB}.lock.1").write_text("")
-    with locks.only_one(tmp_path, JOB):
+    with locks.job_lock(tmp_path, JOB):
         pass
     assert left(tmp_path) == []
 
@@ -135,13 +135,13 @@ def killed(self, target):
         link(self, target)
     os.kill(os.getpid(), signal.SIGKILL)
 Path.hardlink_to = killed
-with locks.only_one(Path({str(tmp_path)!r}), {JOB!r}):
+with locks.job_lock(Path({str(tmp_path)!r}), {JOB!r}):
     pass
 """
     killed = subprocess.run([sys.executable, "-c", script], env=os.environ | {"PYTHONPATH": str(ROOT)}, timeout=60)
     assert killed.returncode == -signal.SIGKILL and len(left(tmp_path)) == 1 + linked
     began = time.monotonic()
-    with locks.only_one(tmp_path, JOB):
+    with locks.job_lock(tmp_path, JOB):
         assert time.monotonic() - began < locks.DEAD_AFTER_S / 2
     assert left(tmp_path) == []
 
@@ -151,11 +151,11 @@ def test_file_systems_without_second_names(tmp_path, monkeypatch):
         raise PermissionError(errno.EPERM, "Operation not permitted", str(self))
 
     monkeypatch.setattr(Path, "hardlink_to", refuses)
-    with locks.only_one(tmp_path, JOB):
+    with locks.job_lock(tmp_path, JOB):
         assert (
             left(tmp_path) == [f"{JOB}.lock.1"] and locks._owner_of(tmp_path / f"{JOB}.lock.1") == locks.this_process()
         )
-        assert not locks._made(tmp_path / f"{JOB}.lock.1")
+        assert not locks._create(tmp_path / f"{JOB}.lock.1")
     assert left(tmp_path) == []
 
 
@@ -171,14 +171,14 @@ def test_a_file_server_that_was_asked_twice(tmp_path, monkeypatch, cleared):
         link(self, target)
 
     monkeypatch.setattr(Path, "hardlink_to", twice)
-    assert locks._made(tmp_path / f"{JOB}.lock.1")
-    assert not locks._made(tmp_path / f"{JOB}.lock.1"), "this one is not the asker's"
+    assert locks._create(tmp_path / f"{JOB}.lock.1")
+    assert not locks._create(tmp_path / f"{JOB}.lock.1"), "this one is not the asker's"
     assert left(tmp_path) == [f"{JOB}.lock.1"]
 
 
 def test_the_heart_beats_while_the_job_runs(tmp_path, monkeypatch):
     monkeypatch.setattr(locks, "HEARTBEAT_S", 0.05)
-    with locks.only_one(tmp_path, JOB):
+    with locks.job_lock(tmp_path, JOB):
         (path,) = tmp_path.iterdir()
         before = path.stat().st_mtime_ns
         time.sleep(0.3)
@@ -190,19 +190,19 @@ def test_a_late_comer_gives_way_to_who_came_meanwhile(tmp_path, monkeypatch):
     dead = dataclasses.replace(locks.this_process(), started=0.0)
     path = tmp_path / f"{JOB}.lock.1"
     path.write_text(json.dumps(dataclasses.asdict(dead)))
-    made = locks._made
+    made = locks._create
 
     def late(mine: Path) -> bool:
         path.write_text(json.dumps(dataclasses.asdict(locks.this_process())))
         return made(mine)
 
-    monkeypatch.setattr(locks, "_made", late)
+    monkeypatch.setattr(locks, "_create", late)
     lock = locks._Lock(tmp_path, JOB)
     assert not lock._try()
     assert left(tmp_path) == [path.name]
 
 
 def test_an_error_in_the_job_gives_the_lock_back(tmp_path):
-    with pytest.raises(ValueError), locks.only_one(tmp_path, JOB):
+    with pytest.raises(ValueError), locks.job_lock(tmp_path, JOB):
         raise ValueError
     assert left(tmp_path) == []

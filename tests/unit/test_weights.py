@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from baselines import i3d
+from harness.core.atomic import file_sha256
 from harness.core.contract import BuildSpec
 from harness.core.errors import HarnessError, UnknownName
 from harness.models import catalog, importing, name_maps
@@ -362,7 +363,7 @@ def test_importing_keeps_card_labels_and_hash(tmp_path):
     assert path.name == "pytorch-i3d.rgb.safetensors" and report.complete
     assert all(torch.equal(state[name], tensor) for name, tensor in source.items())
     assert kept["labels"] == list(labels) and kept["licence"] == card.licence and kept["provenance"] == "unknown"
-    assert kept["imported_sha256"] == importing.file_hash(tmp_path / "rgb.pt") and "0 missing" in kept["report"]
+    assert kept["imported_sha256"] == file_sha256(tmp_path / "rgb.pt") and "0 missing" in kept["report"]
     with pytest.raises(HarnessError, match="6 labels for 5 classes"):
         importing.import_weights(tmp_path / "rgb.pt", card, tmp_path, target=source, labels=(*labels, "f"))
     with pytest.raises(HarnessError, match="weights fetch pytorch-i3d"):

@@ -137,6 +137,6 @@ def _hash(path: Path) -> str:
 
 @functools.lru_cache(maxsize=8)
 def _hash_of(path: Path, size: int, changed_ns: int) -> str:
-    from harness.models.download import file_hash
+    from harness.core.atomic import file_sha256
 
-    return file_hash(path)
+    return file_sha256(path)
