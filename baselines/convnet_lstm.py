@@ -5,19 +5,18 @@ harness run --baseline convnet-lstm --dataset hmdb51 --protocol full-ft    paper
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
+from baselines.parts.trunks import bootstrap, image_network, image_trunk
 from harness.core.contract import Baseline, BuildSpec, Clip
 
 HIDDEN = 512
 
 
 def build(spec: BuildSpec) -> Any:
-    """Features of every frame pass through the LSTM; as many steps have statistics as a training clip has frames."""
+    """Features of every frame, then the LSTM; as many steps have their own statistics as a training clip has frames."""
     from baselines.parts.inception import style_of
     from baselines.parts.recurrent import RecurrentNetwork
-    from baselines.parts.trunks import image_trunk
 
     (stream,) = spec.streams
     return RecurrentNetwork(
@@ -29,20 +28,6 @@ def build(spec: BuildSpec) -> Any:
         classes=spec.num_classes,
         dropout=spec.scale.dropout,
     )
-
-
-def build_image(spec: BuildSpec) -> Any:
-    """The 2D network under the LSTM."""
-    from baselines.parts.trunks import image_network
-
-    return image_network(spec)
-
-
-def bootstrap(network: Any, image_state: Mapping[str, Any], spec: BuildSpec) -> None:
-    """The 2D network's weights, as they are."""
-    from baselines.parts import trunks
-
-    trunks.bootstrap(network, image_state, spec)
 
 
 BASELINE = Baseline(
@@ -63,14 +48,14 @@ BASELINE = Baseline(
     loss="every",
     reduce="last",
     paper="section 2.1, Figure 2a",
-    build_image=build_image,
+    build_image=image_network,
     image_name="inception-v1",
     bootstrap=bootstrap,
     choices={
         "batch norm in the LSTM": "on the input's and the state's projections and on the cell before its tanh, with "
-        "statistics a step; gammas start at 0.1; eps 1e-5 (Cooijmans et al.)",
+        "statistics per step; gammas start at 0.1; eps 1e-5 (Cooijmans et al.)",
         "steps past the trained length": "share the last trained step's statistics (train 25, test 50)",
-        "LSTM initialisation": "orthogonal a gate, forget bias 1",
+        "LSTM initialisation": "orthogonal per gate, forget bias 1",
         "dropout": "the scale's, between LSTM and classifier",
         "Fixed protocol": "the features are the hidden states: the LSTM is frozen with the rest",
         "micro clips": "every second frame: 8 steps in training, 12 in testing",

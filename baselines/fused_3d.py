@@ -5,9 +5,9 @@ harness run --baseline fused-3d --dataset hmdb51 --protocol full-ft        paper
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
+from baselines.parts.trunks import bootstrap, image_network
 from harness.core.contract import Baseline, BuildSpec, Clip
 
 FUSED = 512
@@ -21,20 +21,6 @@ def build(spec: BuildSpec) -> Any:
     frames = BASELINE.train_clip[spec.scale.name].stride("rgb")
     fused = style_of(spec.scale, 3).channels(FUSED)
     return Fused(stream_trunks(spec, flow_frames=frames), fused=fused, flow_frames=frames, spec=spec)
-
-
-def build_image(spec: BuildSpec) -> Any:
-    """The 2D network both streams start from."""
-    from baselines.parts.trunks import image_network
-
-    return image_network(spec)
-
-
-def bootstrap(network: Any, image_state: Mapping[str, Any], spec: BuildSpec) -> None:
-    """As in Two-Stream; the fusion layers stay as they were initialised."""
-    from baselines.parts import trunks
-
-    trunks.bootstrap(network, image_state, spec)
 
 
 BASELINE = Baseline(
@@ -56,7 +42,7 @@ BASELINE = Baseline(
     loss="reduced",
     reduce="mean",
     paper="section 2.3, Figure 2d",
-    build_image=build_image,
+    build_image=image_network,
     image_name="inception-v1",
     bootstrap=bootstrap,
     choices={

@@ -1,4 +1,4 @@
-"""Two-Stream I3D (paper section 2.4): Inception-v1 inflated to three dimensions, one network a stream, logits summed.
+"""Two-Stream I3D (paper section 2.4): Inception-v1 inflated to three dimensions, one network per stream, logits summed.
 
 harness run --baseline i3d --dataset micro-hmdb51 --protocol full-ft     minutes on two cores
 harness run --baseline i3d --dataset hmdb51 --protocol full-ft           paper: 66.4 / 79.7 / 81.2 (Table 4)
@@ -6,33 +6,9 @@ harness run --baseline i3d --dataset hmdb51 --protocol full-ft           paper: 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
-from harness.core.contract import Baseline, BuildSpec, Clip
+from baselines.parts.trunks import bootstrap, clip_network, image_network
+from harness.core.contract import Baseline, Clip
 from harness.models.catalog import I3D as PUBLISHED
-
-
-def build(spec: BuildSpec) -> Any:
-    """A 3D network over one stream: 64 frames of 224 px leave 7 positions of 1024 features."""
-    from baselines.parts.trunks import clip_network
-
-    return clip_network(spec)
-
-
-def build_image(spec: BuildSpec) -> Any:
-    """The 2D network that is inflated."""
-    from baselines.parts.trunks import image_network
-
-    return image_network(spec)
-
-
-def bootstrap(network: Any, image_state: Mapping[str, Any], spec: BuildSpec) -> None:
-    """Repeat each 2D kernel N times in time and divide by N (section 2.4)."""
-    from baselines.parts import trunks
-
-    trunks.bootstrap(network, image_state, spec)
-
 
 BASELINE = Baseline(
     name="i3d",
@@ -42,11 +18,11 @@ BASELINE = Baseline(
     inits=("imagenet", "scratch"),
     train_clip={"paper": Clip(window=64, side_px=224), "micro": Clip(window=16, side_px=48)},
     test_clip={"paper": Clip(window=250, side_px=224, dense=True), "micro": Clip(window=24, side_px=48, dense=True)},
-    build=build,
+    build=clip_network,
     loss="reduced",
     reduce="mean",
     paper="section 2.4, Figure 3",
-    build_image=build_image,
+    build_image=image_network,
     image_name="inception-v1",
     bootstrap=bootstrap,
     weights=PUBLISHED,

@@ -1,13 +1,13 @@
-"""Two-Stream (paper section 2.3): one RGB frame and ten flow fields, a 2D Inception-v1 each, trained jointly.
+"""Two-Stream (paper section 2.3): one RGB frame and ten flow fields, each through a 2D Inception-v1, trained jointly.
 
 harness run --baseline two-stream --dataset hmdb51 --protocol full-ft      paper: 58.3 / 66.6 / 66.6 (Table 4)
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
+from baselines.parts.trunks import bootstrap, image_network
 from harness.core.contract import Baseline, BuildSpec, Clip
 
 
@@ -17,20 +17,6 @@ def build(spec: BuildSpec) -> Any:
 
     frames = BASELINE.train_clip[spec.scale.name].frames("flow")
     return TwoStream(stream_trunks(spec, flow_frames=frames), flow_frames=frames, spec=spec)
-
-
-def build_image(spec: BuildSpec) -> Any:
-    """The 2D network both streams start from."""
-    from baselines.parts.trunks import image_network
-
-    return image_network(spec)
-
-
-def bootstrap(network: Any, image_state: Mapping[str, Any], spec: BuildSpec) -> None:
-    """RGB as it is; the flow stream's first kernel is the mean over RGB, repeated for every flow channel."""
-    from baselines.parts import trunks
-
-    trunks.bootstrap(network, image_state, spec)
 
 
 BASELINE = Baseline(
@@ -51,7 +37,7 @@ BASELINE = Baseline(
     loss="reduced",
     reduce="mean",
     paper="section 2.3, Figure 2c",
-    build_image=build_image,
+    build_image=image_network,
     image_name="inception-v1",
     bootstrap=bootstrap,
     choices={

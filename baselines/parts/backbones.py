@@ -42,13 +42,13 @@ class TimmTrunk(nn.Module):
 
     def _drop_unused(self) -> int:
         """Replace children that the feature map does not pass through; returns its channels. Runs on the meta device."""
-        ghost = copy.deepcopy(self).to("meta").eval()
+        meta = copy.deepcopy(self).to("meta").eval()
         used: set[str] = set()
-        for name, child in ghost.model.named_children():
+        for name, child in meta.model.named_children():
             for module in child.modules():
                 module.register_forward_hook(lambda *_, name=name: used.add(name))
-        stem = next(m for m in ghost.modules() if isinstance(m, nn.Conv2d))
-        maps = ghost(torch.empty(1, stem.in_channels, SIDE_PX, SIDE_PX, device="meta", dtype=stem.weight.dtype))
+        stem = next(m for m in meta.modules() if isinstance(m, nn.Conv2d))
+        maps = meta(torch.empty(1, stem.in_channels, SIDE_PX, SIDE_PX, device="meta", dtype=stem.weight.dtype))
         for name in [name for name, _ in self.model.named_children() if name not in used]:
             setattr(self.model, name, nn.Identity())
         return maps.shape[1]
@@ -67,7 +67,7 @@ def timm_name(backbone: str) -> str:
     if not backbone.startswith(PREFIX) or not timm.is_model(name):
         close = difflib.get_close_matches(name, timm.list_models(), n=1)
         guess = f"; did you mean '{PREFIX}{close[0]}'?" if close else ""
-        raise UnknownName(f"no backbone '{backbone}'; they are written timm/NAME, with a name that timm has{guess}")
+        raise UnknownName(f"no backbone '{backbone}'; write timm/NAME, with a name that timm knows{guess}")
     return name
 
 
@@ -80,7 +80,7 @@ def timm_trunk(backbone: str, *, channels: int) -> TimmTrunk:
 
     model = timm.create_model(timm_name(backbone), pretrained=False, in_chans=channels, num_classes=0)
     if not all(hasattr(model, method) for method in ("forward_features", "forward_head")):
-        raise HarnessError(f"backbone '{backbone}' has no feature map to start from; take a convolutional network")
+        raise HarnessError(f"backbone '{backbone}' has no feature map; use a convolutional network")
     return TimmTrunk(model)
 
 

@@ -1,4 +1,4 @@
-"""A 2D network's state into a video network: tensor by tensor, by name, strictly."""
+"""Initialise a video network from a 2D network's state: tensor by tensor, by name, strictly."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ Bootstrap = Literal["repeat", "centre"]
 
 def inflate_kernel(weight: Tensor, time: int, *, how: Bootstrap = "repeat") -> Tensor:
     """(out, in, kh, kw) -> (out, in, time, kh, kw): repeated and divided by `time` (paper section 2.4), or the kernel
-    in the middle slice and zeros around it. Either way a clip that repeats one picture gives that picture's
-    response."""
+    in the middle slice and zeros around it. Either way a clip that repeats one image gives that image's response."""
     if how == "repeat":
         return (weight.unsqueeze(2) / time).expand(-1, -1, time, -1, -1).contiguous()
     inflated = weight.new_zeros(*weight.shape[:2], time, *weight.shape[2:])
@@ -25,8 +24,10 @@ def inflate_kernel(weight: Tensor, time: int, *, how: Bootstrap = "repeat") -> T
 
 
 def across_modalities(weight: Tensor, channels: int) -> Tensor:
-    """A first kernel over RGB for `channels` of flow: the mean over its three inputs, repeated (the field's
-    cross-modality initialisation; the paper does not say how)."""
+    """A first kernel over RGB, (out, 3, ...) -> (out, channels, ...) over flow: the mean over its inputs, repeated.
+
+    The field's cross-modality initialisation; the paper does not say how.
+    """
     return weight.mean(1, keepdim=True).expand(-1, channels, *weight.shape[2:]).contiguous()
 
 
@@ -39,13 +40,13 @@ def inflate_state(
     """The 2D state in the shapes of `target`, a state with the same names (2D or 3D).
 
     Kernels gain a time axis, a first kernel over RGB takes the target's number of channels, everything else is copied.
-    Raises HarnessError naming tensors that one side lacks, or whose shapes no rule explains.
+    Raises HarnessError naming tensors that one side lacks, or whose shapes do not fit.
     """
     missing, extra = sorted(target.keys() - state_2d.keys()), sorted(state_2d.keys() - target.keys())
     if missing or extra:
         raise HarnessError(
-            f"the image network does not fit: {len(missing)} tensors it lacks ({', '.join(missing[:4])}), "
-            f"{len(extra)} it has too many ({', '.join(extra[:4])}); bootstrap from the same backbone and width"
+            f"the image network does not fit: it lacks {len(missing)} tensors ({', '.join(missing[:4])}) and has "
+            f"{len(extra)} too many ({', '.join(extra[:4])}); bootstrap from the same backbone and width"
         )
     return {name: _fit(name, state_2d[name], tensor, how=how) for name, tensor in target.items()}
 
@@ -65,11 +66,8 @@ def _fit(name: str, source: Tensor, target: Tensor, *, how: Bootstrap) -> Tensor
     return fitted
 
 
-def bootstrap_trunk(trunk: nn.Module, image_state: Mapping[str, Tensor], *, how: Bootstrap = "repeat") -> None:
-    """Fill a trunk from the state of an `ImageNetwork`; the image head's weights are left behind.
-
-    Raises HarnessError as `inflate_state` does.
-    """
+def bootstrap_trunk(trunk: nn.Module, image_state: Mapping[str, Tensor]) -> None:
+    """Fill a trunk from the state of an `ImageNetwork`; the image head is ignored. Raises as `inflate_state` does."""
     state = {name.removeprefix("trunk."): tensor for name, tensor in image_state.items() if name.startswith("trunk.")}
     with torch.no_grad():
-        trunk.load_state_dict(inflate_state(state, trunk.state_dict(), how=how))
+        trunk.load_state_dict(inflate_state(state, trunk.state_dict()))

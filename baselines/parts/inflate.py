@@ -1,13 +1,13 @@
-"""Inflation: any 2D network of supported layers, with a time axis (paper section 2.4).
+"""Inflation: any 2D network of supported layers as a 3D network (paper section 2.4).
 
     from baselines.parts.inflate import inflate
     network_3d = inflate(timm.create_model("resnet50", pretrained=True))     # (N, 3, T, H, W) -> (N, 1000)
 
-A clip that repeats one picture gives, with replicate padding in time, what the 2D network gives for the picture: the
-tests prove it for every family of `FAMILIES`. Parameter names stay the same. Kernels N x N become N x N x N; time is
-strided where the inflated Inception strides it, at 1/2, 1/16 and 1/32 of the picture's size; pools that stride in space
-only look at one frame; layers whose kernel equals their stride (patches) take as many frames as they stride over; of a
-1x7 and 7x1 pair one sees time; squeeze-and-excite averages over space, frame by frame.
+With replicate padding in time, a clip that repeats one image gives what the 2D network gives for the image: tests check
+it for every family of `FAMILIES`. Parameter names do not change. Kernels N x N become N x N x N; time is strided where
+the inflated Inception strides it, at 1/2, 1/16 and 1/32 of the image's size; pools that stride only in space see one
+frame; layers whose kernel equals their stride (patches) take as many frames as they stride over; of a 1x7 and 7x1 pair
+one sees time; squeeze-and-excite averages over space, frame by frame.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -60,10 +60,10 @@ FAMILIES: Mapping[str, str] = MappingProxyType(
         "rexnet": "rexnet_100",
     }
 )
-"""timm family -> its member that the tests inflate. Others may work; what does not raises, naming the layer."""
+"""timm family -> its member that the tests inflate. Others may work; an unsupported layer raises an error naming it."""
 
 TIME_STRIDES: Mapping[int, int] = MappingProxyType({2: 2, 4: 1, 8: 1, 16: 2, 32: 2})
-"""How far the picture has shrunk behind a strided layer -> the layer's stride in time: those of the inflated Inception."""
+"""Total downscaling in space after a strided layer -> the layer's stride in time, as in the inflated Inception."""
 
 
 def inflate(
@@ -74,10 +74,10 @@ def inflate(
     time_strides: Mapping[int, int] = TIME_STRIDES,
     side_px: int = 224,
 ) -> nn.Module:
-    """A 3D network with the weights of `network_2d`, which is left as it is.
+    """A 3D network with the weights of `network_2d`, which is not changed.
 
     `how`: 'repeat' the kernels and divide by their number, or put them in the 'centre' slice. `time_padding`: 'zeros' as
-    the paper's networks, or 'replicate'. `side_px`: size of the picture that the strides are told from.
+    in the paper's networks, or 'replicate'. `side_px`: image size at which downscaling is measured.
     Raises HarnessError naming a layer that it cannot inflate.
     """
     if isinstance(network_2d, Inception):
@@ -90,8 +90,6 @@ def inflate(
 
 
 def _inflate_inception(trunk: Inception, time_padding: TimePadding) -> Inception:
-    from dataclasses import replace
-
     weight = trunk.conv1a.conv.weight
     style = replace(trunk.style, dims=3, time_padding=time_padding)
     return Inception(weight.shape[1], style=style).to(device=weight.device, dtype=weight.dtype)
@@ -102,66 +100,64 @@ def _inflate_inception(trunk: Inception, time_padding: TimePadding) -> Inception
 
 @dataclass(frozen=True)
 class _Plan:
-    """What a layer's conversion depends on beside the layer."""
+    """Settings of an inflation that the conversion of a layer needs."""
 
     time_strides: Mapping[int, int]
     time_padding: TimePadding
     shrinkage: Mapping[str, tuple[int, int]]
-    """Path of a strided layer -> how far the picture has shrunk before and behind it."""
+    """Path of a layer -> downscaling of the image before and after it."""
 
     def time_stride(self, path: str, stride: int) -> int:
         if stride == 1 or path not in self.shrinkage:
             return 1
-        before, behind = self.shrinkage[path]
-        steps = range(round(math.log2(before)) + 1, round(math.log2(behind)) + 1)
+        before, after = self.shrinkage[path]
+        steps = range(round(math.log2(before)) + 1, round(math.log2(after)) + 1)
         return math.prod(self.time_strides.get(2**step, 1) for step in steps)
 
 
 def _shrinkage(network: nn.Module, side_px: int) -> dict[str, tuple[int, int]]:
-    """Sizes seen by every convolution and pool when one picture passes through, without computing anything."""
-    seen: dict[str, tuple[int, int]] = {}
-    ghost = copy.deepcopy(network).to("meta").eval()
+    """Path of every convolution and pool -> downscaling before and after it; measured on the meta device."""
+    factors: dict[str, tuple[int, int]] = {}
+    meta = copy.deepcopy(network).to("meta").eval()
 
-    def callback(path: str) -> Callable[..., None]:
+    def make_hook(path: str) -> Callable[..., None]:
         def hook(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
             sizes = (inputs[0].shape[-1], output.shape[-1])
-            before, behind = (2 ** round(math.log2(side_px / max(size, 1))) for size in sizes)
-            seen[path] = (before, behind)
+            before, after = (2 ** round(math.log2(side_px / max(size, 1))) for size in sizes)
+            factors[path] = (before, after)
 
         return hook
 
     first = None
-    for path, module in ghost.named_modules():
+    for path, module in meta.named_modules():
         if isinstance(module, (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d)):
             first = first or module
-            module.register_forward_hook(callback(path))
+            module.register_forward_hook(make_hook(path))
     channels = first.in_channels if isinstance(first, nn.Conv2d) else 3
-    dtype = next(ghost.parameters()).dtype
+    dtype = next(meta.parameters()).dtype
     with torch.no_grad():
-        ghost(torch.empty(1, channels, side_px, side_px, device="meta", dtype=dtype))
-    return seen
+        meta(torch.empty(1, channels, side_px, side_px, device="meta", dtype=dtype))
+    return factors
 
 
 # ------------------------------------------------------------------------------------------------ conversion
 
 
 def _convert(module: nn.Module, path: str, plan: _Plan) -> nn.Module:
-    """The module in three dimensions; containers are changed in place. Raises HarnessError for one nobody has vouched for."""
+    """The module in 3D; containers are changed in place. Raises HarnessError for an unsupported type."""
     kind = f"{type(module).__module__}.{type(module).__qualname__}"
     converter = CONVERTERS.get(kind)
     if converter is not None:
         return converter(module, path, plan)
-    if kind.startswith("torch.nn.modules.activation.") or kind in AS_THEY_ARE:
+    if kind.startswith("torch.nn.modules.activation.") or kind in UNCHANGED:
         return module
     if kind not in CONTAINERS:
         raise HarnessError(
-            f"cannot inflate layer '{path or 'the network itself'}' of type {kind}: nobody has said what it is in three "
-            f"dimensions; families that work: {', '.join(FAMILIES)}"
+            f"cannot inflate layer '{path or 'the network itself'}' of type {kind}: it has no 3D counterpart here; "
+            f"supported families: {', '.join(FAMILIES)}"
         )
     for name, child in _children(module, path, plan).items():
-        setattr(module, name, child) if not isinstance(module, nn.Sequential) else module.__setitem__(
-            list(module._modules).index(name), child
-        )
+        module._modules[name] = child
     return module
 
 
@@ -187,7 +183,7 @@ def _convolution(conv: Any, path: str, plan: _Plan) -> nn.Module:
 
 def _pool(pool: Any, path: str, plan: _Plan) -> nn.Module:
     if getattr(pool, "divisor_override", None):
-        raise HarnessError(f"cannot inflate pool '{path}': it divides by a number of its own")
+        raise HarnessError(f"cannot inflate pool '{path}': it has a divisor_override")
     kernel, stride = (value if isinstance(value, int) else value[0] for value in (pool.kernel_size, pool.stride))
     time_stride = plan.time_stride(path, stride)
     sees_time = stride == 1 or time_stride > 1
@@ -258,58 +254,55 @@ CONVERTERS: Mapping[str, Callable[[Any, str, _Plan], nn.Module]] = {
     "timm.models.vgg.ConvMlp": _conv_mlp,
     "timm.layers.adaptive_avgmax_pool.SelectAdaptivePool2d": _global_pool,
 }
-"""Class -> (layer, path, plan) -> its counterpart, with parameters yet to be filled."""
+"""Class -> function (layer, path, plan) -> its 3D counterpart, whose parameters are filled later."""
 
-AS_THEY_ARE = frozenset(
+
+def _types(names: Mapping[str, str]) -> frozenset[str]:
+    """Module -> class names separated by spaces, as full names."""
+    return frozenset(f"{module}.{name}" for module, classes in names.items() for name in classes.split())
+
+
+UNCHANGED = _types(
     {
-        "torch.nn.modules.linear.Identity",
-        "torch.nn.modules.linear.Linear",
-        "torch.nn.modules.dropout.Dropout",
-        "torch.nn.modules.flatten.Flatten",
-        "torch.nn.modules.normalization.LayerNorm",
-        "timm.layers.norm.LayerNorm",
-        "timm.layers.drop.DropPath",
-        *(
-            f"timm.layers.activations.{name}"
-            for name in ("GELU", "Sigmoid", "Swish", "Mish", "HardSwish", "HardSigmoid")
-        ),
+        "torch.nn.modules.linear": "Identity Linear",
+        "torch.nn.modules.dropout": "Dropout",
+        "torch.nn.modules.flatten": "Flatten",
+        "torch.nn.modules.normalization": "LayerNorm",
+        "timm.layers.norm": "LayerNorm",
+        "timm.layers.drop": "DropPath",
+        "timm.layers.activations": "GELU Sigmoid Swish Mish HardSwish HardSigmoid",
     }
 )
-"""Layers that do not ask how many dimensions there are."""
+"""Layers that work for any number of dimensions."""
 
-CONTAINERS = frozenset(
+CONTAINERS = _types(
     {
-        "torch.nn.modules.container.Sequential",
-        "torch.nn.modules.container.ModuleList",
-        *(f"timm.layers.{name}" for name in ("conv_bn_act.ConvNormAct", "mlp.Mlp", "classifier.ClassifierHead")),
-        *(
-            f"timm.layers.{name}"
-            for name in ("classifier.NormMlpClassifierHead", "separable_conv.SeparableConvNormAct")
-        ),
-        *(f"timm.models.resnet.{name}" for name in ("ResNet", "BasicBlock", "Bottleneck")),
-        "timm.models.res2net.Bottle2neck",
-        *(f"timm.models.resnetv2.{name}" for name in ("ResNetV2", "ResNetStage", "PreActBottleneck", "DownsampleConv")),
-        *(f"timm.models.regnet.{name}" for name in ("RegNet", "RegStage", "Bottleneck")),
-        *(f"timm.models.densenet.{name}" for name in ("DenseNet", "DenseBlock", "DenseLayer", "DenseTransition")),
-        "baselines.parts.backbones.TimmTrunk",
-        "timm.models.vgg.VGG",
-        "timm.models.efficientnet.EfficientNet",
-        "timm.models.mobilenetv3.MobileNetV3",
-        *(f"timm.models._efficientnet_blocks.{n}" for n in ("DepthwiseSeparableConv", "InvertedResidual", "ConvBnAct")),
-        *(f"timm.models.inception_v4.{name}" for name in ("InceptionV4", "Mixed3a", "Mixed4a", "Mixed5a")),
-        *(f"timm.models.inception_v4.{name}" for name in ("InceptionA", "ReductionA", "InceptionB", "ReductionB")),
-        "timm.models.inception_v4.InceptionC",
-        *(f"timm.models.inception_resnet_v2.{name}" for name in ("InceptionResnetV2", "Mixed_5b", "Mixed_6a")),
-        *(f"timm.models.inception_resnet_v2.{name}" for name in ("Mixed_7a", "Block35", "Block17", "Block8")),
-        *(f"timm.models.convnext.{name}" for name in ("ConvNeXt", "ConvNeXtStage")),
-        *(f"timm.models.xception_aligned.{n}" for n in ("XceptionAligned", "XceptionModule", "SeparableConv2d")),
-        *(f"timm.models.dla.{name}" for name in ("DLA", "DlaTree", "DlaBasic", "DlaRoot")),
-        *(f"timm.models.dpn.{name}" for name in ("DPN", "DualPathBlock", "BnActConv2d", "BnAct")),
-        *(f"timm.models.cspnet.{n}" for n in ("CspNet", "CrossStage", "BottleneckBlock", "DarkStage", "DarkBlock")),
-        *(f"timm.models.byobnet.{name}" for name in ("ByobNet", "RepVggBlock")),
-        *(f"timm.models.selecsls.{name}" for name in ("SelecSls", "SelectSeq", "SequentialList", "SelecSlsBlock")),
-        *(f"timm.models.vovnet.{name}" for name in ("VovNet", "OsaStage", "OsaBlock", "SequentialAppendList")),
-        *(f"timm.models.rexnet.{name}" for name in ("RexNet", "LinearBottleneck")),
+        "torch.nn.modules.container": "Sequential ModuleList",
+        "baselines.parts.backbones": "TimmTrunk",
+        "timm.layers.conv_bn_act": "ConvNormAct",
+        "timm.layers.mlp": "Mlp",
+        "timm.layers.classifier": "ClassifierHead NormMlpClassifierHead",
+        "timm.layers.separable_conv": "SeparableConvNormAct",
+        "timm.models.resnet": "ResNet BasicBlock Bottleneck",
+        "timm.models.res2net": "Bottle2neck",
+        "timm.models.resnetv2": "ResNetV2 ResNetStage PreActBottleneck DownsampleConv",
+        "timm.models.regnet": "RegNet RegStage Bottleneck",
+        "timm.models.densenet": "DenseNet DenseBlock DenseLayer DenseTransition",
+        "timm.models.vgg": "VGG",
+        "timm.models.efficientnet": "EfficientNet",
+        "timm.models.mobilenetv3": "MobileNetV3",
+        "timm.models._efficientnet_blocks": "DepthwiseSeparableConv InvertedResidual ConvBnAct",
+        "timm.models.inception_v4": "InceptionV4 Mixed3a Mixed4a Mixed5a InceptionA ReductionA InceptionB ReductionB InceptionC",
+        "timm.models.inception_resnet_v2": "InceptionResnetV2 Mixed_5b Mixed_6a Mixed_7a Block35 Block17 Block8",
+        "timm.models.convnext": "ConvNeXt ConvNeXtStage",
+        "timm.models.xception_aligned": "XceptionAligned XceptionModule SeparableConv2d",
+        "timm.models.dla": "DLA DlaTree DlaBasic DlaRoot",
+        "timm.models.dpn": "DPN DualPathBlock BnActConv2d BnAct",
+        "timm.models.cspnet": "CspNet CrossStage BottleneckBlock DarkStage DarkBlock",
+        "timm.models.byobnet": "ByobNet RepVggBlock",
+        "timm.models.selecsls": "SelecSls SelectSeq SequentialList SelecSlsBlock",
+        "timm.models.vovnet": "VovNet OsaStage OsaBlock SequentialAppendList",
+        "timm.models.rexnet": "RexNet LinearBottleneck",
     }
 )
-"""Modules whose forward was read and found to hold for any number of dimensions, and which the tests run in three."""
+"""Modules whose forward works for any number of dimensions, as the tests show."""

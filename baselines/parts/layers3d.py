@@ -106,33 +106,38 @@ class LayerNorm3d(nn.LayerNorm):
         return super().forward(x.movedim(1, -1)).movedim(-1, 1)
 
 
-class Squeeze3d(nn.Module):
-    """Squeeze and excite per frame: the mean is over space only, so that the network stays convolutional in time.
+class _Children(nn.Module):
+    """A module with the children of a 2D module, under the same names."""
 
-    Children keep the names of the 2D module: those in `order` are applied to the mean, then `gate` gives the factor.
-    """
-
-    def __init__(self, children: dict[str, nn.Module], order: tuple[str, ...], gate: str):
+    def __init__(self, children: dict[str, nn.Module]):
         super().__init__()
         for name, child in children.items():
             self.add_module(name, child)
-        self.order, self.last = order, gate
+
+
+class Squeeze3d(_Children):
+    """Squeeze and excite per frame: the mean is over space only, so that the network stays convolutional in time.
+
+    Children in `order` are applied to the mean, then the child `gate` gives the factor.
+    """
+
+    def __init__(self, children: dict[str, nn.Module], order: tuple[str, ...], gate: str):
+        super().__init__(children)
+        self.order, self.gate_name = order, gate
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, T, H, W) float -> (N, C, T, H, W) float, each channel of a frame times a factor."""
         mean = x.mean((3, 4), keepdim=True)
         for name in self.order:
             mean = self.get_submodule(name)(mean)
-        return x * self.get_submodule(self.last)(mean)
+        return x * self.get_submodule(self.gate_name)(mean)
 
 
-class ConvNeXtBlock3d(nn.Module):
+class ConvNeXtBlock3d(_Children):
     """Depthwise convolution, norm and MLP (on channels last, or as 1x1x1 convolutions), scaled, plus a shortcut."""
 
     def __init__(self, children: dict[str, nn.Module], gamma: nn.Parameter | None, *, conv_mlp: bool):
-        super().__init__()
-        for name, child in children.items():
-            self.add_module(name, child)
+        super().__init__(children)
         self.gamma = gamma
         self.conv_mlp = conv_mlp
 
@@ -149,13 +154,8 @@ class ConvNeXtBlock3d(nn.Module):
         return self.get_submodule("drop_path")(x) + shortcut
 
 
-class ConvMlp3d(nn.Module):
+class ConvMlp3d(_Children):
     """The fully connected layers of a VGG as convolutions over the 7x7 map of each frame."""
-
-    def __init__(self, children: dict[str, nn.Module]):
-        super().__init__()
-        for name, child in children.items():
-            self.add_module(name, child)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, T, h, w) float -> (N, out, T, h - 6, w - 6) float."""

@@ -1,50 +1,63 @@
-"""Which trunk a build asks for: the paper's Inception-v1, or a timm network."""
+"""Networks that a BuildSpec asks for, on the paper's Inception-v1 or on a timm network. Loads without torch."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from torch import nn
-
-from baselines.parts.bootstrap import bootstrap_trunk
-from baselines.parts.inception import Inception, style_of
-from baselines.parts.network import ClipNetwork, ImageNetwork
 from harness.core.contract import CHANNELS, BuildSpec
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from baselines.parts.network import ClipNetwork, ImageNetwork
 
 
 def image_trunk(spec: BuildSpec, *, channels: int = 3) -> nn.Module:
     """A 2D trunk: (N, channels, H, W) -> (N, out_channels, h, w)."""
-    if not spec.backbone:
-        return Inception(channels, style=style_of(spec.scale, 2))
-    from baselines.parts.backbones import timm_trunk
+    if spec.backbone:
+        from baselines.parts.backbones import timm_trunk
 
-    return timm_trunk(spec.backbone, channels=channels)
+        return timm_trunk(spec.backbone, channels=channels)
+    from baselines.parts.inception import Inception, style_of
+
+    return Inception(channels, style=style_of(spec.scale, 2))
 
 
 def clip_trunk(spec: BuildSpec, *, channels: int = 3) -> nn.Module:
     """A 3D trunk: (N, channels, T, H, W) -> (N, out_channels, t, h, w)."""
-    if not spec.backbone:
-        return Inception(channels, style=style_of(spec.scale, 3))
-    from baselines.parts.backbones import inflated_trunk
+    if spec.backbone:
+        from baselines.parts.backbones import inflated_trunk
 
-    return inflated_trunk(spec.backbone, channels=channels)
+        return inflated_trunk(spec.backbone, channels=channels)
+    from baselines.parts.inception import Inception, style_of
+
+    return Inception(channels, style=style_of(spec.scale, 3))
 
 
 def image_network(spec: BuildSpec) -> ImageNetwork:
-    """The 2D network of `--init imagenet`."""
+    """The 2D network of `--init imagenet`: a card's `build_image`."""
+    from baselines.parts.network import ImageNetwork
+
     return ImageNetwork(image_trunk(spec), classes=spec.num_classes, dropout=spec.scale.dropout)
 
 
 def clip_network(spec: BuildSpec) -> ClipNetwork:
     """A 3D network over the one stream of the spec."""
+    from baselines.parts.network import ClipNetwork
+
     (stream,) = spec.streams
     trunk = clip_trunk(spec, channels=CHANNELS[stream])
     return ClipNetwork(stream, trunk, classes=spec.num_classes, dropout=spec.scale.dropout)
 
 
 def bootstrap(network: Any, image_state: Mapping[str, Any], spec: BuildSpec) -> None:
-    """Every trunk of the network from the image network's; flow by cross-modality averaging. Strict."""
-    trunks = network.trunks.values() if hasattr(network, "trunks") else (network.trunk,)
-    for trunk in trunks:
+    """Initialise every trunk of the network from the image network's state, strictly: a card's `bootstrap`.
+
+    2D trunks copy it, 3D trunks inflate it: kernels are repeated N times in time and divided by N (section 2.4). A first
+    kernel over flow is the mean over RGB, repeated for every flow channel.
+    """
+    from baselines.parts.bootstrap import bootstrap_trunk
+
+    for trunk in network.trunks.values() if hasattr(network, "trunks") else (network.trunk,):
         bootstrap_trunk(trunk, image_state)

@@ -295,7 +295,7 @@ def test_hard_coded_two_dimensional_code_is_refused():
 def test_an_unknown_backbone_gets_a_guess():
     with pytest.raises(UnknownName, match="did you mean 'timm/resnet50'"):
         timm_trunk("timm/resnet5O", channels=3)
-    with pytest.raises(UnknownName, match="written timm/NAME"):
+    with pytest.raises(UnknownName, match="write timm/NAME"):
         timm_trunk("resnet50", channels=3)
 
 
