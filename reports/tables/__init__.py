@@ -11,6 +11,7 @@ from reports.tables.aside import Aside
 from reports.tables.layout import Layout, Question
 from reports.tables.measure import Lookup, fill
 from reports.tables.model import Table, TableCell
+from reports.tables.render import render
 
 NUMBERS = (1, 2, 3, 4, 5)
 __all__ = ["NUMBERS", "Lookup", "Question", "Table", "TableCell", "build", "render", "significance", "wanted"]
@@ -62,13 +63,6 @@ def wanted(number: int, question: Question) -> list[Cell]:
     if number == 1:
         return []
     return list(_module(number).layout(question).wanted())
-
-
-def render(table: Table, how: str = "terminal") -> str:
-    """The table as text: terminal, markdown, latex, csv, json or html."""
-    from reports.tables import text
-
-    return text.render(table, how)
 
 
 def significance(number: int, lookup: Lookup, question: Question) -> Aside:

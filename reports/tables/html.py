@@ -1,31 +1,28 @@
-"""A table as an HTML fragment: no style and no script in it, so that a page can dress it."""
+"""A table as an HTML fragment: without style or script, which the page adds."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from html import escape
 
-from reports.tables import words
+from reports.tables import grid, words
 from reports.tables.model import Column, Group, Row, Table, TableCell
 
 JobLink = Callable[[str], str]
 
 
 def html(table: Table, *, job_link: JobLink | None = None) -> str:
-    """A <section class="paper-table"> with one <table> a data set.
+    """A <section class="paper-table"> with one <table> per data set.
 
-    A cell of ours opens to what is behind it: its verdict in words (and as a class), its jobs (in data-jobs and, with
-    `job_link`, job id -> href, as links) and the command that reproduces it. A table is in a region of its own that a page
-    may let scroll.
+    A cell of ours opens to its details: the verdict in words (and as a class), the jobs (in data-jobs and, with
+    `job_link`, job id -> href, as links) and the command that reproduces it. Each table is in a region that may scroll.
     """
-    from reports.tables.text import blocks, has_derived
-
     name = f"table-{table.number}"
     parts = [f'<section class="paper-table" id="{name}" aria-labelledby="{name}-title">']
     parts.append(f'<h2 id="{name}-title">{escape(words.title(table))}</h2>')
-    for groups in blocks(table):
+    for groups in grid.blocks(table):
         parts.append(_table(table, groups, job_link=job_link))
-    if has_derived(table):
+    if grid.has_derived(table):
         parts.append(_table(table, list(table.groups), job_link=job_link, derived=True))
     notes = [*words.legend(table), *words.sources(table), f"Paper: {table.version}."]
     parts.append("<ul class='notes'>" + "".join(f"<li>{_prose(note)}</li>" for note in notes) + "</ul>")
@@ -33,13 +30,11 @@ def html(table: Table, *, job_link: JobLink | None = None) -> str:
 
 
 def _table(table: Table, groups: list[Group], *, job_link: JobLink | None, derived: bool = False) -> str:
-    from reports.tables.text import block_title, lines_of, sides_of, stacks_of
-
-    stacks = stacks_of(table, groups, derived=derived)
-    lines = lines_of(table, stacks, split_parts=True)
+    stacks = grid.stacks_of(table, groups, derived=derived)
+    lines = grid.lines_of(table, stacks, split_parts=True)
     parts = any(part for _, part, _ in lines)
-    sides = sides_of(table, stacks)
-    caption = next(iter(stacks))[1] + ", %" if derived else block_title(table, groups)
+    sides = grid.sides_of(table, stacks)
+    caption = next(iter(stacks))[1] + ", %" if derived else grid.block_title(table, groups)
     text = [f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(caption)}">', "<table>"]
     text += [
         f"<caption><span>{escape(caption)}</span></caption>",
@@ -47,33 +42,33 @@ def _table(table: Table, groups: list[Group], *, job_link: JobLink | None, deriv
         "<tbody>",
     ]
     before = ""
-    for row, part, kept in lines:
+    for row, part, columns in lines:
         fresh, before = row.title != before, row.title
-        cells = [(mine, column) for mine, key in sides for column in kept[key]]
+        cells = [(ours, column) for ours, key in sides for column in columns[key]]
         text.append(_row(table, row, cells, part=part if parts else None, fresh=fresh, job_link=job_link))
     return "\n".join([*text, "</tbody>", "</table>", "</div>"])
 
 
 def _head(table: Table, groups: list[Group], sides: Sequence[tuple[bool, tuple[str, str]]], *, names: int) -> list[str]:
-    """Two lines: whose numbers, and under which data set and title they stand."""
+    """Two lines: ours or the paper's, then data set and title."""
     known = {group.key: group for group in groups}
     text = ["<thead>", f'<tr><td colspan="{names}"></td>']
-    for mine, whose in ((True, table.ours_name), (False, "paper")):
-        width = sum(side is mine for side, _ in sides)
+    for ours, whose in ((True, table.ours_name), (False, "paper")):
+        width = sum(side is ours for side, _ in sides)
         if width:
-            text.append(f'<th scope="colgroup" colspan="{width}" class="{_side(mine, not mine)}">{escape(whose)}</th>')
+            text.append(f'<th scope="colgroup" colspan="{width}" class="{_side(ours, not ours)}">{escape(whose)}</th>')
     text += ["</tr>", f'<tr><th scope="col" colspan="{names}">Architecture</th>']
-    for k, (mine, (key, title)) in enumerate(sides):
-        data = known[key].ours if mine else known[key].paper
+    for k, (ours, (key, title)) in enumerate(sides):
+        data = known[key].ours if ours else known[key].paper
         heading = ", ".join(filter(None, [data if len(groups) > 1 else "", title]))
-        edge = not mine and (k == 0 or sides[k - 1][0])
-        text.append(f'<th scope="col" class="{_side(mine, edge)}">{escape(heading)}</th>')
+        edge = not ours and (k == 0 or sides[k - 1][0])
+        text.append(f'<th scope="col" class="{_side(ours, edge)}">{escape(heading)}</th>')
     return [*text, "</tr>", "</thead>"]
 
 
-def _side(mine: bool, edge: bool) -> str:
+def _side(ours: bool, edge: bool) -> str:
     """Class of a cell: ours, or the paper's, whose first column has an edge."""
-    return "ours" if mine else "paper edge" if edge else "paper"
+    return "ours" if ours else "paper edge" if edge else "paper"
 
 
 def _row(
@@ -89,13 +84,13 @@ def _row(
     start = f'<th scope="row"{note}>{escape(row.title)}</th>'
     start += f'<th scope="row" class="part">{escape(part)}</th>' if part is not None else ""
     numbers, before = [], True
-    for mine, column in cells:
+    for ours, column in cells:
         cell = table.cell(row, column)
-        if mine:
+        if ours:
             numbers.append(_ours(table, cell, column, job_link))
         else:
             numbers.append(f'<td class="{_side(False, before)}">{escape(words.printed(cell, column))}</td>')
-        before = mine
+        before = ours
     return f'<tr class="{"first" if fresh else "more"}">{start}' + "".join(numbers) + "</tr>"
 
 
@@ -111,18 +106,20 @@ def _ours(table: Table, cell: TableCell, column: Column, job_link: JobLink | Non
 
 
 def _behind(cell: TableCell, column: Column, job_link: JobLink | None) -> str:
-    """What a number rests on, in sentences."""
-    told = [f"{cell.verdict.capitalize()}: {cell.why}."]
+    """Details of a number, in sentences."""
+    sentences = [f"{cell.verdict.capitalize()}: {cell.why}."]
     if cell.n is not None:
-        told.append(f"{cell.n} of {cell.n_of} videos." if cell.n != cell.n_of else f"{cell.n} videos.")
+        sentences.append(f"{cell.n} of {cell.n_of} videos." if cell.n != cell.n_of else f"{cell.n} videos.")
     if len(cell.splits) > 1 or len(cell.seeds) > 1:
-        told.append(_mean_of(cell, column))
+        sentences.append(_mean_of(cell, column))
     if cell.difference is not None:
-        told.append(f"{cell.difference:+.{column.decimals}f} points from the paper's {words.printed(cell, column)}.")
+        sentences.append(
+            f"{cell.difference:+.{column.decimals}f} points from the paper's {words.printed(cell, column)}."
+        )
     if cell.undecodable:
-        told.append(f"{cell.undecodable} of them cannot be decoded and count as wrong.")
-    told += [f"It {cell.caveat}."] if cell.caveat else []
-    text = f"<p>{escape(' '.join(told))}</p>"
+        sentences.append(f"{cell.undecodable} of them cannot be decoded and count as wrong.")
+    sentences += [f"It {cell.caveat}."] if cell.caveat else []
+    text = f"<p>{escape(' '.join(sentences))}</p>"
     if job_link is not None:
         links = ", ".join(f'<a href="{escape(job_link(job))}"><code>{escape(job)}</code></a>' for job in cell.job_ids)
         text += f"<p>{'Job' if len(cell.job_ids) == 1 else 'Jobs'} {links}</p>"
@@ -132,18 +129,18 @@ def _behind(cell: TableCell, column: Column, job_link: JobLink | None) -> str:
 def _mean_of(cell: TableCell, column: Column) -> str:
     """'Mean of splits 1, 2, 3 (sample deviation 0.4) and seeds 0, 1 (0.2).'"""
     parts: list[str] = []
-    for what, which, deviation in (
+    for axis, values, deviation in (
         ("splits", cell.splits, cell.split_deviation),
         ("seeds", cell.seeds, cell.seed_deviation),
     ):
-        if len(which) > 1 and deviation is not None:
+        if len(values) > 1 and deviation is not None:
             name = "sample deviation " if not parts else ""
-            parts.append(f"{what} {', '.join(map(str, which))} ({name}{deviation:.{column.decimals}f})")
+            parts.append(f"{axis} {', '.join(map(str, values))} ({name}{deviation:.{column.decimals}f})")
     return f"Mean of {' and '.join(parts)}."
 
 
 def _prose(text: str) -> str:
-    """The sentence, with what stands between backticks as code."""
+    """The sentence, with text between backticks as code."""
     parts = escape(text).split("`")
     return "".join(f"<code>{part}</code>" if k % 2 else part for k, part in enumerate(parts))
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from reports.tables import words
-from reports.tables.model import Column, Group, Row, Table
+from reports.tables import grid, words
+from reports.tables.model import Group, Table
 
 ESCAPES = {
     "\\": r"\textbackslash{}",
@@ -35,15 +35,13 @@ def escaped(text: str) -> str:
 
 
 def prose(text: str) -> str:
-    """Escaped, with what stands between backticks in a typewriter's letters, free to break at its spaces."""
+    """Escaped, with text between backticks in a typewriter font, which may break at its spaces."""
     parts = [escaped(part) for part in text.split("`")]
     return "".join(rf"\texttt{{{part.replace('--', '-{}-')}}}" if k % 2 else part for k, part in enumerate(parts))
 
 
 def latex(table: Table) -> str:
-    """A table environment with one tabular a data set: our columns under one rule, the paper's under another."""
-    from reports.tables.text import blocks, has_derived
-
+    """A table environment with one tabular per data set: our columns under one rule, the paper's under another."""
     scale = "" if table.scale == "paper" else f", {table.scale} scale"
     caption = f"As Table {table.number} of the paper{scale}. {table.title}"
     lines = [
@@ -52,9 +50,9 @@ def latex(table: Table) -> str:
         r"\centering\footnotesize\setlength{\tabcolsep}{3.5pt}",
         rf"\caption{{{escaped(caption)}}}",
     ]
-    for groups in blocks(table):
+    for groups in grid.blocks(table):
         lines += _tabular(table, groups)
-    if has_derived(table):
+    if grid.has_derived(table):
         lines += _tabular(table, list(table.groups), derived=True)
     notes = [*words.legend(table), *words.sources(table), f"Paper: {table.version}."]
     lines += [*small_print(notes), r"\end{table}"]
@@ -62,7 +60,7 @@ def latex(table: Table) -> str:
 
 
 LONG = 22
-"""Letters of a name from which on it may be broken."""
+"""A name of more letters may be broken over lines."""
 
 
 def column_of(texts: Iterable[str], *, share: float) -> str:
@@ -76,51 +74,44 @@ def small_print(notes: Sequence[str]) -> list[str]:
 
 
 def _tabular(table: Table, groups: list[Group], *, derived: bool = False) -> list[str]:
-    from reports.tables.text import lines_of, sides_of, stacks_of
-
-    stacks = stacks_of(table, groups, derived=derived)
-    lines = lines_of(table, stacks, split_parts=True)
+    stacks = grid.stacks_of(table, groups, derived=derived)
+    lines = grid.lines_of(table, stacks, split_parts=True)
     names = 2 if any(part for _, part, _ in lines) else 1
-    shown = sides_of(table, stacks)
-    what = next(iter(stacks))[1] + r", %" if derived else ""
+    shown = grid.sides_of(table, stacks)
+    corner = next(iter(stacks))[1] + r", %" if derived else ""
     text = [
         rf"\begin{{tabular}}{{{column_of([row.title for row, *_ in lines], share=0.33) + 'l' * (names - 1 + len(shown))}}}",
         r"\toprule",
         *_spans(table, groups, shown, names=names),
-        _line([what] + [""] * (names - 1) + [_head(groups, key, mine=mine, derived=derived) for mine, key in shown]),
+        _line([corner] + [""] * (names - 1) + [_head(groups, key, ours=ours, derived=derived) for ours, key in shown]),
         r"\midrule",
     ]
     before = ""
-    for row, part, kept in lines:
+    for row, part, columns in lines:
         title = ["" if row.title == before else row.title] + ([part] if names == 2 else [])
-        text.append(_line(title + [_number(table, row, kept[key], mine=mine) for mine, key in shown]))
+        text.append(_line(title + [grid.number(table, row, columns[key], ours=ours) for ours, key in shown]))
         before = row.title
     return [*text, r"\bottomrule", r"\end{tabular}", r"\par\medskip"]
 
 
 def _spans(table: Table, groups: list[Group], shown: list[tuple[bool, tuple[str, str]]], *, names: int) -> list[str]:
     """The heading over our columns, and that over the paper's where it has any, each with its rule."""
-    one = groups[0] if len(groups) == 1 else None
+    group = groups[0] if len(groups) == 1 else None
     heads, rules, start = [], "", names + 1
-    for mine, whose in ((True, table.ours_name), (False, "paper")):
-        width = sum(side is mine for side, _ in shown)
+    for ours, whose in ((True, table.ours_name), (False, "paper")):
+        width = sum(side is ours for side, _ in shown)
         if width:
-            name = ((one.ours if mine else one.paper),) if one else ()
+            name = ((group.ours if ours else group.paper),) if group else ()
             heads.append(rf"\multicolumn{{{width}}}{{l}}{{{escaped(', '.join((whose, *name)))}}}")
             rules += rf"\cmidrule(lr){{{start}-{start + width - 1}}}"
             start += width
     return [" &" * names + " " + " & ".join(heads) + r" \\", rules]
 
 
-def _head(groups: list[Group], key: tuple[str, str], *, mine: bool, derived: bool) -> str:
+def _head(groups: list[Group], key: tuple[str, str], *, ours: bool, derived: bool) -> str:
     group = next(group for group in groups if group.key == key[0])
-    name = group.ours if mine else group.paper
+    name = group.ours if ours else group.paper
     return ", ".join(filter(None, [name if len(groups) > 1 else "", "" if derived else key[1]]))
-
-
-def _number(table: Table, row: Row, stack: list[Column], *, mine: bool) -> str:
-    show = words.ours if mine else words.printed
-    return words.joined([show(table.cell(row, column), column) for column in stack], table.joiner)
 
 
 def _line(texts: Sequence[str]) -> str:

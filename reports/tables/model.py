@@ -64,6 +64,8 @@ class Column:
     derived: bool = False
     """Computed from other columns."""
     decimals: int = 1
+    optional: bool = False
+    """Printed only if it has a number."""
     unit: str = ""
     """Other than percent; the paper's numbers are then printed as they are."""
 

@@ -37,12 +37,12 @@ def p_text(p: float) -> str:
 
 
 def joined(texts: Sequence[str], joiner: str) -> str:
-    """Parts as the paper prints them: 'a / b', or 'a (b)'. Nothing for nothing; a missing part of a pair is left out."""
+    """Parts as the paper prints them: 'a / b', or 'a (b)'. Nothing for nothing; a missing part in brackets is left out."""
     if len(texts) == 1:
         return texts[0]
     if joiner == "bracket":
-        first, second = texts
-        return f"{first} ({second})" if first and second else first
+        rest = ", ".join(filter(None, texts[1:]))
+        return f"{texts[0]} ({rest})" if texts[0] and rest else texts[0]
     return " / ".join(text or "·" for text in texts) if any(texts) else ""
 
 

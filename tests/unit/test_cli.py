@@ -65,7 +65,7 @@ def test_test_videos_without_a_job_are_refused(monkeypatch, capsys):
 
 
 def test_table_offers_the_formats_there_are():
-    from reports.tables.text import FORMATS
+    from reports.tables.render import FORMATS
 
     (option,) = [one for one in COMMANDS["harness table"].params if "--format" in one.opts]
     assert set(option.type.choices) == set(FORMATS)

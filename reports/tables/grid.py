@@ -1,0 +1,73 @@
+"""Which blocks, columns and lines of a table are printed; the same in every text format."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from reports.tables import words
+from reports.tables.model import Column, Group, Row, Table
+
+Stacks = dict[tuple[str, str], list[Column]]
+"""(group, title) -> columns that are printed as one, a part each."""
+
+
+def blocks(table: Table) -> list[list[Group]]:
+    """Groups that are printed side by side: all, where each has one column; else one block each. Empty ones are left out."""
+    widths = [sum(key == group.key for key, _ in table.stacks()) for group in table.groups]
+    groups = [list(table.groups)] if max(widths) == 1 else [[group] for group in table.groups]
+    return [block for block in groups if lines_of(table, stacks_of(table, block), split_parts=False)]
+
+
+def has_derived(table: Table) -> bool:
+    """Whether any computed column has a number."""
+    return bool(lines_of(table, stacks_of(table, list(table.groups), derived=True), split_parts=False))
+
+
+def stacks_of(table: Table, groups: list[Group], *, derived: bool = False) -> Stacks:
+    """The table's stacks under these groups; of optional ones, those with a number."""
+    keys = {group.key for group in groups}
+    stacks = {key: stack for key, stack in table.stacks(derived=derived).items() if key[0] in keys}
+    return {
+        key: stack
+        for key, stack in stacks.items()
+        if any(not column.optional or words.shown_rows(table, [column]) for column in stack)
+    }
+
+
+def sides_of(table: Table, stacks: Stacks) -> list[tuple[bool, tuple[str, str]]]:
+    """(ours?, stack key) of every column to print, ours first; where the paper has no number at all it gets no column."""
+    printed = [
+        key
+        for key, stack in stacks.items()
+        if any(table.cell(row, column).paper is not None for row in table.rows for column in stack)
+    ]
+    return [(True, key) for key in stacks] + [(False, key) for key in printed]
+
+
+def lines_of(table: Table, stacks: Stacks, *, split_parts: bool) -> list[tuple[Row, str, Stacks]]:
+    """(row, part, columns of the part by stack) for every line with a number; one line per row unless split."""
+    columns = [column for stack in stacks.values() for column in stack]
+    parts = (words.part_titles(columns) if split_parts else []) or [""]
+    lines = []
+    for row in words.shown_rows(table, columns):
+        for part in parts:
+            chosen = {key: [column for column in stack if part in ("", column.part)] for key, stack in stacks.items()}
+            if words.shown_rows(replace(table, rows=(row,)), [column for stack in chosen.values() for column in stack]):
+                lines.append((row, part, chosen))
+    return lines
+
+
+def block_title(table: Table, groups: list[Group]) -> str:
+    """The data sets, ours and the paper's, with the number of videos."""
+    titles = []
+    for group in groups:
+        name = group.paper if group.paper == group.ours else f"{group.ours} beside the paper's {group.paper}"
+        count = words.videos(table.cell(row, c) for row in table.rows for c in table.columns if c.group == group.key)
+        titles.append(f"{name}, {count}" if count else name)
+    return "; ".join(titles)
+
+
+def number(table: Table, row: Row, stack: list[Column], *, ours: bool) -> str:
+    """The parts of one cell of the grid, joined."""
+    show = words.ours if ours else words.printed
+    return words.joined([show(table.cell(row, column), column) for column in stack], table.joiner)
