@@ -1,4 +1,4 @@
-"""Progress of running jobs, for whoever shows or logs it: the terminal, MLflow, both or none."""
+"""Progress of running jobs, to be shown in a terminal or logged to MLflow."""
 
 from __future__ import annotations
 

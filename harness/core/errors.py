@@ -1,4 +1,4 @@
-"""The errors a person is meant to read: each names the value that is wrong and what to do about it."""
+"""Errors for the user: each names the wrong value and the remedy."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from typing import NamedTuple
 
 
 class HarnessError(Exception):
-    """Something the user can mend. The command line prints it as one paragraph and leaves with code 2."""
+    """Something the user can fix. The command line prints it as one paragraph and exits with status 2."""
 
 
 class UnknownName(HarnessError):
-    """A name that no plug-in answers to."""
+    """A name that no plug-in has."""
 
 
 class DataMissing(HarnessError):
-    """A data set, or part of it, is not where it was looked for."""
+    """A data set, or part of it, is not where it was expected."""
 
 
 class Fault(NamedTuple):
-    """One thing that is wrong with a data set's lists."""
+    """One fault in the annotation files of a data set."""
 
     kind: str
     """'unreadable line' | 'wrong label' | 'unknown class' | 'empty class' | 'leaves the root' | 'listed twice' |
@@ -30,7 +30,7 @@ class Fault(NamedTuple):
 
 
 class BadLists(HarnessError):
-    """Annotation files that cannot be trusted. The message tells the first fault, `faults` every one that was found."""
+    """Annotation files that cannot be trusted. The message is the first fault, `faults` has all of them."""
 
     def __init__(self, faults: Sequence[Fault]) -> None:
         self.faults = tuple(faults)
@@ -38,21 +38,21 @@ class BadLists(HarnessError):
         super().__init__(faults[0].text + more)
 
     def __reduce__(self) -> tuple[object, ...]:
-        """For another process: the faults, where an exception would send its message."""
+        """Pickled by its faults: by default an exception is pickled by its message."""
         return type(self), (self.faults,), self.__dict__
 
 
 class BrokenVideo(HarnessError):
-    """A file that is there but cannot be decoded; the message names the file and the cause."""
+    """A file that cannot be decoded; the message names the file and the cause."""
 
 
 class RecordError(HarnessError):
-    """A record or checkpoint that cannot be trusted: torn, edited, or of a newer version."""
+    """A record or checkpoint that cannot be trusted: damaged, edited, or of another version."""
 
 
-def unknown(kind: str, name: str, have: Iterable[str]) -> UnknownName:
-    """The error for a wrong name: what was asked for, what there is, and the nearest guess."""
-    names = sorted(have)
+def unknown(kind: str, name: str, available: Iterable[str]) -> UnknownName:
+    """The error for a name that does not exist, with the available names and the closest of them."""
+    names = sorted(available)
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     guess = f"; did you mean '{close[0]}'?" if close else ""
     return UnknownName(f"no {kind} '{name}'; have: {', '.join(names) or 'none'}{guess}")

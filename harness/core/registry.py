@@ -17,7 +17,7 @@ import traceback
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from harness.core.contract import Baseline, Dataset, Protocol, Scale
 from harness.core.errors import HarnessError, unknown
@@ -45,36 +45,43 @@ KINDS = {
 }
 
 
+class Source(NamedTuple):
+    """Where one plug-in is defined."""
+
+    form: Literal["module", "entry point", "file"]
+    location: str
+    """Name of a module, 'module:NAME' of an entry point, or path of a file."""
+
+
 def dashed(name: str) -> str:
-    """The spelling used everywhere: lower case, '-' for '_'. What follows a ':' (folder:/Some/Where) stays as it is."""
+    """The canonical spelling: lower case, '-' for '_'. What follows a ':' (folder:/Some/Where) does not change."""
     head, colon, argument = name.strip().partition(":")
     return head.lower().replace("_", "-") + colon + argument
 
 
 def names(kind: str) -> list[str]:
-    """Every name of this kind, sorted, without importing the built-in ones."""
-    return sorted(_sources(kind, os.environ.get(PLUGINS_ENV, "")))
+    """Every name of this kind, sorted, without importing the built-in modules."""
+    return sorted(_sources(kind, _plugins()))
 
 
 def load(kind: str, name: str) -> Any:
-    """The value called `name`; NAME:ARGUMENT is a member of a family. Raises UnknownName with what there is and the
-    nearest guess."""
-    sources = _sources(kind, os.environ.get(PLUGINS_ENV, ""))
+    """The value called `name`; NAME:ARGUMENT is a member of a family. Raises UnknownName, listing the available names."""
+    sources = _sources(kind, _plugins())
     key, colon, argument = dashed(name).partition(":")
     if key not in sources:
         raise unknown(kind, name, sources)
-    value = _value(kind, key, os.environ.get(PLUGINS_ENV, ""))
+    value = _value(kind, key, _plugins())
     if not colon:
         return value
-    if not (at := getattr(value, "at", None)):
-        raise HarnessError(f"{kind} '{key}' takes nothing after a ':', and '{name}' has something there")
-    return at(argument)
+    if not (member := getattr(value, "at", None)):
+        raise HarnessError(f"{kind} '{key}' takes no argument, got '{name}'; write '{key}'")
+    return member(argument)
 
 
 def origin(kind: str, name: str) -> str:
-    """Where the value called `name` comes from, if from outside: a file, or 'module:NAME'. '' for any other."""
-    how, where = _sources(kind, os.environ.get(PLUGINS_ENV, "")).get(dashed(name).partition(":")[0], ("module", ""))
-    return "" if how == "module" else where
+    """Where a third-party value is defined: a file, or 'module:NAME'. '' for a built-in one."""
+    source = _sources(kind, _plugins()).get(dashed(name).partition(":")[0])
+    return "" if source is None or source.form == "module" else source.location
 
 
 def all(kind: str) -> dict[str, Any]:
@@ -82,35 +89,33 @@ def all(kind: str) -> dict[str, Any]:
     return {name: load(kind, name) for name in names(kind)}
 
 
+def _plugins() -> str:
+    return os.environ.get(PLUGINS_ENV, "")
+
+
 @functools.cache
-def _sources(kind: str, plugins: str) -> dict[str, tuple[str, str]]:
-    """Name -> ('module' | 'entry' | 'file', where)."""
-    spec = KINDS[kind]
-    package = importlib.import_module(spec.package)
-    found: dict[str, tuple[str, str]] = {}
-    for folder in package.__path__:
+def _sources(kind: str, plugins: str) -> dict[str, Source]:
+    """Name -> where it is defined; `plugins`: folders, separated as in PATH."""
+    type_, package, group = KINDS[kind]
+    sources: dict[str, Source] = {}
+    for folder in importlib.import_module(package).__path__:
         for path in sorted(Path(folder).glob("[!_]*.py")):
-            found[dashed(path.stem)] = ("module", f"{spec.package}.{path.stem}")
-    for entry in entry_points(group=spec.group):
-        found.setdefault(dashed(entry.name), ("entry", entry.value))
+            sources[dashed(path.stem)] = Source("module", f"{package}.{path.stem}")
+    for entry in entry_points(group=group):
+        sources.setdefault(dashed(entry.name), Source("entry point", entry.value))
     for folder in filter(None, plugins.split(os.pathsep)):
         if not Path(folder).is_dir():
-            raise HarnessError(f"--plugins {folder}: no such folder; give a folder that holds plug-in files")
+            raise HarnessError(f"--plugins {folder}: no such folder; name a folder with plug-in files")
         for path in sorted(Path(folder).glob("[!_]*.py")):
-            if _holds(path, spec.type):
-                _refuse_shadow(kind, path, found)
-                found[dashed(path.stem)] = ("file", str(path))
-    return found
-
-
-def _refuse_shadow(kind: str, path: Path, found: dict[str, tuple[str, str]]) -> None:
-    name = dashed(path.stem)
-    if name in found:
-        raise HarnessError(f"{path} would hide the {kind} '{name}' that {found[name][1]} provides; rename the file")
-
-
-def _holds(path: Path, type_: type) -> bool:
-    return any(isinstance(value, type_) for value in vars(_load_file(path)).values())
+            if any(isinstance(value, type_) for value in vars(_load_file(path)).values()):
+                name = dashed(path.stem)
+                if name in sources:
+                    provider = sources[name].location
+                    raise HarnessError(
+                        f"{path} would hide the {kind} '{name}' that {provider} provides; rename the file"
+                    )
+                sources[name] = Source("file", str(path))
+    return sources
 
 
 @functools.cache
@@ -125,45 +130,44 @@ def _load_file(path: Path) -> ModuleType:
         spec.loader.exec_module(module)
     except Exception as error:
         del sys.modules[name]
-        raise _unreadable(str(path), error, "take it out of the folder of --plugins") from error
+        raise _unreadable(str(path), error, "remove it from the folder of --plugins") from error
     return module
 
 
-def _load_entry(where: str, kind: str) -> list[Any]:
-    """What the entry point 'module:NAME' names; of a 'module', all its values of this kind."""
-    module_name, _, attribute = where.partition(":")
+def _load_entry(location: str, kind: str) -> list[Any]:
+    """The value of the entry point 'module:NAME'; for a 'module', all its values of this kind."""
+    module_name, _, attribute = location.partition(":")
     try:
         module = importlib.import_module(module_name)
         return [getattr(module, attribute)] if attribute else _values(module, kind)
     except Exception as error:
-        raise _unreadable(where, error, "uninstall the package that brings it") from error
+        raise _unreadable(location, error, "uninstall the package that provides it") from error
 
 
-def _unreadable(where: str, error: Exception, remedy: str) -> HarnessError:
-    """A plug-in that cannot be imported, with the line that failed: the last one in its file, whatever it called."""
+def _unreadable(location: str, error: Exception, remedy: str) -> HarnessError:
+    """The error for a plug-in that cannot be imported; it names the last line of the plug-in's file in the traceback."""
     if isinstance(error, SyntaxError):
-        lines, file, words = [error.lineno], error.filename, error.msg
+        lines, file, text = [error.lineno], error.filename, error.msg
     else:
-        file, words = where, " ".join(str(error).split())
-        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == where]
-    at = f"{file}, line {lines[-1]}" if lines else where
-    return HarnessError(f"the plug-in {at}, cannot be read: {type(error).__name__}: {words}; mend it, or {remedy}")
+        file, text = location, " ".join(str(error).split())
+        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == location]
+    place = f"{file}, line {lines[-1]}" if lines else location
+    return HarnessError(f"the plug-in {place}, cannot be read: {type(error).__name__}: {text}; fix it, or {remedy}")
 
 
 @functools.cache
 def _value(kind: str, name: str, plugins: str) -> Any:
-    how, where = _sources(kind, plugins)[name]
-    if how == "entry":
-        values = _load_entry(where, kind)
+    form, location = _sources(kind, plugins)[name]
+    if form == "entry point":
+        values = _load_entry(location, kind)
     else:
-        module = importlib.import_module(where) if how == "module" else _load_file(Path(where))
-        values = _values(module, kind)
+        values = _values(importlib.import_module(location) if form == "module" else _load_file(Path(location)), kind)
     if len(values) != 1:
         raise HarnessError(
-            f"{where} holds {len(values)} values of type {KINDS[kind].type.__name__}; a plug-in holds exactly one"
+            f"{location} holds {len(values)} values of type {KINDS[kind].type.__name__}; a plug-in holds exactly one"
         )
     if dashed(values[0].name) != name:
-        raise HarnessError(f"{where} is called '{name}' but its value says '{values[0].name}'; make them equal")
+        raise HarnessError(f"{location} is called '{name}' but its value is named '{values[0].name}'; make them equal")
     return values[0]
 
 

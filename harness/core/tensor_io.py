@@ -1,4 +1,4 @@
-"""Tensors in a safetensors file, and a full disk told as the operating system tells it."""
+"""Tensors in a safetensors file; a full disk is reported as an OSError."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
 
 def save_tensors(tensors: Mapping[str, Tensor], path: Path, *, metadata: Mapping[str, str]) -> None:
-    """Contiguous CPU tensors by name, with `metadata`. Raises OSError where the file cannot be written."""
+    """Write contiguous CPU tensors by name, with `metadata`. Raises OSError if the file cannot be written."""
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     try:
         save_file(dict(tensors), path, metadata=dict(metadata))
     except SafetensorError as error:
-        # The library has the system's error number in its words alone.
+        # The library gives the system's error number only in its message.
         number = re.search(r"os error (\d+)", str(error))
         if number is None:
             raise

@@ -1,7 +1,7 @@
 """Worker processes that run one job after another, each connected by a pipe of its own.
 
 Not a pool of `concurrent.futures`: its workers share queues, and therefore locks. A worker that is killed (out of
-memory, for example) while it sends progress keeps the lock, and every other process waits for ever. When a pipe's
+memory, for example) while it sends progress keeps the lock, and every other process waits forever. When a pipe's
 process ends, the other end of the pipe notices.
 """
 

@@ -15,8 +15,8 @@ from harness.core import allocator
 
 FAULTS = """
 import resource, sys
-from harness import tuning
-kept = tuning.keep_memory()
+from harness.core import allocator
+kept = allocator.keep_freed_memory()
 def faults(): return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 for _ in range(2): bytearray(b"x") * 2**26
 before = faults()

@@ -162,7 +162,7 @@ def test_the_card_of_a_folder_is_what_lies_in_it(tmp_path):
     [
         ("folder:", "names no folder"),
         ("folder:/no/such/place", "no folder and no list at '/no/such/place'"),
-        ("ucf101:/x", "'ucf101' takes nothing after a ':'"),
+        ("ucf101:/x", "'ucf101' takes no argument"),
         ("floder:/x", "did you mean 'folder'"),
         ("minikinetics-213:/no/list.txt", "no class list at '/no/list.txt'"),
     ],

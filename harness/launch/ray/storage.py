@@ -1,7 +1,7 @@
 """Records and checkpoints through a URL that every node reaches (`--storage URL`), for nodes without a shared folder.
 
 Every node works in a folder of its own. Records that a job starts from are fetched before it begins. Its checkpoints
-are sent as they are written and its record when it is finished, ``record.json`` last, so a record is in the storage
+are sent once they are written, and its record when it is finished, ``record.json`` last, so a record is in the storage
 entirely or not at all. A node that takes over a lost node's job fetches the newest checkpoint. Any file system of
 fsspec works (s3://, gs://, abfs://, hdfs://, sftp://, file://); its package and credentials are up to the user.
 """
