@@ -1,1 +1,1 @@
-"""Speed, measured. Each file is a command: `python -m benchmarks.NAME`."""
+"""Speed, measured: `python -m benchmarks`. Works from a checkout; not part of the wheel."""

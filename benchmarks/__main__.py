@@ -8,19 +8,25 @@ from pathlib import Path
 
 import click
 
-from benchmarks.ratios import report, run, values
+from benchmarks.launchers import launchers
+from benchmarks.main_job import main_job
+from benchmarks.ratios import measure, report, suites, values
+from benchmarks.rendering import rendering
+from benchmarks.three_nodes import three_nodes
 from harness.core import environment
 from harness.core.errors import HarnessError
 from harness.core.workspace import places, writable
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(
+    invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}
+)
 @click.option(
     "--only",
     default="",
     metavar="A,B",
     help="Suites to run, or SUITE:WORDS for the pairs of a suite whose name contains WORDS. "
-    f"Suites: {', '.join(run.names())}.",
+    f"Suites: {', '.join(suites.names())}.",
 )
 @click.option("--quick", is_flag=True, help="Small sizes and three rounds: minutes instead of half an hour.")
 @click.option("--rounds", type=click.IntRange(min=0), default=0, help="Rounds per pair (0: 7, or 3 with --quick).")
@@ -28,7 +34,9 @@ from harness.core.workspace import places, writable
 @click.option("--save-baseline", type=click.Path(path_type=Path), help="Write the ratios for a later --check.")
 @click.option("--results", metavar="DIR", help="Results folder. Default: HARNESS_RESULTS, else ./results.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+@click.pass_context
 def main(
+    context: click.Context,
     only: str,
     quick: bool,
     rounds: int,
@@ -37,7 +45,9 @@ def main(
     results: str | None,
     as_json: bool,
 ) -> int:
-    """Speed of this machine, as ratios to plain references."""
+    """Speed of this machine, as ratios to plain references; other figures by the commands below."""
+    if context.invoked_subcommand:
+        return 0
     device = environment.device()
     folder = places(results=results).results / "bench"
     writable(folder, what="benchmark results", flag="--results")
@@ -47,11 +57,13 @@ def main(
     def save(ceilings: dict[str, values.Ceiling], pairs: list[values.Paired]) -> None:
         report.merge(path, ceilings, pairs, quick=quick, device=device)
 
-    suites = [name.strip() for name in only.split(",") if name.strip()]
-    pairs = run.measure(suites, quick=quick, rounds=rounds, tell=lambda line: click.echo(line, err=True), keep=save)
+    selected = [name.strip() for name in only.split(",") if name.strip()]
+    pairs = measure.measure(
+        selected, quick=quick, rounds=rounds, log=lambda line: click.echo(line, err=True), save=save
+    )
     stored = json.loads(path.read_text())
     click.echo(json.dumps(stored) if as_json else report.table(stored))
-    click.echo(f"{path}, with the same as .md and .svg", err=True)
+    click.echo(f"{path}; the same as .md and .svg", err=True)
     if save_baseline:
         report.save_baseline(save_baseline, pairs, stored["machine"])
     slower = values.regressions(pairs, committed)
@@ -59,10 +71,13 @@ def main(
         click.echo(f"slower: {line}", err=True)
     if check and not any(pair.name in committed for pair in pairs):
         raise click.UsageError(
-            f"none of the ratios in {check} was measured; drop --only, or add --quick if it was taken so"
+            f"none of the ratios in {check} was measured; drop --only, or add --quick if the file was measured with it"
         )
     return int(bool(slower))
 
+
+for command in (main_job, launchers, rendering, three_nodes):
+    main.add_command(command)
 
 if __name__ == "__main__":
     try:

@@ -1,25 +1,26 @@
-"""What launchers cost: `python -m benchmarks.launchers [--busy]`.
+"""What launchers cost per job: `python -m benchmarks launchers [--busy]`.
 
-Jobs that do nothing but leave a record, through the local launcher and through Ray after its start-up; the time a job
-takes beyond the same function called in a loop is what the launcher costs. `--busy` also runs 500 jobs that sleep a
-second on four pretended GPUs (two minutes) and says which share of the time they were busy. For people; nothing here
-passes or fails.
+Jobs that only write a record, through the local launcher and through Ray after its start; the time per job beyond the
+same function called in a loop is the cost of the launcher.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import click
+
 JOBS, ROUNDS = 40, 3
 BUSY_JOBS, GPUS, SLEEP_S = 500, 4, 1.0
 TARGET_LOCAL_MS, TARGET_RAY_MS, TARGET_BUSY_PCT = 50, 300, 95
+
+Run = Callable[[Any, Any], object]
+"""(plan, options): runs the jobs of the plan."""
 
 
 def jobs_of(number: int, **more: Any) -> list[Any]:
@@ -29,7 +30,7 @@ def jobs_of(number: int, **more: Any) -> list[Any]:
 
 
 def nothing(job: Any, options: Any, callback: Any) -> Any:
-    """A job that takes `sleep_s` and leaves a record, as a real one would."""
+    """A job that takes `sleep_s` and writes a record."""
     from harness.core import locks
     from harness.records.record import Record, write_record
 
@@ -37,14 +38,14 @@ def nothing(job: Any, options: Any, callback: Any) -> Any:
         callback.job_started(job)
         time.sleep(float(job.spec.get("sleep_s", 0.0)))
         empty: dict[str, Any] = {"environment": {}, "metrics": {}, "cost": {"wall_s": 0.0}, "fingerprint": ""}
-        said = {"job_id": job.id, "kind": job.kind, "title": job.title, "spec": job.spec, "upstream": job.upstream}
-        record = write_record(options.places.runs, Record(**said, **empty), fill=lambda folder: None)
+        identity = {"job_id": job.id, "kind": job.kind, "title": job.title, "spec": job.spec, "upstream": job.upstream}
+        record = write_record(options.places.runs, Record(**identity, **empty), fill=lambda folder: None)
         callback.job_finished(record)
         return record
 
 
-def timed(run: Callable[[Any, Any], object], jobs: Sequence[Any]) -> float:
-    """Seconds that `run(plan, house)` takes in an empty results folder."""
+def seconds(run: Run, jobs: Sequence[Any]) -> float:
+    """Wall-clock of `run` in an empty results folder."""
     from harness.core.workspace import Workspace
     from harness.jobs.options import JobOptions
     from harness.planning.plan import Plan
@@ -54,9 +55,9 @@ def timed(run: Callable[[Any, Any], object], jobs: Sequence[Any]) -> float:
         plan = Plan(jobs=tuple(jobs), cells={job.id: (job.id,) for job in jobs}, done=frozenset())
         began = time.perf_counter()
         run(plan, options)
-        took = time.perf_counter() - began
+        taken = time.perf_counter() - began
         assert len(options.run_store.ids()) == len(jobs)
-        return took
+        return taken
 
 
 def loop(plan: Any, options: Any) -> None:
@@ -66,7 +67,7 @@ def loop(plan: Any, options: Any) -> None:
         nothing(job, options, Callback())
 
 
-def local(cores: int) -> Callable[[Any, Any], object]:
+def local(cores: int) -> Run:
     from harness.core.callbacks import Callback
     from harness.launch.launchers import local as launcher
 
@@ -84,38 +85,18 @@ def on_ray(plan: Any, options: Any) -> None:
     driver.launch(plan, options, Callback(), run=nothing)
 
 
-def row(what: str, run: Callable[[Any, Any], object], target_ms: int) -> dict[str, str]:
-    """Milliseconds a job beyond the bare loop: paired rounds, median and range."""
-    jobs = jobs_of(JOBS)
-    extra = sorted(1000 * (timed(run, jobs) - timed(loop, jobs)) / JOBS for _ in range(ROUNDS))
-    return {
-        "what": what,
-        "ms a job": f"{extra[len(extra) // 2]:.1f}",
-        "range": f"{extra[0]:.1f} to {extra[-1]:.1f}",
-        "target": f"<= {target_ms}",
-    }
-
-
-def busy_share() -> float:
-    """Share of the time, in percent, that four pretended GPUs were busy with jobs that sleep."""
-    # One worker for each GPU is up: jobs that took no time would all be done by the first.
-    timed(on_ray, jobs_of(GPUS, sleep_s=5 * SLEEP_S, threads=0))
-    jobs = jobs_of(BUSY_JOBS, sleep_s=SLEEP_S, threads=0)  # no CPU threads: planned for a GPU
-    return 100 * BUSY_JOBS * SLEEP_S / (GPUS * timed(on_ray, jobs))
-
-
-def main() -> None:
+@click.command()
+@click.option("--busy", is_flag=True, help=f"Also run {BUSY_JOBS} jobs on {GPUS} pretended GPUs (two minutes).")
+def launchers(busy: bool) -> None:
+    """Time per job that a launcher adds."""
     from tabulate import tabulate
 
     from harness.launch.ray.cluster import prepare_environment
 
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--busy", action="store_true", help="also 500 jobs on four pretended GPUs (two minutes)")
-    asked = parser.parse_args()
     os.environ["HARNESS_DEVICE"] = "cpu"
     rows = [
-        row("local, one after the other", local(1), TARGET_LOCAL_MS),
-        row("local, two processes, their start included", local(2), TARGET_LOCAL_MS),
+        _row("local, one after the other", local(1), TARGET_LOCAL_MS),
+        _row("local, two processes, their start included", local(2), TARGET_LOCAL_MS),
     ]
     prepare_environment(None)
     import ray
@@ -124,21 +105,32 @@ def main() -> None:
     ray.init(
         "local", num_cpus=GPUS + 1, num_gpus=GPUS, include_dashboard=False, log_to_driver=False, logging_level="error"
     )
-    up_s = time.perf_counter() - began
-    timed(on_ray, jobs_of(GPUS))  # workers are up
-    rows.append(row("ray, after its start", on_ray, TARGET_RAY_MS))
-    print(tabulate(rows, headers="keys", disable_numparse=True, tablefmt="github"))
-    print(f"\nray's start: {up_s:.1f} s; {os.cpu_count()} cores")
-    if asked.busy:
-        print(
-            f"{GPUS} pretended GPUs, {BUSY_JOBS} jobs of {SLEEP_S:g} s: {busy_share():.1f}% busy (target {TARGET_BUSY_PCT})"
-        )
-    sys.stdout.flush()
+    start_s = time.perf_counter() - began
+    seconds(on_ray, jobs_of(GPUS))  # starts the workers
+    rows.append(_row("ray, after its start", on_ray, TARGET_RAY_MS))
+    click.echo(tabulate(rows, headers="keys", disable_numparse=True, tablefmt="github"))
+    click.echo(f"\nstart of ray: {start_s:.1f} s; {os.cpu_count()} cores")
+    if busy:
+        jobs = f"{BUSY_JOBS} jobs of {SLEEP_S:g} s on {GPUS} pretended GPUs"
+        click.echo(f"{jobs}: {_busy_pct():.1f}% busy (target {TARGET_BUSY_PCT})")
     ray.shutdown()
 
 
-if __name__ == "__main__":
-    # Of the module by its name: what `__main__` defines travels to other processes as code, with every job.
-    from benchmarks import launchers
+def _row(name: str, run: Run, target_ms: int) -> dict[str, str]:
+    """Milliseconds per job beyond the bare loop: paired rounds, median and range."""
+    jobs = jobs_of(JOBS)
+    extra = sorted(1000 * (seconds(run, jobs) - seconds(loop, jobs)) / JOBS for _ in range(ROUNDS))
+    return {
+        "launcher": name,
+        "ms per job": f"{extra[len(extra) // 2]:.1f}",
+        "range": f"{extra[0]:.1f} to {extra[-1]:.1f}",
+        "target": f"<= {target_ms}",
+    }
 
-    launchers.main()
+
+def _busy_pct() -> float:
+    """Share of the time that the pretended GPUs are busy with jobs that sleep."""
+    # Starts one worker per GPU: jobs that took no time would all be done by the first.
+    seconds(on_ray, jobs_of(GPUS, sleep_s=5 * SLEEP_S, threads=0))
+    jobs = jobs_of(BUSY_JOBS, sleep_s=SLEEP_S, threads=0)  # no CPU threads: planned for a GPU
+    return 100 * BUSY_JOBS * SLEEP_S / (GPUS * seconds(on_ray, jobs))

@@ -1,47 +1,49 @@
-"""One thing to be timed, as it travels to the process that does it."""
+"""What is timed, and what it is compared with."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from harness.core import environment
 
 
 @dataclass(frozen=True)
 class Case:
-    """One thing to be timed, as it is told to the process that does it."""
+    """One thing to time, as it is sent to the process that does it."""
 
-    what: str
-    """A name of `worker.builders`."""
+    builder: str
+    """A key of `suites.BUILDERS`."""
     baseline: str = "i3d"
     streams: tuple[str, ...] = ("rgb",)
     scale: str = "paper"
     batch: int = 1
+    """Clips; for flow: processes that share the pairs."""
     frames: int = 0
-    """Frames of a clip; 0: the card's training clip."""
+    """Frames per clip; 0: the card's training clip."""
     side_px: int = 0
     """0: the card's."""
     layout: str = "channels last"
     """'channels last', or 'plain' (NCDHW)."""
     precision: str = "float32"
     without: str = ""
-    """A key of `cases.DEFAULTS`: what of our own doing is switched off."""
+    """A key of `networks.DEFAULTS`: the optimization that is switched off."""
     malloc: str = "kept"
-    """'kept': as jobs run (harness.core.allocator); 'plain': as the system has it."""
+    """'kept': as in jobs (harness.core.allocator); 'plain': the system's default."""
     threads: int = 1
     device: str = "cpu"
-    repeat: int = 1
-    """Times a round runs it; the round's seconds are divided by this."""
     size: int = 0
-    """Of ceilings and loops: what it means is theirs."""
+    """For ceilings, loops, clips and flow; each builder says what it means."""
     reader: str = ""
-    """Of clips: a key of `readers.READERS`; of flow: the method."""
+    """For clips: a key of `readers.READERS`; for flow: the method."""
     corpus: str = ""
-    """Of clips: which files, in words of `videos.files_of`."""
+    """For clips: which files, as `videos.files_of` takes it."""
     folder: str = ""
-    """Of clips: where they lie; filled in when the pair is run."""
+    """For clips: the folder of the files; filled in when the pair is run."""
     part: int = 0
-    """Which of the processes that share a pairing's work this is."""
+    """Which of the processes of a `Parallel` this is."""
 
 
 @dataclass(frozen=True)
@@ -50,3 +52,57 @@ class Ready:
 
     step: Callable[[], Any]
     facts: Mapping[str, Any]
+
+
+Builders = Mapping[str, Callable[[Case], Ready]]
+
+
+@dataclass(frozen=True)
+class Parallel:
+    """A case done by several processes at once, each its part."""
+
+    case: Case
+    processes: int = 2
+
+    @property
+    def parts(self) -> list[Case]:
+        return [dataclasses.replace(self.case, part=number) for number in range(self.processes)]
+
+
+@dataclass(frozen=True)
+class Command:
+    """A whole process of this interpreter, from start to end."""
+
+    words: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two ways of doing the same."""
+
+    suite: str
+    name: str
+    reference: str
+    """What `theirs` is, in words."""
+    ours: Case | Command | Parallel
+    theirs: Case | Command | Parallel
+    target: float | None = None
+    """Ratio to reach; None: no target."""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What the benchmarks run on, and how long they may take."""
+
+    device: str
+    threads: int
+    quick: bool
+    """Small sizes: minutes instead of half an hour."""
+
+    @property
+    def precisions(self) -> tuple[str, ...]:
+        """float32, and bfloat16 where the device computes in it."""
+        return ("float32", "bfloat16") if environment.computes_bfloat16(self.device) else ("float32",)
+
+
+Suite = Callable[[Machine], Iterator[Pair]]

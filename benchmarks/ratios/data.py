@@ -1,4 +1,4 @@
-"""Benchmarks of reading: clips by our reader against others used plainly, the frame store, the loader, `data verify`.
+"""Reading: clips by our reader against plain readers, the frame stores, the loader, `data verify`.
 
 Each clip is 64 frames at a random place of a file like UCF-101's (mpeg4 .avi, 320x240, 25 fps, a key frame every 12) or
 like Kinetics' (h264 .mp4, x264's defaults), short side 256, a random square of 224 px, in two processes of one thread.
@@ -8,54 +8,65 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
+import shutil
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from benchmarks.ratios import readers, videos
-from benchmarks.ratios.case import Case
-from benchmarks.ratios.pairing import Both, Machine, Pairing
+from benchmarks.ratios.case import Builders, Case, Machine, Pair, Parallel, Ready
+from benchmarks.ratios.readers import FRAMES, READERS, SIDE_PX
+from benchmarks.ratios.videos import CARD
+from harness.core.contract import Clip
 from harness.core.errors import HarnessError
 
 TARGETS = {"mpeg4": 1.5, "h264": 1.0}
 STORE_TARGET = 2.0
-QUICKEST = ("OpenCV", "torchcodec")
-"""The plain readers that clips of the store are held against, on the originals."""
+FASTEST = ("OpenCV", "torchcodec")
+"""The plain readers of originals that reading from a store is compared with."""
 VERIFIED = 400
 GREY_LEVELS = 4
-"""The same frames and squares: other conversions to RGB are a grey level or two apart on average."""
+"""Allowed difference of the mean of the same frames and squares: other conversions to RGB are one or two grey levels apart."""
 
 
-def lacking() -> list[str]:
-    """What this suite needs and a bare machine may not have."""
+# ---------------------------------------------------------------------------------------------------- pairs
+
+
+def missing_libraries() -> list[str]:
+    """Libraries that this suite needs and that are not installed."""
     return [name for name in ("av", "cv2") if importlib.util.find_spec(name) is None]
 
 
-def pairings(machine: Machine) -> Iterator[Pairing]:
-    """None where the libraries are missing; `run` says so. Files are rendered when the first pair is asked for."""
-    if lacking():
+def pairs(machine: Machine) -> Iterator[Pair]:
+    """None if libraries are missing."""
+    if missing_libraries():
         return
-    ours = Case("clips", reader="ours", size=2 if machine.quick else 4)
+    clips = Case("clips", reader="ours", size=2 if machine.quick else 4)
     for codec, target in TARGETS.items():
-        mine = dataclasses.replace(ours, corpus=codec)
-        for name in readers.plain_readers():
-            theirs = dataclasses.replace(mine, reader=name)
-            yield Pairing("data", f"{codec} clips, {name}", f"{name}, plainly", Both(mine), Both(theirs), target)
-    for frames, codec in ((frames, codec) for frames in ("store", "raw-store") for codec in TARGETS):
-        mine = dataclasses.replace(ours, corpus=f"{frames} of {codec}")
-        for name in ("ours", *(name for name in QUICKEST if name in readers.plain_readers())):
-            theirs = dataclasses.replace(ours, reader=name, corpus=codec)
-            what = f"clips from the {frames.replace('-', ' ')} of {codec}, {name}"
-            yield Pairing("data", what, f"{name} on the originals", Both(mine), Both(theirs), STORE_TARGET)
+        ours = dataclasses.replace(clips, corpus=codec)
+        for reader in readers.plain_readers():
+            theirs = Parallel(dataclasses.replace(ours, reader=reader))
+            yield Pair("data", f"{codec} clips, {reader}", f"{reader}, plainly", Parallel(ours), theirs, target)
+    for store in ("store", "raw-store"):
+        for codec in TARGETS:
+            ours = dataclasses.replace(clips, corpus=f"{store} of {codec}")
+            for reader in ("ours", *(name for name in FASTEST if name in readers.plain_readers())):
+                theirs = Parallel(dataclasses.replace(clips, reader=reader, corpus=codec))
+                name = f"clips from the {store.replace('-', ' ')} of {codec}, {reader}"
+                yield Pair("data", name, f"{reader} on the originals", Parallel(ours), theirs, STORE_TARGET)
     loading, decoding, verifying, opening = (
-        Case(what, corpus="all", size=VERIFIED) for what in ("loading", "decoding", "verifying", "opening")
+        Case(builder, corpus="all", size=VERIFIED) for builder in ("loading", "decoding", "verifying", "opening")
     )
-    yield Pairing("data", "loader of training", "its windows decoded alone", loading, decoding)
-    yield Pairing("data", f"data verify, {VERIFIED} files", "PyAV opening each", verifying, opening)
+    yield Pair("data", "loader of training", "its windows decoded alone", loading, decoding)
+    yield Pair("data", f"data verify, {VERIFIED} files", "PyAV opening each", verifying, opening)
 
 
-def at_hand(case: Case) -> Case:
-    """The case with the files it reads; rendered, and recoded, at the first call."""
+def with_files(case: Case) -> Case:
+    """The case with the folder of its files; they are rendered, and stored, at the first call."""
     if not case.corpus:
         return case
     folder = videos.data()
@@ -66,19 +77,167 @@ def at_hand(case: Case) -> Case:
 def facts_of(
     ours: Mapping[str, Any], theirs: Mapping[str, Any], ours_s: Sequence[float], theirs_s: Sequence[float]
 ) -> dict[str, str]:
-    """A note on what the ratio does not tell. Raises HarnessError if two readers did not give the same pictures."""
-    parts = ours.get("parts", ()), theirs.get("parts", ())
-    for mine, other in zip(*parts, strict=True):
-        if abs(mine["mean"] - other["mean"]) > GREY_LEVELS:
+    """A note with the rate or the extra time. Raises HarnessError if two readers gave different pictures."""
+    parts = ours.get("parts", ())
+    for a, b in zip(parts, theirs.get("parts", ()), strict=True):
+        if abs(a["mean"] - b["mean"]) > GREY_LEVELS:
             raise HarnessError(
-                f"two readers gave different pictures: {mine['mean']:.1f} and {other['mean']:.1f} grey levels on average"
+                f"two readers gave different pictures: {a['mean']:.1f} and {b['mean']:.1f} grey levels on average"
             )
-    if parts[0]:
-        clips = sum(part["clips"] for part in parts[0])
-        return {"note": f"{clips / statistics.median(ours_s):.0f} clips/s"}
+    if parts:
+        return {"note": f"{sum(part['clips'] for part in parts) / statistics.median(ours_s):.0f} clips/s"}
     if "files" in ours:
         return {"note": f"{ours['files'] / statistics.median(ours_s):.0f} files/s"}
-    if "clips" in ours:
-        more_s = statistics.median(x - y for x, y in zip(ours_s, theirs_s, strict=True)) / ours["clips"]
-        return {"note": f"{1e3 * more_s:.2f} ms a clip more"}
-    return {}
+    extra_s = statistics.median(x - y for x, y in zip(ours_s, theirs_s, strict=True)) / ours["clips"]
+    return {"note": f"{1e3 * extra_s:.2f} ms more per clip"}
+
+
+# ---------------------------------------------------------------------------------------------------- builders
+
+
+def clips(case: Case) -> Ready:
+    """`size` clips by one reader; the facts hold the mean of the first round, to compare the pictures."""
+    import cv2
+
+    _compile_now(case)
+    cv2.setNumThreads(case.threads)
+    read, files = READERS[case.reader], videos.files_of(case.corpus, Path(case.folder))
+    rounds = 0
+
+    def step() -> float:
+        nonlocal rounds
+        total = 0.0
+        for number in range(case.size):
+            rng = np.random.default_rng([rounds, case.part, number])
+            clip = read(files[(case.part + number) % len(files)], rng)
+            if clip.shape != (FRAMES, SIDE_PX, SIDE_PX, 3):
+                raise HarnessError(f"{case.reader} gave a clip of {clip.shape}")
+            total += float(clip[:, ::16, ::16].mean())
+        rounds += 1
+        return total / case.size
+
+    return Ready(step, {"clips": case.size, "mean": step()})
+
+
+def loading(case: Case) -> Ready:
+    """One clip of each file through the loader of training, in this process."""
+    load = _loader(case)
+    return Ready(load, {"clips": len(_windows_read_by(load))})
+
+
+def decoding(case: Case) -> Ready:
+    """The same frames and squares of the same files, by the reader alone."""
+    from harness.video import decode
+
+    windows = _windows_read_by(_loader(case))
+
+    def step() -> None:
+        for path, indices, square, options in windows:
+            decode.read_window(path, indices, crop=lambda *_, square=square: square, **options)
+
+    return Ready(step, {"clips": len(windows)})
+
+
+def _loader(case: Case) -> Callable[[], None]:
+    """A function that makes one clip of each file."""
+    from harness.data import prepare
+    from harness.data.loader import VideoReader, train_batches
+
+    _compile_now(case)
+    prepared = prepare.open_prepared(CARD, Path(case.folder))
+    train = list(prepared.listing(1).subsets["train"])
+    reader = VideoReader(prepared, streams=("rgb",), scale=videos.scale_of("originals"), cache_bytes=0)
+    clip = Clip(window=FRAMES, side_px=SIDE_PX)
+
+    def load() -> None:
+        for _ in train_batches(reader, train, clip=clip, batch=1, seed=0, steps=len(train)):
+            pass
+
+    return load
+
+
+def _windows_read_by(load: Callable[[], None]) -> list[tuple[Any, ...]]:
+    """(path, indices, square, other arguments) of each call of `decode.read_window`."""
+    from harness.video import decode
+
+    windows: list[tuple[Any, ...]] = []
+    read_window = decode.read_window
+
+    def recording(path: Path, indices: np.ndarray, *, crop: Any, **options: Any) -> np.ndarray:
+        squares: list[tuple[int, int, int]] = []
+
+        def recording_crop(height: int, width: int) -> tuple[int, int, int]:
+            squares.append(crop(height, width))
+            return squares[0]
+
+        frames = read_window(path, indices, crop=recording_crop, **options)
+        windows.append((path, indices, squares[0], options))
+        return frames
+
+    decode.read_window = recording  # type: ignore[assignment]
+    try:
+        load()
+    finally:
+        decode.read_window = read_window
+    return windows
+
+
+def _compile_now(case: Case) -> None:
+    """Other processes compile after 4,000 frames."""
+    from harness.video import convert_numba, numba_cache
+
+    numba_cache.keep_compiled(Path(case.folder) / "numba")
+    convert_numba.compile_at_once()
+
+
+def verifying(case: Case) -> Ready:
+    """`harness data verify` of `size` links to the files, without an index."""
+    from harness.data import verify
+
+    def step() -> None:
+        with _linked(case) as folder:
+            readable = verify.verify(CARD, Path(folder)).parts[0].readable
+            if readable != case.size:
+                raise HarnessError(f"data verify read {readable} of {case.size} files")
+
+    return Ready(step, {"files": case.size})
+
+
+def opening(case: Case) -> Ready:
+    """The same files opened by PyAV one after the other, and their length and size read."""
+    import av
+
+    def step() -> None:
+        with _linked(case) as folder:
+            for path in (Path(folder) / CARD.name).iterdir():
+                with av.open(str(path)) as container:
+                    stream = container.streams.video[0]
+                    if not (stream.width and stream.average_rate and container.duration):
+                        raise HarnessError(f"{path} has no length")
+
+    return Ready(step, {"files": case.size})
+
+
+def _linked(case: Case) -> tempfile.TemporaryDirectory[str]:
+    """A data folder with `size` links to the files of the case."""
+    folder = tempfile.TemporaryDirectory(prefix="harness-verify-", dir=case.folder)
+    root = Path(folder.name) / CARD.name
+    root.mkdir()
+    files = [Path(path) for path in videos.files_of(case.corpus, Path(case.folder))]
+    for number in range(case.size):
+        source = files[number % len(files)]
+        target = root / f"{number}{source.suffix}"
+        try:
+            target.hardlink_to(source)
+        except OSError:
+            shutil.copyfile(source, target)
+    return folder
+
+
+BUILDERS: Builders = {
+    "clips": clips,
+    "loading": loading,
+    "decoding": decoding,
+    "verifying": verifying,
+    "opening": opening,
+}

@@ -1,23 +1,121 @@
-"""What a benchmark's process runs, by name: a network's forward pass or training step, and the ceilings."""
+"""Forward passes and training steps of the baselines, and the optimizations they rely on.
+
+I3D is compared with a plain I3D (`plain.py`), the others with themselves in torch's default layout and precision.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from benchmarks.ratios.case import Case, Ready
+from benchmarks.ratios.case import Builders, Case, Machine, Pair, Ready, Suite
 from harness.core.contract import CHANNELS, Baseline, BuildSpec, Clip, Scale
 
 PLAIN = "plain"
 """Stands for the plain I3D where a baseline is named."""
+PLAIN_I3D = "plain I3D (explicit padding, NCDHW, fp32, default allocator)"
+OTHERS: Mapping[str, tuple[str, ...]] = {
+    "convnet_lstm": ("rgb",),
+    "c3d": ("rgb",),
+    "two_stream": ("rgb",),
+    "fused_3d": ("rgb", "flow"),
+}
+"""The baselines other than I3D, and the streams that one of their networks reads."""
+TARGETS = {
+    ("forward", "float32"): 1.4,
+    ("training", "float32"): 1.15,
+    ("forward", "bfloat16"): 3.5,
+    ("training", "bfloat16"): 2.8,
+}
+"""Against the plain I3D at 64x224x224, on two CPU cores."""
 
 
-# ---------------------------------------------------------------------------------------------------- networks
+# ---------------------------------------------------------------------------------------------------- pairs
+
+
+def networks(builder: str) -> Suite:
+    """'forward' or 'training' of all five baselines at the paper's sizes."""
+    suite = {"forward": "inference", "training": "training"}[builder]
+
+    def pairs(machine: Machine) -> Iterator[Pair]:
+        plain = _case(machine, builder, baseline=PLAIN, layout="plain", malloc="plain")
+        for precision in machine.precisions:
+            ours = _case(machine, builder, precision=precision)
+            target = TARGETS[builder, precision] if machine.device == "cpu" and not machine.quick else None
+            yield Pair(suite, f"i3d {builder} {_size(ours)} {precision}", PLAIN_I3D, ours, plain, target)
+        for baseline, streams in OTHERS.items():
+            # Batch norm over one row has no variance: networks with a hidden layer behind the trunk need two clips.
+            batch = max(2, plain.batch)
+            ours = _case(machine, builder, baseline=baseline, streams=streams, batch=batch, frames=0, side_px=0)
+            ours = dataclasses.replace(ours, precision=machine.precisions[-1])
+            theirs = dataclasses.replace(ours, layout="plain", malloc="plain", precision="float32")
+            name = f"{baseline.replace('_', '-')} {builder} {'+'.join(streams)} batch {batch} {ours.precision}"
+            yield Pair(suite, name, "itself in NCDHW, fp32, default allocator", ours, theirs)
+
+    return pairs
+
+
+def micro(machine: Machine) -> Iterator[Pair]:
+    """The networks of micro jobs: one thread, a quarter of the channels, 16 clips of 16x48x48."""
+    for builder in ("training", "forward"):
+        ours = _micro_case(machine, builder)
+        plain = dataclasses.replace(ours, baseline=PLAIN, layout="plain", malloc="plain")
+        yield Pair("micro", f"i3d micro {builder}", PLAIN_I3D, ours, plain)
+
+
+def defaults(machine: Machine) -> Iterator[Pair]:
+    """Every optimization that is on by default, against the same network without it."""
+    best = machine.precisions[-1]
+    without: dict[str, dict[str, Any]] = {"channels last": {"layout": "plain"}}
+    if machine.device == "cpu":
+        without["memory kept"] = {"malloc": "plain"}
+    if best == "bfloat16":
+        without["bfloat16"] = {"precision": "float32"}
+    fused_3d: dict[str, Any] = {"baseline": "fused_3d", "streams": OTHERS["fused_3d"], "frames": 0, "side_px": 0}
+    for builder in ("forward", "training"):
+        for ours in (_case(machine, builder, precision=best), _micro_case(machine, builder)):
+            for default, change in without.items():
+                if ours.scale == "paper" or default != "bfloat16":
+                    yield _default(default, ours, **change)
+            if best == "bfloat16" and ours.scale == "paper":
+                yield _default("one convolution for three branches", ours)
+                if builder == "forward":
+                    yield _default("batch norm folded", ours)
+            if builder == "training" and machine.device == "cpu":
+                fused = dataclasses.replace(ours, batch=max(2, ours.batch), **fused_3d)
+                yield _default("fusing kernel laid out plainly", fused)
+
+
+def _default(default: str, ours: Case, **change: Any) -> Pair:
+    theirs = dataclasses.replace(ours, **(change or {"without": default}))
+    name = f"{default}: {ours.baseline.replace('_', '-')} {ours.scale} {ours.builder}"
+    return Pair("defaults", name, f"without it ({_size(ours)})", ours, theirs)
+
+
+def _case(machine: Machine, builder: str, **changes: Any) -> Case:
+    """At the paper's size: one clip on a CPU, enough to fill a GPU. Small with --quick."""
+    cpu = machine.device == "cpu"
+    fields: dict[str, Any] = {"threads": machine.threads if cpu else 1, "batch": 1 if cpu else 16}
+    if machine.quick:
+        fields |= {"frames": 16, "side_px": 64, "batch": 2}
+    return Case(builder, device=machine.device, **fields | changes)
+
+
+def _micro_case(machine: Machine, builder: str) -> Case:
+    return Case(builder, scale="micro", batch=16, device=machine.device)
+
+
+def _size(case: Case) -> str:
+    clip = clip_of(case)
+    return f"{clip.window}x{clip.side_px}x{clip.side_px} batch {case.batch}"
+
+
+# ---------------------------------------------------------------------------------------------------- builders
 
 
 def clip_of(case: Case) -> Clip:
-    """The card's training clip, cut down where the case says so."""
+    """The card's training clip, smaller if the case asks for it."""
     clip = _card(case).train_clip[case.scale]
     if case.frames and not clip.strides:
         clip = dataclasses.replace(clip, window=case.frames)
@@ -25,7 +123,7 @@ def clip_of(case: Case) -> Clip:
 
 
 def build(case: Case) -> Any:
-    """The network of the case on whatever device is current; weights are random."""
+    """The network of the case on the current device, with random weights."""
     if case.without:
         DEFAULTS[case.without]()
     spec = BuildSpec(case.streams, 400, _scale(case))
@@ -38,16 +136,16 @@ def build(case: Case) -> Any:
 
 
 def clips(case: Case, device: str) -> dict[str, Any]:
-    """stream -> noise (N, C, T, H, W) in [-1, 1], laid out as the loader gives it, or plainly."""
+    """stream -> noise (N, C, T, H, W) float32 in [-1, 1], in the loader's memory layout or in torch's default."""
     import torch
 
     clip = clip_of(case)
-    made = {}
+    noise = {}
     for stream in case.streams:
         shape = (case.batch, clip.frames(stream), clip.side_px, clip.side_px, CHANNELS[stream])
-        laid_out = torch.rand(shape, device=device).mul_(2).sub_(1).permute(0, 4, 1, 2, 3)
-        made[stream] = laid_out if case.layout == "channels last" else laid_out.contiguous()
-    return made
+        channels_last = torch.rand(shape, device=device).mul_(2).sub_(1).permute(0, 4, 1, 2, 3)
+        noise[stream] = channels_last if case.layout == "channels last" else channels_last.contiguous()
+    return noise
 
 
 def forward(case: Case) -> Ready:
@@ -105,7 +203,7 @@ def gflop(case: Case, *, training: bool) -> float:
 
 
 def placed(case: Case) -> Any:
-    """The network on its device, laid out as jobs lay it out, or plainly."""
+    """The network on its device, in the memory layout of jobs or in torch's default."""
     from harness.jobs.context import place
 
     network = build(case)
@@ -125,77 +223,29 @@ def _scale(case: Case) -> Scale:
     return scale
 
 
-def _nothing_folded() -> None:
+def _do_not_fold() -> None:
     from baselines.parts import inception
 
     inception.folds = lambda *_: False
 
 
-def _every_branch_alone() -> None:
+def _do_not_share() -> None:
     from baselines.parts import inception
 
     inception.shares = lambda x: False
 
 
-def _fused_with_channels_last() -> None:
+def _keep_channels_last() -> None:
     from baselines.parts.fusion import WideConv3d
 
     WideConv3d.plain_on_cpu = False
 
 
 DEFAULTS: Mapping[str, Callable[[], None]] = {
-    "batch norm folded": _nothing_folded,
-    "one convolution for three branches": _every_branch_alone,
-    "fusing kernel laid out plainly": _fused_with_channels_last,
+    "batch norm folded": _do_not_fold,
+    "one convolution for three branches": _do_not_share,
+    "fusing kernel laid out plainly": _keep_channels_last,
 }
-"""What a network does by default that a process can be had without, and how it is: for good, since the process is the case's."""
+"""An optimization inside a network -> a function that switches it off for the rest of the process."""
 
-
-# ---------------------------------------------------------------------------------------------------- ceilings
-
-
-def matmul(case: Case) -> Ready:
-    """Two square matrices multiplied."""
-    import torch
-
-    a, b = (torch.randn(case.size, case.size, device=case.device).to(_dtype(case)) for _ in range(2))
-    return Ready(lambda: a @ b, {"gflop": 2 * case.size**3 / 1e9})
-
-
-def conv3d(case: Case) -> Ready:
-    """3x3x3 on 256 channels, channels last, no gradients: what the networks' middle layers are."""
-    import torch
-
-    like = {"memory_format": torch.channels_last_3d}
-    frames, side = 8, case.size
-    x = torch.randn(1, 256, frames, side, side, device=case.device).to(_dtype(case)).contiguous(**like)
-    w = torch.randn(256, 256, 3, 3, 3, device=case.device).mul_(0.01).to(_dtype(case)).contiguous(**like)
-
-    def step() -> Any:
-        with torch.inference_mode():
-            return torch.nn.functional.conv3d(x, w, padding=1)
-
-    return Ready(step, {"gflop": 2 * 256 * 256 * 27 * frames * side**2 / 1e9})
-
-
-def copy(case: Case) -> Ready:
-    """One block of memory written from another; read and written bytes both count."""
-    import torch
-
-    a, b = (torch.ones(case.size * 2**20, dtype=torch.uint8, device=case.device) for _ in range(2))
-    return Ready(lambda: b.copy_(a), {"gbyte": 2 * a.numel() / 1e9})
-
-
-def _dtype(case: Case) -> Any:
-    import torch
-
-    return getattr(torch, case.precision)
-
-
-WHATS: Mapping[str, Callable[[Case], Ready]] = {
-    "forward": forward,
-    "training": training,
-    "matmul": matmul,
-    "conv3d": conv3d,
-    "copy": copy,
-}
+BUILDERS: Builders = {"forward": forward, "training": training}

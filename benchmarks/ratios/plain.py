@@ -1,7 +1,7 @@
-"""The plain reference: I3D as one would first write it. Every SAME padding explicit, nothing shared, nothing fused.
+"""I3D written plainly, as a reference: every SAME padding explicit, nothing shared, nothing fused.
 
-Layers, names and numbers are the house's (`baselines.parts.inception`), so that its state loads and its answers can be
-held against ours; only the way of computing is plain.
+Layers, names and sizes are those of `baselines.parts.inception`, so that its state can be loaded here and its outputs
+compared.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from baselines.parts.network import Head
 
 
 def pad_same(x: Tensor, kernel: tuple[int, ...], stride: tuple[int, ...]) -> Tensor:
-    """x padded with zeros so that an unpadded layer gives ceil(size / stride)."""
+    """x (N, C, T, H, W) padded with zeros so that an unpadded layer gives ceil(size / stride)."""
     amounts: list[int] = []
     for size, k, s in reversed(list(zip(x.shape[2:], kernel, stride, strict=True))):
         total = max((math.ceil(size / s) - 1) * s + k - size, 0)
@@ -43,7 +43,7 @@ class PlainPool(nn.Module):
         self.kernel, self.stride = kernel, stride
 
     def forward(self, x: Tensor) -> Tensor:
-        # What comes in has passed a ReLU, so the zeros outside never win over anything inside.
+        # The input has passed a ReLU, so the zeros of the padding never exceed it.
         return F.max_pool3d(pad_same(x, self.kernel, self.stride), self.kernel, self.stride)
 
 
@@ -62,7 +62,7 @@ class PlainMixed(nn.Module):
 
 
 class PlainI3D(nn.Module):
-    """clips["rgb"] (N, 3, T, H, W) -> logits (N, P, classes), as the house's I3D gives them from the same state."""
+    """clips["rgb"] (N, 3, T, H, W) float32 in [-1, 1] -> logits (N, P, classes), equal to those of our I3D with the same state."""
 
     def __init__(self, style: Style, *, classes: int, dropout: float):
         super().__init__()

@@ -1,4 +1,4 @@
-"""The same clip by our reader and by others used plainly: 64 frames from a random place, 256 px, a square of 224 px."""
+"""The same clip by our reader and by plain readers: 64 frames from a random place, 256 px, a square of 224 px."""
 
 from __future__ import annotations
 
@@ -12,88 +12,88 @@ from benchmarks.ratios.videos import FILE_FRAMES
 FRAMES, SHORT_PX, SIDE_PX = 64, 256, 224
 
 Reader = Callable[[str, np.random.Generator], np.ndarray]
-"""(path, what decides place and square) -> uint8 (64, 224, 224, 3), RGB."""
+"""(path, generator that draws place and square) -> uint8 (64, 224, 224, 3), RGB."""
 
 
-def _start(chance: np.random.Generator) -> int:
-    return int(chance.integers(0, FILE_FRAMES - FRAMES + 1))
+def _start(rng: np.random.Generator) -> int:
+    return int(rng.integers(0, FILE_FRAMES - FRAMES + 1))
 
 
-def _place(height: int, width: int, chance: np.random.Generator) -> tuple[int, int]:
-    return int(chance.integers(0, height - SIDE_PX + 1)), int(chance.integers(0, width - SIDE_PX + 1))
+def _corner(height: int, width: int, rng: np.random.Generator) -> tuple[int, int]:
+    return int(rng.integers(0, height - SIDE_PX + 1)), int(rng.integers(0, width - SIDE_PX + 1))
 
 
-def ours(path: str, chance: np.random.Generator) -> np.ndarray:
+def ours(path: str, rng: np.random.Generator) -> np.ndarray:
     from harness.video import decode
 
-    start = _start(chance)
+    start = _start(rng)
     return decode.read_window(
         path,
         np.arange(start, start + FRAMES),
         short_side_px=SHORT_PX,
-        crop=lambda height, width: (*_place(height, width, chance), SIDE_PX),
+        crop=lambda height, width: (*_corner(height, width, rng), SIDE_PX),
     )
 
 
-def _cropped(pictures: Iterator[np.ndarray], chance: np.random.Generator) -> np.ndarray:
-    """What a plain reader does with whole RGB frames."""
+def _cropped(frames: Iterator[np.ndarray], rng: np.random.Generator) -> np.ndarray:
+    """Whole RGB frames resized and cropped, the plain way."""
     import cv2
 
-    out, corner = np.empty((FRAMES, SIDE_PX, SIDE_PX, 3), np.uint8), None
-    for number, picture in enumerate(pictures):
-        height, width = picture.shape[:2]
+    clip, corner = np.empty((FRAMES, SIDE_PX, SIDE_PX, 3), np.uint8), None
+    for number, frame in enumerate(frames):
+        height, width = frame.shape[:2]
         size = (round(width * SHORT_PX / height), SHORT_PX)
-        resized = cv2.resize(picture, size)
-        top, left = corner = corner or _place(SHORT_PX, size[0], chance)
-        out[number] = resized[top : top + SIDE_PX, left : left + SIDE_PX]
-    return out
+        resized = cv2.resize(frame, size)
+        top, left = corner = corner or _corner(SHORT_PX, size[0], rng)
+        clip[number] = resized[top : top + SIDE_PX, left : left + SIDE_PX]
+    return clip
 
 
-def opencv(path: str, chance: np.random.Generator) -> np.ndarray:
+def opencv(path: str, rng: np.random.Generator) -> np.ndarray:
     import cv2
 
     capture = cv2.VideoCapture(path, cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
-    capture.set(cv2.CAP_PROP_POS_FRAMES, _start(chance))
-    clip = _cropped((capture.read()[1] for _ in range(FRAMES)), chance)
+    capture.set(cv2.CAP_PROP_POS_FRAMES, _start(rng))
+    clip = _cropped((capture.read()[1] for _ in range(FRAMES)), rng)
     capture.release()
-    return np.stack([cv2.cvtColor(picture, cv2.COLOR_BGR2RGB) for picture in clip])
+    return np.stack([cv2.cvtColor(frame, cv2.COLOR_BGR2RGB) for frame in clip])
 
 
-def pyav(path: str, chance: np.random.Generator) -> np.ndarray:
+def pyav(path: str, rng: np.random.Generator) -> np.ndarray:
     import av
 
-    start_s = _start(chance) / 25
+    start_s = _start(rng) / 25
 
-    def pictures() -> Iterator[np.ndarray]:
+    def frames() -> Iterator[np.ndarray]:
         with av.open(path) as container:
             stream = container.streams.video[0]
             stream.thread_type = "NONE"
             container.seek(int(start_s / stream.time_base), stream=stream)
-            shown = 0
+            count = 0
             for frame in container.decode(stream):
-                if (frame.time or 0.0) >= start_s - 1e-3 and shown < FRAMES:
-                    shown += 1
+                if (frame.time or 0.0) >= start_s - 1e-3 and count < FRAMES:
+                    count += 1
                     yield frame.to_ndarray(format="rgb24")
-                if shown == FRAMES:
+                if count == FRAMES:
                     return
 
-    return _cropped(pictures(), chance)
+    return _cropped(frames(), rng)
 
 
-def decord(path: str, chance: np.random.Generator) -> np.ndarray:
+def decord(path: str, rng: np.random.Generator) -> np.ndarray:
     from decord import VideoReader, cpu
 
-    start = _start(chance)
+    start = _start(rng)
     frames = VideoReader(path, ctx=cpu(0), num_threads=1).get_batch(range(start, start + FRAMES)).asnumpy()
-    return _cropped(iter(frames), chance)
+    return _cropped(iter(frames), rng)
 
 
-def torchcodec(path: str, chance: np.random.Generator) -> np.ndarray:
+def torchcodec(path: str, rng: np.random.Generator) -> np.ndarray:
     from torchcodec.decoders import VideoDecoder
 
-    start = _start(chance)
+    start = _start(rng)
     decoder = VideoDecoder(path, dimension_order="NHWC", num_ffmpeg_threads=1, seek_mode="approximate")
-    return _cropped(iter(decoder.get_frames_in_range(start, start + FRAMES).data.numpy()), chance)
+    return _cropped(iter(decoder.get_frames_in_range(start, start + FRAMES).data.numpy()), rng)
 
 
 READERS: Mapping[str, Reader] = {
@@ -103,11 +103,9 @@ READERS: Mapping[str, Reader] = {
     "decord": decord,
     "torchcodec": torchcodec,
 }
-
-
 MODULES = {"OpenCV": "cv2", "PyAV": "av", "decord": "decord", "torchcodec": "torchcodec"}
 
 
 def plain_readers() -> list[str]:
-    """Those that are installed."""
+    """Names of those that are installed."""
     return [name for name, module in MODULES.items() if importlib.util.find_spec(module)]

@@ -1,4 +1,4 @@
-"""What a benchmark finds: paired times against a named reference, and the ceilings of the machine. Pure arithmetic."""
+"""Results: paired times against a named reference, and the ceilings of the machine. Pure arithmetic."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ REGRESSION = 0.75
 class Ceiling:
     """The best rate of a simple operation here."""
 
-    name: str
     rate: float
     unit: str
     """'GFLOP/s' or 'GB/s'."""
@@ -30,19 +29,19 @@ class Paired:
     suite: str
     name: str
     reference: str
-    """What it is held against, in words."""
+    """What `reference_s` are the times of, in words."""
     ours_s: tuple[float, ...]
-    """Seconds of each round."""
+    """Seconds per round."""
     reference_s: tuple[float, ...]
     """Seconds of the reference in the same rounds."""
     target: float | None = None
-    """Ratio asked for; None: none."""
+    """Ratio to reach; None: no target."""
     facts: Mapping[str, Any] = field(default_factory=dict)
-    """What else is known: 'gflop' of one round, 'memory_bytes', 'ceiling' (the name of its limit), 'note', ..."""
+    """'gflop' of one round, 'memory_bytes', 'ceiling' (the name of its limit), 'note', ..."""
 
     @property
     def ratio(self) -> float:
-        """How many times as fast as the reference: the median over rounds of reference / ours."""
+        """Times as fast as the reference: the median over rounds of reference / ours."""
         return statistics.median(self.ratios)
 
     @property
@@ -60,18 +59,18 @@ class Paired:
 
     @property
     def rate_gflops(self) -> float | None:
-        """Achieved GFLOP/s, where the work is counted."""
+        """Achieved GFLOP/s, if operations are counted."""
         return self.facts["gflop"] / self.median_s if "gflop" in self.facts else None
 
     def as_json(self) -> dict[str, Any]:
-        """Everything, the derived figures too."""
+        """All fields and the figures derived from them."""
         low, high = self.interval
         derived = {"ratio": self.ratio, "low": low, "high": high, "median_s": self.median_s}
         return asdict(self) | derived | ({"gflops": self.rate_gflops} if "gflop" in self.facts else {})
 
 
 def bootstrap(values: Sequence[float], *, seed: int = 0) -> tuple[float, float]:
-    """2.5% and 97.5% points of the median of resampled `values`. With few values it spans nearly all of them."""
+    """2.5% and 97.5% points of the median of resampled `values`. Few values: nearly their whole range."""
     draw = random.Random(seed)
     medians = sorted(statistics.median(draw.choices(values, k=len(values))) for _ in range(RESAMPLES))
     return medians[int(0.025 * RESAMPLES)], medians[int(0.975 * RESAMPLES) - 1]
@@ -80,7 +79,7 @@ def bootstrap(values: Sequence[float], *, seed: int = 0) -> tuple[float, float]:
 def alternate(
     ours: Callable[[], float], reference: Callable[[], float], *, rounds: int
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Seconds of each, `rounds` times, taking turns at going first: what disturbs the machine disturbs both."""
+    """Seconds of each, `rounds` times, alternating which is first: what disturbs the machine disturbs both."""
     times: tuple[list[float], list[float]] = ([], [])
     for number in range(rounds):
         for which in (0, 1) if number % 2 else (1, 0):
@@ -88,10 +87,10 @@ def alternate(
     return tuple(times[0]), tuple(times[1])
 
 
-def regressions(found: Sequence[Paired], committed: Mapping[str, float]) -> list[str]:
-    """A sentence for each ratio that fell below three quarters of the committed one. Names that only one side has are left."""
+def regressions(pairs: Sequence[Paired], committed: Mapping[str, float]) -> list[str]:
+    """A sentence for each ratio below three quarters of the committed one. Names that only one side has are ignored."""
     return [
-        f"{one.suite}: {one.name} is {one.ratio:.2f} times as fast as {one.reference}; it was {committed[one.name]:.2f} times"
-        for one in found
-        if one.name in committed and one.ratio < REGRESSION * committed[one.name]
+        f"{pair.suite}: {pair.name} is {pair.ratio:.2f} times as fast as {pair.reference}; it was {committed[pair.name]:.2f} times"
+        for pair in pairs
+        if pair.name in committed and pair.ratio < REGRESSION * committed[pair.name]
     ]

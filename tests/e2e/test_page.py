@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from benchmarks.page import fill
+from benchmarks.made_up import fill
 from harness.core.spec import Selection
 from harness.core.workspace import places
 from harness.planning import selection

@@ -17,13 +17,13 @@ from baselines.parts import inception
 from baselines.parts.fusion import WideConv3d
 from baselines.parts.inception import style_of
 from benchmarks.__main__ import main
-from benchmarks.ratios import data, readers, report, run, suites, values, videos
-from benchmarks.ratios.case import Case
+from benchmarks.ratios import data, measure, networks, readers, report, suites, values, videos
+from benchmarks.ratios.case import Case, Machine, Pair
 from benchmarks.ratios.networks import DEFAULTS, PLAIN, build, clips, gflop
-from benchmarks.ratios.pairing import Machine, Pairing
 from benchmarks.ratios.plain import PlainI3D
+from benchmarks.ratios.processes import Worker
+from benchmarks.ratios.suites import builder
 from benchmarks.ratios.values import Ceiling, Paired
-from benchmarks.ratios.worker import Worker, known
 from harness.core import environment, registry
 from harness.core.contract import BuildSpec
 from harness.core.errors import HarnessError
@@ -71,9 +71,7 @@ def test_only_a_fall_of_more_than_a_quarter_is_a_regression():
 
 def test_results_are_merged_by_name_and_rendered(tmp_path):
     path = tmp_path / "bench" / "here.json"
-    report.merge(
-        path, {"conv3d float32 1 thread": Ceiling("c", 200.0, "GFLOP/s")}, [paired()], quick=True, device="cpu"
-    )
+    report.merge(path, {"conv3d float32 1 thread": Ceiling(200.0, "GFLOP/s")}, [paired()], quick=True, device="cpu")
     again = [paired(theirs=(4.0, 8.0, 4.0), gflop=50.0, ceiling="conv3d float32 1 thread"), paired("two & more")]
     stored = report.merge(path, {}, again, quick=False, device="cpu")
     assert [(one["name"], one["ratio"]) for one in stored["results"]] == [("one", 4.0), ("two & more", 2.5)]
@@ -97,21 +95,21 @@ def test_a_baseline_is_ratios_and_the_machine_and_nothing_else(tmp_path):
 
 
 def test_every_suite_plans_distinct_pairs_and_words_pick_among_them():
-    everything = run.pairings(MACHINE, [])
+    everything = suites.select(MACHINE, [])
     names = [(one.suite, one.name) for one in everything]
     assert len(names) == len(set(names)) and {suite for suite, _ in names} == set(suites.SUITES)
-    (picked,) = run.pairings(MACHINE, ["inference:c3d"])
+    (picked,) = suites.select(MACHINE, ["inference:c3d"])
     assert picked.ours.baseline == "c3d" and picked.theirs.layout == "plain" and picked.theirs.malloc == "plain"
     with pytest.raises(HarnessError, match="nonsense"):
-        run.pairings(MACHINE, ["nonsense"])
+        suites.select(MACHINE, ["nonsense"])
     with pytest.raises(HarnessError, match="i3d"):
-        run.pairings(MACHINE, ["inference:nonsense"])
+        suites.select(MACHINE, ["inference:nonsense"])
 
 
 @pytest.mark.parametrize("computes", [False, True])
 def test_every_default_that_helps_here_is_held_against_its_absence(computes, monkeypatch):
     monkeypatch.setattr(environment, "computes_bfloat16", lambda device: computes)
-    used = {one.theirs.without for one in suites.defaults(MACHINE)} - {""}
+    used = {one.theirs.without for one in networks.defaults(MACHINE)} - {""}
     assert used == (DEFAULTS.keys() if computes else {"fusing kernel laid out plainly"})
 
 
@@ -184,7 +182,7 @@ def test_the_plain_network_has_our_weights_and_nothing_of_our_layout():
 def test_a_pair_of_processes_is_timed_in_turn():
     ours = Case("matmul", size=256)
     theirs = dataclasses.replace(ours, malloc="plain")
-    result = suites.measure(Pairing("micro", "small", "plain", ours, theirs), rounds=2)
+    result = measure.measure_pair(Pair("micro", "small", "plain", ours, theirs), rounds=2)
     assert len(result.ours_s) == len(result.reference_s) == 2 and min(result.ours_s + result.reference_s) > 0
     assert result.facts["gflop"] == 2 * 256**3 / 1e9 and result.facts["memory_bytes"] > 2**27
 
@@ -199,7 +197,7 @@ def test_the_fixed_pair_trains_the_same_head_from_the_same_features():
     heads = []
     for what in ("fixed, cached", "fixed, anew"):
         torch.manual_seed(0)
-        ready = known(what)(Case(what, scale="micro", batch=2, frames=9, side_px=32, size=1))
+        ready = builder(what)(Case(what, scale="micro", batch=2, frames=9, side_px=32, size=1))
         heads.append(ready.step())
     torch.testing.assert_close(heads[0], heads[1], atol=1e-5, rtol=1e-5)
     assert heads[0].abs().max() > 0
@@ -218,28 +216,28 @@ def small_files(monkeypatch):
 
 def test_readers_are_timed_on_the_same_pictures_and_others_are_refused(small_files, monkeypatch):
     def mean(reader, corpus):
-        case = data.at_hand(Case("clips", reader=reader, corpus=corpus, size=1))
-        return {"parts": [known("clips")(case).facts]}
+        case = data.with_files(Case("clips", reader=reader, corpus=corpus, size=1))
+        return {"parts": [builder("clips")(case).facts]}
 
     for corpus in ("mpeg4", "h264"):
         mine = mean("ours", corpus)
         for reader in ("OpenCV", "PyAV"):
             assert data.facts_of(mine, mean(reader, corpus), [0.5], [1.0]) == {"note": "2 clips/s"}
     data.facts_of(mean("ours", "store of mpeg4"), mean("ours", "mpeg4"), [1.0], [1.0])
-    monkeypatch.setitem(readers.READERS, "dark", lambda path, chance: readers.ours(path, chance) // 2)
+    monkeypatch.setitem(readers.READERS, "dark", lambda path, rng: readers.ours(path, rng) // 2)
     with pytest.raises(HarnessError, match="different pictures"):
         data.facts_of(mine, mean("dark", "h264"), [1.0], [1.0])
 
 
 def test_the_loader_is_held_against_its_own_windows_and_verify_against_opening(small_files):
     loading, decoding, verifying, opening = (
-        known(what)(data.at_hand(Case(what, corpus="all", size=3)))
+        builder(what)(data.with_files(Case(what, corpus="all", size=3)))
         for what in ("loading", "decoding", "verifying", "opening")
     )
     assert loading.facts == decoding.facts == {"clips": 2} and verifying.facts == opening.facts == {"files": 3}
     for ready in (loading, decoding, verifying, opening):
         ready.step()
-    assert data.facts_of(loading.facts, decoding.facts, [0.5], [0.25]) == {"note": "125.00 ms a clip more"}
+    assert data.facts_of(loading.facts, decoding.facts, [0.5], [0.25]) == {"note": "125.00 ms more per clip"}
     assert data.facts_of(verifying.facts, opening.facts, [0.5], [1.0]) == {"note": "6 files/s"}
 
 
@@ -249,13 +247,13 @@ def test_it_runs_with_torch_alone():
 import sys
 for name in ("ray", "mlflow", "sklearn", "matplotlib", "cv2", "av", "numba", "timm", "torchvision", "pandas", "scipy"):
     sys.modules[name] = None
-from benchmarks.ratios import data, report, run, suites, values
-from benchmarks.ratios.case import Case
-from benchmarks.ratios.worker import known
-known("training")(Case("training", scale="micro", batch=2, frames=9, side_px=32)).step()
+from benchmarks.ratios import data, measure, report, suites, values
+from benchmarks.ratios.case import Case, Machine, Pair
+from benchmarks.ratios.suites import builder
+builder("training")(Case("training", scale="micro", batch=2, frames=9, side_px=32)).step()
 for what in ("loop", "bare loop", "copy"):
-    known(what)(Case(what, size=2)).step()
-assert data.lacking() == ["av", "cv2"] and not list(data.pairings(None))
+    builder(what)(Case(what, size=2)).step()
+assert data.missing_libraries() == ["av", "cv2"] and not list(data.pairs(None))
 """
     subprocess.run([sys.executable, "-c", code], check=True)
 
@@ -268,7 +266,7 @@ def test_the_verb_fails_where_a_ratio_fell(was, code, tmp_path, monkeypatch):
     """Times are made up here: `tox -e bench` measures them."""
     baseline = tmp_path / "baseline.json"
     baseline.write_text(json.dumps({"machine": {}, "ratios": {"i3d micro training": was}}))
-    monkeypatch.setattr(suites, "measure", lambda pairing, rounds: paired(pairing.name))
+    monkeypatch.setattr(measure, "measure_pair", lambda pair, rounds: paired(pair.name))
     words = ["--only", "micro", "--check", str(baseline), "--results", str(tmp_path)]
     done = CliRunner().invoke(main, words, standalone_mode=False)
     assert done.return_value == code, done.output
@@ -283,16 +281,16 @@ def test_the_verb_fails_where_a_ratio_fell(was, code, tmp_path, monkeypatch):
 def test_checking_what_was_not_measured_is_refused(tmp_path, monkeypatch):
     baseline = tmp_path / "baseline.json"
     baseline.write_text(json.dumps({"machine": {}, "ratios": {"gone": 1.0}}))
-    monkeypatch.setattr(suites, "measure", lambda pairing, rounds: paired(pairing.name))
+    monkeypatch.setattr(measure, "measure_pair", lambda pair, rounds: paired(pair.name))
     words = ["--only", "micro", "--check", str(baseline), "--results", str(tmp_path)]
     done = CliRunner().invoke(main, words, standalone_mode=False)
     assert "none of the ratios" in str(done.exception)
 
 
 def test_committed_ratios_are_of_pairs_that_tox_measures():
-    words = shlex.split((ROOT / "tox.ini").read_text().partition("benchmarks --quick")[2].partition("\n")[0])
+    words = shlex.split((ROOT / "tox.ini").read_text().partition("python -m benchmarks --quick")[2].partition("\n")[0])
     only = words[words.index("--only") + 1].split(",")
-    planned = {pairing.name for pairing in run.pairings(MACHINE, only)}
+    planned = {pairing.name for pairing in suites.select(MACHINE, only)}
     ratios = report.committed(ROOT / "benchmarks" / "baseline.json")
     assert ratios and set(ratios) <= planned and all(ratio > 0 for ratio in ratios.values())
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.page import fill
+from benchmarks.made_up import fill
 from harness.cli.flags import selection_of
 from harness.core.errors import HarnessError
 from harness.core.spec import Selection
