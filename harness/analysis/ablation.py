@@ -1,7 +1,7 @@
-"""What the known causes of a gap would do to a job's scores: its test videos scored again with one thing changed at a time.
+"""Ablation of known implementation mistakes: a job's test videos scored again with one change at a time.
 
-A change that costs nothing cannot explain a gap; one that *raises* the accuracy says that the job's data already have
-that fault. Differences are paired on the same videos and drawn by group.
+A change without an effect cannot explain a gap. One that *raises* the accuracy shows that the job's data already contain
+that mistake. Differences are paired on the same videos and resampled by group.
 """
 
 from __future__ import annotations
@@ -31,8 +31,6 @@ from harness.metrics.scores import Scores, aligned, topk_correct
 from harness.records.record import Record
 from harness.training.evaluation import make_scores, video_logits
 
-SAMPLE = 200
-"""Test videos scored for each change, unless told otherwise."""
 FLOW_PIXELS = 100e6
 """Pixels of flow that are computed anew for a change of the frame rate; more would take minutes to hours."""
 IMAGENET_MEAN, IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -41,7 +39,7 @@ Inputs = dict[str, Tensor]
 
 
 @dataclass(frozen=True)
-class Change:
+class Perturbation:
     """One thing done otherwise than in the job."""
 
     cause: str
@@ -64,17 +62,17 @@ class Change:
 class Effect:
     """What a change does to the job's accuracy on the sample."""
 
-    change: Change
+    change: Perturbation
     top1_pct: float
     difference: statistics.Paired | None
     """Changed minus as it is; None where it was not measured."""
-    answers_changed: int = 0
+    predictions_changed: int = 0
     skipped: str = ""
     """Why it was not measured."""
 
 
 @dataclass(frozen=True)
-class Diagnosis:
+class AblationReport:
     """Of one job."""
 
     record: Record
@@ -91,9 +89,9 @@ class Diagnosis:
     effects: tuple[Effect, ...] = field(default_factory=tuple)
 
 
-def diagnose(
-    record: Record, options: JobOptions, *, sample: int = SAMPLE, callback: Callback | None = None
-) -> Diagnosis:
+def ablate(
+    record: Record, options: JobOptions, *, sample: int, callback: Callback | None = None
+) -> AblationReport:
     """Every change measured on `sample` test videos, drawn evenly from the scored ones, always the same."""
     callback = callback or Callback()
     scorer, data = open_job(record, options), open_test_set(record, options)
@@ -101,14 +99,14 @@ def diagnose(
     videos = _sampled(everything, sample)
     changes = list(known_changes(scorer))
     callback.stage("score", (len(changes) + 1) * len(videos), "videos")
-    honest = score_changed(Change("", ""), scorer, data, videos)
+    honest = score_changed(Perturbation("", ""), scorer, data, videos)
     callback.advance(len(videos))
     recorded = aligned(record.scores(), honest.ids, part=True)
     effects = []
     for change in changes:
         effects.append(_effect(change, scorer, data, videos, honest))
         callback.advance(len(videos))
-    return Diagnosis(
+    return AblationReport(
         record=record,
         n=honest.n,
         n_of=len(everything),
@@ -131,7 +129,7 @@ def _pct(scores: Scores) -> float:
 # ---------------------------------------------------------------------------------------------------- the causes
 
 
-def known_changes(scorer: Scorer) -> Iterator[Change]:
+def known_changes(scorer: Scorer) -> Iterator[Perturbation]:
     """Those that can be asked of this network, in the order a person would look."""
     yield from _label_changes(scorer.classes)
     if "rgb" in scorer.streams:
@@ -139,28 +137,28 @@ def known_changes(scorer: Scorer) -> Iterator[Change]:
     if "flow" in scorer.streams:
         yield from _flow_changes(scorer.scale)
     if any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in scorer.network.modules()):
-        yield Change("BN mode", "statistics of the batch, as in training", batch_statistics=True)
+        yield Perturbation("BN mode", "statistics of the batch, as in training", batch_statistics=True)
     for fps in (scorer.scale.fps / 2, scorer.scale.fps * 1.2):
-        yield Change("fps", f"{fps:g} frames a second", fps=fps)
+        yield Perturbation("fps", f"{fps:g} frames a second", fps=fps)
     if scorer.clip.count > 1 or scorer.clip.dense:
-        yield Change(
+        yield Perturbation(
             "views", "the middle clip alone", clip=lambda clip: dataclasses.replace(clip, count=1, dense=False)
         )
     if not scorer.clip.dense:
         more = max(10, 2 * scorer.clip.count)
-        yield Change("views", f"{more} clips", clip=lambda clip: dataclasses.replace(clip, count=more))
-    yield Change("views", "mirrored left to right", inputs=_mirrored)
+        yield Perturbation("views", f"{more} clips", clip=lambda clip: dataclasses.replace(clip, count=more))
+    yield Perturbation("views", "mirrored left to right", inputs=_mirrored)
 
 
-def _label_changes(classes: Sequence[str]) -> Iterator[Change]:
-    yield Change("label order", "counted from 1", labels=lambda labels: (labels + 1) % len(classes))
+def _label_changes(classes: Sequence[str]) -> Iterator[Perturbation]:
+    yield Perturbation("label order", "counted from 1", labels=lambda labels: (labels + 1) % len(classes))
     for how, key in (("by lower case", str.lower), ("with blanks for '_'", lambda name: name.replace("_", " "))):
         order = sorted(range(len(classes)), key=lambda number: key(classes[number]))
         if order != list(range(len(classes))):
-            yield Change("label order", f"sorted {how}", labels=np.argsort(order).__getitem__)
+            yield Perturbation("label order", f"sorted {how}", labels=np.argsort(order).__getitem__)
 
 
-def _picture_changes() -> Iterator[Change]:
+def _picture_changes() -> Iterator[Perturbation]:
     def on_rgb(change: Callable[[Tensor], Tensor]) -> Callable[[Inputs], Inputs]:
         return lambda inputs: {**inputs, "rgb": change(inputs["rgb"])}
 
@@ -171,13 +169,13 @@ def _picture_changes() -> Iterator[Change]:
         )
         return ((rgb + 1) / 2 - mean) / deviation
 
-    yield Change("RGB/BGR", "blue first", inputs=on_rgb(lambda rgb: rgb.flip(1)))
-    yield Change("value range", "pictures in [0, 1]", inputs=on_rgb(lambda rgb: (rgb + 1) / 2))
-    yield Change("value range", "pictures in [0, 255]", inputs=on_rgb(lambda rgb: (rgb + 1) * 127.5))
-    yield Change("value range", "ImageNet's mean and deviation", inputs=on_rgb(standardised))
+    yield Perturbation("RGB/BGR", "blue first", inputs=on_rgb(lambda rgb: rgb.flip(1)))
+    yield Perturbation("value range", "pictures in [0, 1]", inputs=on_rgb(lambda rgb: (rgb + 1) / 2))
+    yield Perturbation("value range", "pictures in [0, 255]", inputs=on_rgb(lambda rgb: (rgb + 1) * 127.5))
+    yield Perturbation("value range", "ImageNet's mean and deviation", inputs=on_rgb(standardised))
 
 
-def _flow_changes(scale: Scale) -> Iterator[Change]:
+def _flow_changes(scale: Scale) -> Iterator[Perturbation]:
     def on_flow(change: Callable[[Tensor], Tensor]) -> Callable[[Inputs], Inputs]:
         return lambda inputs: {**inputs, "flow": change(inputs["flow"])}
 
@@ -185,13 +183,13 @@ def _flow_changes(scale: Scale) -> Iterator[Change]:
     other: Literal["zero-exact", "released-256"] = (
         "released-256" if scale.flow.quantization == "zero-exact" else "zero-exact"
     )
-    yield Change("flow order", "y before x", inputs=on_flow(lambda flow: flow.flip(1)))
-    yield Change("flow order", "backward: to the frame before", inputs=on_flow(lambda flow: -flow))
-    yield Change("flow order", "one frame late", inputs=on_flow(lambda flow: flow.roll(1, dims=2)))
-    yield Change(
+    yield Perturbation("flow order", "y before x", inputs=on_flow(lambda flow: flow.flip(1)))
+    yield Perturbation("flow order", "backward: to the frame before", inputs=on_flow(lambda flow: -flow))
+    yield Perturbation("flow order", "one frame late", inputs=on_flow(lambda flow: flow.roll(1, dims=2)))
+    yield Perturbation(
         "flow code", f"read as '{other}'", method=lambda method: dataclasses.replace(method, quantization=other)
     )
-    yield Change("flow code", f"in px, not divided by {bound:g}", inputs=on_flow(lambda flow: flow * bound))
+    yield Perturbation("flow code", f"in px, not divided by {bound:g}", inputs=on_flow(lambda flow: flow * bound))
 
 
 def _mirrored(inputs: Inputs) -> Inputs:
@@ -204,7 +202,7 @@ def _mirrored(inputs: Inputs) -> Inputs:
 # ---------------------------------------------------------------------------------------------------- measuring
 
 
-def _effect(change: Change, scorer: Scorer, data: Data, videos: Sequence[Video], honest: Scores) -> Effect:
+def _effect(change: Perturbation, scorer: Scorer, data: Data, videos: Sequence[Video], honest: Scores) -> Effect:
     if why := _too_long(change, scorer, data, videos):
         return Effect(change, float("nan"), None, skipped=why)
     if change.labels is not None:
@@ -215,10 +213,10 @@ def _effect(change: Change, scorer: Scorer, data: Data, videos: Sequence[Video],
     difference = statistics.paired(topk_correct(changed), topk_correct(honest), clusters)
     # A change of labels changes no answer; it changes which answers are right.
     moved = 0 if change.labels is not None else differences(changed, honest)[1]
-    return Effect(change, _pct(changed), difference, answers_changed=moved)
+    return Effect(change, _pct(changed), difference, predictions_changed=moved)
 
 
-def _too_long(change: Change, scorer: Scorer, data: Data, videos: Sequence[Video]) -> str:
+def _too_long(change: Perturbation, scorer: Scorer, data: Data, videos: Sequence[Video]) -> str:
     if change.fps is None or "flow" not in scorer.streams:
         return ""
     side = scorer.scale.flow.short_side_px
@@ -232,8 +230,8 @@ def _too_long(change: Change, scorer: Scorer, data: Data, videos: Sequence[Video
     return f"{pixels / 1e6:,.0f} million pixels of flow would have to be computed; ask for fewer --videos"
 
 
-def score_changed(change: Change, scorer: Scorer, data: Data, videos: Sequence[Video]) -> Scores:
-    """`videos` scored with the change; `Change("", "")` changes nothing."""
+def score_changed(change: Perturbation, scorer: Scorer, data: Data, videos: Sequence[Video]) -> Scores:
+    """`videos` scored with the change; `Perturbation("", "")` changes nothing."""
     broken: list[str] = []
     with _reader(change, scorer, data, videos) as reader, _statistics(scorer.network, change.batch_statistics):
         method = change.method(scorer.scale.flow)
@@ -284,13 +282,13 @@ def _statistics(network: nn.Module, restore: bool) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _reader(change: Change, scorer: Scorer, data: Data, videos: Sequence[Video]) -> Iterator[loader.VideoReader]:
+def _reader(change: Perturbation, scorer: Scorer, data: Data, videos: Sequence[Video]) -> Iterator[loader.VideoReader]:
     """The job's own reader, which keeps what it decoded; for another frame rate one whose flow lies in a passing folder."""
     if change.fps is None:
         yield data.reader
         return
     scale = dataclasses.replace(scorer.scale, fps=change.fps, video_source="originals")
-    with tempfile.TemporaryDirectory(prefix="harness-doctor-") as folder:
+    with tempfile.TemporaryDirectory(prefix="harness-diagnose-") as folder:
         shutil.copy(data.prepared.store / index.PARQUET, folder)
         prepared = dataclasses.replace(data.prepared, store=Path(folder))
         flow = None

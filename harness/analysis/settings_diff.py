@@ -32,7 +32,7 @@ PAPER = "paper"
 
 
 @dataclass(frozen=True)
-class Setting:
+class SettingDiff:
     """One value of a training."""
 
     name: str
@@ -48,13 +48,13 @@ class Setting:
         return bool(self.job != self.card)
 
 
-def compare_settings(record: Record) -> list[Setting]:
+def compare_settings(record: Record) -> list[SettingDiff]:
     """Every setting of a training, those that differ from the card first. Raises UnknownName for a card that is gone."""
     baseline: Baseline = registry.load("baseline", record.spec["baseline"]["name"])
     stage, name = str(record.spec["stage"]), str(record.spec["scale"]["name"])
     job = _flat(record.spec["schedule"], record.spec["scale"], _clips(record.spec), record.spec.get("flow"))
     card, paper = _of_card(baseline, name, stage), _of_card(baseline, PAPER, stage)
-    found = [Setting(key, value, card.get(key), paper.get(key)) for key, value in job.items()]
+    found = [SettingDiff(key, value, card.get(key), paper.get(key)) for key, value in job.items()]
     return sorted(found, key=lambda setting: not setting.differs)
 
 

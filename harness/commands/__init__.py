@@ -1,74 +1,119 @@
-"""Verbs and flags. No logic: what the verbs do is in `harness.app`."""
+"""The command line: one module per verb, its options first, then what it does.
+
+A module whose docstring begins with its command, such as "`harness run`: ...", is a verb. The rest of the docstring is
+its help, and `command` in it is what click calls. A verb is imported when it is used: the overview reads first lines.
+"""
 
 from __future__ import annotations
 
 import errno
+import importlib
+import pkgutil
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import click
 
 from harness import __version__
-from harness.cli.bench import bench
-from harness.cli.check import check
-from harness.cli.data import data
-from harness.cli.flags import Verbs
-from harness.cli.jobs import ls, plan, run
-from harness.cli.machine import doctor
-from harness.cli.mirror import mirror
-from harness.cli.predict import predict
-from harness.cli.report import report
-from harness.cli.results import claims, compare, table
-from harness.cli.tune import tune
-from harness.cli.weights import weights
-from harness.core.errors import HarnessError
+from harness.core.errors import HarnessError, unknown
 
 INTERRUPTED = 130
-ALONE: Any = getattr(click.exceptions, "NoArgsIsHelpError", ())
+NO_VERB: Any = getattr(click.exceptions, "NoArgsIsHelpError", ())
 """What click raises from 8.2 on for a group without a verb; before, it printed the overview itself."""
+FIRST = ("run", "plan", "table", "claims", "compare", "report", "check", "predict", "diagnose", "data", "weights", "tune")
+"""Verbs at the top of the overview, in the order of a project. Others follow by name."""
 
 
-@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+class Group(click.Group):
+    """A group that suggests the nearest verb for an unknown one."""
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        if args and not args[0].startswith("-") and args[0] not in (verbs := self.list_commands(ctx)):
+            raise click.UsageError(str(unknown("command", args[0], verbs)), ctx)
+        return super().resolve_command(ctx, args)
+
+
+class Package(Group):
+    """The verbs of a package, found by its files."""
+
+    def __init__(self, package: str, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.package = package
+        self.prefix = package.replace(__name__, "harness", 1).replace(".", " ")
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self._summaries())
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self._summaries():
+            return None
+        module = importlib.import_module(f"{self.package}.{cmd_name}")
+        command: click.Command = module.command
+        command.name, command.help = cmd_name, str(module.__doc__).partition("`: ")[2]
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(self._summaries().items()))
+
+    def _summaries(self) -> dict[str, str]:
+        """Verb -> the first line of its help, without importing it."""
+        lines = dict(self._first_lines())
+        return {name: lines.pop(name) for name in FIRST if name in lines} | lines
+
+    def _first_lines(self) -> Iterator[tuple[str, str]]:
+        for folder in sys.modules[self.package].__path__:
+            for module in pkgutil.iter_modules([folder]):
+                file = f"{module.name}/__init__.py" if module.ispkg else f"{module.name}.py"
+                with (Path(folder) / file).open(encoding="utf-8") as lines:
+                    command, is_verb, summary = next(lines, "").partition("`: ")
+                if is_verb and command == f'"""`{self.prefix} {module.name}':
+                    yield module.name, summary.strip().strip('"')
+
+
+@click.command(
+    cls=Package,
+    package=__name__,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
 @click.version_option(__version__, prog_name="harness")
 def harness() -> None:
     """Re-run, check and extend the experiments of "Quo Vadis, Action Recognition?".
 
-    Nothing at hand? `harness run --protocol full-ft --dataset micro-hmdb51` needs no data and no GPU.
+    To start without data or a GPU: `harness run --protocol full-ft --dataset micro-hmdb51`.
     """
 
 
-for verb in (run, tune, plan, ls, table, claims, report, compare, check, predict, data, weights, mirror, doctor, bench):
-    harness.add_command(verb)
-
-
 def main() -> None:
-    """The console script: exit 0, 1 where a verb that checks finds something, 2 for what the user can mend, 130 after Ctrl-C."""
+    """The console script. Exit status: 0, 1 (a check failed), 2 (wrong use or broken input), 130 (Ctrl-C)."""
     try:
-        code = harness.main(standalone_mode=False)  # click hands back the code of a verb that left with one
+        code = harness.main(standalone_mode=False)
         if isinstance(code, int) and code:
             sys.exit(code)
-    except ALONE as error:
+    except NO_VERB as error:
         click.echo(error.format_message())
     except click.ClickException as error:
         _fail(error.format_message())
     except HarnessError as error:
         _fail(str(error))
     except (KeyboardInterrupt, click.Abort):
-        print(
-            "\nStopped. Finished jobs are kept, and the one under way goes on from its last checkpoint: "
-            "run the same command again.",
-            file=sys.stderr,
+        click.echo(
+            "\nStopped. Finished jobs are stored, and an interrupted job resumes from its last checkpoint: run the same "
+            "command again.",
+            err=True,
         )
         sys.exit(INTERRUPTED)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
             raise
         _fail(
-            f"{error.strerror}: {error.filename or 'while writing'}; nothing half-written was kept. Free space or choose "
+            f"{error.strerror}: {error.filename or 'while writing'}; no partial file was left behind. Free space or choose "
             "other folders with --data and --results, then run the same command again"
         )
 
 
 def _fail(message: str) -> None:
-    print(f"harness: {message}", file=sys.stderr)
+    click.echo(f"harness: {message}", err=True)
     sys.exit(2)

@@ -1,44 +1,61 @@
-"""What `harness check` does: look up, score again, compare, report; and propose, where it is asked to."""
+"""`harness check`: Check that reproduced numbers are still reproduced.
+
+Compares the results folder and the shipped weights with results/expected. Exits with 1 if a number is not reproduced.
+"""
 
 from __future__ import annotations
 
-import dataclasses
 import difflib
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 import click
 
 from harness.analysis import regression
 from harness.analysis.regression import Expected, Outcome, Rescored, Retrained
-from harness.app.jobs import run_cells
-from harness.app.launching import LaunchOptions
 from harness.commands import console
+from harness.commands.options import LaunchOptions, workspace_options
+from harness.commands.run import run_cells
 from harness.core.errors import HarnessError
 from harness.core.workspace import Workspace, writable
+from harness.metrics.scores import topk_correct
 from harness.planning import selection
 from harness.planning.lookup import Lookup, lookup_in
 from harness.records.record import WEIGHTS, Record, RunStore
 
+if TYPE_CHECKING:
+    from harness.metrics.scores import Scores
+
 PROPOSED = ".proposed"
 
 
-def run_check(
-    workspace: Workspace,
-    *,
-    file: Path | None,
-    junit: Path | None,
-    update: bool,
-    run_missing: bool,
-    only: str | None,
+@click.command()
+@click.option(
+    "--expected",
+    "file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="File of expected numbers [every file of results/expected].",
+)
+@click.option("--junit", type=click.Path(path_type=Path), metavar="FILE", help="Also write JUnit XML.")
+@click.option(
+    "--only", type=click.Choice(["retrained", "rescored"]), help="Check one kind of expected number alone [both]."
+)
+@click.option("--run", "run_missing", is_flag=True, help="First train one seed of each missing cell.")
+@click.option("--update", is_flag=True, help="Write the new numbers to FILE.proposed, for review.")
+@workspace_options
+def command(
+    workspace: Workspace, file: Path | None, junit: Path | None, only: str | None, run_missing: bool, update: bool
 ) -> None:
-    """`harness check`: leaves with code 0 if every number is reproduced, 1 if one is not, 2 if it cannot be told."""
     suites = [_only(suite, only) for suite in regression.read(file)]
     if run_missing:
         _run_missing(suites, workspace)
     outcomes = [outcome for suite in suites for outcome in _outcomes(suite, workspace)]
-    click.echo(report(outcomes))
+    click.echo(as_text(outcomes))
     if junit:
         writable(junit.absolute().parent, what="the JUnit report", flag="--junit")
         junit.write_text(regression.junit(outcomes), encoding="utf-8")
@@ -50,75 +67,74 @@ def run_check(
 
 
 def _only(suite: Expected, kind: str | None) -> Expected:
-    return dataclasses.replace(
+    return replace(
         suite,
         retrained=suite.retrained if kind in (None, "retrained") else (),
         rescored=suite.rescored if kind in (None, "rescored") else (),
     )
 
 
-def report(outcomes: Sequence[Outcome]) -> str:
-    """One block an expectation: what was expected, what was found, and why that is not the same."""
+def as_text(outcomes: Sequence[Outcome]) -> str:
+    """One block per expectation: the expected number, the number found, and the cause of a difference."""
     lines = []
     for outcome in outcomes:
         mark = {"ok": "ok  ", "fail": "FAIL", "missing": "MISS"}[outcome.state]
         lines += [f"{mark}  {outcome.title}", f"      expected {outcome.expected}", f"      found    {outcome.found}"]
         lines += [f"      {outcome.why}"] if outcome.why else []
     states = [outcome.state for outcome in outcomes]
-    said = [f"{states.count('ok')} of {len(states)} expected numbers are reproduced"]
-    said += [f"{failed} {'is' if failed == 1 else 'are'} not"] if (failed := states.count("fail")) else []
-    said += [f"{missing} not in the ledger"] if (missing := states.count("missing")) else []
-    return "\n".join([*lines, f"\n{', '.join(said)}."])
+    counts = [f"{states.count('ok')} of {len(states)} expected numbers are reproduced"]
+    counts += [f"{failed} {'is' if failed == 1 else 'are'} not"] if (failed := states.count("fail")) else []
+    counts += [f"{missing} missing from the results"] if (missing := states.count("missing")) else []
+    return "\n".join([*lines, f"\n{', '.join(counts)}."])
 
 
 def _outcomes(suite: Expected, workspace: Workspace) -> list[Outcome]:
     lookup = lookup_in(workspace)
-    return [_timed(lambda entry=entry: retrained(suite, entry, lookup)) for entry in suite.retrained] + [  # type: ignore[misc]
-        _timed(lambda entry=entry: rescored(suite, entry, workspace))  # type: ignore[misc]
-        for entry in suite.rescored
+    checks = [
+        *(partial(retrained, suite, entry, lookup) for entry in suite.retrained),
+        *(partial(rescored, suite, entry, workspace) for entry in suite.rescored),
     ]
+    return [_timed(check) for check in checks]
 
 
-def _timed(context: Callable[[], Outcome]) -> Outcome:
+def _timed(check: Callable[[], Outcome]) -> Outcome:
     started = time.perf_counter()
-    outcome = context()
-    return dataclasses.replace(outcome, seconds=time.perf_counter() - started)
+    outcome = check()
+    return replace(outcome, seconds=time.perf_counter() - started)
 
 
 # ---------------------------------------------------------------------------------------------------- trained again
 
 
 def retrained(suite: Expected, entry: Retrained, lookup: Lookup) -> Outcome:
-    """A cell's seeds in the ledger against those that were run before."""
-    return regression.check_retrained(suite.path.stem, entry, found_seeds(entry, lookup), _command(entry))
+    """Compare the finished seeds of a cell with the expected ones."""
+    return regression.check_retrained(suite.path.stem, entry, counts_by_seed(entry, lookup), _run_command(entry))
 
 
-def found_seeds(entry: Retrained, lookup: Lookup) -> dict[int, tuple[int, int]]:
-    """Seed -> (right answers, videos) of the entry's seeds that the ledger has."""
-    from harness.metrics.scores import topk_correct
-
-    found = {}
-    for cell in selection.cells(entry.selection(entry.seeds)):
-        result = lookup(cell)
-        if result:
-            found[cell.seed] = (int(topk_correct(result.scores).sum()), result.scores.n)
-    return found
+def counts_by_seed(entry: Retrained, lookup: Lookup) -> dict[int, tuple[int, int]]:
+    """Seed -> (correct, videos) of the entry's finished seeds."""
+    results = {cell.seed: lookup(cell) for cell in selection.cells(entry.selection(entry.seeds))}
+    return {
+        seed: (int(topk_correct(result.scores).sum()), result.scores.n) for seed, result in results.items() if result
+    }
 
 
-def _command(entry: Retrained) -> str:
+def _run_command(entry: Retrained) -> str:
     flags = [f"--{axis} {value}" for axis, value in entry.axes.items()]
     flags += [f"--set {key}={value}" for key, value in entry.overrides.items()]
     return " ".join(["harness run", *flags, f"--seed {entry.seeds[0]}"])
 
 
 def _run_missing(suites: Sequence[Expected], workspace: Workspace) -> None:
-    """Train the first seed of every expected cell of which the ledger has none."""
-    cells = []
-    for suite in suites:
-        lookup = lookup_in(workspace)
-        for entry in suite.retrained:
-            if not found_seeds(entry, lookup):
-                cells += selection.cells(entry.selection(entry.seeds[:1]))
+    """Train the first seed of every expected cell without a finished seed."""
+    lookup = lookup_in(workspace)
+    cells = [
+        cell
+        for suite in suites
+        for entry in suite.retrained
+        if not counts_by_seed(entry, lookup)
+        for cell in selection.cells(entry.selection(entry.seeds[:1]))
+    ]
     if cells:
         run_cells(cells, workspace, LaunchOptions())
 
@@ -127,22 +143,22 @@ def _run_missing(suites: Sequence[Expected], workspace: Workspace) -> None:
 
 
 def rescored(suite: Expected, entry: Rescored, workspace: Workspace) -> Outcome:
-    """The weights of a finished job, shipped or in the ledger, scored now."""
+    """Score the weights of a finished job again, shipped ones or those in the results folder."""
 
-    def failed(why: str, *, state: str = "fail") -> Outcome:
+    def failure(why: str, *, state: Literal["fail", "missing"] = "fail") -> Outcome:
         expected = f"{entry.correct1} / {entry.correct5} of {entry.n}" if entry.known else "not known yet"
-        return Outcome(suite.path.stem, "rescored", entry.title, state, expected, "nothing", why)  # type: ignore[arg-type]
+        return Outcome(suite.path.stem, "rescored", entry.title, state, expected, "nothing", why)
 
     record = record_of(suite, entry, workspace)
     if record is None:
-        return failed(f"no such job in {suite.checkpoints} or in {workspace.runs}", state="missing")
+        return failure(f"no such job in {suite.checkpoints} or in {workspace.runs}", state="missing")
     if entry.known and record.files.get(WEIGHTS) != entry.weights_sha256:
-        return failed(f"the record in {record.folder} holds other weights than those expected")
+        return failure(f"the record in {record.folder} holds other weights than those expected")
     try:
         return regression.check_rescored(suite.path.stem, entry, scores_now(record, workspace), record.scores())
     except HarnessError as error:
-        # One job that cannot be scored here must not hide what became of the others.
-        return failed(str(error))
+        # One job that cannot be scored here must not hide the outcome of the others.
+        return failure(str(error))
 
 
 def record_of(suite: Expected, entry: Rescored, workspace: Workspace) -> Record | None:
@@ -152,19 +168,19 @@ def record_of(suite: Expected, entry: Rescored, workspace: Workspace) -> Record 
     return None
 
 
-def scores_now(record: Record, workspace: Workspace):  # type: ignore[no-untyped-def]
-    """The job's weights, scored on its test set by the code as it is."""
+def scores_now(record: Record, workspace: Workspace) -> Scores:
+    """The job's weights, scored on its test set by the code of today."""
     from harness.jobs.options import JobOptions
     from harness.jobs.restore import open_job, open_test_set, score_again, scored_videos
 
     options = JobOptions(places=workspace)
-    _ready(record, workspace)
+    _prepare_data(record, workspace)
     data = open_test_set(record, options)
     return score_again(open_job(record, options), data, scored_videos(record, data.listing))
 
 
-def _ready(record: Record, workspace: Workspace) -> None:
-    """Its data set rendered and indexed, where a person can see it happen."""
+def _prepare_data(record: Record, workspace: Workspace) -> None:
+    """Render and index its data set, with progress on the screen."""
     from harness.core import registry
     from harness.data import prepare
 
@@ -179,14 +195,14 @@ def _ready(record: Record, workspace: Workspace) -> None:
 
 
 def _propose(suite: Expected, workspace: Workspace) -> None:
-    """Write what the file would say if it were made from this ledger, beside it, for a person to review and rename."""
+    """Write the file anew from these results, next to the old one, for a person to review and rename."""
     lookup = lookup_in(workspace)
-    fresh = dataclasses.replace(
+    proposal = replace(
         suite,
         retrained=tuple(_retrained_now(entry, lookup) for entry in suite.retrained),
         rescored=tuple(_rescored_now(suite, entry, workspace) for entry in suite.rescored),
     )
-    before, after = suite.path.read_text(encoding="utf-8"), regression.render(fresh)
+    before, after = suite.path.read_text(encoding="utf-8"), regression.render(proposal)
     if regression.parse(suite.path, after) == regression.parse(suite.path, before):
         click.echo(f"\n{suite.path}: nothing to propose.")
         return
@@ -199,32 +215,29 @@ def _propose(suite: Expected, workspace: Workspace) -> None:
 
 
 def _retrained_now(entry: Retrained, lookup: Lookup) -> Retrained:
-    """The entry with what the ledger has for all its seeds; as it is, saying so, where one is missing."""
+    """The entry with the counts of all its seeds; unchanged, with a message, if one is missing."""
     results = {cell.seed: lookup(cell) for cell in selection.cells(entry.selection(entry.seeds))}
     absent = [seed for seed, result in results.items() if result is None]
-    found = found_seeds(entry, lookup)
-    if absent or len({n for _, n in found.values()}) != 1:
-        click.echo(
-            f"{entry.title}: left as it is, the ledger lacks seeds {', '.join(map(str, absent)) or 'of one test set'}"
-        )
+    counts = counts_by_seed(entry, lookup)
+    if absent or len({n for _, n in counts.values()}) != 1:
+        reason = f"seeds {', '.join(map(str, absent))} are missing" if absent else "its seeds have different test sets"
+        click.echo(f"{entry.title}: unchanged, {reason}")
         return entry
-    return dataclasses.replace(
+    return replace(
         entry,
-        correct1=tuple(found[seed][0] for seed in entry.seeds),
-        n=next(iter(found.values()))[1],
+        correct1=tuple(counts[seed][0] for seed in entry.seeds),
+        n=next(iter(counts.values()))[1],
         jobs=tuple("+".join(result.job_ids) for result in results.values() if result),
     )
 
 
 def _rescored_now(suite: Expected, entry: Rescored, workspace: Workspace) -> Rescored:
-    from harness.metrics.scores import topk_correct
-
     record = record_of(suite, entry, workspace)
     if record is None:
-        click.echo(f"{entry.title}: left as it is, its record is not here")
+        click.echo(f"{entry.title}: unchanged, its record is missing")
         return entry
     scores = record.scores()
-    return dataclasses.replace(
+    return replace(
         entry,
         weights_sha256=record.files[WEIGHTS],
         n=scores.n,

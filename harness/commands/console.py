@@ -1,4 +1,4 @@
-"""What a person sees while jobs run: live bars on a terminal, plain lines elsewhere, JSON lines for machines."""
+"""Progress of running jobs: live bars on a terminal, plain lines elsewhere, JSON lines for programs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PLAIN_EVERY_S = 5.0
 
 
 def headline(record: Record) -> str:
-    """What a finished job came to, in a few words."""
+    """Duration and accuracy of a finished job."""
     took = f"in {duration(record.cost['wall_s'])}"
     if not record.metrics:
         return took
@@ -29,18 +29,18 @@ def headline(record: Record) -> str:
     return f"{took}: {numbers} of {record.counts['n']}"
 
 
-class JsonWatch(Callback):
-    """One JSON object a line: job_started, stage, curve, note, job_finished; each with the id of its job, if it has one."""
+class JsonProgress(Callback):
+    """One JSON object per line: job_started, stage, curve, note, job_finished; each with the id of its job, if any."""
 
     def __init__(self, stream: TextIO, job_id: str = "") -> None:
         self.stream, self.job_id = stream, job_id
 
-    def for_job(self, job: Job) -> JsonWatch:
-        return JsonWatch(self.stream, job.id)
+    def for_job(self, job: Job) -> JsonProgress:
+        return JsonProgress(self.stream, job.id)
 
     def emit(self, event: str, **fields: Any) -> None:
-        of = {"job": self.job_id} if self.job_id else {}
-        print(json.dumps({"event": event, **of, **fields}), file=self.stream, flush=True)
+        job = {"job": self.job_id} if self.job_id else {}
+        print(json.dumps({"event": event, **job, **fields}), file=self.stream, flush=True)
 
     def job_started(self, job: Job) -> None:
         self.emit("job_started", job=job.id, kind=job.kind, title=job.title)
@@ -55,42 +55,39 @@ class JsonWatch(Callback):
         self.emit("note", text=text)
 
     def job_finished(self, record: Record) -> None:
-        self.emit(
-            "job_finished",
-            job=record.job_id,
-            **{part: dict(getattr(record, part)) for part in ("metrics", "counts", "cost")},
-        )
+        parts = {part: dict(getattr(record, part)) for part in ("metrics", "counts", "cost")}
+        self.emit("job_finished", job=record.job_id, **parts)
 
 
 @dataclass
-class PlainWatch(Callback):
-    """A line when something begins, every few seconds while it goes on, and when it ends. For logs."""
+class PlainProgress(Callback):
+    """A line when a job begins, every few seconds while it runs, and when it ends. For logs."""
 
     stream: TextIO
     jobs: int
-    started: Iterator[int] = field(default_factory=lambda: itertools.count(1))
-    """Shared by the watchers of all jobs."""
+    numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+    """Numbers of the jobs as they begin, shared by the callbacks of all jobs."""
     prefix: str = ""
     name: str = ""
     total: int = 0
     unit: str = ""
     done: int = 0
     began: float = 0.0
-    told: float = 0.0
+    last_line: float = 0.0
 
-    def for_job(self, job: Job) -> PlainWatch:
-        return PlainWatch(self.stream, self.jobs, self.started)
+    def for_job(self, job: Job) -> PlainProgress:
+        return PlainProgress(self.stream, self.jobs, self.numbers)
 
-    def say(self, text: str) -> None:
+    def print(self, text: str) -> None:
         print(f"{self.prefix}{text}", file=self.stream, flush=True)
 
     def job_started(self, job: Job) -> None:
-        self.prefix = f"[{next(self.started)}/{self.jobs}] "
-        self.say(f"{job.title} (job {job.id})")
+        self.prefix = f"[{next(self.numbers)}/{self.jobs}] "
+        self.print(f"{job.title} (job {job.id})")
 
     def stage(self, name: str, total: int, unit: str) -> None:
         self.name, self.total, self.unit, self.done = name, total, unit, 0
-        self.began = self.told = time.monotonic()
+        self.began = self.last_line = time.monotonic()
 
     def advance(self, count: int = 1, note: str = "") -> None:
         self.progress(self.done + count, self.total, note)
@@ -98,46 +95,52 @@ class PlainWatch(Callback):
     def progress(self, done: int, total: int, note: str = "") -> None:
         self.done, self.total = done, total
         now = time.monotonic()
-        if now - self.told >= PLAIN_EVERY_S:
-            self.told = now
+        if now - self.last_line >= PLAIN_EVERY_S:
+            self.last_line = now
             rate = done / (now - self.began)
-            left = duration(max(0, total - done) / rate) if rate else "?"
-            words = [f"{self.name}: {done}/{total} {self.unit}", f"{rate:.1f}/s", f"{left} left", note]
-            self.say("  " + ", ".join(filter(None, words)))
+            remaining = duration(max(0, total - done) / rate) if rate else "?"
+            parts = [f"{self.name}: {done}/{total} {self.unit}", f"{rate:.1f}/s", f"{remaining} left", note]
+            self.print("  " + ", ".join(filter(None, parts)))
 
     def note(self, text: str) -> None:
-        self.say(f"  note: {text}")
+        self.print(f"  note: {text}")
 
     def job_finished(self, record: Record) -> None:
-        self.say(f"  done {headline(record)}")
+        self.print(f"  done {headline(record)}")
 
 
 @dataclass
-class LiveWatch(Callback):
-    """One live line for each running stage, a line that stays for each finished job."""
+class LiveProgress(Callback):
+    """One live line per running stage, and a permanent line per finished job."""
 
     bars: Any
     jobs: int
-    started: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+    numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
     title: str = ""
     prefix: str = ""
     task: Any = None
-    whole: Any = None
-    """The bar of all jobs, on top, where it stays in sight however many run below; none for a single job."""
+    all_jobs: Any = None
+    """The bar of all jobs, on top, so that it stays visible however many run below; None for a single job."""
 
-    def for_job(self, job: Job) -> LiveWatch:
-        if self.whole is None and self.jobs > 1:
-            self.whole = self.bars.add_task("all jobs", total=self.jobs, unit="jobs", note="")
-        return LiveWatch(self.bars, self.jobs, self.started, whole=self.whole)
+    def for_job(self, job: Job) -> LiveProgress:
+        if self.all_jobs is None and self.jobs > 1:
+            self.all_jobs = self.bars.add_task("all jobs", total=self.jobs, unit="jobs", note="")
+        return LiveProgress(self.bars, self.jobs, self.numbers, all_jobs=self.all_jobs)
 
     def job_started(self, job: Job) -> None:
-        self.title, self.prefix = job.title, f"[{next(self.started)}/{self.jobs}]"
+        self.title, self.prefix = job.title, f"[{next(self.numbers)}/{self.jobs}]"
 
     def stage(self, name: str, total: int, unit: str) -> None:
+        self._end_stage()
+        job = f"{self.prefix} {self.title} · " if self.title else ""
+        # rich would take square brackets for markup.
+        label = f"{job}{name}".replace("[", "\\[")
+        self.task = self.bars.add_task(label, total=total or None, unit=unit, note="")
+
+    def _end_stage(self) -> None:
         if self.task is not None:
             self.bars.remove_task(self.task)
-        where = f"{self.prefix} {self.title} · " if self.title else ""
-        self.task = self.bars.add_task(f"{escape(where)}{name}", total=total or None, unit=unit, note="")
+            self.task = None
 
     def advance(self, count: int = 1, note: str = "") -> None:
         self.bars.update(self.task, advance=count, note=note)
@@ -150,53 +153,44 @@ class LiveWatch(Callback):
         self.bars.console.print(f"  note: {text}", style="yellow", highlight=False, markup=False)
 
     def job_finished(self, record: Record) -> None:
-        if self.task is not None:
-            self.bars.remove_task(self.task)
-            self.task = None
-        if self.whole is not None:
-            self.bars.update(self.whole, advance=1)
+        self._end_stage()
+        if self.all_jobs is not None:
+            self.bars.update(self.all_jobs, advance=1)
         self.bars.console.print(f"✓ {self.prefix} {record.title} {headline(record)}", highlight=False, markup=False)
-
-
-def escape(text: str) -> str:
-    """Square brackets that rich would take for markup."""
-    return text.replace("[", "\\[")
 
 
 @contextlib.contextmanager
 def screen(*, jobs: int, as_json: bool = False) -> Iterator[Callback]:
-    """The watcher that fits where output goes; progress goes to standard error, JSON to standard output."""
+    """The callback that fits the output: progress goes to standard error, JSON to standard output."""
     if as_json:
-        yield JsonWatch(sys.stdout)
+        yield JsonProgress(sys.stdout)
     elif not sys.stderr.isatty():
-        yield PlainWatch(sys.stderr, jobs)
+        yield PlainProgress(sys.stderr, jobs)
     else:
-        from rich.console import Console
-        from rich.progress import (
-            BarColumn,
-            MofNCompleteColumn,
-            Progress,
-            ProgressColumn,
-            Task,
-            TextColumn,
-            TimeRemainingColumn,
-        )
-        from rich.text import Text
+        with _bars() as bars:
+            yield LiveProgress(bars, jobs)
 
-        class Rate(ProgressColumn):
-            """Units a second."""
 
-            def render(self, task: Task) -> Text:
-                per_s = task.finished_speed or task.speed or 0.0
-                return Text(f"{per_s:.0f} {task.fields['unit']}/s" if per_s >= 1 else "")
+def _bars() -> Any:
+    """rich's progress bars on standard error; they vanish when they are done."""
+    from rich import progress
+    from rich.console import Console
+    from rich.text import Text
 
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=20),
-            MofNCompleteColumn(),
-            Rate(),
-            TextColumn("{task.fields[note]}"),
-            TimeRemainingColumn(),
-        )
-        with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-            yield LiveWatch(progress, jobs)
+    class Rate(progress.ProgressColumn):
+        """Units per second."""
+
+        def render(self, task: progress.Task) -> Text:
+            per_s = task.finished_speed or task.speed or 0.0
+            return Text(f"{per_s:.0f} {task.fields['unit']}/s" if per_s >= 1 else "")
+
+    return progress.Progress(
+        progress.TextColumn("{task.description}"),
+        progress.BarColumn(bar_width=20),
+        progress.MofNCompleteColumn(),
+        Rate(),
+        progress.TextColumn("{task.fields[note]}"),
+        progress.TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    )

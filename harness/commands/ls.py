@@ -1,15 +1,19 @@
-"""`harness ls`, `harness data list`: what there is, and the whole card of one thing."""
+"""`harness ls`: List available items, or show one in full: baselines, data sets, ..., or finished jobs."""
 
 from __future__ import annotations
 
 import dataclasses
+import json
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import click
+
+from harness.commands.options import workspace_options
 from harness.core import registry
-from harness.core.contract import Baseline, Dataset, Weights
+from harness.core.contract import Baseline, Dataset, Protocol, Scale, Weights
 from harness.core.workspace import Workspace
 from harness.metrics.summary import PRIMARY, named, text
 from harness.records.caveats import caveat_of
@@ -18,32 +22,50 @@ from harness.records.record import RunStore
 WIDTH = 108
 
 
-def baselines() -> str:
-    return _table(
-        {
-            "baseline": card.name,
-            "title": card.title,
-            "modalities": ", ".join(card.modalities),
-            "rgb+flow by": card.combine if len(card.modalities) > 1 else "",
-            "init": ", ".join(card.inits),
-            "paper": card.paper,
-        }
-        for card in registry.all("baseline").values()
-    )
+@click.command()
+@click.argument("kind", type=click.Choice([*(f"{kind}s" for kind in registry.KINDS), "jobs"]))
+@click.argument("name", required=False)
+@workspace_options
+def command(kind: str, name: str | None, workspace: Workspace) -> None:
+    kind = kind.removesuffix("s")
+    if kind == "job":
+        click.echo(job(name, workspace) if name else jobs(workspace))
+    elif name:
+        click.echo(card(registry.load(kind, name)))
+    else:
+        click.echo(table(kind, workspace))
 
 
-def datasets(workspace: Workspace) -> str:
-    return _table(
-        {
-            "data set": card.name,
-            "classes": card.num_classes or "",
-            "splits": len(card.splits),
-            "videos (train/scored)": _sizes(card),
-            "transfers from": card.source or "",
-            "here": _presence(card, workspace.data),
-        }
-        for card in registry.all("dataset").values()
-    )
+def table(kind: str, workspace: Workspace) -> str:
+    """One line per plug-in of a kind."""
+    row = ROWS.get(kind, _any_row)
+    return _table(row(value, workspace) for value in registry.all(kind).values())
+
+
+def _any_row(card: Any, _: Workspace) -> dict[str, Any]:
+    return {"name": card.name, "title": getattr(card, "title", "")}
+
+
+def _baseline_row(card: Baseline, _: Workspace) -> dict[str, Any]:
+    return {
+        "baseline": card.name,
+        "title": card.title,
+        "modalities": ", ".join(card.modalities),
+        "rgb+flow by": card.combine if len(card.modalities) > 1 else "",
+        "init": ", ".join(card.inits),
+        "paper": card.paper,
+    }
+
+
+def _dataset_row(card: Dataset, workspace: Workspace) -> dict[str, Any]:
+    return {
+        "data set": card.name,
+        "classes": card.num_classes or "",
+        "splits": len(card.splits),
+        "videos (train/scored)": _sizes(card),
+        "transfers from": card.source or "",
+        "here": _presence(card, workspace.data),
+    }
 
 
 def _sizes(card: Dataset) -> str:
@@ -54,7 +76,7 @@ def _sizes(card: Dataset) -> str:
 
 
 def _presence(card: Dataset, data: Path) -> str:
-    """Whether the data set can be used as it lies there; '' for what is named by a path of its own."""
+    """Whether the data set can be used now; '' for a family, whose members are named by their path."""
     from harness.data import prepare
 
     if card.at and not card.counts:
@@ -66,25 +88,28 @@ def _presence(card: Dataset, data: Path) -> str:
     return "rendered when needed" if card.micro else "no"
 
 
-def protocols() -> str:
-    return _table(
-        {"protocol": card.name, "title": card.title, "starts from": card.weights_from, "trains": card.trained}
-        for card in registry.all("protocol").values()
-    )
+def _protocol_row(card: Protocol, _: Workspace) -> dict[str, Any]:
+    return {"protocol": card.name, "title": card.title, "starts from": card.weights_from, "trains": card.trained}
 
 
-def scales() -> str:
-    return _table(
-        {
-            "scale": card.name,
-            "width": card.width,
-            "fps": card.fps,
-            "short side px": card.short_side_px,
-            "batch-norm momentum": card.bn_momentum,
-            "stages (steps x batch)": ", ".join(f"{k} {s.steps}x{s.batch}" for k, s in card.stages.items()),
-        }
-        for card in registry.all("scale").values()
-    )
+def _scale_row(card: Scale, _: Workspace) -> dict[str, Any]:
+    return {
+        "scale": card.name,
+        "width": card.width,
+        "fps": card.fps,
+        "short side px": card.short_side_px,
+        "batch-norm momentum": card.bn_momentum,
+        "stages (steps x batch)": ", ".join(f"{k} {s.steps}x{s.batch}" for k, s in card.stages.items()),
+    }
+
+
+ROWS: Mapping[str, Callable[[Any, Workspace], dict[str, Any]]] = {
+    "baseline": _baseline_row,
+    "dataset": _dataset_row,
+    "protocol": _protocol_row,
+    "scale": _scale_row,
+}
+"""Kind -> columns of its list. Other kinds show name and title."""
 
 
 def jobs(workspace: Workspace) -> str:
@@ -103,8 +128,17 @@ def jobs(workspace: Workspace) -> str:
                 "finished": record.finished_at[:16].replace("T", " "),
             }
         )
-    said = dict.fromkeys(f"\n{caveat}." for caveat in map(caveat_of, sorted(names)) if caveat)
-    return _table(rows) + "".join(said) if rows else f"No finished jobs in {workspace.runs}."
+    caveats = dict.fromkeys(f"\n{caveat}." for caveat in map(caveat_of, sorted(names)) if caveat)
+    return _table(rows) + "".join(caveats) if rows else f"No finished jobs in {workspace.runs}."
+
+
+def job(name: str, workspace: Workspace) -> str:
+    """The record of a job as JSON; `name` is the beginning of its id."""
+    record = RunStore(workspace.runs).find(name)
+    left_out = ("folder", "curves", "classes", "fingerprint", "files")
+    content = {key: value for key, value in vars(record).items() if key not in left_out}
+    content["folder"] = str(record.folder)
+    return json.dumps(content, indent=1, ensure_ascii=False)
 
 
 def card(value: Any) -> str:
@@ -122,7 +156,7 @@ def card(value: Any) -> str:
 
 
 def _by_split(counts: Mapping[tuple[int, str], int]) -> dict[str, str]:
-    """{(1, 'train'): 3570, (1, 'test'): 1530} -> {'split 1': '3,570 train, 1,530 test'}; what is trained on comes first."""
+    """{(1, 'train'): 3570, (1, 'test'): 1530} -> {'split 1': '3,570 train, 1,530 test'}; training comes first."""
     parts: dict[str, list[str]] = {}
     for (split, subset), size in sorted(counts.items(), key=lambda count: (count[0][0], count[0][1] != "train")):
         parts.setdefault(f"split {split}", []).append(f"{size:,} {subset}")
@@ -130,7 +164,7 @@ def _by_split(counts: Mapping[tuple[int, str], int]) -> dict[str, str]:
 
 
 def _field(name: str, content: Any, *, indent: str = "") -> list[str]:
-    """A line, or a heading with a line for each thing below it: what has names, sentences, lines and weights."""
+    """A line; or a heading with one line per item, for mappings, sentences, paragraphs and weights."""
     label, below = f"{indent}{name}:", indent + "  "
     if isinstance(content, Mapping):
         return [label, *(line for key, item in content.items() for line in _field(str(key), item, indent=below))]
@@ -144,7 +178,7 @@ def _field(name: str, content: Any, *, indent: str = "") -> list[str]:
 
 
 def _wrapped(text: str, indent: str) -> list[str]:
-    """Lines of a paragraph; addresses stay whole, so that they can be copied."""
+    """Lines of a paragraph; URLs are not broken, so that they can be copied."""
     wrapper = textwrap.TextWrapper(
         WIDTH,
         initial_indent=indent,
@@ -156,7 +190,7 @@ def _wrapped(text: str, indent: str) -> list[str]:
 
 
 def _words(value: Any) -> str:
-    """A value as a person writes it; parts that are empty are left out."""
+    """A value without Python's spelling; empty parts are left out."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, tuple):

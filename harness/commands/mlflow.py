@@ -1,35 +1,39 @@
-"""`harness mirror`."""
+"""`harness mlflow`: Copy records to and from MLflow: push, pull."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import click
 
-from harness.cli.flags import Verbs, workspace_flags, workspace_of
+from harness.commands import Group, console
+from harness.commands.options import workspace_options
+from harness.core.workspace import Workspace, writable
+from harness.records import tracking
+from harness.records.record import RunStore
 
 
-@click.group(cls=Verbs)
-def mirror() -> None:
-    """MLflow: push what it lacks, pull what the ledger lacks."""
+@click.group(cls=Group)
+def command() -> None: ...
 
 
-@mirror.command("push")
-@workspace_flags
-def mirror_push(**flags: Any) -> None:
-    """Log every record that the tracking server does not have yet."""
-    from harness.app import mirror as app
+@command.command()
+@workspace_options
+def push(workspace: Workspace) -> None:
+    """Log every record that the tracking server lacks."""
+    tracker = tracking.open_mirror(None, workspace.results, "pushed by hand")
+    with console.screen(jobs=0) as callback:
+        pushed = tracking.push(RunStore(workspace.runs), tracker, callback=callback)
+    click.echo(f"{len(pushed.sent)} record(s) sent, {len(pushed.there)} already there. View: {tracker.how_to_open}")
 
-    app.push(workspace_of(flags))
 
+@command.command()
+@workspace_options
+def pull(workspace: Workspace) -> None:
+    """Rebuild the results folder from the tracking server.
 
-@mirror.command("pull")
-@workspace_flags
-def mirror_pull(**flags: Any) -> None:
-    """Rebuild the ledger from the tracking server.
-
-    It is enough to render every table.
+    The copied records are enough to render every table.
     """
-    from harness.app import mirror as app
-
-    app.pull(workspace_of(flags))
+    writable(workspace.results, what="results", flag="--results")
+    tracker = tracking.open_mirror(None, workspace.results, "")
+    with console.screen(jobs=0) as callback:
+        pulled = tracking.pull(workspace.runs, tracker, callback=callback)
+    click.echo(f"{len(pulled.brought)} record(s) copied, {len(pulled.there)} already here.")

@@ -1,4 +1,7 @@
-"""What `harness plan` shows: the graph, what of it is done, and what the rest will take."""
+"""`harness plan`: List the jobs behind a selection or a table, with the time and disk space they need.
+
+Shows which jobs are finished. Runs nothing, and needs no data.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from typing import Any
 
 import click
 
+from harness.commands.options import selection_options, workspace_options
 from harness.core.errors import HarnessError
 from harness.core.spec import Cell, Job, Selection
 from harness.core.units import duration, size
@@ -19,54 +23,51 @@ from harness.planning.cost import Estimate, estimates
 from harness.records.record import RunStore
 
 TABLES = ("2", "3", "4", "5")
+"""Tables with numbers to run; Table 1 needs no jobs."""
 BASIS = {
     "records": "corrected by finished jobs like it",
     "kind": "corrected by finished jobs of its kind",
-    "model": "by counted operations alone",
+    "model": "from counted operations alone",
 }
-
 MONTH_S = 30 * 86400.0
 
 
-def show_plan(
-    selection: Selection, workspace: Workspace, *, tables: str | None, as_json: bool, svg: str | None
-) -> None:
-    """Print the graph of a selection, or of a table's cells; nothing is started, and nothing need be there."""
-    plan = planning.make_plan(cells_of(selection, tables), workspace, looking=True)
+@click.command()
+@selection_options
+@click.option("--table", metavar="2|3|4|5|all", help="Plan a table of the paper instead of a selection.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--svg", metavar="FILE", help="Also draw the graph of jobs.")
+@workspace_options
+def command(selection: Selection, workspace: Workspace, table: str | None, as_json: bool, svg: str | None) -> None:
+    plan = planning.make_plan(cells_of(selection, table), workspace, looking=True)
     costs = estimates(plan, RunStore(workspace.runs))
     if svg:
-        from reports.figures.graph import draw
-
-        drawn = draw(plan, costs)
-        try:
-            Path(svg).write_text(drawn, encoding="utf-8")
-        except OSError as error:
-            raise HarnessError(f"--svg {svg}: {error.strerror}; name a file in a folder that is there") from error
+        _draw(svg, plan, costs)
     if as_json:
-        click.echo(json.dumps(_as_plain(plan, costs)))
+        click.echo(json.dumps(_as_dict(plan, costs)))
         return
     click.echo(_jobs_table(plan, costs) if len(plan.jobs) <= 60 else _counts(plan))
     click.echo(_summary(plan, costs))
 
 
-def cells_of(selection: Selection, tables: str | None) -> list[Cell]:
-    """Of one table, of all, or of the selection."""
-    if tables is None:
+def cells_of(selection: Selection, table: str | None) -> list[Cell]:
+    """The cells of one table, of all tables, or of the selection."""
+    if table is None:
         return selecting.cells(selection)
-    if said := [flag for flag, value in _said(selection).items() if value]:
-        raise HarnessError(f"--table {tables} plans that table's own cells; leave out {', '.join(said)}, or --table")
-    if tables not in (*TABLES, "all"):
-        raise HarnessError(f"--table {tables}: there are {', '.join(TABLES)} to run, or all of them with --table all")
+    if flags := _flags_besides_table(selection):
+        raise HarnessError(f"--table {table} plans that table's own cells; leave out {', '.join(flags)}, or --table")
+    if table not in (*TABLES, "all"):
+        raise HarnessError(f"--table {table}: expected one of {', '.join(TABLES)}, or all")
     from reports.tables import Question, wanted
 
-    numbers = TABLES if tables == "all" else (tables,)
-    asked = Question(scale=selection.scale or "paper", seeds=selection.seeds, source=selection.source)
-    return list(dict.fromkeys(cell for number in numbers for cell in wanted(int(number), asked)))
+    question = Question(scale=selection.scale or "paper", seeds=selection.seeds, source=selection.source)
+    numbers = TABLES if table == "all" else (table,)
+    return list(dict.fromkeys(cell for number in numbers for cell in wanted(int(number), question)))
 
 
-def _said(selection: Selection) -> dict[str, object]:
-    """What a person asked for that a table does not leave open."""
-    return {
+def _flags_besides_table(selection: Selection) -> list[str]:
+    """Options in use that contradict --table: a table fixes these axes itself."""
+    axes = {
         "--baseline": selection.baselines,
         "--modality": selection.modalities,
         "--dataset": selection.datasets,
@@ -77,9 +78,19 @@ def _said(selection: Selection) -> dict[str, object]:
         "--backbone": selection.backbone,
         "--set": selection.overrides,
     }
+    return [flag for flag, value in axes.items() if value]
 
 
-def _row(job: Job, plan: planning.Plan, cost: Estimate) -> dict[str, Any]:
+def _draw(svg: str, plan: planning.Plan, costs: Mapping[str, Estimate]) -> None:
+    from reports.figures.graph import draw
+
+    try:
+        Path(svg).write_text(draw(plan, costs), encoding="utf-8")
+    except OSError as error:
+        raise HarnessError(f"--svg {svg}: {error.strerror}; name a file in an existing folder") from error
+
+
+def _row(job: Job, plan: planning.Plan) -> dict[str, Any]:
     return {
         "job": job.id + ("?" if job.provisional else ""),
         "kind": job.kind,
@@ -92,48 +103,46 @@ def _row(job: Job, plan: planning.Plan, cost: Estimate) -> dict[str, Any]:
 def _jobs_table(plan: planning.Plan, costs: Mapping[str, Estimate]) -> str:
     from tabulate import tabulate
 
-    rows = [_row(job, plan, costs[job.id]) | {"takes": duration(costs[job.id].seconds)} for job in plan.jobs]
+    rows = [_row(job, plan) | {"takes": duration(costs[job.id].seconds)} for job in plan.jobs]
     return str(tabulate(rows, headers="keys", tablefmt="simple"))
 
 
 def _counts(plan: planning.Plan) -> str:
     from tabulate import tabulate
 
-    every, rest = Counter(job.kind for job in plan.jobs), Counter(job.kind for job in plan.to_do)
-    rows = [{"kind": kind, "jobs": n, "to run": rest[kind]} for kind, n in every.items()]
-    return str(tabulate(rows, headers="keys", tablefmt="simple")) + "\n(each job: --json, or --svg FILE)"
+    jobs, unfinished = Counter(job.kind for job in plan.jobs), Counter(job.kind for job in plan.to_do)
+    rows = [{"kind": kind, "jobs": n, "to run": unfinished[kind]} for kind, n in jobs.items()]
+    return str(tabulate(rows, headers="keys", tablefmt="simple")) + "\n(--json or --svg FILE shows each job)"
 
 
 def _summary(plan: planning.Plan, costs: Mapping[str, Estimate]) -> str:
-    rest = [costs[job.id] for job in plan.to_do]
+    unfinished = [costs[job.id] for job in plan.to_do]
     lines = [f"\n{len(plan.cells)} cell(s), {len(plan.jobs)} job(s), {len(plan.to_do)} to run."]
-    if rest:
-        device_s = sum(cost.device_s for cost in rest)
+    if unfinished:
+        seconds, device_s = sum(cost.seconds for cost in unfinished), sum(cost.device_s for cost in unfinished)
         gpu = f", {device_s / 3600:,.1f} GPU-hours of it" if device_s else ""
-        lines.append(
-            f"Predicted: {duration(sum(cost.seconds for cost in rest))} of work one job after the other{gpu}; "
-            f"{size(sum(cost.disk_bytes for cost in rest))} of disk."
-        )
-        if not device_s and sum(cost.seconds for cost in rest) > MONTH_S:
+        disk = size(sum(cost.disk_bytes for cost in unfinished))
+        lines.append(f"Estimate: {duration(seconds)}, if run one after the other{gpu}; {disk} of disk space.")
+        if not device_s and seconds > MONTH_S:
             lines.append(
-                "That is on this CPU: HARNESS_DEVICE=cuda plans for a GPU, docs/reproducing.md for the paper scale."
+                "That is on this CPU: HARNESS_DEVICE=cuda plans for a GPU; see docs/reproducing.md for the paper scale."
             )
-        told = Counter(cost.basis for cost in rest)
-        lines.append("Of these " + ", ".join(f"{n} {BASIS[basis]}" for basis, n in told.items()) + ".")
+        bases = Counter(cost.basis for cost in unfinished)
+        lines.append("Estimates: " + ", ".join(f"{n} {BASIS[basis]}" for basis, n in bases.items()) + ".")
     if any(job.provisional for job in plan.jobs):
-        lines.append("? : provisional id, since a data set or published weights are not here yet.")
+        lines.append("?: provisional id, because a data set or published weights are not on this machine yet.")
     return "\n".join(lines)
 
 
-def _as_plain(plan: planning.Plan, costs: Mapping[str, Estimate]) -> dict[str, Any]:
-    rest = [costs[job.id] for job in plan.to_do]
+def _as_dict(plan: planning.Plan, costs: Mapping[str, Estimate]) -> dict[str, Any]:
+    unfinished = [costs[job.id] for job in plan.to_do]
     return {
-        "jobs": [_row(job, plan, costs[job.id]) | {"estimate": vars(costs[job.id])} for job in plan.jobs],
+        "jobs": [_row(job, plan) | {"estimate": vars(costs[job.id])} for job in plan.jobs],
         "cells": [{"cell": vars(cell), "jobs": ids} for cell, ids in plan.cells.items()],
         "to_do": {
-            "jobs": len(rest),
-            "seconds": sum(cost.seconds for cost in rest),
-            "gpu_hours": sum(cost.device_s for cost in rest) / 3600,
-            "disk_bytes": sum(cost.disk_bytes for cost in rest),
+            "jobs": len(unfinished),
+            "seconds": sum(cost.seconds for cost in unfinished),
+            "gpu_hours": sum(cost.device_s for cost in unfinished) / 3600,
+            "disk_bytes": sum(cost.disk_bytes for cost in unfinished),
         },
     }

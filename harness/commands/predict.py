@@ -1,4 +1,7 @@
-"""What `harness predict` does: a file to its likeliest classes, a folder to a CSV."""
+"""`harness predict`: Predict the classes of a video, or of every video in a folder.
+
+Takes finished jobs or published weights. Prints the most probable classes; a folder gives a CSV table.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from harness.commands.options import workspace_options
 from harness.core.errors import BrokenVideo, HarnessError
 from harness.core.workspace import Workspace, writable
 from harness.records.record import RunStore
@@ -21,12 +25,26 @@ if TYPE_CHECKING:
 
 BAR_LETTERS = 24
 BLOCKS = "▁▂▃▄▅▆▇█"
-"""From nothing to certain: every point shows, however improbable."""
+"""From 0 to 1: even the lowest shows."""
 CURVE_LETTERS = 60
 
 
-def predict(
-    path: Path,
+@click.command()
+@click.argument("video", type=click.Path(path_type=Path), metavar="VIDEO|FOLDER")
+@click.option(
+    "--job", "jobs", multiple=True, metavar="ID", help="Job whose network to use; give twice to fuse two streams."
+)
+@click.option("--weights", metavar="published:NAME", help="Imported weights to use instead of a job.")
+@click.option("--baseline", metavar="NAME", help="Architecture of --weights [the one they were published for].")
+@click.option("--stream", "streams", multiple=True, metavar="rgb|flow", help="Stream of --weights to use [all].")
+@click.option("--top", type=click.IntRange(1), default=5, help="Number of classes to print [5].")
+@click.option(
+    "--out", type=click.Path(path_type=Path), metavar="DIR", help="Folder for pictures of the clip and its scores."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@workspace_options
+def command(
+    video: Path,
     workspace: Workspace,
     *,
     jobs: Sequence[str],
@@ -37,34 +55,30 @@ def predict(
     out: Path | None,
     as_json: bool,
 ) -> None:
-    """`harness predict`: unknown jobs and broken files fail before and while a network is opened, naming what to do."""
-    from harness.jobs import predict as predicting
+    from harness.jobs import predict
 
-    if not path.exists():
-        raise HarnessError(f"no video or folder at {path}")
-    videos = predicting.videos_in(path) if path.is_dir() else [path]
+    if not video.exists():
+        raise HarnessError(f"no video or folder at {video}")
+    videos = predict.videos_in(video) if video.is_dir() else [video]
     if out:
         writable(out, what="pictures", flag="--out")
     scorers = open_scorers(workspace, jobs=jobs, weights=weights, baseline=baseline, streams=streams)
-    predicting.check_together(scorers)
-    if path.is_dir():
-        _folder(videos, path, scorers, top=top, out=out)
+    predict.check_together(scorers)
+    if video.is_dir():
+        _predict_folder(videos, video, scorers, top=top, out=out)
         return
-    prediction = predicting.predict(path, scorers)
-    files = _files(prediction, out)
-    if as_json:
-        click.echo(json.dumps(_as_dict(prediction, top, files)))
-    else:
-        click.echo(_as_text(prediction, top, files))
+    prediction = predict.predict(video, scorers)
+    files = _pictures(prediction, out)
+    click.echo(json.dumps(_as_dict(prediction, top, files)) if as_json else _as_text(prediction, top, files))
 
 
 def open_scorers(
     workspace: Workspace, *, jobs: Sequence[str], weights: str | None, baseline: str | None, streams: Sequence[str]
 ) -> list[Scorer]:
-    """The networks that are asked, in the order they were named. Raises HarnessError unless some are named, one way."""
+    """The networks to use, in the order of the options. Raises HarnessError unless there are jobs or weights."""
     if bool(jobs) == bool(weights):
         raise HarnessError(
-            "name who is asked: --job ID (see `harness ls jobs`; a second --job adds the other stream), or "
+            "choose the network: --job ID (see `harness ls jobs`; a second --job adds the other stream), or "
             "--weights published:NAME --baseline NAME (see `harness weights list`)"
         )
     if weights:
@@ -82,31 +96,30 @@ def _published(workspace: Workspace, weights: str, baseline: str | None, streams
     from harness.models import pretrained
 
     name = weights.removeprefix(PUBLISHED)
-    offered = [(card, one.stream) for card, one in pretrained.named(name) if one.stream != "image"]
-    card = registry.load("baseline", baseline) if baseline else offered[0][0] if offered else None
-    found = [stream for _, stream in offered if not streams or stream in streams]
-    if card is None or not found:
+    offers = [(card, offer.stream) for card, offer in pretrained.named(name) if offer.stream != "image"]
+    card = registry.load("baseline", baseline) if baseline else offers[0][0] if offers else None
+    chosen = [stream for _, stream in offers if not streams or stream in streams]
+    if card is None or not chosen:
         raise HarnessError(f"'{name}' is not published for the stream {' or '.join(streams) or 'rgb or flow'}")
-    return [open_published(name, card, stream, workspace) for stream in found]
+    return [open_published(name, card, stream, workspace) for stream in chosen]
 
 
 # ---------------------------------------------------------------------------------------------------- one file
 
 
-def _files(prediction: Prediction, out: Path | None) -> list[Path]:
+def _pictures(prediction: Prediction, out: Path | None) -> list[Path]:
     if out is None:
         return []
-    from harness.app import sights
+    from reports.figures import prediction as figures
 
-    return sights.write_all(prediction, out)
+    return figures.write_all(prediction, out)
 
 
 def _as_text(prediction: Prediction, top: int, files: Sequence[Path]) -> str:
     lines = [f"{prediction.path}"]
-    for sight in prediction.sights:
-        lines.append(f"  {sight.scorer.title} ({sight.scorer.name})")
-        lines.append(f"  saw {_seen(sight)}")
-    if len(prediction.sights) > 1:
+    for stream in prediction.streams:
+        lines += [f"  {stream.scorer.title} ({stream.scorer.name})", f"  input: {_input(stream)}"]
+    if len(prediction.streams) > 1:
         lines.append("  fused by the sum of their logits")
     best = prediction.top(top)
     width = max(len(name) for name, _ in best)
@@ -114,34 +127,35 @@ def _as_text(prediction: Prediction, top: int, files: Sequence[Path]) -> str:
     lines += [
         f"{100 * share:6.1f}%  {name:<{width}}  {'█' * round(BAR_LETTERS * share)}".rstrip() for name, share in best
     ]
-    for sight in prediction.sights:
-        lines += ["", *_over_time(prediction, sight, best[0][0])]
+    for stream in prediction.streams:
+        lines += ["", _over_time(prediction, stream, best[0][0])]
     lines += ["", *(f"wrote {path}" for path in files)] if files else []
     return "\n".join(lines)
 
 
-def _seen(sight: StreamPrediction) -> str:
-    scorer, views = sight.scorer, len(sight.positions)
+def _input(stream: StreamPrediction) -> str:
+    """'5 clips of 16 rgb frames, 112 px, out of 90 at 25 fps'."""
+    scorer, views = stream.scorer, len(stream.positions)
     frames = " and ".join(
-        f"{len(numbers)} {stream} frame{'s' if len(numbers) > 1 else ''}" for stream, numbers in sight.frames.items()
+        f"{len(numbers)} {name} frame{'s' if len(numbers) > 1 else ''}" for name, numbers in stream.frames.items()
     )
-    fps, loops = scorer.scale.fps, sight.num_frames < scorer.clip.window
+    looped = ", looped" if stream.num_frames < scorer.clip.window else ""
     return (
         f"{views} clip{'s' if views > 1 else ''} of {frames}, {scorer.clip.side_px} px, out of "
-        f"{sight.num_frames} at {fps:g} fps{', looped' if loops else ''}"
+        f"{stream.num_frames} at {scorer.scale.fps:g} fps{looped}"
     )
 
 
-def _over_time(prediction: Prediction, sight: StreamPrediction, name: str) -> list[str]:
-    """The likeliest class's probability at each output position."""
-    points = prediction.curve(sight, [name])
+def _over_time(prediction: Prediction, stream: StreamPrediction, name: str) -> str:
+    """The probability of class `name` at each output position."""
+    points = prediction.curve(stream, [name])
     ends = f"{points[0]['time_s']:.2f} s … {points[-1]['time_s']:.2f} s"
     curve = curve_text([point[name] for point in points])
-    return [f"{name} over time ({'+'.join(sight.scorer.streams)}, {ends}):  {curve}"]
+    return f"{name} over time ({'+'.join(stream.scorer.streams)}, {ends}):  {curve}"
 
 
 def curve_text(shares: Sequence[float]) -> str:
-    """'▁▃█  2.1 to 98.0%': a row of blocks, thinned where it is long, with the lowest and the highest of all."""
+    """'▁▃█  2.1 to 98.0%': one block per point, thinned if there are many, and the lowest and highest value."""
     step = -(-len(shares) // CURVE_LETTERS)
     blocks = "".join(BLOCKS[min(len(BLOCKS) - 1, int(share * len(BLOCKS)))] for share in shares[::step])
     low, high = (f"{100 * share:.1f}" for share in (min(shares), max(shares)))
@@ -156,13 +170,13 @@ def _as_dict(prediction: Prediction, top: int, files: Sequence[Path]) -> dict[st
         "logits": dict(zip(prediction.classes, map(float, prediction.logits), strict=True)),
         "networks": [
             {
-                "name": sight.scorer.name,
-                "title": sight.scorer.title,
-                "views": len(sight.positions),
-                "frames": {stream: numbers.tolist() for stream, numbers in sight.frames.items()},
-                "curve": prediction.curve(sight, [name for name, _ in best]),
+                "name": stream.scorer.name,
+                "title": stream.scorer.title,
+                "views": len(stream.positions),
+                "frames": {name: numbers.tolist() for name, numbers in stream.frames.items()},
+                "curve": prediction.curve(stream, [name for name, _ in best]),
             }
-            for sight in prediction.sights
+            for stream in prediction.streams
         ],
         "files": [str(path) for path in files],
     }
@@ -171,15 +185,17 @@ def _as_dict(prediction: Prediction, top: int, files: Sequence[Path]) -> dict[st
 # ---------------------------------------------------------------------------------------------------- a folder
 
 
-def _folder(videos: Sequence[Path], root: Path, scorers: Sequence[Scorer], *, top: int, out: Path | None) -> None:
-    """A row a video, written as it comes; a video that cannot be decoded has the cause in its row, and is named at the end."""
+def _predict_folder(
+    videos: Sequence[Path], root: Path, scorers: Sequence[Scorer], *, top: int, out: Path | None
+) -> None:
+    """Write one row per video as it is predicted. Raises HarnessError at the end if some cannot be decoded."""
     broken: list[str] = []
     target = out / "predictions.csv" if out else None
     stream = target.open("w", newline="", encoding="utf-8") if target else sys.stdout
     try:
         writer = csv.writer(stream)
-        ranks = range(1, top + 1)
-        writer.writerow(["video", *(f"{what}_{k}" for k in ranks for what in ("class", "probability")), "error"])
+        columns = [f"{column}_{rank}" for rank in range(1, top + 1) for column in ("class", "probability")]
+        writer.writerow(["video", *columns, "error"])
         for video in videos:
             name = video.relative_to(root).as_posix()
             row, error = _row(video, scorers, top)
@@ -193,16 +209,17 @@ def _folder(videos: Sequence[Path], root: Path, scorers: Sequence[Scorer], *, to
         click.echo(f"{len(videos) - len(broken)} of {len(videos)} videos: wrote {target}")
     if broken:
         raise HarnessError(
-            f"{len(broken)} of {len(videos)} videos cannot be decoded and have the cause in their row: "
+            f"{len(broken)} of {len(videos)} videos cannot be decoded; their rows state the cause: "
             f"{', '.join(broken[:5])}{' …' if len(broken) > 5 else ''}"
         )
 
 
 def _row(video: Path, scorers: Sequence[Scorer], top: int) -> tuple[list[str], str]:
-    from harness.jobs.predict import predict as ask
+    """(classes and probabilities, '') or (empty cells, why the video cannot be decoded)."""
+    from harness.jobs.predict import predict
 
     try:
-        best = ask(video, scorers).top(top)
+        best = predict(video, scorers).top(top)
     except BrokenVideo as error:
         return [""] * (2 * top), str(error)
     cells = [text for name, share in best for text in (name, f"{share:.6f}")]

@@ -1,38 +1,40 @@
-"""What a person reads at the end: `harness report`."""
+"""`harness report`: Write all tables, claims and figures of one scale, as an HTML page and as files.
+
+The files are Markdown, LaTeX, CSV, JSON and SVG.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import click
 
-from harness.cli.flags import _split, workspace_flags, workspace_of
+from harness.commands.options import out_option, split_at_commas, workspace_options
+from harness.core.errors import unknown
+from harness.core.workspace import Workspace
 
 
 @click.command()
-@click.option(
-    "--out",
-    envvar="HARNESS_OUT",
-    default="reports/out",
-    type=click.Path(file_okay=False),
-    help="Folder to write to. Default: HARNESS_OUT, else reports/out.",
-)
-@click.option("--scale", default="paper", metavar="paper|micro", help="Which ledger entries are shown.")
+@out_option
+@click.option("--scale", default="paper", metavar="paper|micro", help="Scale of the results to show [paper].")
 @click.option(
     "--format",
     "formats",
     multiple=True,
-    callback=_split,
+    callback=split_at_commas,
     metavar="NAME",
-    help="Only these: html, markdown, latex, csv, json, svg.",
+    help="Formats to write: html, markdown, latex, csv, json, svg [all].",
 )
-@workspace_flags
-def report(**flags: Any) -> None:
-    """All tables, findings and figures of the ledger on one HTML page.
+@workspace_options
+def command(workspace: Workspace, out: Path, scale: str, formats: tuple[str, ...]) -> None:
+    from reports.page import content, write
 
-    Beside it lie Markdown, LaTeX, CSV, JSON and SVG.
-    """
-    from harness.app import report as app
-
-    app.write_report(workspace_of(flags), out=Path(flags["out"]), scale=flags["scale"], formats=flags["formats"])
+    for name in formats:
+        if name not in write.FORMATS:
+            raise unknown("format", name, write.FORMATS)
+    page = content.collect(workspace, scale=scale)
+    files = write.write(page, out, formats=formats or write.FORMATS)
+    click.echo(write.summary(page, out, files))
+    if page.without_frames:
+        names = ", ".join(page.without_frames)
+        click.echo(f"No frames of {names}: the scored videos are not in {workspace.data} (--data).", err=True)

@@ -1,78 +1,82 @@
-"""What is read from the ledger: `harness table`, `compare`."""
+"""`harness table`: Print a table of the paper, each number next to the paper's.
+
+The numbers come from the results folder.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
-from harness.cli.flags import launch_flags, launch_options_of, seeds_flag, workspace_flags, workspace_of
+from harness.commands.options import LaunchOptions, launch_options, seeds_option, workspace_options
+from harness.core.workspace import Workspace
+from reports.tables.text import FORMATS
+
+if TYPE_CHECKING:
+    from reports.tables import Question
 
 
 @click.command()
 @click.argument("number", type=click.IntRange(1, 5))
-@click.option("--scale", default="paper", metavar="paper|micro", help="Which ledger entries fill the table.")
+@click.option("--scale", default="paper", metavar="paper|micro", help="Scale of the results in the table [paper].")
 @click.option("--run", "run_missing", is_flag=True, help="First run the cells that are missing.")
-@click.option("--significance", is_flag=True, help="Also which differences between its rows are more than luck.")
-@click.option("--with-cost", is_flag=True, help="Also what each number took, with all that it rests on.")
-@seeds_flag
-@click.option("--source", metavar="published:NAME", help="Transfers from these weights, not from each baseline's own.")
+@click.option("--significance", is_flag=True, help="Also test the differences between rows.")
+@click.option("--with-cost", is_flag=True, help="Also print the cost of each number, upstream jobs included.")
+@seeds_option
+@click.option("--source", metavar="published:NAME", help="Published weights to transfer from [each baseline's source].")
 @click.option(
     "--version",
     default="arxiv-kinetics400",
     metavar="VERSION",
-    help="Of the paper: arxiv-kinetics400 (default) or cvpr2017-minikinetics.",
+    help="Version of the paper: arxiv-kinetics400 or cvpr2017-minikinetics [arxiv-kinetics400].",
 )
 @click.option(
     "--format",
-    "how",
-    type=click.Choice(["terminal", "markdown", "latex", "csv", "json", "html"]),
+    "style",
+    type=click.Choice(list(FORMATS)),
     default="terminal",
-    help="With --significance or --with-cost: any but csv.",
+    help="Output format [terminal]. csv excludes --significance and --with-cost.",
 )
-@launch_flags
-@workspace_flags
-def table(**flags: Any) -> None:
-    """A table of the paper from the ledger.
+@launch_options
+@workspace_options
+def command(
+    number: int,
+    workspace: Workspace,
+    launch: LaunchOptions,
+    *,
+    scale: str,
+    version: str,
+    seeds: tuple[int, ...],
+    source: str | None,
+    style: str,
+    run_missing: bool,
+    significance: bool,
+    with_cost: bool,
+) -> None:
+    from reports.tables import Question, aside
 
-    Each number stands beside the paper's.
-    """
-    from harness.app import results as app
-    from reports.tables.layout import Question as Asked
+    question = Question(scale, version, seeds, source)
+    aside.check_format(style, asides=significance or with_cost)
+    if run_missing:
+        from harness.commands.run import run_cells
+        from reports.tables import wanted
 
-    workspace = workspace_of(flags)
-    app.show_table(
-        flags["number"],
-        workspace,
-        Asked(flags["scale"], flags["version"], flags["seeds"], flags["source"]),
-        how=flags["how"],
-        run_missing=launch_options_of(flags) if flags["run_missing"] else None,
-        significance=flags["significance"],
-        with_cost=flags["with_cost"],
-    )
-
-
-@click.command()
-@click.argument("first")
-@click.argument("second")
-@workspace_flags
-def compare(**flags: Any) -> None:
-    """Paired test of two jobs on the same videos."""
-    from harness.app import results as app
-
-    app.compare(flags["first"], flags["second"], workspace_of(flags))
+        run_cells(wanted(number, question), workspace, launch)
+    click.echo(text_of(number, workspace, question, style, significance=significance, with_cost=with_cost), nl=False)
 
 
-@click.command()
-@click.option("--scale", default="paper", metavar="paper|micro", help="Which ledger entries are tested.")
-@seeds_flag
-@click.option("--format", "how", type=click.Choice(["terminal", "markdown", "json"]), default="terminal")
-@workspace_flags
-def claims(**flags: Any) -> None:
-    """The paper's findings, each a paired test on the ledger.
+def text_of(
+    number: int, workspace: Workspace, question: Question, style: str, *, significance: bool, with_cost: bool
+) -> str:
+    """The table as text in the format `style`, with what was asked for below it."""
+    from harness.planning.lookup import lookup_in
+    from harness.records.record import RunStore
+    from reports import tables
+    from reports.tables import aside, costs
 
-    Told with effect, interval, corrected p and verdict.
-    """
-    from harness.app import results as app
-
-    app.show_claims(workspace_of(flags), scale=flags["scale"], seeds=flags["seeds"], how=flags["how"])
+    lookup = lookup_in(workspace)
+    table = tables.build(number, lookup, question)
+    asides = [tables.significance(number, lookup, question)] if significance else []
+    asides += [costs.aside(table, RunStore(workspace.runs))] if with_cost else []
+    return aside.below(tables.render(table, style), asides, style)

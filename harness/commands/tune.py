@@ -1,4 +1,7 @@
-"""`harness tune`: what it runs, what it prints."""
+"""`harness tune`: Search the learning rate of each training on held-out training videos.
+
+Ray Tune tries the rates. Whole groups of videos are held out; test videos are never used.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +12,9 @@ from typing import Any
 import click
 
 from harness import __version__
-from harness.app.jobs import known_backbones, ready_data
-from harness.app.launching import LaunchOptions
 from harness.commands import console
+from harness.commands.options import LaunchOptions, launch_options, selection_options, workspace_options
+from harness.commands.run import check_backbones, prepare_data
 from harness.core import registry
 from harness.core.callbacks import Callback, CallbackList
 from harness.core.errors import HarnessError
@@ -28,50 +31,66 @@ class Search:
     """The rates to try for one training."""
 
     job: Job
-    """As planned with the rate of its scale: what the choice will hold for."""
+    """As planned with the rate of its scale: the training that the choice is for."""
     rates: tuple[str, ...]
     trials: tuple[Job, ...]
-    """One for each rate."""
+    """One job per rate."""
 
 
-def tune(selection: Selection, workspace: Workspace, how: LaunchOptions, *, trials: int, share: float) -> None:
-    """Find the learning rate of every training that the selection scores; what is found already stays."""
+@click.command()
+@selection_options
+@click.option(
+    "--trials",
+    type=click.IntRange(1),
+    default=5,
+    help="Number of rates, from a tenth to ten times the scale's [5].",
+)
+@click.option(
+    "--held-out",
+    "share",
+    type=click.FloatRange(0, 0.9, min_open=True),
+    default=0.2,
+    help="Share of the training videos to compare the rates on, by class and group [0.2].",
+)
+@launch_options
+@workspace_options
+def command(selection: Selection, launch: LaunchOptions, workspace: Workspace, trials: int, share: float) -> None:
     cells = selecting.cells(selection)
-    known_backbones(cells)
+    check_backbones(cells)
     writable(workspace.results, what="results", flag="--results")
     with console.screen(jobs=0) as callback:
-        ready_data(cells, workspace, callback)
+        prepare_data(cells, workspace, callback)
     planner = planning.Planner(workspace)
     searches = {search.job.id: search for cell in cells for search in searches_of(cell, planner, trials, share)}
-    wanted = [job for search in searches.values() for job in search.trials]
-    first = upstream_plan(wanted, planner, workspace)
-    click.echo(f"{len(searches)} training(s), {len(wanted)} trial(s), {len(first.to_do)} job(s) before them.")
+    jobs = [job for search in searches.values() for job in search.trials]
+    upstream = upstream_plan(jobs, planner, workspace)
+    click.echo(f"{len(searches)} training(s), {len(jobs)} trial(s), {len(upstream.to_do)} job(s) before them.")
     with (
-        open_mirror(None, workspace.results, "tune", enabled=how.mlflow) as mirror,
-        console.screen(jobs=len(first.to_do) + len(wanted)) as screen,
+        open_mirror(None, workspace.results, "tune", enabled=launch.mlflow) as tracker,
+        console.screen(jobs=len(upstream.to_do) + len(jobs)) as screen,
     ):
-        callback = CallbackList((screen, mirror))
-        how.launch(first, workspace, callback)
-        found = [conclude(search, workspace, how, callback, share) for search in searches.values()]
-    click.echo(table(found))
+        callback = CallbackList((screen, tracker))
+        launch.launch(upstream, workspace, callback)
+        choices = [conclude(search, workspace, launch, callback, share) for search in searches.values()]
+    click.echo(table(choices))
 
 
 def searches_of(cell: Cell, planner: planning.Planner, trials: int, share: float) -> list[Search]:
-    """One for each network that the cell trains."""
+    """One search per network that the cell trains."""
     if tuned.asked_for(cell.overrides):
-        raise HarnessError(f"harness tune finds {tuned.RATE}; leave --set {tuned.RATE}={tuned.TUNED} to `harness run`")
+        raise HarnessError(f"--set {tuned.RATE}={tuned.TUNED} is for `harness run`; leave it out to search the rate")
     rates = tuned.candidates(base_rate(cell), trials)
     by_rate = [planner.jobs_of(with_rate(cell, rate)) for rate in rates]
-    found = []
+    searches = []
     for number, job_id in enumerate(planner.jobs_of(cell)):
         jobs = [planner.jobs[ids[number]] for ids in by_rate]
-        tried = tuple(tuned.trial(job, rate, share) for job, rate in zip(jobs, rates, strict=True))
-        found.append(Search(planner.jobs[job_id], tuple(rates), tried))
-    return found
+        trial_jobs = tuple(tuned.trial(job, rate, share) for job, rate in zip(jobs, rates, strict=True))
+        searches.append(Search(planner.jobs[job_id], tuple(rates), trial_jobs))
+    return searches
 
 
 def base_rate(cell: Cell) -> float:
-    """The rate that the cell's scale and its `--set` give its own training, around which others are tried."""
+    """The rate of the cell's own training, by its scale and `--set`: the middle of the search."""
     stage = selecting.stage_of(registry.load("protocol", cell.protocol), registry.load("dataset", cell.dataset))
     scale = selecting.apply_overrides(registry.load("scale", cell.scale), stage, cell.overrides)
     return float(scale.stages[stage].base_lr)
@@ -82,52 +101,54 @@ def with_rate(cell: Cell, rate: str) -> Cell:
 
 
 def upstream_plan(trials: Sequence[Job], planner: planning.Planner, workspace: Workspace) -> planning.Plan:
-    """What the trials need before they can run."""
+    """The jobs that unfinished trials start from."""
     run_store = RunStore(workspace.runs)
-    waiting = [job for job in trials if not run_store.has(job.id)]
+    unfinished = [job for job in trials if not run_store.has(job.id)]
     return planning.Plan(
         jobs=tuple(planner.jobs.values()),
-        cells={job.id: tuple(job.upstream.values()) for job in waiting},  # type: ignore[misc]
+        cells={job.id: tuple(job.upstream.values()) for job in unfinished},  # type: ignore[misc]
         done=frozenset(job_id for job_id in planner.jobs if run_store.has(job_id)),
     )
 
 
 def conclude(
-    search: Search, workspace: Workspace, how: LaunchOptions, callback: Callback, share: float
+    search: Search, workspace: Workspace, launch: LaunchOptions, callback: Callback, share: float
 ) -> dict[str, Any]:
-    """Run a search's trials and write down its choice with the evidence."""
+    """Run the trials of a search; write its choice with the evidence, and return it."""
     from harness.launch.ray.tune import search as run_trials
 
-    evidence = run_trials(search.trials, how.options(workspace), callback, address=how.address, storage=how.storage)
+    evidence = run_trials(
+        search.trials, launch.job_options(workspace), callback, address=launch.address, storage=launch.storage
+    )
     rows = [{tuned.RATE: rate, **row} for rate, row in zip(search.rates, evidence, strict=True)]
-    choice = tuned.best(rows)
-    found = {
+    choice = {
         "for": search.job.title,
-        "choice": {tuned.RATE: choice[tuned.RATE]},
+        "choice": {tuned.RATE: tuned.best(rows)[tuned.RATE]},
         "rule": tuned.RULE,
         "held_out": share,
         "trials": rows,
         "harness": __version__,
     }
-    tuned.write(tuned.path_of(workspace.results, search.job), found)
-    return found
+    tuned.write(tuned.path_of(workspace.results, search.job), choice)
+    return choice
 
 
-def table(found: Sequence[dict[str, Any]]) -> str:
-    """Every trial, the chosen one marked, and how the choice is used."""
+def table(choices: Sequence[dict[str, Any]]) -> str:
+    """Every trial, the chosen one marked, and how to use the choice."""
     from tabulate import tabulate
 
     rows = [
         {
-            "training": one["for"],
-            "rate": row[tuned.RATE] + (" *" if row[tuned.RATE] == one["choice"][tuned.RATE] else ""),
+            "training": choice["for"],
+            "rate": row[tuned.RATE] + (" *" if row[tuned.RATE] == choice["choice"][tuned.RATE] else ""),
             f"held-out {named(PRIMARY).short}": f"{row[PRIMARY]:.1f}{named(PRIMARY).unit}",
             "loss": f"{row['loss']:.3f}",
             "n": row["n"],
             "trial": row["job"],
         }
-        for one in found
-        for row in one["trials"]
+        for choice in choices
+        for row in choice["trials"]
     ]
-    told = tabulate(rows, headers="keys", disable_numparse=True, tablefmt="simple")
-    return f"{told}\n\n* chosen: {tuned.RULE}.\nUse it: harness run ...the same selection... --set {tuned.RATE}={tuned.TUNED}"
+    text = tabulate(rows, headers="keys", disable_numparse=True, tablefmt="simple")
+    use = f"harness run ...the same selection... --set {tuned.RATE}={tuned.TUNED}"
+    return f"{text}\n\n* chosen: {tuned.RULE}.\nTo use it: {use}"

@@ -1,4 +1,4 @@
-"""What `harness weights` does."""
+"""`harness weights`: List, fetch or import published weights: list, fetch, import."""
 
 from __future__ import annotations
 
@@ -6,15 +6,21 @@ from pathlib import Path
 
 import click
 
-from harness.commands import console
+from harness.commands import Group, console
+from harness.commands.options import workspace_options
 from harness.core.workspace import Workspace, writable
+from harness.models import pretrained
 
 
+@click.group(cls=Group)
+def command() -> None: ...
+
+
+@command.command("list")
+@workspace_options
 def list_weights(workspace: Workspace) -> None:
-    """`harness weights list`."""
+    """List published weights, and which of them are on this machine."""
     from tabulate import tabulate
-
-    from harness.models import pretrained
 
     rows = [
         {
@@ -29,25 +35,33 @@ def list_weights(workspace: Workspace) -> None:
         for baseline, weights in pretrained.everything()
     ]
     click.echo(tabulate(rows, headers="keys", tablefmt="simple", maxcolwidths=[None, None, 24, 32, None, 24, None]))
-    click.echo("\nAny pretrained timm network serves --backbone timm/NAME: `harness weights fetch timm/NAME`.")
-    click.echo(f"Imported weights lie in {pretrained.folder(workspace)}. Use: --source published:NAME")
+    click.echo("\n--backbone timm/NAME takes any pretrained timm network: `harness weights fetch timm/NAME`.")
+    click.echo(f"Imported weights are in {pretrained.folder(workspace)}. To use them: --source published:NAME")
 
 
-def fetch_weights(name: str, workspace: Workspace) -> None:
-    """`harness weights fetch`."""
-    from harness.models import pretrained
+@command.command()
+@click.argument("name")
+@workspace_options
+def fetch(name: str, workspace: Workspace) -> None:
+    """Download NAME, check its hash, and import it.
 
+    Resumes interrupted downloads.
+    """
     writable(workspace.data, what="weights", flag="--data")
     with console.screen(jobs=0) as callback:
         callback.stage(f"fetch {name}", 0, "bytes")
-        told = pretrained.fetch(name, workspace, progress=lambda done, total: callback.progress(done, total or done))
-    click.echo("\n".join(told))
+        lines = pretrained.fetch(name, workspace, progress=lambda done, total: callback.progress(done, total or done))
+    click.echo("\n".join(lines))
 
 
-def import_weights(name: str, file: Path, workspace: Workspace, *, stream: str | None, labels: Path | None) -> None:
-    """`harness weights import`."""
-    from harness.models import pretrained
-
+@command.command("import")
+@click.argument("name")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--stream", metavar="rgb|flow", help="Stream of the file, if NAME has both.")
+@click.option("--labels", type=click.Path(exists=True, path_type=Path), help="File of class names, one per line.")
+@workspace_options
+def import_weights(name: str, file: Path, workspace: Workspace, stream: str | None, labels: Path | None) -> None:
+    """Import FILE as the weights called NAME."""
     writable(workspace.data, what="weights", flag="--data")
-    names = tuple(labels.read_text().splitlines()) if labels else ()
-    click.echo(pretrained.import_file(name, file, workspace, stream=stream, labels=names))
+    classes = tuple(labels.read_text().splitlines()) if labels else ()
+    click.echo(pretrained.import_file(name, file, workspace, stream=stream, labels=classes))

@@ -1,4 +1,4 @@
-"""What trained networks say about a video that no data set holds, and what they saw of it.
+"""Predictions of trained networks for any video file, and the clips they saw.
 
 The clip is cut exactly as in testing: a test video of a job gets the logits that the job recorded, up to the last bits
 of sums over batches of another size.
@@ -32,7 +32,7 @@ BATCH = 16
 
 @dataclass(frozen=True, eq=False)
 class StreamPrediction:
-    """One network's look at a video."""
+    """The prediction of one network."""
 
     scorer: Scorer
     logits: np.ndarray
@@ -51,25 +51,25 @@ class StreamPrediction:
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """What the networks together say about a video."""
+    """The fused prediction of all networks for a video."""
 
     path: Path
     classes: tuple[str, ...]
     logits: np.ndarray
     """(C,) float64: those of the one network, or the sum over the networks (late fusion, paper section 2.4)."""
-    sights: tuple[StreamPrediction, ...]
+    streams: tuple[StreamPrediction, ...]
 
     def top(self, k: int = 5) -> list[tuple[str, float]]:
         """The k most probable classes with their probabilities."""
         shares = softmax(self.logits)
         return [(self.classes[c], float(shares[c])) for c in np.argsort(-shares, kind="stable")[:k]]
 
-    def curve(self, sight: StreamPrediction, classes: Sequence[str]) -> list[dict[str, Any]]:
+    def curve(self, stream: StreamPrediction, classes: Sequence[str]) -> list[dict[str, Any]]:
         """Over time: {'time_s', 'view', CLASS: probability there, ...} for one network, in the order of time."""
-        shares = softmax(sight.positions)
+        shares = softmax(stream.positions)
         columns = [self.classes.index(name) for name in classes]
         points = [
-            {"time_s": round(float(sight.times_s[view, place]), 3), "view": view}
+            {"time_s": round(float(stream.times_s[view, place]), 3), "view": view}
             | {name: float(shares[view, place, column]) for name, column in zip(classes, columns, strict=True)}
             for view in range(len(shares))
             for place in range(shares.shape[1])
@@ -83,39 +83,39 @@ def check_together(scorers: Sequence[Scorer]) -> None:
     for other in scorers[1:]:
         if other.classes != first.classes:
             raise HarnessError(
-                f"{first.title} ({first.name}) and {other.title} ({other.name}) do not know the same classes in the same "
-                "order; only networks of one data set can be fused"
+                f"{first.title} ({first.name}) and {other.title} ({other.name}) have different classes; only networks of one "
+                "data set can be fused"
             )
     names = [scorer.name for scorer in scorers]
     if len(set(names)) != len(names):
-        raise HarnessError(f"{names[0]} is named twice; name the job of the other stream")
+        raise HarnessError(f"{names[0]} is given twice; give the job of the other stream")
     joint = {scorer.baseline.title for scorer in scorers if scorer.baseline.combine == "joint"}
     if len(scorers) > 1 and joint:
         raise HarnessError(
-            f"{joint.pop()} trains its streams jointly: its rgb+flow is one job, and adding up two is not what its card says"
+            f"{joint.pop()} trains its streams jointly, so that its rgb+flow is one job; give that job alone"
         )
 
 
 def predict(path: Path, scorers: Sequence[Scorer]) -> Prediction:
-    """The networks' common answer for one file. Raises DataMissing, BrokenVideo naming file and cause, HarnessError."""
+    """The networks' fused prediction for one file. Raises DataMissing, BrokenVideo naming file and cause, HarnessError."""
     check_together(scorers)
     if not path.is_file():
         raise DataMissing(f"no video at {path}")
-    sights = tuple(look(path, scorer) for scorer in scorers)
-    logits = np.stack([sight.logits for sight in sights]).sum(axis=0, dtype=np.float64)
-    return Prediction(path, scorers[0].classes, logits, sights)
+    streams = tuple(predict_stream(path, scorer) for scorer in scorers)
+    logits = np.stack([stream.logits for stream in streams]).sum(axis=0, dtype=np.float64)
+    return Prediction(path, scorers[0].classes, logits, streams)
 
 
 def videos_in(folder: Path) -> list[Path]:
     """Video files below a folder, sorted. Raises DataMissing where there is none."""
-    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
-    if not found:
-        raise DataMissing(f"no video below {folder}; looked for files ending in {' '.join(sorted(SUFFIXES))}")
-    return found
+    videos = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    if not videos:
+        raise DataMissing(f"no video below {folder}; expected files ending in {' '.join(sorted(SUFFIXES))}")
+    return videos
 
 
-def look(path: Path, scorer: Scorer) -> StreamPrediction:
-    """What one network sees and says."""
+def predict_stream(path: Path, scorer: Scorer) -> StreamPrediction:
+    """The prediction of one network, and the clips it saw."""
     with tempfile.TemporaryDirectory(prefix="harness-predict-") as store:
         reader, video = _reader(path.resolve(), scorer, Path(store))
         frames = reader.num_frames(video)
@@ -158,7 +158,7 @@ def _times(cuts: Iterable[Mapping[str, np.ndarray]], count: int, scorer: Scorer)
 
 
 def _reader(path: Path, scorer: Scorer, store: Path) -> tuple[loader.VideoReader, Video]:
-    """A reader of the one file, with its flow where the network reads it; what is made of it lies in `store`."""
+    """A reader of one file, with its flow if the network takes it. Intermediate files go to `store`."""
     video = Video(id="video", path=path.name, label=0)
     card = _one_file(path)
     index.build({video.id: video}, card, path.parent, store, progress=None)
@@ -180,7 +180,7 @@ def _flow(prepared: prepare.Prepared, video: Video, scorer: Scorer) -> prepare.F
 
 
 def _one_file(path: Path) -> Dataset:
-    """A card for a file of somebody's, so that it goes the way that every video goes."""
+    """A data set card for a single file, so that it is read as every video is."""
 
     def read(root: Path, split: int) -> Any:
         raise DataMissing(f"{path} belongs to no data set")

@@ -1,4 +1,4 @@
-"""What a network saw, as files: the clip as a sheet and as an animation, the probabilities over time as a curve."""
+"""Figures of a prediction: the clip as a contact sheet and an animation, the class probabilities over time as a curve."""
 
 from __future__ import annotations
 
@@ -15,42 +15,42 @@ from reports.figures.drawing import Axis, Drawing, Panel, standalone
 
 SHEET_COLUMNS = 8
 SHORT_SIDE_PX = 160
-"""Of a picture on the sheet and in the animation, whatever the network's own size."""
+"""Size of a frame on the sheet and in the animation, whatever the network's input size."""
 CURVES = 5
 WIDTH, CHART_PX = 700, 230
 
 
 def write_all(prediction: Prediction, folder: Path) -> list[Path]:
-    """NAME.clip.png, NAME.clip.gif and NAME.curve.svg in `folder`, one set a video."""
+    """NAME.clip.png, NAME.clip.gif and NAME.curve.svg in `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     name = prediction.path.stem
     sheet, animation, curve = (folder / f"{name}{end}" for end in (".clip.png", ".clip.gif", ".curve.svg"))
-    encode.write_still(sheet, sheet_of(prediction.sights))
-    write_animation(animation, prediction.sights)
+    encode.write_still(sheet, sheet_of(prediction.streams))
+    write_animation(animation, prediction.streams)
     curve.write_text(standalone(curves(prediction)), encoding="utf-8")
     return [sheet, animation, curve]
 
 
-def sheet_of(sights: Sequence[StreamPrediction]) -> np.ndarray:
-    """uint8 (H, W, 3): one captioned row of frames a stream; flow in colours, hue for direction."""
+def sheet_of(streams: Sequence[StreamPrediction]) -> np.ndarray:
+    """uint8 (H, W, 3): one captioned row of frames per stream; flow in colors, hue for direction."""
     rows, captions = [], []
-    for sight in sights:
-        rows += preview.clip_rows(dict(sight.shown), sight.scorer.scale.flow, columns=SHEET_COLUMNS)
+    for stream in streams:
+        rows += preview.clip_rows(dict(stream.shown), stream.scorer.scale.flow, columns=SHEET_COLUMNS)
         captions += [
-            f"{stream}: {min(SHEET_COLUMNS, len(clip))} of {len(clip)} frames, {clip.shape[1]} px"
-            for stream, clip in sight.shown.items()
+            f"{name}: {min(SHEET_COLUMNS, len(clip))} of {len(clip)} frames, {clip.shape[1]} px"
+            for name, clip in stream.shown.items()
         ]
     return preview.contact_sheet(rows, captions=captions, short_side_px=SHORT_SIDE_PX)
 
 
-def write_animation(path: Path, sights: Sequence[StreamPrediction]) -> None:
+def write_animation(path: Path, streams: Sequence[StreamPrediction]) -> None:
     """The clip as a GIF that loops, its streams side by side, at the speed of the video."""
     from PIL import Image
 
-    strips = [strip for sight in sights for strip in _whole(sight)]
+    strips = [strip for stream in streams for strip in _rows(stream)]
     count = max(len(strip) for strip in strips)
-    fps = sights[0].scorer.scale.fps
-    window = sights[0].scorer.clip.window
+    fps = streams[0].scorer.scale.fps
+    window = streams[0].scorer.clip.window
     frames = [
         Image.fromarray(
             preview.contact_sheet(
@@ -63,25 +63,25 @@ def write_animation(path: Path, sights: Sequence[StreamPrediction]) -> None:
     frames[0].save(path, save_all=True, append_images=frames[1:], duration=max(20, each_ms), loop=0)
 
 
-def _whole(sight: StreamPrediction) -> list[list[np.ndarray]]:
-    """A row of every frame the network saw, for each of its streams."""
-    longest = max(len(clip) for clip in sight.shown.values())
-    return preview.clip_rows(dict(sight.shown), sight.scorer.scale.flow, columns=longest)
+def _rows(stream: StreamPrediction) -> list[list[np.ndarray]]:
+    """One row per stream, with every frame that the network saw."""
+    longest = max(len(clip) for clip in stream.shown.values())
+    return preview.clip_rows(dict(stream.shown), stream.scorer.scale.flow, columns=longest)
 
 
 def curves(prediction: Prediction) -> Panel:
     """Probability of the likeliest classes at every output position of every view, one chart per network."""
     names = {name: series for series, (name, _) in enumerate(prediction.top(CURVES))}
-    drawing = Drawing(WIDTH, 60 + CHART_PX * len(prediction.sights))
+    drawing = Drawing(WIDTH, 60 + CHART_PX * len(prediction.streams))
     drawing.text(0, 14, prediction.path.name, style="bold")
-    for number, sight in enumerate(prediction.sights):
+    for number, stream in enumerate(prediction.streams):
         top = 56 + CHART_PX * number
-        points = prediction.curve(sight, list(names))
+        points = prediction.curve(stream, list(names))
         times = [point["time_s"] for point in points]
         across, up = Axis(times[0], times[-1], 40, WIDTH - 10), Axis(0, 1, top + CHART_PX - 70, top)
-        drawing.text(40, top - 8, sight.scorer.title, style="mute small")
+        drawing.text(40, top - 8, stream.scorer.title, style="mute small")
         axis_left(drawing, up, "probability", left=40, right=WIDTH - 10)
-        axis_below(drawing, across, "seconds" + _loops(sight), top=up(0), bottom=up(0) + 4)
+        axis_below(drawing, across, "seconds" + _loops(stream), top=up(0), bottom=up(0) + 4)
         for name, series in names.items():
             places = [(across(time), up(point[name])) for time, point in zip(times, points, strict=True)]
             drawing.curve(places, style=f"s{series}")
@@ -91,7 +91,7 @@ def curves(prediction: Prediction) -> Panel:
     return drawing.panel("curve", prediction.path.name, f"Probabilities of {', '.join(names)}")
 
 
-def _loops(sight: StreamPrediction) -> str:
-    if sight.num_frames >= sight.scorer.clip.window:
+def _loops(stream: StreamPrediction) -> str:
+    if stream.num_frames >= stream.scorer.clip.window:
         return ""
-    return f" (the video is looped after {sight.num_frames / sight.scorer.scale.fps:.2f} s)"
+    return f" (the video is looped after {stream.num_frames / stream.scorer.scale.fps:.2f} s)"

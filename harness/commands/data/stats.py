@@ -1,4 +1,7 @@
-"""What `harness data stats` does: facts as a table, a figure and a contact sheet."""
+"""`harness data stats`: Summarize a data set: counts, durations, sizes, class balance.
+
+Prints a table, and draws a figure and a contact sheet of clips with their optical flow.
+"""
 
 from __future__ import annotations
 
@@ -10,17 +13,25 @@ from pathlib import Path, PurePosixPath
 import click
 
 from harness.commands import console
+from harness.commands.options import out_option, workspace_options
+from harness.core import registry
 from harness.core.contract import FlowMethod
 from harness.core.spec import plain
 from harness.core.workspace import Workspace, writable
 from harness.data.summary import Census, Subset, census, most
 
 
-def stats_data(
-    name: str, workspace: Workspace, *, out: Path, clips: int, columns: int, flow_name: str, as_json: bool
+@click.command()
+@click.argument("name")
+@out_option
+@click.option("--clips", default=12, metavar="N", help="Clips on the contact sheet; 0 draws none [12].")
+@click.option("--columns", default=5, metavar="N", help="Frames per clip [5].")
+@click.option("--flow", "flow_name", default="dis", metavar="METHOD", help="Optical flow method: dis, tvl1, ... [dis].")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@workspace_options
+def command(
+    name: str, workspace: Workspace, out: Path, clips: int, columns: int, flow_name: str, as_json: bool
 ) -> None:
-    """Prints the facts, and writes `data-NAME.svg` and, unless `clips` is 0, `data-NAME-clips.svg` to `out`."""
-    from harness.core import registry
     from harness.data import prepare
     from harness.data.sheet import SHORT_SIDE_PX, strips
     from reports.figures import dataset as draw
@@ -37,23 +48,23 @@ def stats_data(
         stem = out / f"data-{_file_name(card.name)}"
         panels = {".svg": draw.overview(facts)}
         if clips:
-            callback.stage("look at clips", clips, "clips")
-            found = strips(prepared, clips=clips, columns=columns, method=method, progress=callback.progress)
-            panels["-clips.svg"] = draw.contact_sheet(facts, found, columns=columns, flow_name=flow_name)
-        written = [stem.with_name(f"{stem.name}{suffix}") for suffix in panels]
-        for path, panel in zip(written, panels.values(), strict=True):
+            callback.stage("sample clips", clips, "clips")
+            rows = strips(prepared, clips=clips, columns=columns, method=method, progress=callback.progress)
+            panels["-clips.svg"] = draw.contact_sheet(facts, rows, columns=columns, flow_name=flow_name)
+        files = [stem.with_name(f"{stem.name}{suffix}") for suffix in panels]
+        for path, panel in zip(files, panels.values(), strict=True):
             path.write_text(standalone(panel), encoding="utf-8")
-    click.echo(as_dict(facts, written) if as_json else f"{as_text(facts)}\n\n" + "\n".join(map(str, written)))
+    click.echo(to_json(facts, files) if as_json else f"{as_text(facts)}\n\n" + "\n".join(map(str, files)))
 
 
-def as_dict(facts: Census, written: list[Path]) -> str:
+def to_json(facts: Census, files: list[Path]) -> str:
     """The census as JSON, its durations as percentiles."""
-    content = plain(facts) | {"durations_s": facts.duration_marks(), "written": [str(path) for path in written]}
+    content = plain(facts) | {"durations_s": facts.duration_marks(), "written": [str(path) for path in files]}
     return json.dumps(content, indent=1)
 
 
 def as_text(facts: Census) -> str:
-    """A table of subsets, then what the videos are."""
+    """A table of subsets, then facts about the files."""
     from tabulate import tabulate
 
     rows = [_row(subset, facts.kind) for subset in facts.subsets]
@@ -63,12 +74,10 @@ def as_text(facts: Census) -> str:
         tabulate(rows, headers="keys", tablefmt="simple", disable_numparse=True),
         "",
     ]
-    what = "videos" if facts.kind == "video" else "pictures"
-    lines.append(
-        f"{what:<12}{facts.videos:,} in {len(facts.classes)} classes, {facts.bytes / 1e6:,.1f} MB{_lost(facts)}"
-    )
+    counts = f"{facts.videos:,} in {len(facts.classes)} classes, {facts.bytes / 1e6:,.1f} MB{_lost(facts)}"
+    lines.append(f"{_items(facts.kind):<12}{counts}")
     if marks := facts.duration_marks():
-        words = {0: "least", 5: "5%", 50: "median", 95: "95%", 100: "most"}
+        words = {0: "shortest", 5: "5%", 50: "median", 95: "95%", 100: "longest"}
         lines.append(f"{'seconds':<12}" + ", ".join(f"{words[mark]} {value:.2f}" for mark, value in marks.items()))
     for label, tally in (("size", facts.sizes), ("fps", facts.fps), ("codec", facts.codecs)):
         if tally:
@@ -76,13 +85,17 @@ def as_text(facts: Census) -> str:
     return "\n".join(lines)
 
 
+def _items(kind: str) -> str:
+    return "videos" if kind == "video" else "images"
+
+
 def _row(subset: Subset, kind: str) -> dict[str, str]:
     counts = sorted(subset.per_class)
-    there = f"{subset.videos:,}" if subset.videos == subset.listed else f"{subset.videos:,} of {subset.listed:,}"
+    on_disk = f"{subset.videos:,}" if subset.videos == subset.listed else f"{subset.videos:,} of {subset.listed:,}"
     row = {
         "subset": subset.name,
-        "videos" if kind == "video" else "pictures": there,
-        "a class: least": f"{counts[0]:,}",
+        _items(kind): on_disk,
+        "per class: least": f"{counts[0]:,}",
         "median": f"{counts[len(counts) // 2]:,}",
         "most": f"{counts[-1]:,}",
     }
@@ -90,8 +103,8 @@ def _row(subset: Subset, kind: str) -> dict[str, str]:
 
 
 def _lost(facts: Census) -> str:
-    lost = [(facts.missing, "missing from disk"), (facts.unreadable, "unreadable")]
-    return "".join(f"; {count:,} {what}" for count, what in lost if count)
+    counts = ((facts.missing, "missing from disk"), (facts.unreadable, "unreadable"))
+    return "".join(f"; {count:,} {state}" for count, state in counts if count)
 
 
 def _tally(tally: Mapping[str, int]) -> str:

@@ -1,4 +1,7 @@
-"""What `harness data verify` found, for people and for programs."""
+"""`harness data verify`: Compare a data set on disk with its lists and its card.
+
+Exits with 1 if there are findings of a kind that is not allowed.
+"""
 
 from __future__ import annotations
 
@@ -6,31 +9,58 @@ import json
 from collections import defaultdict
 from typing import Any
 
+import click
+
+from harness.commands import console
+from harness.commands.options import workspace_options
+from harness.core import registry
+from harness.core.errors import unknown
 from harness.core.spec import plain
+from harness.core.workspace import Workspace, writable
+from harness.data import verify
 from harness.data.verify import KINDS, Finding, Verification
 
 SHOWN = 12
-"""Findings of a kind that are printed; all are in the JSON."""
+"""Findings per kind that are printed; JSON has all."""
 
 
-def as_json(found: Verification, allowed: tuple[str, ...] = ()) -> str:
+@click.command()
+@click.argument("name")
+@click.option("--thorough", is_flag=True, help="Read every file to its end and count its packets.")
+@click.option("--allow", multiple=True, metavar="KIND", help="Kinds of findings that do not fail: missing, extra, ...")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@workspace_options
+def command(name: str, workspace: Workspace, thorough: bool, allow: tuple[str, ...], as_json: bool) -> None:
+    for kind in allow:
+        if kind not in KINDS:
+            raise unknown("kind of finding", kind, KINDS)
+    dataset = registry.load("dataset", name)
+    writable(workspace.data, what="the index of data sets", flag="--data")
+    with console.screen(jobs=0, as_json=as_json) as callback:
+        callback.stage(f"verify {dataset.name}", 0, "files")
+        verification = verify.verify(dataset, workspace.data, thorough=thorough, progress=callback.progress)
+    click.echo(to_json(verification, allow) if as_json else as_text(verification, allow))
+    raise click.exceptions.Exit(1 if verification.failing(allow) else 0)
+
+
+def to_json(verification: Verification, allowed: tuple[str, ...] = ()) -> str:
     """{'dataset', 'root', 'fingerprint', 'parts': [...], 'findings': [...], 'ok'}."""
-    return json.dumps({**plain(found), "ok": not found.failing(allowed)}, indent=1)
+    return json.dumps({**plain(verification), "ok": not verification.failing(allowed)}, indent=1)
 
 
-def as_text(found: Verification, allowed: tuple[str, ...] = ()) -> str:
-    """A table of numbers, the findings by kind, and the verdict."""
-    blocks = [f"{found.dataset} in {_shown(found.root)}"]
-    if found.parts:
-        blocks.append(_numbers(found))
+def as_text(verification: Verification, allowed: tuple[str, ...] = ()) -> str:
+    """A table of counts, the findings by kind, and the verdict."""
+    blocks = [f"{verification.dataset} in {_printable(verification.root)}"]
+    if verification.parts:
+        blocks.append(_counts(verification))
     by_kind: dict[str, list[Finding]] = defaultdict(list)
-    for finding in found.findings:
+    for finding in verification.findings:
         by_kind[finding.kind].append(finding)
     blocks += [_block(kind, by_kind[kind], allowed=kind in allowed) for kind in KINDS if kind in by_kind]
-    return "\n\n".join([*blocks, _verdict(found, allowed)])
+    return "\n\n".join([*blocks, _verdict(verification, allowed)])
 
 
-def _numbers(found: Verification) -> str:
+def _counts(verification: Verification) -> str:
     from tabulate import tabulate
 
     rows: list[dict[str, Any]] = [
@@ -42,16 +72,16 @@ def _numbers(found: Verification) -> str:
             "on disk": f"{part.there:,}" if part.there == part.listed else f"{part.there:,} of {part.listed:,}",
             "readable": f"{part.readable:,}" if part.readable == part.there else f"{part.readable:,} of {part.there:,}",
         }
-        for part in found.parts
+        for part in verification.parts
     ]
     return str(tabulate(rows, headers="keys", tablefmt="simple", disable_numparse=True))
 
 
 def _block(kind: str, findings: list[Finding], *, allowed: bool) -> str:
     lines = [f"{kind}: {len(findings):,}{' (allowed)' if allowed else ''} - {KINDS[kind]}"]
-    lines += [f"  {_shown(_sentence(finding))}" for finding in findings[:SHOWN]]
+    lines += [f"  {_printable(_sentence(finding))}" for finding in findings[:SHOWN]]
     if len(findings) > SHOWN:
-        lines.append(f"  and {len(findings) - SHOWN:,} more; --json names all")
+        lines.append(f"  and {len(findings) - SHOWN:,} more; --json lists all")
     return "\n".join(lines)
 
 
@@ -59,13 +89,13 @@ def _sentence(finding: Finding) -> str:
     return ": ".join(text for text in (finding.what, finding.detail) if text)
 
 
-def _verdict(found: Verification, allowed: tuple[str, ...]) -> str:
-    if wrong := found.failing(allowed):
-        return f"{len(wrong):,} finding{'s' if len(wrong) > 1 else ''} to mend."
-    rest = f" but for {len(found.findings):,} allowed findings" if found.findings else ""
-    return f"As its lists and its card say{rest}. Fingerprint {found.fingerprint}."
+def _verdict(verification: Verification, allowed: tuple[str, ...]) -> str:
+    if failing := verification.failing(allowed):
+        return f"{len(failing):,} finding{'s' if len(failing) > 1 else ''} to fix."
+    except_ = f", except for {len(verification.findings):,} allowed findings" if verification.findings else ""
+    return f"The data set matches its lists and its card{except_}. Fingerprint {verification.fingerprint}."
 
 
-def _shown(text: str) -> str:
-    """File names that are not UTF-8 as escapes, so that they can be printed."""
+def _printable(text: str) -> str:
+    """File names that are not UTF-8, with escapes."""
     return text.encode("utf-8", "backslashreplace").decode()

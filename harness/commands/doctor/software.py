@@ -1,7 +1,7 @@
-"""What is installed, what works here, and what to do about what does not. Looks only: writes nothing it leaves behind.
+"""Checks of the software: Python, libraries, devices, decoder, optical flow.
 
-A library is asked for its version through its metadata; torch and torchvision are imported in another process, because
-a pair from two indexes dies on import, and the doctor must live to say so.
+Versions are read from metadata. torch and torchvision are imported in another process, because a pair from two package
+indexes crashes on import.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from harness import __version__
-from harness.commands import storage_checks
-from harness.commands.storage_checks import Finding
+from harness.commands.doctor.storage import CheckResult
 from harness.core import environment
 from harness.core.contract import FlowMethod
 from harness.core.errors import HarnessError
-from harness.core.workspace import Workspace
 
 DISTRIBUTION = "quovadis-harness"
-PROJECT = Path(__file__).resolve().parents[2] / "pyproject.toml"
-"""In a checkout."""
-MIN_PYTHON = (3, 11)
+PROJECT = Path(__file__).resolve().parents[3] / "pyproject.toml"
+"""Of the checkout that this code is run from, if it is."""
 IMPORT_TIMEOUT_S = 180.0
+OPENCV = "opencv-contrib-python-headless"
+OPENCV_BUILDS = ("opencv-python", "opencv-python-headless", "opencv-contrib-python", OPENCV)
+FLOW_METHODS = ("tvl1", "dis")
 
 IMPORT_TORCH = """
 import json, torch, torchvision
@@ -38,127 +38,110 @@ print(json.dumps({"torch": torch.__version__, "torchvision": torchvision.__versi
 """
 
 
-def report(workspace: Workspace, *, import_torch: bool = True) -> list[Finding]:
-    """Every finding, in the order of a first reading. `import_torch=False` leaves out the seconds that torch takes."""
-    return [
-        _python(),
-        *_libraries(),
-        *(_torch() if import_torch else ()),
-        storage_checks.memory(),
-        _decoder(),
-        *(_flow(FlowMethod(name=name, bound_px=20.0, short_side_px=64)) for name in ("tvl1", "dis")),
-        *storage_checks.datasets(workspace.data),
-        storage_checks.mlflow(workspace.results),
-        *storage_checks.disk(workspace),
-    ]
+def checks(*, import_torch: bool = True) -> Iterator[CheckResult]:
+    """All of this module; without torch, those that take no seconds."""
+    yield CheckResult(
+        "python", "ok", f"Python {platform.python_version()}, harness {__version__}, {platform.platform()}"
+    )
+    yield from libraries()
+    if import_torch:
+        yield from torch_pair()
+    yield decoder()
+    for name in FLOW_METHODS:
+        yield flow(FlowMethod(name=name, bound_px=20.0, short_side_px=64))
 
 
-# ------------------------------------------------------------------------------------------------ software
-
-
-def _python() -> Finding:
-    seen = f"Python {platform.python_version()}, harness {__version__}, {platform.platform()}"
-    if sys.version_info < MIN_PYTHON:
-        return Finding("python", "fail", seen, "install in an environment of Python 3.11 or newer")
-    return Finding("python", "ok", seen)
-
-
-def _libraries() -> Iterator[Finding]:
-    """What the distribution, or the checkout it runs from, says it needs, against what is there."""
+def libraries() -> Iterator[CheckResult]:
+    """The requirements of the distribution, or of the checkout, against what is installed."""
     try:
-        needed = _required(importlib.metadata.requires(DISTRIBUTION) or [])
+        names = _names(importlib.metadata.requires(DISTRIBUTION) or [])
     except importlib.metadata.PackageNotFoundError:
-        needed = _required(_declared(PROJECT))
-        yield Finding(
-            "libraries",
-            "warn",
-            f"{DISTRIBUTION} runs from a folder without being installed"
-            + ("" if needed else ", so what it needs is not known"),
-            "run 'pip install -e .' in the checkout",
+        names = _names(_declared(PROJECT))
+        unknown = "" if names else ", so its requirements are not known"
+        yield CheckResult(
+            "libraries", "warn", f"{DISTRIBUTION} is not installed{unknown}", "run 'pip install -e .' in the checkout"
         )
-    versions = {name: environment.package_version(name) for name in needed}
+    versions = {name: environment.package_version(name) for name in names}
     missing = [name for name, version in versions.items() if not version]
-    seen = ", ".join(f"{name} {version}" for name, version in versions.items() if version)
-    if seen:
-        yield Finding("libraries", "ok", seen)
+    installed = ", ".join(f"{name} {version}" for name, version in versions.items() if version)
+    if installed:
+        yield CheckResult("libraries", "ok", installed)
     if missing:
-        yield Finding("libraries", "fail", f"not installed: {', '.join(missing)}", f"pip install {' '.join(missing)}")
-    builds = [name for name in _OPENCV_BUILDS if environment.package_version(name)]
+        yield CheckResult(
+            "libraries", "fail", f"not installed: {', '.join(missing)}", f"pip install {' '.join(missing)}"
+        )
+    builds = [name for name in OPENCV_BUILDS if environment.package_version(name)]
     if len(builds) > 1:
-        yield Finding(
+        yield CheckResult(
             "opencv",
             "warn",
-            f"{' and '.join(builds)} are installed over each other; whichever came last is 'cv2'",
-            f"pip uninstall -y {' '.join(builds)}; pip install opencv-contrib-python-headless",
+            f"{' and '.join(builds)} overwrite each other's 'cv2'",
+            f"pip uninstall -y {' '.join(builds)}; pip install {OPENCV}",
         )
 
 
 def _declared(project: Path) -> list[str]:
-    """The requirements that a checkout's pyproject.toml names; [] where there is none."""
+    """The requirements in a checkout's pyproject.toml; [] if there is none."""
     if not project.is_file():
         return []
     return list(tomllib.loads(project.read_text(encoding="utf-8"))["project"]["dependencies"])
 
 
-_OPENCV_BUILDS = ("opencv-python", "opencv-python-headless", "opencv-contrib-python", "opencv-contrib-python-headless")
-
-
-def _required(requirements: list[str]) -> list[str]:
+def _names(requirements: list[str]) -> list[str]:
     """'ray[tune]>=2.50' -> 'ray'; those of extras left out."""
     return [re.split(r"[\[<>=!~; (]", line)[0] for line in requirements if "extra ==" not in line]
 
 
-def _torch() -> Iterator[Finding]:
-    """torch and torchvision, really imported, elsewhere; and the devices torch sees."""
+def torch_pair() -> Iterator[CheckResult]:
+    """torch and torchvision, imported in another process, and the devices that torch sees."""
     try:
         run = subprocess.run(
             [sys.executable, "-c", IMPORT_TORCH], capture_output=True, text=True, timeout=IMPORT_TIMEOUT_S
         )
     except subprocess.TimeoutExpired:
-        yield Finding("torch", "fail", f"not imported within {IMPORT_TIMEOUT_S:.0f} s", _SLOW)
+        yield CheckResult(
+            "torch",
+            "fail",
+            f"not imported within {IMPORT_TIMEOUT_S:.0f} s",
+            "check the speed of the disk, or run this again when the machine is less busy",
+        )
         return
     if run.returncode:
         versions = f"torch {_version('torch')} and torchvision {_version('torchvision')}"
-        why = run.stderr.strip().splitlines()[-1] if run.stderr.strip() else f"exit code {run.returncode}"
-        yield Finding(
+        cause = run.stderr.strip().splitlines()[-1] if run.stderr.strip() else f"exit status {run.returncode}"
+        yield CheckResult(
             "torch",
             "fail",
-            f"{versions} cannot be imported together: {why}",
-            "they must come from one index: pip uninstall -y torch torchvision; pip install torch torchvision",
+            f"{versions} cannot be imported together: {cause}",
+            "install both from one index: pip uninstall -y torch torchvision; pip install torch torchvision",
         )
         return
-    seen = json.loads(run.stdout.strip().splitlines()[-1])
-    yield Finding("torch", "ok", f"torch {seen['torch']} and torchvision {seen['torchvision']} go together")
-    yield _devices(seen["gpus"])
-
-
-_SLOW = "see whether the disk is slow, or ask again when the machine is less busy"
+    pair = json.loads(run.stdout.strip().splitlines()[-1])
+    yield CheckResult("torch", "ok", f"torch {pair['torch']} and torchvision {pair['torchvision']} work together")
+    yield _devices(pair["gpus"])
 
 
 def _version(name: str) -> str:
     return environment.package_version(name) or "(not installed)"
 
 
-def _devices(gpus: list[str]) -> Finding:
-    chosen = environment.device()
+def _devices(gpus: list[str]) -> CheckResult:
+    device = environment.device()
     cpu = f"{environment.cpu_threads()} CPU threads"
     if gpus:
-        return Finding("devices", "ok", f"{', '.join(gpus)}; {cpu}; runs use {chosen}")
-    if chosen != "cpu":
-        return Finding(
+        return CheckResult("devices", "ok", f"{', '.join(gpus)}; {cpu}; runs use {device}")
+    if device != "cpu":
+        return CheckResult(
             "devices",
             "fail",
-            f"runs would use {chosen}, but torch sees no GPU",
+            f"runs would use {device}, but torch sees no GPU",
             "install a torch built for this driver, or set HARNESS_DEVICE=cpu",
         )
-    return Finding("devices", "ok", f"{cpu}, no GPU: enough for the micro scale; the paper scale wants one")
+    return CheckResult("devices", "ok", f"{cpu}, no GPU: enough for the micro scale; the paper scale needs a GPU")
 
 
-# ------------------------------------------------------------------------------------------------ video
-
-
-def _decoder() -> Finding:
-    """A clip written and read back."""
+def decoder() -> CheckResult:
+    """Write a clip and read it back."""
     import numpy as np
 
     frames = np.full((8, 64, 64, 3), 128, np.uint8)
@@ -174,27 +157,26 @@ def _decoder() -> Finding:
                 encode.write_video(path, frames, codec=codec)
                 count = len(decode.read_video(path, short_side_px=64, decoder=reader))
                 if count != len(frames):
-                    return _broken("decoder", f"{codec}: {count} of {len(frames)} frames came back", "av")
+                    return _broken("decoder", f"{codec}: read {count} of {len(frames)} frames", "av")
     except (ImportError, HarnessError) as error:
-        return _broken("decoder", str(error), "av opencv-contrib-python-headless")
-    read = "" if reader == DEFAULT else f"{reader} "
-    return Finding("decoder", "ok", f"PyAV {_version('av')} writes and {read}reads {' and '.join(codecs)}")
+        return _broken("decoder", str(error), f"av {OPENCV}")
+    with_ = "" if reader == DEFAULT else f" with {reader}"
+    return CheckResult("decoder", "ok", f"PyAV {_version('av')} writes {' and '.join(codecs)}; read back{with_}")
 
 
-def _flow(method: FlowMethod) -> Finding:
-    """Two frames, one flow."""
+def flow(method: FlowMethod) -> CheckResult:
+    """Compute the flow of two frames."""
     import numpy as np
 
-    name = f"flow {method.name}"
     frames = np.random.default_rng(0).integers(0, 255, (2, 32, 32, 3), np.uint8)
     try:
-        from harness.video.flow import codec as flow_codec
+        from harness.video.flow import codec
 
-        flow_codec.compute(frames, method)
+        codec.compute(frames, method)
     except (ImportError, HarnessError) as error:
-        return _broken(name, str(error), "opencv-contrib-python-headless")
-    return Finding(name, "ok", f"OpenCV {_version('opencv-contrib-python-headless')} computes it")
+        return _broken(f"flow {method.name}", str(error), OPENCV)
+    return CheckResult(f"flow {method.name}", "ok", f"computed, OpenCV {_version(OPENCV)}")
 
 
-def _broken(name: str, what: str, packages: str) -> Finding:
-    return Finding(name, "fail", what, f"pip install --force-reinstall {packages}")
+def _broken(name: str, cause: str, packages: str) -> CheckResult:
+    return CheckResult(name, "fail", cause, f"pip install --force-reinstall {packages}")
