@@ -1,4 +1,4 @@
-"""The command line on toy videos, and what it leaves: shared by the end-to-end tests."""
+"""The command line on toy videos, and its records: shared by the end-to-end tests."""
 
 from __future__ import annotations
 
@@ -39,23 +39,23 @@ def command(
 
 
 def run(*words: str, workspace: Path, mlflow: bool = False, **more: int) -> list[dict]:
-    """The cells of `harness run WORDS --json`. MLflow takes seconds to load: it is kept where its content is tested."""
-    kept = () if mlflow else ("--no-mlflow",)
+    """The cells of `harness run WORDS --json`. MLflow takes seconds to load: so that it is off by default."""
+    tracking = () if mlflow else ("--no-mlflow",)
     images = () if "scratch" in words else QUICK  # a setting that no job reads is refused
-    out = command("run", *images, *words, *kept, "--json", workspace=workspace, **more).stdout
+    out = command("run", *images, *words, *tracking, "--json", workspace=workspace, **more).stdout
     (last,) = [event for line in out.splitlines() if (event := json.loads(line))["event"] == "results"]
     return last["cells"]
 
 
-def record_of(options: Path, job_id: str) -> dict:
-    return json.loads((options / "results" / "runs" / job_id / "record.json").read_text())
+def record_of(workspace: Path, job_id: str) -> dict:
+    return json.loads((workspace / "results" / "runs" / job_id / "record.json").read_text())
 
 
-def weights_of(options: Path, job_id: str) -> dict[str, torch.Tensor]:
+def weights_of(workspace: Path, job_id: str) -> dict[str, torch.Tensor]:
     from safetensors.torch import load_file
 
-    return load_file(options / "results" / "runs" / job_id / "weights.safetensors")
+    return load_file(workspace / "results" / "runs" / job_id / "weights.safetensors")
 
 
-def source_of(options: Path, job_id: str) -> dict:
-    return record_of(options, record_of(options, job_id)["upstream"]["source"])
+def source_of(workspace: Path, job_id: str) -> dict:
+    return record_of(workspace, record_of(workspace, job_id)["upstream"]["source"])

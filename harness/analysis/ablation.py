@@ -89,9 +89,7 @@ class AblationReport:
     effects: tuple[Effect, ...] = field(default_factory=tuple)
 
 
-def ablate(
-    record: Record, options: JobOptions, *, sample: int, callback: Callback | None = None
-) -> AblationReport:
+def ablate(record: Record, options: JobOptions, *, sample: int, callback: Callback | None = None) -> AblationReport:
     """Every change measured on `sample` test videos, drawn evenly from the scored ones, always the same."""
     callback = callback or Callback()
     scorer, data = open_job(record, options), open_test_set(record, options)

@@ -22,7 +22,20 @@ from harness.core.errors import HarnessError, unknown
 INTERRUPTED = 130
 NO_VERB: Any = getattr(click.exceptions, "NoArgsIsHelpError", ())
 """What click raises from 8.2 on for a group without a verb; before, it printed the overview itself."""
-FIRST = ("run", "plan", "table", "claims", "compare", "report", "check", "predict", "diagnose", "data", "weights", "tune")
+FIRST = (
+    "run",
+    "plan",
+    "table",
+    "claims",
+    "compare",
+    "report",
+    "check",
+    "predict",
+    "diagnose",
+    "data",
+    "weights",
+    "tune",
+)
 """Verbs at the top of the overview, in the order of a project. Others follow by name."""
 
 

@@ -31,7 +31,9 @@ MAIN_SETTINGS = ("train.batch", "train.base_lr", "train.steps")
 
 @click.command()
 @click.argument("job")
-@click.option("--videos", type=click.IntRange(2), default=200, metavar="N", help="Test videos to score per change [200].")
+@click.option(
+    "--videos", type=click.IntRange(2), default=200, metavar="N", help="Test videos to score per change [200]."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @workspace_options
 def command(job: str, workspace: Workspace, videos: int, as_json: bool) -> None:

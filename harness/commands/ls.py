@@ -1,4 +1,4 @@
-"""`harness ls`: List available items, or show one in full: baselines, data sets, ..., or finished jobs."""
+"""`harness ls`: List baselines, data sets, jobs, ..., or show one in full."""
 
 from __future__ import annotations
 

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness.core import registry
 from harness.core.errors import HarnessError, unknown
 from harness.core.registry import dashed
 from harness.core.spec import Selection
@@ -286,8 +285,6 @@ launch_options = _combined(
         default="stop",
         help="If a training video cannot be decoded: stop the run, or skip the video and name it in the record [stop].",
     ),
-    click.option(
-        "--profile", is_flag=True, help="Write one HTML page per job with a time breakdown and suggestions."
-    ),
+    click.option("--profile", is_flag=True, help="Write one HTML page per job with a time breakdown and suggestions."),
     click.option("--no-mlflow", is_flag=True, help="Do not log to MLflow; `harness mlflow push` can do so later."),
 )

@@ -1,6 +1,6 @@
-"""`harness plan`: List the jobs behind a selection or a table, with the time and disk space they need.
+"""`harness plan`: List the jobs behind a selection or a table, and their cost.
 
-Shows which jobs are finished. Runs nothing, and needs no data.
+Shows which jobs are finished, and estimates time and disk space for the others. Runs nothing, and needs no data.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`harness report`: Write all tables, claims and figures of one scale, as an HTML page and as files.
+"""`harness report`: Write tables, claims and figures as an HTML page and as files.
 
 The files are Markdown, LaTeX, CSV, JSON and SVG.
 """

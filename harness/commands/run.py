@@ -163,9 +163,7 @@ def _next_steps(workspace: Workspace, plan: planning.Plan, *, mlflow: bool) -> s
     micro = " --scale micro" if {cell.scale for cell in plan.cells} == {"micro"} else ""
     results = "" if workspace.results == places().results else f" --results {shlex.quote(_short(workspace.results))}"
     tracking = open_mirror(None, workspace.results, "").how_to_open if mlflow else f"harness mlflow push{results}"
-    return (
-        f"\nrecords  {_short(workspace.runs)}/<job>\nMLflow   {tracking}\ntable    harness table 4{micro}{results}"
-    )
+    return f"\nrecords  {_short(workspace.runs)}/<job>\nMLflow   {tracking}\ntable    harness table 4{micro}{results}"
 
 
 def _short(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""`harness tune`: Search the learning rate of each training on held-out training videos.
+"""`harness tune`: Search the learning rate on held-out training videos.
 
 Ray Tune tries the rates. Whole groups of videos are held out; test videos are never used.
 """

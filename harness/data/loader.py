@@ -57,7 +57,7 @@ class Batch:
     views: np.ndarray
     """int64 (N,): which view of its video, counted from 0."""
     broken: tuple[str, ...] = ()
-    """Ids of videos that should have been here and cannot be decoded (training with a quarantine)."""
+    """Ids of videos that should have been here and cannot be decoded (training with `skipped`)."""
 
     def pin_memory(self) -> Batch:
         """A copy whose clips lie in page-locked memory; called by torch's loader."""
@@ -103,24 +103,24 @@ def train_batches(
     steps: int | None = None,
     flip: bool = False,
     workers: int = 0,
-    quarantine: set[str] | None = None,
+    skipped: set[str] | None = None,
     numbers: Iterable[int] | None = None,
 ) -> Iterator[Batch]:
     """The batches of steps `start_step` .. `steps` - 1 (None: without end) of a training, or those with these `numbers`.
 
     Epochs follow one another without a seam, each a fresh permutation of all videos; a batch may hold the end of one
     and the beginning of the next. Positions, crops and flips are drawn anew for each epoch. A video that cannot be
-    decoded raises BrokenVideo; with a `quarantine` its id is put there, and the next video of the epoch that can be
+    decoded raises BrokenVideo; with `skipped` its id is added there, and the next video of the epoch that can be
     decoded stands in for it. `workers` processes work ahead; they change nothing but the time.
     """
     if not videos:
         raise ValueError("no videos to train on")
     if numbers is None:
         numbers = itertools.count(start_step) if steps is None else range(start_step, steps)
-    step = _TrainStep(reader, tuple(videos), clip, batch, seed, flip, tolerant=quarantine is not None)
+    step = _TrainStep(reader, tuple(videos), clip, batch, seed, flip, tolerant=skipped is not None)
     for made in _in_order(step, numbers, workers):
-        if quarantine is not None:
-            quarantine.update(made.broken)
+        if skipped is not None:
+            skipped.update(made.broken)
         yield made
 
 

@@ -122,8 +122,8 @@ class Data:
     device: str
     workers: int
     on_bad_video: str
-    quarantined: set[str] = field(default_factory=set)
-    """Broken training videos that were left out, as --on-bad-video quarantine allows."""
+    skipped: set[str] = field(default_factory=set)
+    """Ids of training videos that were skipped because they cannot be decoded (--on-bad-video skip)."""
 
     def steps(
         self,
@@ -148,7 +148,7 @@ class Data:
                 numbers=replicas.micro_steps(first, schedule.steps),
                 flip=flip,
                 workers=self.workers,
-                quarantine=self.quarantined if self.on_bad_video == "quarantine" else None,
+                skipped=self.skipped if self.on_bad_video == "skip" else None,
             )
             for batch in batches:
                 yield Step(self.inputs(batch), torch.as_tensor(batch.labels, device=self.device), batch.ids)

@@ -173,7 +173,7 @@ def train_and_score(
         scores=scores,
         trained=trained,
         trained_on=seen,
-        chosen=choice(schedule, trained, held) | {"quarantined": sorted(data.quarantined)},
+        chosen=choice(schedule, trained, held) | {"skipped": sorted(data.skipped)},
         score_s=time.perf_counter() - began,
     )
 

@@ -16,9 +16,9 @@ class JobOptions:
     workers: int = 0
     """Processes that decode; 0: in the training process, from memory where the data set fits."""
     on_bad_video: str = "stop"
-    """'stop', or 'quarantine': leave broken training videos out, naming them."""
+    """'stop', or 'skip' training videos that cannot be decoded and name them in the record."""
     profile: bool = False
-    """Leave a page a job that says where its time went."""
+    """Write one HTML page per job with a time breakdown."""
 
     @property
     def run_store(self) -> RunStore:

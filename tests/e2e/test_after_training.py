@@ -1,4 +1,4 @@
-"""What is asked of finished jobs: predict, check, doctor --job, on toy videos. The networks are tiny and hardly
+"""What is asked of finished jobs: predict, check, diagnose, on toy videos. The networks are tiny and hardly
 trained: what is tested is that they are fed as they were when they were scored, and that it shows when they are not."""
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner, Result
 from filelock import FileLock
 
-from harness.cli import harness
+from harness.commands import harness
 from harness.core.errors import BrokenVideo, HarnessError
 from harness.metrics.fusion import late_fusion
 from harness.records.record import RunStore
@@ -185,17 +185,17 @@ def test_a_cell_that_is_expected_and_not_there_fails_as_missing(asked, joint, tm
     assert "MISS" in told and "harness run --baseline c3d" in told and "--seed 90" in told
 
 
-# ---------------------------------------------------------------------------------------------------- doctor --job
+# ---------------------------------------------------------------------------------------------------- diagnose
 
 
-def test_the_doctor_of_a_job_measures_every_cause(asked, joint):
-    told = json.loads(asked("doctor", "--job", joint, "--videos", 12, "--json").output.splitlines()[-1])
+def test_diagnose_measures_every_cause(asked, joint):
+    told = json.loads(asked("diagnose", joint, "--videos", 12, "--json").output.splitlines()[-1])
     assert told["n"] == 12 and told["top1_pct"] == told["recorded_pct"] and told["largest_logit_change"] < 2e-4
     causes = {entry["cause"] for entry in told["causes"]}
     assert causes == {"label order", "RGB/BGR", "value range", "flow order", "flow code", "BN mode", "fps", "views"}
     measured = [entry for entry in told["causes"] if entry["difference"]]
     assert len(measured) == len(told["causes"]) >= 14
-    changed = {entry["instead"]: entry["answers_changed"] for entry in measured}
+    changed = {entry["instead"]: entry["predictions_changed"] for entry in measured}
     assert changed["counted from 1"] == 0 and sum(changed.values()) > 0
     settings = {entry["name"]: entry for entry in told["settings"]}
     assert settings["train.steps"]["job"] == 12 and settings["train.steps"]["differs"]
@@ -203,8 +203,8 @@ def test_the_doctor_of_a_job_measures_every_cause(asked, joint):
     assert not settings["scale.bn_momentum"]["differs"]
 
 
-def test_the_doctor_leaves_the_network_and_the_data_as_they_were(asked, house, joint):
+def test_diagnose_leaves_the_network_and_the_data_unchanged(asked, house, joint):
     before = sorted(path.relative_to(house) for path in (house / "data").rglob("*"))
-    first = asked("doctor", "--job", joint, "--videos", 4).stdout
-    assert first == asked("doctor", "--job", joint, "--videos", 4).stdout and "cause" in first
+    first = asked("diagnose", joint, "--videos", 4).stdout
+    assert first == asked("diagnose", joint, "--videos", 4).stdout and "cause" in first
     assert before == sorted(path.relative_to(house) for path in (house / "data").rglob("*"))

@@ -15,10 +15,10 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def harness(*words: str, where: Path, **extra: str) -> subprocess.CompletedProcess[str]:
+def harness(*words: str, workspace: Path, **extra: str) -> subprocess.CompletedProcess[str]:
     environment = os.environ | {
-        "HARNESS_DATA": str(where / "data"),
-        "HARNESS_RESULTS": str(where / "results"),
+        "HARNESS_DATA": str(workspace / "data"),
+        "HARNESS_RESULTS": str(workspace / "results"),
         "PYTHONPATH": str(ROOT),
         **extra,
     }
@@ -54,7 +54,7 @@ def harness(*words: str, where: Path, **extra: str) -> subprocess.CompletedProce
     ],
 )
 def test_slips_of_the_pen(tmp_path, words, says):
-    done = harness(*words, where=tmp_path)
+    done = harness(*words, workspace=tmp_path)
     assert done.returncode == 2 and says in done.stderr, done.stderr
     assert "Traceback" not in done.stderr and len(done.stderr.strip().splitlines()) <= 3
     assert not list(tmp_path.iterdir()), "nothing half-written"
@@ -62,13 +62,13 @@ def test_slips_of_the_pen(tmp_path, words, says):
 
 def test_a_backbone_that_timm_does_not_have_is_told_before_any_data_is_made(tmp_path):
     words = ("run", "--dataset", "micro-hmdb51", "--protocol", "fixed", "--backbone", "timm/resnet81")
-    done = harness(*words, where=tmp_path)
+    done = harness(*words, workspace=tmp_path)
     assert done.returncode == 2 and "no backbone 'timm/resnet81'" in done.stderr and "did you mean" in done.stderr
     assert not list(tmp_path.iterdir()), "nothing half-written"
 
 
 def test_data_that_is_not_there(tmp_path):
-    done = harness("run", "--dataset", "hmdb51", "--protocol", "full-ft", where=tmp_path)
+    done = harness("run", "--dataset", "hmdb51", "--protocol", "full-ft", workspace=tmp_path)
     assert done.returncode == 2 and "Traceback" not in done.stderr
     for word in (str(tmp_path / "data" / "hmdb51"), "hmdb51_org", "--data", "micro"):
         assert word in done.stderr
@@ -76,7 +76,7 @@ def test_data_that_is_not_there(tmp_path):
 
 def test_a_results_folder_that_cannot_be_written(tmp_path):
     (tmp_path / "results").write_text("a file, not a folder")
-    done = harness("run", "--dataset", "micro-hmdb51", "--protocol", "fixed", where=tmp_path)
+    done = harness("run", "--dataset", "micro-hmdb51", "--protocol", "fixed", workspace=tmp_path)
     assert done.returncode == 2 and "--results" in done.stderr and "Traceback" not in done.stderr
 
 
@@ -84,20 +84,20 @@ def test_records_of_a_newer_version(tmp_path):
     folder = tmp_path / "results" / "runs" / "0123456789ab"
     folder.mkdir(parents=True)
     (folder / "record.json").write_text(json.dumps({"schema": 99}))
-    done = harness("ls", "jobs", where=tmp_path)
+    done = harness("ls", "jobs", workspace=tmp_path)
     assert done.returncode == 2 and "newer harness" in done.stderr and "upgrade" in done.stderr
 
 
 def test_a_selection_file_is_read_strictly(tmp_path):
     path = tmp_path / "selection.toml"
     path.write_text('dataset = "micro-hmdb51"\nprotocol = "fixed"\nbaselin = "i3d"\n')
-    done = harness("plan", str(path), where=tmp_path)
+    done = harness("plan", str(path), workspace=tmp_path)
     assert done.returncode == 2 and "did you mean 'baseline'" in done.stderr
     path.write_text('dataset = "micro-hmdb51"\nprotocol = "fixed"\nset = ["source.steps=7"]\n')
-    done = harness("plan", str(path), where=tmp_path)
+    done = harness("plan", str(path), workspace=tmp_path)
     assert done.returncode == 2 and "write [set] and below it" in done.stderr
     path.write_text('dataset = "micro-hmdb51"\nprotocol = ["fixed", "full-ft"]\n[set]\nsource.steps = 7\n')
-    planned = harness("plan", str(path), "--json", where=tmp_path)
+    planned = harness("plan", str(path), "--json", workspace=tmp_path)
     assert planned.returncode == 0, planned.stderr
     cells = json.loads(planned.stdout)["cells"]
     assert [cell["cell"]["protocol"] for cell in cells] == ["fixed", "full-ft"]
@@ -108,26 +108,26 @@ def test_a_broken_training_video_stops_by_name_or_is_left_out_and_named(tmp_path
     toys = {"HARNESS_PLUGINS": str(ROOT / "tests" / "toys")}
     words = ["--dataset", "toy-kinetics", "--modality", "rgb", "--init", "scratch", "--set", "source.steps=6"]
     words += ["--set", "source.batch=16", "--no-mlflow"]
-    harness("data", "prepare", "toy-kinetics", where=tmp_path, **toys)
+    harness("data", "prepare", "toy-kinetics", workspace=tmp_path, **toys)
     victim = next((tmp_path / "data" / "toy-kinetics" / "opening gate").glob("optr*.mp4"))
     whole = victim.read_bytes()
     victim.write_bytes(whole[: len(whole) // 3])
-    done = harness("run", *words, where=tmp_path, **toys)
+    done = harness("run", *words, workspace=tmp_path, **toys)
     assert done.returncode == 2 and victim.name in done.stderr and "Traceback" not in done.stderr
-    kept = harness("run", *words, "--on-bad-video", "quarantine", "--json", where=tmp_path, **toys)
+    kept = harness("run", *words, "--on-bad-video", "skip", "--json", workspace=tmp_path, **toys)
     assert kept.returncode == 0, kept.stderr
     (event,) = [e for line in kept.stdout.splitlines() if (e := json.loads(line))["event"] == "results"]
     record = json.loads((tmp_path / "results" / "runs" / event["cells"][0]["jobs"][0] / "record.json").read_text())
-    assert [Path(name).name for name in record["chosen"]["quarantined"]] == [victim.stem]
+    assert [Path(name).name for name in record["chosen"]["skipped"]] == [victim.stem]
 
 
 def test_a_broken_test_video_counts_as_wrong(tmp_path):
     toys = {"HARNESS_PLUGINS": str(ROOT / "tests" / "toys")}
-    harness("data", "prepare", "toy-kinetics", where=tmp_path, **toys)
+    harness("data", "prepare", "toy-kinetics", workspace=tmp_path, **toys)
     victim = next((tmp_path / "data" / "toy-kinetics" / "opening gate").glob("opte*.mp4"))
     victim.write_bytes(b"")
     words = ["--dataset", "toy-kinetics", "--modality", "rgb", "--init", "scratch", "--set", "source.steps=1"]
-    done = harness("run", *words, "--set", "source.batch=4", "--no-mlflow", "--json", where=tmp_path, **toys)
+    done = harness("run", *words, "--set", "source.batch=4", "--no-mlflow", "--json", workspace=tmp_path, **toys)
     assert done.returncode == 0, done.stderr
     (event,) = [e for line in done.stdout.splitlines() if (e := json.loads(line))["event"] == "results"]
     counts = event["cells"][0]["counts"]
@@ -156,11 +156,11 @@ def test_ctrl_c_keeps_what_is_done_and_goes_on_from_the_checkpoint(tmp_path):
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130 and "run the same command again" in said and "Traceback" not in said, said
     assert list(jobs.glob("*/[0-9]*.ckpt"))
-    broken_off = harness(*words, "--json", where=tmp_path, **toys)
+    broken_off = harness(*words, "--json", workspace=tmp_path, **toys)
     assert broken_off.returncode == 0, broken_off.stderr
     assert not list(jobs.glob("*/[0-9]*.ckpt")), "checkpoints go when the record is written"
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "data").symlink_to(tmp_path / "data")
-    whole = harness(*words, "--json", where=tmp_path / "other", **toys)
+    whole = harness(*words, "--json", workspace=tmp_path / "other", **toys)
     results = [json.loads(done.stdout.splitlines()[-1])["cells"] for done in (broken_off, whole)]
     assert results[0] == results[1]

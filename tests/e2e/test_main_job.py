@@ -59,7 +59,7 @@ def test_mlflow_has_the_same_numbers(house, transferred):
 def test_the_second_time_nothing_is_done_and_nothing_heavy_is_imported(house, transferred):
     words = ["run", *QUICK, "--dataset", "toy-hmdb51", "--protocol", "full-ft", *FLOW]
     program = (
-        "import sys; from harness.cli import main\n"
+        "import sys; from harness.commands import main\n"
         f"sys.argv = ['harness'] + {words!r}\n"
         "try: main()\n"
         "finally: print('imported', sorted({'torch', 'mlflow', 'timm', 'ray', 'cv2', 'sklearn'} & set(sys.modules)))"

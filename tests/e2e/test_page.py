@@ -39,7 +39,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
     words = ["report", "--scale", "micro", "--out", str(folder / "out")]
     program = (
         f"import sys; sys.argv = ['harness'] + {words!r}\n"
-        "from harness.cli import main\n"
+        "from harness.commands import main\n"
         "try: main()\n"
         "finally: print('loaded', *sorted({'torch', 'mlflow', 'timm', 'ray', 'sklearn', 'av', 'matplotlib'} & set(sys.modules)))"
     )

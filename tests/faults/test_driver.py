@@ -254,7 +254,7 @@ def test_a_sick_mlflow_server(data, undisturbed, tmp_path, sick_uri, request):
     took = time.monotonic() - began
     assert code == 0, said
     same(results, cells, undisturbed)
-    assert said.count("harness mirror push") == 1, said
+    assert said.count("harness mlflow push") == 1, said
     sys.stdout.write(f"{request.node.callspec.id}: {took:.1f} s, undisturbed without MLflow {undisturbed[2]:.1f} s\n")
 
 

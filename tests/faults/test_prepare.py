@@ -107,7 +107,7 @@ if not os.path.isdir(rendered):
     shutil.copytree({source!r}, rendered + ".new")
     os.rename(rendered + ".new", rendered)
 sys.argv = {words!r}
-from harness.cli import main
+from harness.commands import main
 main()
 """
 

@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from harness.analysis import regression
-from harness.cli import harness
+from harness.commands import harness
 from tests.breaks import BREAKS
 from tests.commands import command
 
@@ -35,24 +35,24 @@ def test_what_is_expected_is_both_kinds_of_number():
             assert shipped.stat().st_size < 300_000, "a checkpoint in git is a small one"
 
 
-def test_every_expected_number_is_reproduced(where):
-    done = command("check", "--run", "--junit", str(where / "junit.xml"), workspace=where, check=None, limit_s=3600)
+def test_every_expected_number_is_reproduced(workspace):
+    done = command("check", "--run", "--junit", str(workspace / "junit.xml"), workspace=workspace, check=None, limit_s=3600)
     assert done.returncode == 0, done.stdout + done.stderr[-2000:]
-    (suite,) = ElementTree.parse(where / "junit.xml").getroot()
+    (suite,) = ElementTree.parse(workspace / "junit.xml").getroot()
     assert suite.get("failures") == "0" and int(suite.get("tests")) >= 2
 
 
 @pytest.mark.parametrize("name", BREAKS)
-def test_what_is_broken_is_caught_and_what_is_honest_passes(where, monkeypatch, name):
+def test_what_is_broken_is_caught_and_what_is_honest_passes(workspace, monkeypatch, name):
     with monkeypatch.context() as broken:
         BREAKS[name](broken)
-        told = rescored(where, monkeypatch)
+        told = rescored(workspace, monkeypatch)
     assert told.exit_code == 1, (told.output, told.exception)
     assert ("labels of" if name == "label order" else "the same weights give other counts") in told.output
     if name == "BGR for RGB":
         # The shipped network answers far fewer videos right, not a few otherwise: 109 of 280 with its own order.
         assert right_answers(told) < 109 - 20
-    assert rescored(where, monkeypatch).exit_code == 0
+    assert rescored(workspace, monkeypatch).exit_code == 0
 
 
 def right_answers(told: Result) -> int:
@@ -61,7 +61,7 @@ def right_answers(told: Result) -> int:
     return int(found)
 
 
-def rescored(where: Path, monkeypatch: pytest.MonkeyPatch) -> Result:
-    monkeypatch.setenv("HARNESS_DATA", str(where / "data"))
-    monkeypatch.setenv("HARNESS_RESULTS", str(where / "results"))
+def rescored(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Result:
+    monkeypatch.setenv("HARNESS_DATA", str(workspace / "data"))
+    monkeypatch.setenv("HARNESS_RESULTS", str(workspace / "results"))
     return CliRunner().invoke(harness, ["check", "--only", "rescored"])

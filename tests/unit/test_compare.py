@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from harness.cli import harness
+from harness.commands import harness
 from harness.core.spec import job_id
 from harness.metrics.scores import counts
 from harness.metrics.summary import summary

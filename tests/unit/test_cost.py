@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
+from click.testing import CliRunner
 
-from harness.app import plans
+from harness.commands import plan as command
 from harness.core.errors import HarnessError
 from harness.core.spec import Selection
 from harness.core.workspace import Workspace
@@ -29,7 +30,7 @@ def where(tmp_path):
 
 
 def planned(where, table="4", scale="micro"):
-    return make_plan(plans.cells_of(Selection(scale=scale), table), where, looking=True)
+    return make_plan(command.cells_of(Selection(scale=scale), table), where, looking=True)
 
 
 def record_of(job, wall_s: float) -> Record:
@@ -44,11 +45,11 @@ def test_all_tables_at_paper_scale_are_planned_without_data_or_weights(where):
 
 
 def test_shared_work_appears_once_in_all_tables(where):
-    jobs = {number: {job.id for job in planned(where, number).jobs} for number in plans.TABLES}
+    jobs = {number: {job.id for job in planned(where, number).jobs} for number in command.TABLES}
     together = {job.id for job in planned(where, "all").jobs}
     assert together == set().union(*jobs.values())
     assert len(together) < 0.75 * sum(map(len, jobs.values()))
-    assert len({cell for n in plans.TABLES for cell in tables.wanted(int(n), tables.Question(scale="micro"))}) == 115
+    assert len({cell for n in command.TABLES for cell in tables.wanted(int(n), tables.Question(scale="micro"))}) == 115
 
 
 def test_the_model_counts_operations(where):
@@ -86,12 +87,13 @@ def test_gpu_hours_are_counted_for_jobs_planned_for_a_gpu(where, monkeypatch):
     assert all(found[job.id].device_s == 0 for job in plan.jobs if job.kind == "flow")
 
 
-def test_json_and_words(where, capsys):
-    plans.show_plan(Selection(scale="micro"), where, tables="2", as_json=True, svg=None)
-    told = json.loads(capsys.readouterr().out)
+def test_json_and_words(where):
+    folders = ["--data", str(where.data), "--results", str(where.results)]
+    printed = CliRunner().invoke(command.command, ["--scale", "micro", "--table", "2", "--json", *folders])
+    told = json.loads(printed.output)
     assert told["to_do"]["jobs"] == len(told["jobs"]) and told["to_do"]["seconds"] > 0
-    with pytest.raises(HarnessError, match="--table all"):
-        plans.cells_of(Selection(), "6")
+    with pytest.raises(HarnessError, match="or all"):
+        command.cells_of(Selection(), "6")
 
 
 def test_the_picture_has_every_job_and_every_edge(where, tmp_path):

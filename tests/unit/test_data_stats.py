@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
-from harness.app import stats
+from harness.commands.data import stats
 from harness.core import registry
-from harness.core.workspace import Workspace
 from harness.data import prepare, sheet
 from harness.data.summary import census, most
 from tests import videos
@@ -66,19 +66,12 @@ def test_clips_are_of_all_classes_the_same_every_time_and_can_be_decoded(prepare
     assert len(ids) == len(set(ids)) == 4, "every video that can be decoded, once"
 
 
-def test_pictures_and_facts_are_written(data, tmp_path, capsys):
+def test_pictures_and_facts_are_written(data, tmp_path):
     from PIL import Image
 
-    stats.stats_data(
-        f"folder:{data}",
-        Workspace(data=data.parent, results=tmp_path / "results"),
-        out=tmp_path / "out",
-        clips=2,
-        columns=3,
-        flow_name="dis",
-        as_json=True,
-    )
-    printed = capsys.readouterr().out
+    folders = ["--out", tmp_path / "out", "--data", data.parent, "--results", tmp_path / "results"]
+    words = [f"folder:{data}", "--clips", 2, "--columns", 3, "--json", *folders]
+    printed = CliRunner().invoke(stats.command, list(map(str, words))).output
     facts = json.loads(printed[printed.index("{\n") :])
     assert facts["videos"] == 5 and facts["written"]
     names = sorted(path.name for path in (tmp_path / "out").iterdir())

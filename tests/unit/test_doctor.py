@@ -10,50 +10,51 @@ from types import SimpleNamespace
 
 import pytest
 
-from harness.commands import doctor, storage_checks
+from harness.commands import doctor
+from harness.commands.doctor import software, storage
 from harness.core import registry
 from harness.core.workspace import Workspace
 
 
 @pytest.fixture
-def where(tmp_path):
+def workspace(tmp_path):
     return Workspace(data=tmp_path / "data", results=tmp_path / "results")
 
 
-def states(findings):
-    return {finding.name: finding.state for finding in findings}
+def states(results):
+    return {result.name: result.state for result in results}
 
 
-def test_a_sound_machine_has_nothing_that_fails(where, tmp_path):
-    findings = doctor.report(where, import_torch=False)
-    assert {"python", "decoder", "flow tvl1", "flow dis", "mlflow", "data", "results"} <= set(states(findings))
-    assert [finding for finding in findings if finding.state == "fail"] == []
+def test_a_sound_machine_has_nothing_that_fails(workspace, tmp_path):
+    results = list(doctor.checks(workspace, import_torch=False))
+    assert {"python", "decoder", "flow tvl1", "flow dis", "mlflow", "data", "results"} <= set(states(results))
+    assert [result for result in results if result.state == "fail"] == []
     assert list(tmp_path.iterdir()) == [], "looking made a file"
 
 
-def test_every_data_set_is_named_and_absent_ones_come_with_a_remedy(where):
-    findings = {finding.name: finding for finding in doctor.report(where, import_torch=False)}
+def test_every_data_set_is_named_and_absent_ones_come_with_a_remedy(workspace):
+    results = {result.name: result for result in doctor.checks(workspace, import_torch=False)}
     # `folder` is a way to name one's own data; it is nowhere in particular.
-    assert set(registry.names("dataset")) - {"folder"} <= set(findings)
-    assert findings["micro-hmdb51"].state == "ok"
-    assert findings["hmdb51"].state == "warn"
-    assert str(where.data / "hmdb51") in findings["hmdb51"].detail
-    assert findings["hmdb51"].remedy
+    assert set(registry.names("dataset")) - {"folder"} <= set(results)
+    assert results["micro-hmdb51"].state == "ok"
+    assert results["hmdb51"].state == "warn"
+    assert str(workspace.data / "hmdb51") in results["hmdb51"].detail
+    assert results["hmdb51"].remedy
 
 
 def test_torch_and_torchvision_of_two_indexes_are_told_without_dying(monkeypatch):
     broken = "raise RuntimeError('operator torchvision::nms does not exist')"
-    monkeypatch.setattr(doctor, "IMPORT_TORCH", broken)
-    (finding,) = doctor._torch()
-    assert finding.state == "fail"
-    assert "torchvision::nms" in finding.detail
-    assert "one index" in finding.remedy
+    monkeypatch.setattr(software, "IMPORT_TORCH", broken)
+    (result,) = software.torch_pair()
+    assert result.state == "fail"
+    assert "torchvision::nms" in result.detail
+    assert "one index" in result.remedy
 
 
 def test_a_pair_that_goes_together_names_its_devices(monkeypatch):
     answer = """print('{"torch": "2.15.0", "torchvision": "0.29.2", "gpus": ["H200"]}')"""
-    monkeypatch.setattr(doctor, "IMPORT_TORCH", answer)
-    pair, devices = doctor._torch()
+    monkeypatch.setattr(software, "IMPORT_TORCH", answer)
+    pair, devices = software.torch_pair()
     assert (pair.state, devices.state) == ("ok", "ok")
     assert "H200" in devices.detail
 
@@ -62,8 +63,8 @@ def test_a_library_that_is_not_there_is_named(monkeypatch):
     monkeypatch.setattr(
         importlib.metadata, "requires", lambda _: ["numpy>=2", "leftpad[x]>=1", 'nvidia-ml-py; extra == "gpu"']
     )
-    missing = [finding for finding in doctor._libraries() if finding.state == "fail"]
-    assert [finding.detail for finding in missing] == ["not installed: leftpad"]
+    missing = [result for result in software.libraries() if result.state == "fail"]
+    assert [result.detail for result in missing] == ["not installed: leftpad"]
     assert missing[0].remedy == "pip install leftpad"
 
 
@@ -79,26 +80,26 @@ def test_a_tracking_server_is_asked(monkeypatch):
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Healthy)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     uri = f"http://127.0.0.1:{server.server_port}"
-    assert storage_checks.server(uri).state == "ok"
+    assert storage.server(uri).state == "ok"
     server.shutdown()
     server.server_close()
-    gone = storage_checks.server(uri)
+    gone = storage.server(uri)
     assert gone.state == "warn"
-    assert "mirror push" in gone.remedy
+    assert "mlflow push" in gone.remedy
 
 
-def test_a_torn_mlflow_database_is_told(where, monkeypatch):
+def test_a_torn_mlflow_database_is_told(workspace, monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    assert storage_checks.mlflow(where.results).state == "ok"
-    where.results.mkdir()
-    (where.results / "mlflow.db").write_bytes(b"not a database, by any stretch of the imagination" * 40)
-    assert storage_checks.mlflow(where.results).state == "warn"
+    assert storage.mlflow(workspace.results).state == "ok"
+    workspace.results.mkdir()
+    (workspace.results / "mlflow.db").write_bytes(b"not a database, by any stretch of the imagination" * 40)
+    assert storage.mlflow(workspace.results).state == "warn"
 
 
 @pytest.mark.parametrize(("free_gb", "state"), [(100, "ok"), (3, "warn"), (0.1, "fail")])
-def test_a_disk_that_fills_up_is_told(where, monkeypatch, free_gb, state):
+def test_a_disk_that_fills_up_is_told(workspace, monkeypatch, free_gb, state):
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=free_gb * 1e9))
-    assert states(storage_checks.disk(where)) == {"data": state, "results": state}
+    assert states(storage.disk(workspace)) == {"data": state, "results": state}
 
 
 def test_a_checkout_that_is_not_installed_still_names_its_libraries(monkeypatch, tmp_path):
@@ -106,13 +107,13 @@ def test_a_checkout_that_is_not_installed_still_names_its_libraries(monkeypatch,
         raise importlib.metadata.PackageNotFoundError
 
     monkeypatch.setattr(importlib.metadata, "requires", absent)
-    monkeypatch.setattr(doctor, "PROJECT", tmp_path / "pyproject.toml")
-    (alone,) = [finding for finding in doctor._libraries() if finding.name == "libraries"]
+    monkeypatch.setattr(software, "PROJECT", tmp_path / "pyproject.toml")
+    (alone,) = [result for result in software.libraries() if result.name == "libraries"]
     assert (alone.state, "not known" in alone.detail) == ("warn", True)
-    doctor.PROJECT.write_text('[project]\ndependencies = ["numpy>=2", "leftpad>=1"]\n')
-    findings = [finding for finding in doctor._libraries() if finding.name == "libraries"]
-    assert [finding.state for finding in findings] == ["warn", "ok", "fail"]
-    assert "numpy" in findings[1].detail and findings[2].detail == "not installed: leftpad"
+    software.PROJECT.write_text('[project]\ndependencies = ["numpy>=2", "leftpad>=1"]\n')
+    results = [result for result in software.libraries() if result.name == "libraries"]
+    assert [result.state for result in results] == ["warn", "ok", "fail"]
+    assert "numpy" in results[1].detail and results[2].detail == "not installed: leftpad"
 
 
 def test_an_indexed_data_set_is_held_against_its_card(tmp_path, monkeypatch):
@@ -131,7 +132,7 @@ def test_an_indexed_data_set_is_held_against_its_card(tmp_path, monkeypatch):
         counts = {(1, "train"): 1, (1, "test"): tested}
         return Dataset(name="own", title="own", kind="video", counts=counts, read=lambda *_: listing, **facts)
 
-    whole, short = (storage_checks.dataset_finding("own", card(tested), tmp_path) for tested in (1, 3))
+    whole, short = (storage.dataset_check("own", card(tested), tmp_path) for tested in (1, 3))
     assert whole.state == "ok" and "2 files" in whole.detail
     assert short.state == "warn" and "split 1 test: 1 of 3 videos" in short.detail
-    assert short.remedy == "'harness data verify own' says which files"
+    assert short.remedy == "'harness data verify own' lists the files"

@@ -18,7 +18,7 @@ from typing import ClassVar
 
 import pytest
 
-from harness.commands.console import JsonWatch
+from harness.commands.console import JsonProgress
 from harness.core.callbacks import Callback
 from harness.core.errors import BadLists, Fault, HarnessError
 from harness.core.spec import Job
@@ -281,7 +281,7 @@ def test_a_restarted_job_is_announced_once():
 def test_json_events_of_many_jobs_carry_the_job_id():
     stream = io.StringIO()
     job = fake_job(0)
-    callback = JsonWatch(stream).for_job(job)
+    callback = JsonProgress(stream).for_job(job)
     callback.job_started(job)
     callback.stage("train", 3, "steps")
     callback.note("slow")

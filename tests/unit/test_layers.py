@@ -110,14 +110,8 @@ FLOORS: tuple[tuple[str, tuple[str, ...]], ...] = (
     (
         "surface",
         (
-            "harness.cli",
             "harness.__main__",
-            "harness.app",
-            "harness.commands.console",
-            "harness.commands.listings",
-            "harness.commands.verdict",
-            "harness.commands.doctor",
-            "harness.commands.storage_checks",
+            "harness.commands",
             "harness.bench",
             "reports",
         ),
@@ -131,13 +125,12 @@ HEAVY = frozenset({"torch", "torchvision", "timm", "ray", "mlflow", "sklearn", "
 """0.9 s to 12 s each to import: a card, a plan, a table or `--help` must not pay that."""
 
 FAST_ROOTS = (
-    "harness.cli",
+    "harness.commands",
     "harness.__main__",
     "harness.planning.plan",
     "harness.records.record",
     "harness.analysis.regression",
     "harness.analysis.claims",
-    "harness.commands.doctor",
     "harness.datasets",
     "harness.protocols",
     "harness.scales",
@@ -366,7 +359,7 @@ BROKEN = {
     },
     sideways: {"baselines/a.py": "from baselines.b import x\n", "baselines/b.py": "x = 1\n"},
     heavy_at_start: {
-        "harness/cli.py": "from harness import train\n",
+        "harness/commands.py": "from harness.training import trainer\n",
         "harness/training/trainer.py": "from torch import nn\n",
     },
     strangers: {"harness/jobs/execute.py": "def f():\n    import mlflow.tracking\n"},
@@ -412,7 +405,7 @@ def test_cards_planning_and_help_load_without_the_large_libraries():
     """What `ast` cannot see, seen: modules really loaded by importing the command line, the plan and every card."""
     code = (
         "import sys\n"
-        "import harness.cli, harness.planning.plan, harness.records.record\n"
+        "import harness.commands, harness.planning.plan, harness.records.record\n"
         "from harness import discover\n"
         "n = sum(len(discover.all(kind)) for kind in discover.KINDS)\n"
         "print(n, *sorted({name.split('.')[0] for name in sys.modules}))\n"

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from harness.commands import listings
+from harness.commands import ls
 from harness.core import registry
 from harness.core.workspace import Workspace
 
@@ -14,7 +14,7 @@ CARDS = [(kind, name) for kind in registry.KINDS for name in registry.names(kind
 
 
 def card(kind: str, name: str) -> list[str]:
-    return listings.card(registry.load(kind, name)).splitlines()
+    return ls.card(registry.load(kind, name)).splitlines()
 
 
 def test_there_are_cards_to_look_at():
@@ -62,7 +62,7 @@ def test_a_data_set_that_nobody_has_indexed_is_told_from_one_that_is_not_there(t
     workspace = Workspace(data=tmp_path / "data", results=tmp_path / "results")
     (workspace.data / "micro-ucf101").mkdir(parents=True)
     (workspace.data / "hmdb51").mkdir()
-    here = {line.split()[0]: line for line in listings.datasets(workspace).splitlines() if line}
+    here = {line.split()[0]: line for line in ls.table("dataset", workspace).splitlines() if line}
     assert "not indexed: harness data prepare micro-ucf101" in here["micro-ucf101"]
     assert "not indexed: harness data prepare hmdb51" in here["hmdb51"]
     assert "rendered when needed" in here["micro-hmdb51"] and here["ucf101"].rstrip().endswith("no")

@@ -138,18 +138,18 @@ def test_the_cache_keeps_to_its_budget(toy):
     assert 0 < small.kept.bytes <= two_videos
 
 
-def test_a_broken_video_stops_training_or_is_quarantined(tmp_path):
+def test_a_broken_video_stops_training_or_is_skipped(tmp_path):
     toy = prepare.open_prepared(replace(CARD, render=render, read=read), tmp_path)
     half = toy.path(everything(toy)[1]).read_bytes()
     toy.path(everything(toy)[1]).write_bytes(half[: len(half) // 2] + b"\0" * (len(half) - len(half) // 2))
     reader = loader.VideoReader(toy, streams=("rgb",), scale=SCALE, cache_bytes=2**20)
     with pytest.raises(BrokenVideo, match=r"v1\.avi"):
         train(reader)
-    quarantine: set[str] = set()
-    batches = train(reader, quarantine=quarantine)
-    assert quarantine == {"v1"}
+    skipped: set[str] = set()
+    batches = train(reader, skipped=skipped)
+    assert skipped == {"v1"}
     assert all(len(batch.ids) == 3 and "v1" not in batch.ids for batch in batches)
-    assert_same(batches[3:], train(reader, quarantine=set(), start_step=3))
+    assert_same(batches[3:], train(reader, skipped=set(), start_step=3))
     seen: list[str] = []
     tested = list(loader.test_batches(reader, everything(toy), clip=CLIP, batch=3, broken=seen))
     assert seen == ["v1"]

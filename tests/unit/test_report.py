@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from benchmarks.made_up import fill
-from harness.cli.flags import selection_of
+from harness.commands.options import selection_of
 from harness.core.errors import HarnessError
 from harness.core.spec import Selection
 from harness.core.workspace import Workspace, places

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.cli.flags import AXES, selection_of
+from harness.commands.options import AXES, selection_of
 from harness.core.contract import FlowMethod, Scale, Schedule
 from harness.core.workspace import Workspace
 from harness.planning.plan import Planner

@@ -247,7 +247,7 @@ def test_a_failing_server_is_named_once_and_costs_no_job(bad_uri: str, tmp_path:
             mirror.job_finished(record)
         mirror.cell_finished("i3d · rgb", record.metrics)
     assert time.monotonic() - began < 60
-    assert len(said) == 1 and bad_uri in said[0] and "harness mirror push" in said[0]
+    assert len(said) == 1 and bad_uri in said[0] and "harness mlflow push" in said[0]
     assert set(mirror.missed) == set(RunStore(tmp_path / "runs").ids())
     with pytest.raises(HarnessError, match="failed after 0 records"):
         push(RunStore(tmp_path / "runs"), open_mirror(bad_uri, tmp_path, "pushed"))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.commands import verdict
+from harness.commands.data import verify as command
 from harness.core import registry
 from harness.core.errors import DataMissing
 from harness.data import truncation, verify
@@ -121,10 +121,10 @@ def test_what_a_person_reads_and_what_a_program_reads(data):
     name = b"stran\xffger_000000_000001.mp4".decode("utf-8", "surrogateescape")
     shutil.copy(clip(data, "a1"), data / "kinetics400" / name)
     result = verify.verify(CARD, data)
-    text = verdict.as_text(result, ("counts", "extra"))
-    assert "1 of 2" in text and "missing: 1" in text and "extra: 1 (allowed)" in text and "1 finding to mend." in text
+    text = command.as_text(result, ("counts", "extra"))
+    assert "1 of 2" in text and "missing: 1" in text and "extra: 1 (allowed)" in text and "1 finding to fix." in text
     text.encode()
-    read = json.loads(verdict.as_json(result, ("counts", "missing", "extra")))
+    read = json.loads(command.to_json(result, ("counts", "missing", "extra")))
     assert read["ok"] is True
     assert {"kind": "missing", "what": "bt_000000_000001", "detail": "split 1 test"} in read["findings"]
 

@@ -1,4 +1,4 @@
-"""`harness data list`: List data sets with their sizes, and which of them are on this machine."""
+"""`harness data list`: List data sets, and which of them are on this machine."""
 
 from __future__ import annotations
 

@@ -33,11 +33,15 @@ STORES: tuple[tuple[Literal["store", "raw-store"], str], ...] = (("store", "fram
 @click.argument("name")
 @click.option("--store", is_flag=True, help="Re-encode all videos for fast seeking (for scale.video_source=store).")
 @click.option(
-    "--raw-store", is_flag=True, help="Store all frames uncompressed, on a large disk (for scale.video_source=raw-store)."
+    "--raw-store",
+    is_flag=True,
+    help="Store all frames uncompressed, on a large disk (for scale.video_source=raw-store).",
 )
 @click.option("--flow", is_flag=True, help="Compute all optical flow, instead of during a run.")
 @click.option(
-    "--scale", metavar="NAME", help="Scale whose frame rate, sizes and flow to use [micro for embedded sets, else paper]."
+    "--scale",
+    metavar="NAME",
+    help="Scale whose frame rate, sizes and flow to use [micro for embedded sets, else paper].",
 )
 @click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Number of processes [one per core].")
 @workspace_options

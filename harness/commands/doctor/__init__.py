@@ -1,6 +1,6 @@
-"""`harness doctor`: Check this machine: libraries, devices, decoding, flow, data sets, MLflow, memory and disk.
+"""`harness doctor`: Check libraries, devices, data sets, MLflow, memory and disk.
 
-Writes nothing. Exits with 2 if a check fails.
+Prints a remedy for each problem. Writes nothing. Exits with 2 if a check fails.
 """
 
 from __future__ import annotations

@@ -118,7 +118,9 @@ def mlflow(results: Path) -> CheckResult:
 
 def server(uri: str) -> CheckResult:
     """Whether a tracking server answers. Runs do not depend on it: missing ones can be pushed later."""
-    remedy = "start it, or correct MLFLOW_TRACKING_URI; jobs run without it, and 'harness mlflow push' uploads them later"
+    remedy = (
+        "start it, or correct MLFLOW_TRACKING_URI; jobs run without it, and 'harness mlflow push' uploads them later"
+    )
     try:
         with urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=SERVER_TIMEOUT_S) as answer:
             return CheckResult("mlflow", "ok", f"{uri} answers ({answer.status})")
@@ -135,6 +137,8 @@ def disk(workspace: Workspace) -> Iterator[CheckResult]:
         if not os.access(existing, os.W_OK | os.X_OK):
             yield CheckResult(name, "fail", f"{existing} is not writable", other)
         elif free_gb < LOW_DISK_GB:
-            yield CheckResult(name, "fail" if free_gb < LOWEST_DISK_GB else "warn", detail, f"free some space, or {other}")
+            yield CheckResult(
+                name, "fail" if free_gb < LOWEST_DISK_GB else "warn", detail, f"free some space, or {other}"
+            )
         else:
             yield CheckResult(name, "ok", detail)

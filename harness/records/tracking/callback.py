@@ -115,7 +115,7 @@ class Mirror(Callback):
             self._away = True
             self.say(
                 f"MLflow at {self.server.uri} does not answer as it should ({told(error)}). Nothing is lost: every "
-                "finished job stays in the results folder, and `harness mirror push` sends it later."
+                "finished job stays in the results folder, and `harness mlflow push` sends it later."
             )
             return False
         return True
