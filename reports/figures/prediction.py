@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from harness.data import preview
-from harness.jobs.predict import Prediction, StreamPrediction
 from harness.video import encode
 from reports.figures.charts import axis_below, axis_left, legend
 from reports.figures.drawing import Axis, Drawing, Panel, standalone
+
+if TYPE_CHECKING:
+    from harness.jobs.predict import Prediction, StreamPrediction
 
 SHEET_COLUMNS = 8
 SHORT_SIDE_PX = 160
