@@ -195,7 +195,7 @@ def _prepare_data(record: Record, workspace: Workspace) -> None:
 
 
 def _propose(suite: Expected, workspace: Workspace) -> None:
-    """Write the file anew from these results, next to the old one, for a person to review and rename."""
+    """Write a new version of the file, with these results, next to it, to be reviewed and renamed."""
     lookup = lookup_in(workspace)
     proposal = replace(
         suite,

@@ -154,7 +154,7 @@ selection_options = _combined(
         "--scale", metavar="paper|micro", help="Size of the experiment [micro for micro data sets, else paper]."
     ),
     _several("--seed", "N", "Seeds of the last training, separated by ',' [0]."),
-    click.option("--backbone", default="", metavar="timm/NAME", help="2D network to use in place of Inception-v1."),
+    click.option("--backbone", default="", metavar="timm/NAME", help="2D network to use instead of Inception-v1."),
     click.option(
         "--set",
         "overrides",

@@ -188,7 +188,7 @@ def _as_dict(prediction: Prediction, top: int, files: Sequence[Path]) -> dict[st
 def _predict_folder(
     videos: Sequence[Path], root: Path, scorers: Sequence[Scorer], *, top: int, out: Path | None
 ) -> None:
-    """Write one row per video as it is predicted. Raises HarnessError at the end if some cannot be decoded."""
+    """Write one row per video, at once. Raises HarnessError at the end if some cannot be decoded."""
     broken: list[str] = []
     target = out / "predictions.csv" if out else None
     stream = target.open("w", newline="", encoding="utf-8") if target else sys.stdout

@@ -51,7 +51,7 @@ def command(selection: Selection, launch: LaunchOptions, workspace: Workspace, a
 def run_cells(
     cells: Sequence[Cell], workspace: Workspace, launch: LaunchOptions, *, as_json: bool = False
 ) -> planning.Plan:
-    """Run the unfinished jobs of these cells; returns the plan as it was before."""
+    """Run the unfinished jobs of these cells; returns the plan made before."""
     check_backbones(cells)
     writable(workspace.results, what="results", flag="--results")
     with console.screen(jobs=0, as_json=as_json) as callback:
@@ -105,7 +105,7 @@ def prepare_data(cells: Sequence[Cell], workspace: Workspace, callback: Callback
 
 
 def _alternative_to(dataset: Dataset, cells: Sequence[Cell]) -> str:
-    """Advice to use published weights in place of a data set that is only transferred from; '' for one that is scored."""
+    """Advice to use published weights instead of a data set that is only transferred from; '' for one that is scored."""
     names = [
         weights.name
         for cell in cells

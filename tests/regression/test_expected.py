@@ -21,7 +21,7 @@ pytestmark = pytest.mark.regression
 
 
 @pytest.fixture(scope="module")
-def where(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Data and a ledger that these tests share."""
     return tmp_path_factory.mktemp("regression")
 

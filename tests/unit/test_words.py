@@ -17,7 +17,7 @@ from typing import NamedTuple
 import click
 import pytest
 
-from harness import cli
+from harness import commands
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -81,13 +81,9 @@ _DIALECT = re.compile("|".join(_WORDS).replace(" ", r"\s+"), re.IGNORECASE)
 
 
 LEFT = {
-    "--help": 73,
     "analysis": 29,
-    "app": 50,
     "baselines": 12,
     "benchmarks": 50,
-    "cli": 37,
-    "commands": 100,
     "core": 54,
     "data": 47,
     "datasets": 48,
@@ -107,11 +103,8 @@ NOT_NAMES = frozenset(["asked", "found", "how", "mine", "one", "said", "seen", "
 """A variable is named after what it holds, by a noun: `videos`, `message`, `records`."""
 NAMES_LEFT = {
     "analysis": 20,
-    "app": 37,
     "baselines": 6,
     "benchmarks": 60,
-    "cli": 2,
-    "commands": 52,
     "core": 11,
     "data": 33,
     "datasets": 47,
@@ -165,12 +158,13 @@ def _blank(match: re.Match[str]) -> str:
     return "\n" * match.group().count("\n")
 
 
-def help_texts(command: click.Command = cli.harness, name: str = "harness") -> Iterator[Text]:
+def help_texts(command: click.Command = commands.harness, name: str = "harness") -> Iterator[Text]:
     """`--help` of every command."""
-    yield Text(f"{name} --help", 1, command.get_help(click.Context(command, info_name=name, terminal_width=80)))
+    context = click.Context(command, info_name=name, terminal_width=80)
+    yield Text(f"{name} --help", 1, command.get_help(context))
     if isinstance(command, click.Group):
-        for verb, child in command.commands.items():
-            yield from help_texts(child, f"{name} {verb}")
+        for verb in command.list_commands(context):
+            yield from help_texts(command.get_command(context, verb), f"{name} {verb}")
 
 
 def code(folder: Path) -> Iterator[Text]:
@@ -227,8 +221,7 @@ def test_documents_are_in_plain_english():
 
 def test_help_is_in_plain_english():
     assert len(list(help_texts())) > 20
-    lines = slips(help_texts())
-    assert len(lines) <= LEFT["--help"], "\n".join(lines)
+    assert slips(help_texts()) == []
 
 
 @pytest.mark.parametrize("folder", packages(), ids=lambda path: path.name)

@@ -31,7 +31,7 @@ class CheckResult:
     name: str
     """Its name in a word or two."""
     state: Literal["ok", "warn", "fail"]
-    """'warn': something is missing that not everybody needs; 'fail': runs cannot work."""
+    """'warn': something is missing that some runs need; 'fail': runs cannot work."""
     detail: str
     """What was seen."""
     remedy: str = ""
