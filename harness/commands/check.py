@@ -39,11 +39,13 @@ PROPOSED = ".proposed"
     "file",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="File of expected numbers [every file of results/expected].",
+    help="File of expected numbers [default: every file of results/expected].",
 )
 @click.option("--junit", type=click.Path(path_type=Path), metavar="FILE", help="Also write JUnit XML.")
 @click.option(
-    "--only", type=click.Choice(["retrained", "rescored"]), help="Check one kind of expected number alone [both]."
+    "--only",
+    type=click.Choice(["retrained", "rescored"]),
+    help="Check one kind of expected number alone [default: both].",
 )
 @click.option("--run", "run_missing", is_flag=True, help="First train one seed of each missing cell.")
 @click.option("--update", is_flag=True, help="Write the new numbers to FILE.proposed, for review.")

@@ -7,19 +7,19 @@ from __future__ import annotations
 
 import click
 
-from harness.commands.options import seeds_option, workspace_options
+from harness.commands.options import scale_option, seeds_option, workspace_options
 from harness.core.workspace import Workspace
 
 
 @click.command()
-@click.option("--scale", default="paper", metavar="paper|micro", help="Scale of the results to test [paper].")
+@scale_option("test")
 @seeds_option
 @click.option(
     "--format",
     "style",
     type=click.Choice(["terminal", "markdown", "json"]),
     default="terminal",
-    help="Output format [terminal].",
+    help="Output format [default: terminal].",
 )
 @workspace_options
 def command(workspace: Workspace, scale: str, seeds: tuple[int, ...], style: str) -> None:

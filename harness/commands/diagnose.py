@@ -32,7 +32,7 @@ MAIN_SETTINGS = ("train.batch", "train.base_lr", "train.steps")
 @click.command()
 @click.argument("job")
 @click.option(
-    "--videos", type=click.IntRange(2), default=200, metavar="N", help="Test videos to score per change [200]."
+    "--videos", type=click.IntRange(2), default=200, metavar="N", help="Test videos to score per change [default: 200]."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @workspace_options

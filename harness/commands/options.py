@@ -5,13 +5,14 @@ from __future__ import annotations
 import functools
 import os
 import tomllib
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from harness.core import registry
 from harness.core.errors import HarnessError, unknown
 from harness.core.registry import dashed
 from harness.core.spec import Selection
@@ -19,6 +20,7 @@ from harness.core.workspace import Workspace, places
 
 if TYPE_CHECKING:
     from harness.core.callbacks import Callback
+    from harness.core.plugins import LauncherOption
     from harness.jobs.options import JobOptions
     from harness.planning.plan import Plan
 
@@ -52,6 +54,16 @@ def _several(flag: str, metavar: str, help_: str) -> Decorator:
     return click.option(flag, multiple=True, callback=split_at_commas, metavar=metavar, help=help_)
 
 
+def _names(kind: str) -> str:
+    return ", ".join(registry.names(kind))
+
+
+def scale_option(purpose: str) -> Decorator:
+    """--scale of a command that reads results."""
+    about = f"Scale of the results to {purpose}: {_names('scale')} [default: paper]."
+    return click.option("--scale", default="paper", metavar="NAME", help=about)
+
+
 # ---------------------------------------------------------------------------------------------------- folders
 
 
@@ -65,9 +77,9 @@ def workspace_of(values: dict[str, Any]) -> Workspace:
 workspace_options = _combined(
     "workspace",
     workspace_of,
-    click.option("--data", metavar="DIR", help="Folder of data sets [HARNESS_DATA, or your data folder]."),
-    click.option("--results", metavar="DIR", help="Results folder [HARNESS_RESULTS, or ./results]."),
-    click.option("--plugins", metavar="DIR", help="Folder of plug-in files [HARNESS_PLUGINS]."),
+    click.option("--data", metavar="DIR", help="Folder of data sets [default: HARNESS_DATA, or your data folder]."),
+    click.option("--results", metavar="DIR", help="Results folder [default: HARNESS_RESULTS, or ./results]."),
+    click.option("--plugins", metavar="DIR", help="Folder of plug-in files [default: HARNESS_PLUGINS]."),
 )
 
 
@@ -77,7 +89,7 @@ out_option = click.option(
     default="reports/out",
     type=click.Path(file_okay=False, path_type=Path),
     metavar="DIR",
-    help="Folder to write to [HARNESS_OUT, or reports/out].",
+    help="Folder to write to [default: HARNESS_OUT, or reports/out].",
 )
 
 
@@ -94,7 +106,7 @@ seeds_option = click.option(
     multiple=True,
     callback=_seeds,
     metavar="N",
-    help="Seeds to average over, separated by ',' [0].",
+    help="Seeds to average over, separated by ',' [default: 0].",
 )
 
 
@@ -142,18 +154,20 @@ selection_options = _combined(
     "selection",
     selection_of,
     click.argument("file", required=False, type=click.Path(exists=True, dir_okay=False), metavar="[SELECTION.toml]"),
-    _several("--baseline", "NAME", "Architectures, separated by ',' [i3d]."),
-    _several("--modality", "rgb|flow|rgb+flow", "Input of the network [the baseline's first]."),
+    _several("--baseline", "NAME", "Architectures, separated by ',' [default: i3d]."),
+    _several("--modality", "rgb|flow|rgb+flow", "Input of the network [default: the baseline's first]."),
     _several("--dataset", "NAME", "Data sets to score: hmdb51, ucf101, micro-hmdb51, ..."),
-    _several("--split", "1|2|3|all", "Official splits [1]."),
-    click.option("--subset", metavar="test|val", help="Part of the data set to score [the data set's first]."),
-    _several("--protocol", "NAME", "Training protocols: original, fixed, full-ft."),
-    _several("--init", "imagenet|scratch", "Initial weights of the first training [the baseline's first]."),
+    _several("--split", "1|2|3|all", "Official splits [default: 1]."),
+    click.option("--subset", metavar="test|val", help="Part of the data set to score [default: the data set's first]."),
+    _several("--protocol", "NAME", f"Training protocols: {_names('protocol')}."),
+    _several("--init", "imagenet|scratch", "Initial weights of the first training [default: the baseline's first]."),
     click.option("--source", metavar="NAME", help="Origin of transferred weights: a data set or published:NAME."),
     click.option(
-        "--scale", metavar="paper|micro", help="Size of the experiment [micro for micro data sets, else paper]."
+        "--scale",
+        metavar="NAME",
+        help=f"Size of the experiment: {_names('scale')} [default: micro for micro data sets, else paper].",
     ),
-    _several("--seed", "N", "Seeds of the last training, separated by ',' [0]."),
+    _several("--seed", "N", "Seeds of the last training, separated by ',' [default: 0]."),
     click.option("--backbone", default="", metavar="timm/NAME", help="2D network to use instead of Inception-v1."),
     click.option(
         "--set",
@@ -218,13 +232,6 @@ class LaunchOptions:
     """Where and how jobs run. Nothing here changes a number."""
 
     launcher: str = "local"
-    """'local' or 'ray'."""
-    address: str | None = None
-    """Address of a running Ray cluster; None: start Ray on this machine."""
-    storage: str | None = None
-    """URL shared by all nodes; None: the results folder is on a shared file system."""
-    gpus_per_job: int = 1
-    """GPUs per training job."""
     workers: int = 0
     """Decoding processes per job."""
     on_bad_video: str = "stop"
@@ -233,17 +240,8 @@ class LaunchOptions:
     """Log to MLflow."""
     profile: bool = False
     """Write a profile per job."""
-
-    def __post_init__(self) -> None:
-        if self.launcher == "ray":
-            return
-        for flag, value, default in (
-            ("--address", self.address, None),
-            ("--storage", self.storage, None),
-            ("--gpus-per-job", self.gpus_per_job, 1),
-        ):
-            if value != default:
-                raise HarnessError(f"{flag} {value} requires --launcher ray")
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """Values of the options that the launcher adds."""
 
     def job_options(self, workspace: Workspace) -> JobOptions:
         from harness.jobs.options import JobOptions
@@ -251,40 +249,69 @@ class LaunchOptions:
         return JobOptions(places=workspace, workers=self.workers, on_bad_video=self.on_bad_video, profile=self.profile)
 
     def launch(self, plan: Plan, workspace: Workspace, callback: Callback) -> int:
-        """Run what is to do; returns how many jobs ran."""
-        launcher = registry.load("launcher", self.launcher)
-        settings = {option.name: getattr(self, option.name) for option in launcher.options}
-        count: int = launcher.launch(plan, self.job_options(workspace), callback, **settings)
+        """Run the unfinished jobs; returns how many ran."""
+        count: int = registry.load("launcher", self.launcher).launch(
+            plan, self.job_options(workspace), callback, **self.settings
+        )
         return count
 
 
-launch_options = _combined(
-    "launch",
-    lambda values: LaunchOptions(mlflow=not values.pop("no_mlflow"), **values),
-    click.option("--launcher", type=click.Choice(["local", "ray"]), default="local", help="Where jobs run [local]."),
-    click.option(
-        "--address", metavar="HOST:PORT", help="Address of a running Ray cluster [start Ray on this machine]."
-    ),
-    click.option(
-        "--storage",
-        metavar="URL",
-        help="URL that all nodes reach, such as s3://bucket/path, unless --results is on a shared file system.",
-    ),
-    click.option(
-        "--gpus-per-job", type=click.IntRange(1), default=1, help="GPUs per training job; requires --launcher ray [1]."
-    ),
-    click.option(
-        "--workers",
-        type=click.IntRange(0),
-        default=0,
-        help="Decoding processes per job; 0 decodes in the training process [0].",
-    ),
-    click.option(
-        "--on-bad-video",
-        type=click.Choice(["stop", "skip"]),
-        default="stop",
-        help="If a training video cannot be decoded: stop the run, or skip the video and name it in the record [stop].",
-    ),
-    click.option("--profile", is_flag=True, help="Write one HTML page per job with a time breakdown and suggestions."),
-    click.option("--no-mlflow", is_flag=True, help="Do not log to MLflow; `harness mlflow push` can do so later."),
-)
+def _launcher_options() -> dict[str, tuple[LauncherOption, list[str]]]:
+    """Option -> itself and the launchers that take it."""
+    options: dict[str, tuple[LauncherOption, list[str]]] = {}
+    for launcher in registry.all("launcher").values():
+        for option in launcher.options:
+            options.setdefault(option.name, (option, []))[1].append(launcher.name)
+    return options
+
+
+def _launch_options_of(values: dict[str, Any]) -> LaunchOptions:
+    """Raises HarnessError for an option of another launcher."""
+    launcher = registry.load("launcher", values["launcher"])
+    given = {name: (values.pop(name), option, users) for name, (option, users) in _launcher_options().items()}
+    settings = {}
+    for name, (value, option, users) in given.items():
+        if launcher.name in users:
+            settings[name] = value
+        elif value != option.default:
+            flag = f"--{name.replace('_', '-')}"
+            raise HarnessError(f"{flag} {value} requires --launcher {' or '.join(users)}")
+    return LaunchOptions(mlflow=not values.pop("no_mlflow"), settings=settings, **values)
+
+
+def launch_options(function: Any) -> Any:
+    """Options of the commands that run jobs, with those of every launcher: passes on LaunchOptions."""
+    launchers = ", ".join(f"{launcher.name} ({launcher.title})" for launcher in registry.all("launcher").values())
+    options = (
+        click.option(
+            "--launcher", default="local", metavar="NAME", help=f"Where jobs run: {launchers} [default: local]."
+        ),
+        *(
+            click.option(
+                f"--{name.replace('_', '-')}",
+                type=option.type,
+                default=option.default,
+                metavar=option.metavar,
+                help=option.help,
+            )
+            for name, (option, _) in _launcher_options().items()
+        ),
+        click.option(
+            "--workers",
+            type=click.IntRange(0),
+            default=0,
+            metavar="N",
+            help="Decoding processes per job; 0 decodes in the training process [default: 0].",
+        ),
+        click.option(
+            "--on-bad-video",
+            type=click.Choice(["stop", "skip"]),
+            default="stop",
+            help="If a training video cannot be decoded: stop the run, or skip it and name it in the record [default: stop].",
+        ),
+        click.option(
+            "--profile", is_flag=True, help="Write one HTML page per job with a time breakdown and suggestions."
+        ),
+        click.option("--no-mlflow", is_flag=True, help="Do not log to MLflow; `harness mlflow push` can do so later."),
+    )
+    return _combined("launch", _launch_options_of, *options)(function)

@@ -35,9 +35,13 @@ CURVE_LETTERS = 60
     "--job", "jobs", multiple=True, metavar="ID", help="Job whose network to use; give twice to fuse two streams."
 )
 @click.option("--weights", metavar="published:NAME", help="Imported weights to use instead of a job.")
-@click.option("--baseline", metavar="NAME", help="Architecture of --weights [the one they were published for].")
-@click.option("--stream", "streams", multiple=True, metavar="rgb|flow", help="Stream of --weights to use [all].")
-@click.option("--top", type=click.IntRange(1), default=5, help="Number of classes to print [5].")
+@click.option(
+    "--baseline", metavar="NAME", help="Architecture of --weights [default: the one they were published for]."
+)
+@click.option(
+    "--stream", "streams", multiple=True, metavar="rgb|flow", help="Stream of --weights to use [default: all]."
+)
+@click.option("--top", type=click.IntRange(1), default=5, help="Number of classes to print [default: 5].")
 @click.option(
     "--out", type=click.Path(path_type=Path), metavar="DIR", help="Folder for pictures of the clip and its scores."
 )

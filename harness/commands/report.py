@@ -9,21 +9,21 @@ from pathlib import Path
 
 import click
 
-from harness.commands.options import out_option, split_at_commas, workspace_options
+from harness.commands.options import out_option, scale_option, split_at_commas, workspace_options
 from harness.core.errors import unknown
 from harness.core.workspace import Workspace
 
 
 @click.command()
 @out_option
-@click.option("--scale", default="paper", metavar="paper|micro", help="Scale of the results to show [paper].")
+@scale_option("show")
 @click.option(
     "--format",
     "formats",
     multiple=True,
     callback=split_at_commas,
     metavar="NAME",
-    help="Formats to write: html, markdown, latex, csv, json, svg [all].",
+    help="Formats to write: html, markdown, latex, csv, json, svg [default: all].",
 )
 @workspace_options
 def command(workspace: Workspace, out: Path, scale: str, formats: tuple[str, ...]) -> None:

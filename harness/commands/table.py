@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness.commands.options import LaunchOptions, launch_options, seeds_option, workspace_options
+from harness.commands.options import LaunchOptions, launch_options, scale_option, seeds_option, workspace_options
 from harness.core.workspace import Workspace
 from reports.tables.text import FORMATS
 
@@ -19,24 +19,26 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("number", type=click.IntRange(1, 5))
-@click.option("--scale", default="paper", metavar="paper|micro", help="Scale of the results in the table [paper].")
+@scale_option("print")
 @click.option("--run", "run_missing", is_flag=True, help="First run the cells that are missing.")
 @click.option("--significance", is_flag=True, help="Also test the differences between rows.")
 @click.option("--with-cost", is_flag=True, help="Also print the cost of each number, upstream jobs included.")
 @seeds_option
-@click.option("--source", metavar="published:NAME", help="Published weights to transfer from [each baseline's source].")
+@click.option(
+    "--source", metavar="published:NAME", help="Published weights to transfer from [default: each baseline's source]."
+)
 @click.option(
     "--version",
     default="arxiv-kinetics400",
     metavar="VERSION",
-    help="Version of the paper: arxiv-kinetics400 or cvpr2017-minikinetics [arxiv-kinetics400].",
+    help="Version of the paper: arxiv-kinetics400 or cvpr2017-minikinetics [default: arxiv-kinetics400].",
 )
 @click.option(
     "--format",
     "style",
     type=click.Choice(list(FORMATS)),
     default="terminal",
-    help="Output format [terminal]. csv excludes --significance and --with-cost.",
+    help="Output format [default: terminal]. csv excludes --significance and --with-cost.",
 )
 @launch_options
 @workspace_options

@@ -43,14 +43,14 @@ class Search:
     "--trials",
     type=click.IntRange(1),
     default=5,
-    help="Number of rates, from a tenth to ten times the scale's [5].",
+    help="Number of rates, from a tenth to ten times the scale's [default: 5].",
 )
 @click.option(
     "--held-out",
     "share",
     type=click.FloatRange(0, 0.9, min_open=True),
     default=0.2,
-    help="Share of the training videos to compare the rates on, by class and group [0.2].",
+    help="Share of the training videos to compare the rates on, by class and group [default: 0.2].",
 )
 @launch_options
 @workspace_options
@@ -118,7 +118,11 @@ def conclude(
     from harness.launch.ray.tune import search as run_trials
 
     evidence = run_trials(
-        search.trials, launch.job_options(workspace), callback, address=launch.address, storage=launch.storage
+        search.trials,
+        launch.job_options(workspace),
+        callback,
+        address=launch.settings.get("address"),
+        storage=launch.settings.get("storage"),
     )
     rows = [{tuned.RATE: rate, **row} for rate, row in zip(search.rates, evidence, strict=True)]
     choice = {

@@ -36,7 +36,9 @@ def test_what_is_expected_is_both_kinds_of_number():
 
 
 def test_every_expected_number_is_reproduced(workspace):
-    done = command("check", "--run", "--junit", str(workspace / "junit.xml"), workspace=workspace, check=None, limit_s=3600)
+    done = command(
+        "check", "--run", "--junit", str(workspace / "junit.xml"), workspace=workspace, check=None, limit_s=3600
+    )
     assert done.returncode == 0, done.stdout + done.stderr[-2000:]
     (suite,) = ElementTree.parse(workspace / "junit.xml").getroot()
     assert suite.get("failures") == "0" and int(suite.get("tests")) >= 2

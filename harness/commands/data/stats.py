@@ -24,9 +24,11 @@ from harness.data.summary import Census, Subset, census, most
 @click.command()
 @click.argument("name")
 @out_option
-@click.option("--clips", default=12, metavar="N", help="Clips on the contact sheet; 0 draws none [12].")
-@click.option("--columns", default=5, metavar="N", help="Frames per clip [5].")
-@click.option("--flow", "flow_name", default="dis", metavar="METHOD", help="Optical flow method: dis, tvl1, ... [dis].")
+@click.option("--clips", default=12, metavar="N", help="Clips on the contact sheet; 0 draws none [default: 12].")
+@click.option("--columns", default=5, metavar="N", help="Frames per clip [default: 5].")
+@click.option(
+    "--flow", "flow_name", default="dis", metavar="METHOD", help="Optical flow method: dis, tvl1, ... [default: dis]."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @workspace_options
 def command(

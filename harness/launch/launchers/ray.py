@@ -25,11 +25,11 @@ LAUNCHER = Launcher(
     launch=launch,
     options=(
         LauncherOption(
-            "address", "Address of a running Ray cluster (default: start Ray on this machine).", "HOST:PORT"
+            "address", "Address of a running Ray cluster [default: start Ray on this machine].", "HOST:PORT"
         ),
         LauncherOption(
             "storage", "Storage that all nodes reach, such as s3://..., if they do not share the results folder.", "URL"
         ),
-        LauncherOption("gpus_per_job", "GPUs per training job, data parallel (default: 1).", "N", type=int, default=1),
+        LauncherOption("gpus_per_job", "GPUs per training job, data parallel [default: 1].", "N", type=int, default=1),
     ),
 )
