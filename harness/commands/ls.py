@@ -14,6 +14,7 @@ import click
 from harness.commands.options import workspace_options
 from harness.core import registry
 from harness.core.contract import Baseline, Dataset, Protocol, Scale, Weights
+from harness.core.plugins import LauncherOption
 from harness.core.workspace import Workspace
 from harness.metrics.summary import PRIMARY, named, text
 from harness.records.caveats import caveat_of
@@ -172,6 +173,8 @@ def _field(name: str, content: Any, *, indent: str = "") -> list[str]:
         return [label, *(f"{below}{line}" for line in content.splitlines())]
     if isinstance(content, tuple) and any(isinstance(item, Weights) for item in content):
         return [label, *(f"{below}{item.name} ({item.stream})" for item in content)]
+    if isinstance(content, tuple) and any(isinstance(item, LauncherOption) for item in content):
+        content = tuple(f"--{item.name.replace('_', '-')} {item.metavar}: {item.help}" for item in content)
     if isinstance(content, tuple) and any(str(item).endswith(".") for item in content):
         return [label, *(line for item in content for line in _wrapped(str(item), below))]
     return _wrapped(f"{name}: {_words(content)}", indent)
