@@ -11,7 +11,7 @@ import click
 
 from harness.commands.options import LaunchOptions, launch_options, scale_option, seeds_option, workspace_options
 from harness.core.workspace import Workspace
-from reports.tables.text import FORMATS
+from reports.tables.render import FORMATS
 
 if TYPE_CHECKING:
     from reports.tables import Question
