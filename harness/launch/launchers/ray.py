@@ -28,7 +28,9 @@ LAUNCHER = Launcher(
             "address", "Address of a running Ray cluster [default: start Ray on this machine].", "HOST:PORT"
         ),
         LauncherOption(
-            "storage", "Storage that all nodes reach, such as s3://..., if they do not share the results folder.", "URL"
+            "storage",
+            "URL that all nodes reach, such as s3://bucket/path; not needed if --results is on a shared file system.",
+            "URL",
         ),
         LauncherOption("gpus_per_job", "GPUs per training job, data parallel [default: 1].", "N", type=int, default=1),
     ),
