@@ -151,7 +151,7 @@ def _agreement(evidence: Evidence, dataset: str) -> Panel | None:
         for j, b in enumerate(answers[i + 1 :], start=i + 1):
             same, beyond_chance = float(np.mean(a == b)), kappa(a, b)
             cells[i, j] = Shaded(f"{100 * same:.0f}", same)
-            cells[j, i] = Shaded(f"{beyond_chance:.2f}", max(0.0, beyond_chance))
+            cells[j, i] = Shaded(f"{round(beyond_chance, 2) + 0.0:.2f}", max(0.0, beyond_chance))
             texts.append(f"{names[i]} and {names[j]} {100 * same:.0f}%")
     drawing = table(names, names, cells, cell_px=(44, 25), below_px=68)
     right = np.sum([result.right[result.in_order(ids)] for result in results], axis=0)

@@ -36,10 +36,9 @@ def encoded(pixels: np.ndarray, suffix: str) -> bytes:
     return bytes(cv2.imencode(suffix, np.ascontiguousarray(pixels[..., order]), quality)[1])
 
 
-def strip(drawing: Drawing, frames: Sequence[np.ndarray], x: float, y: float, width: float) -> None:
-    """uint8 (H, W, 3) frames next to each other from (x, y) on, each `width` px wide."""
+def strip(drawing: Drawing, frames: Sequence[np.ndarray], x: float, y: float, width: float, height: float) -> None:
+    """uint8 (H, W, 3) frames next to each other from (x, y) on, each in a box of `width` x `height` px."""
     for k, frame in enumerate(frames):
-        height = width * frame.shape[0] / frame.shape[1]
         drawing.picture(x + k * (width + GAP_PX), y, width, height, encoded(frame, ".jpg"))
 
 
@@ -120,11 +119,11 @@ def _mistake(rank: int, row: int, main: Result, results: Sequence[Result], foota
     width = (PANEL_PX + GAP_PX) / max(1, len(frames)) - GAP_PX
     height = width * frames[0].shape[0] / frames[0].shape[1] if frames else 0
     lines = _other_answers(video, true, [result for result in results if result is not main])
-    drawing = Drawing(PANEL_PX, 40 + height + 14 * len(lines))
+    drawing = Drawing(PANEL_PX, 26 + height + 14 * len(lines))
     drawing.text(0, 12, f"{true}, predicted as {guess}", style="bold")
     probability = float(softmax(main.scores.logits[row]).max())
     drawing.text(PANEL_PX, 12, f"probability {probability:.2f}", style="mute small", anchor="end")
-    strip(drawing, frames, 0, 20, width)
+    strip(drawing, frames, 0, 20, width, height)
     for k, line in enumerate(lines):
         drawing.text(0, 34 + height + 14 * k, line, style="mute small")
     return drawing.panel(str(rank), f"{video}: {true}, predicted as {guess}", "; ".join(lines))
@@ -146,7 +145,7 @@ def _other_answers(video: str, true: str, results: Sequence[Result]) -> list[str
 
 
 def samples(dataset: str, names: Sequence[str], footage: Footage) -> Figure | None:
-    """First, middle and last frame of one video of every class; of images, one picture, twice as many in a line."""
+    """First, middle and last frame of one video of every class; of images, one per class and twice as many in a line."""
     if len(names) > 60:
         return None
     first: dict[int, str] = {}
@@ -159,9 +158,7 @@ def samples(dataset: str, names: Sequence[str], footage: Footage) -> Figure | No
     for place, k in enumerate(order):
         x, y = (place % columns) * (408 // columns), (place // columns) * row
         drawing.text(x, y + 10, names[k], style="small")
-        strip(drawing, footage.frames(first[k], 3, short_side_px=56), x, y + 14, 60)
+        strip(drawing, footage.frames(first[k], 3, short_side_px=56), x, y + 14, 60, 46)
     panel = drawing.panel("classes", f"{card.title}, a video of each class", ", ".join(names))
-    caption = (
-        "One picture per class." if footage.images else "First, middle and last frame of one video of every class."
-    )
+    caption = "One image per class." if footage.images else "First, middle and last frame of one video of every class."
     return Figure(f"data-{dataset}", card.title, caption, (panel,))

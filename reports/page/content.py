@@ -43,6 +43,13 @@ class DataCard:
     """Of the data that was scored."""
     figure: Figure | None
 
+    @property
+    def counts(self) -> str:
+        """'70 train, 280 test in each of 3 splits'."""
+        card = self.card
+        first = [f"{n} {subset}" for (split, subset), n in card.counts.items() if split == card.splits[0]]
+        return ", ".join(first) + (f" in each of {len(card.splits)} splits" if len(card.splits) > 1 else "")
+
 
 @dataclass(frozen=True)
 class Content:
