@@ -35,6 +35,11 @@ def cut(picture: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(picture[16:-16, 16:-16])
 
 
+def mirrored(flow: np.ndarray) -> np.ndarray:
+    """(..., H, W, 2), left to right: columns reversed, x negated."""
+    return flow[..., ::-1, :] * np.array([-1, 1], flow.dtype)
+
+
 def opencv(grey: np.ndarray, after: np.ndarray) -> np.ndarray:
     import cv2
 

@@ -48,11 +48,11 @@ def flow(case: Case) -> Ready:
 
     from benchmarks.ratios.videos import scene
     from harness.core.contract import FlowMethod
-    from harness.video.flow import methods
+    from harness.video.flow import estimation
 
     cv2.setNumThreads(case.threads)
     params = {"device": case.device} if case.device != "cpu" else {}
-    method = methods.load(FlowMethod(case.reader, 20.0, case.side_px, params=params))
+    method = estimation.load(FlowMethod(case.reader, 20.0, case.side_px, params=params))
     share = np.array_split(np.arange(case.size), case.batch)[case.part]
     frames = scene(0)[share[0] : share[-1] + 2]
     grey = [cv2.cvtColor(_center(frame, case.side_px), cv2.COLOR_RGB2GRAY) for frame in frames]

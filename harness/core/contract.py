@@ -152,7 +152,7 @@ class FlowMethod:
     """How optical flow is computed and stored. All of it is part of the key: two methods never mix."""
 
     name: str
-    """'tvl1' (OpenCV's Dual TV-L1), 'tvl1-own', 'tvl1-torch', 'tvl1-auto', 'dis', 'raft': see `harness.video.flow.methods`."""
+    """A registered flow method: 'tvl1' (OpenCV's Dual TV-L1), or another of `harness.video.flow.methods`."""
     bound_px: float
     """Displacements are clipped to +-bound and divided by it (the paper's models: 20)."""
     short_side_px: int

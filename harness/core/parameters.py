@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
+
+from harness.core.errors import HarnessError
 
 
 class Range(NamedTuple):
@@ -52,3 +54,19 @@ class Parameter:
         if not self.allowed.has(value) or (not isinstance(stored, str) and value != stored):
             raise ValueError(stored)
         return value
+
+
+def read_all(
+    params: Mapping[str, float | str], parameters: Mapping[str, Parameter], owner: str
+) -> dict[str, float | str]:
+    """The values of `params` in their types. Raises HarnessError, naming the `owner`, for a value out of range."""
+    values = {}
+    for name, given in params.items():
+        try:
+            values[name] = parameters[name].read(given)
+        except ValueError as error:
+            text = f"'{given}'" if isinstance(given, str) else given
+            raise HarnessError(
+                f"invalid value {text} for parameter '{name}' of {owner}: expected {parameters[name].words}"
+            ) from error
+    return values

@@ -5,9 +5,12 @@ Planning and `--help` load all of them, so that nothing here imports numpy or to
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Protocol
+
+from harness.core.parameters import Parameter
 
 if TYPE_CHECKING:
     import numpy as np
@@ -125,3 +128,45 @@ class Decoder:
     open: Callable[[Any], Frames]
     """An open `harness.video.file.VideoFile`, whose header has been read -> its frames. Raises HarnessError where the library
     cannot be loaded, BrokenVideo for a file it cannot open."""
+
+
+# ---------------------------------------------------------------------------------------------------- flow methods
+
+Params = Mapping[str, float | str]
+"""Values of a flow method's parameters that differ from their defaults, by name."""
+
+
+@dataclass(frozen=True)
+class FlowEstimator:
+    """A flow method that is ready to compute."""
+
+    flows: Callable[[Sequence[np.ndarray]], Iterable[np.ndarray]]
+    """N + 1 consecutive pictures, uint8, one size -> N flows, float32 (H, W, 2) px, x then y: where each pixel of a picture
+    goes in the next."""
+    batch_pairs: int = 1
+    """Pairs to compute at a time for the best speed. Flows do not depend on it."""
+    rgb: bool = False
+    """Whether pictures are RGB (H, W, 3), not grey (H, W)."""
+
+    @staticmethod
+    def of_pairs(between: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> FlowEstimator:
+        """One that computes (grey picture, the next one) -> flow."""
+        return FlowEstimator(lambda row: (between(grey, after) for grey, after in pairwise(row)))
+
+
+@dataclass(frozen=True)
+class FlowAlgorithm:
+    """A method of optical flow. `harness.core.contract.FlowMethod` names it, with parameters, size and quantization."""
+
+    name: str
+    parameters: Mapping[str, Parameter]
+    """By name: what `FlowMethod.params` and `--set flow.NAME=VALUE` may set."""
+    library: Callable[[Params], str]
+    """Parameters -> what computes it, with versions: everything that could change its numbers and is no parameter. A part of
+    job ids; imports nothing large."""
+    load: Callable[[Params], FlowEstimator]
+    """Parameters, in their types and ranges -> ready to compute. Raises HarnessError where something it needs is missing."""
+    resolve: Callable[[Params], tuple[str, Params]] | None = None
+    """For a name that stands for several methods: parameters -> (name, parameters) of the one for this machine."""
+    max_workers: Callable[[Params], int | None] = lambda params: None
+    """Parameters -> processes that may compute it at the same time; None: as many as there are cores."""

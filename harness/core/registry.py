@@ -21,7 +21,7 @@ from typing import Any, Literal, NamedTuple
 
 from harness.core.contract import Baseline, Dataset, Protocol, Scale
 from harness.core.errors import HarnessError, unknown
-from harness.core.plugins import Decoder, Launcher, Metric
+from harness.core.plugins import Decoder, FlowAlgorithm, Launcher, Metric
 
 PLUGINS_ENV = "HARNESS_PLUGINS"
 
@@ -42,6 +42,7 @@ KINDS = {
     "metric": Kind(Metric, "harness.metrics.builtin", "harness.metrics"),
     "launcher": Kind(Launcher, "harness.launch.launchers", "harness.launchers"),
     "decoder": Kind(Decoder, "harness.video.decoders", "harness.decoders"),
+    "flow-method": Kind(FlowAlgorithm, "harness.video.flow.methods", "harness.flow_methods"),
 }
 
 
@@ -69,7 +70,7 @@ def load(kind: str, name: str) -> Any:
     sources = _sources(kind, _plugins())
     key, colon, argument = dashed(name).partition(":")
     if key not in sources:
-        raise unknown(kind, name, sources)
+        raise unknown(kind.replace("-", " "), name, sources)
     value = _value(kind, key, _plugins())
     if not colon:
         return value

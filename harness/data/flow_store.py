@@ -17,7 +17,7 @@ from harness.data import derived
 from harness.data.index import Progress
 from harness.video import decode, numba_cache
 from harness.video.decoder import DEFAULT
-from harness.video.flow import codec, file, methods
+from harness.video.flow import codec, estimation, file
 from harness.video.sampling import short_side_size
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class FlowRecipe:
             decode.iter_video(source, fps=self.fps, short_side_px=self.method.short_side_px, decoder=self.decoder),
             limit,
         )
-        flows = codec.pairwise(frames, self.method)
+        flows = estimation.iter_flow(frames, self.method)
         return file.write(target, (codec.encode(one, self.method) for one in flows))
 
     def bytes_at_most(self, height: int, width: int, frames: int) -> int:
@@ -93,14 +93,13 @@ def flow_store(
     Each video's codes appear by one rename, so a killed run loses what it was at and nothing else. Videos that cannot
     be decoded are named in `FlowStore.broken`. Raises HarnessError for a method that does not exist and a full disk.
     """
-    method = methods.chosen(method)
-    key = {"format": FORMAT, "flow": codec.method_key(method), "decoder": decode.decoder_key(decoder), "fps": fps}
+    method = estimation.resolved(method)
+    key = {"format": FORMAT, "flow": estimation.method_key(method), "decoder": decode.decoder_key(decoder), "fps": fps}
     folder = prepared.store / f"flow-{digest(key)}"
     sizes = {video.id: prepared.rows[video.id].bytes for video in videos}
     wanted = {video.id: _file(folder, video.id, sizes[video.id]) for video in videos}
     recipe = FlowRecipe(method, fps, decoder)
-    if method.name == "tvl1-own":
-        numba_cache.keep_compiled(prepared.store.parent / "numba")
+    numba_cache.keep_compiled(prepared.store.parent / "numba")
     tasks = derived.tasks_of(prepared, recipe, videos, wanted, fps)
     broken = derived.build(
         recipe,
@@ -109,7 +108,7 @@ def flow_store(
         folder=folder,
         name=prepared.dataset.name,
         there=len(wanted) - len(tasks),
-        workers=min(workers, methods.most_workers(method) or workers),
+        workers=min(workers, estimation.max_workers(method) or workers),
         progress=progress,
         announce=announce,
     )

@@ -13,7 +13,7 @@ from harness.core.errors import BrokenVideo
 from harness.data.index import Progress
 from harness.data.prepare import Prepared
 from harness.video import decode
-from harness.video.flow import codec
+from harness.video.flow import estimation
 
 FPS = 25.0
 SHORT_SIDE_PX = 160
@@ -98,5 +98,5 @@ def _looked_at(
     short_side_px = min(method.short_side_px, info.width, info.height)
     pictures = decode.read_window(path, wanted, fps=FPS, short_side_px=short_side_px)
     pairs = pictures.reshape(len(at), 2, *pictures.shape[1:])
-    flows = np.stack([codec.compute(pair, method)[0] for pair in pairs])
+    flows = np.stack([estimation.compute(pair, method)[0] for pair in pairs])
     return tuple(float(number) / FPS for number in at), np.ascontiguousarray(pairs[:, 0]), flows

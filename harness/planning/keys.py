@@ -6,7 +6,7 @@ from typing import Any
 
 from harness.core.contract import Protocol, Scale, Schedule
 from harness.core.spec import plain
-from harness.video.flow import codec, methods
+from harness.video.flow import estimation
 
 
 def schedule_key(schedule: Schedule) -> dict[str, Any]:
@@ -19,8 +19,8 @@ def schedule_key(schedule: Schedule) -> dict[str, Any]:
 
 def flow_key(scale: Scale) -> dict[str, Any]:
     """The method, chosen here where the scale leaves the choice to the machine, and what computes it."""
-    method = methods.chosen(scale.flow)
-    return {"method": plain(method), "by": codec.method_key(method)}
+    method = estimation.resolved(scale.flow)
+    return {"method": plain(method), "by": estimation.method_key(method)}
 
 
 def protocol_key(protocol: Protocol) -> dict[str, Any]:

@@ -5,35 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from harness.core.contract import FlowMethod, Scale, Schedule
-from harness.core.errors import HarnessError
-from harness.core.parameters import (
-    ABOVE_NOTHING,
-    ANYTHING,
-    BELOW_ONE,
-    NOT_NEGATIVE,
-    ONE_OR_MORE,
-    POSITIVE,
-    Parameter,
-    Range,
-    one_of,
-)
-
-__all__ = ["ANYTHING", "NOT_NEGATIVE", "OF", "ONE_OR_MORE", "POSITIVE", "Parameter", "Range", "one_of", "read"]
-
-
-def read(params: Mapping[str, float | str], parameters: Mapping[str, Parameter], method: str) -> dict[str, float | str]:
-    """The parameters of flow method `method` in their types. Raises HarnessError for values that make no sense."""
-    found = {}
-    for name, said in params.items():
-        try:
-            found[name] = parameters[name].read(said)
-        except ValueError as error:
-            told = f"'{said}'" if isinstance(said, str) else said
-            raise HarnessError(
-                f"{name} {told} of flow method '{method}' makes no sense; give {parameters[name].words}"
-            ) from error
-    return found
-
+from harness.core.parameters import ABOVE_NOTHING, BELOW_ONE, NOT_NEGATIVE, ONE_OR_MORE, POSITIVE, Range
 
 OF: Mapping[type, Mapping[str, Range]] = {
     Schedule: {

@@ -13,9 +13,10 @@ from typing import Any
 from harness.core import registry
 from harness.core.contract import MODALITIES, Baseline, Dataset, FlowMethod, Protocol, Scale, Schedule, streams_of
 from harness.core.errors import HarnessError, unknown
+from harness.core.parameters import ANYTHING
 from harness.core.spec import Cell, Selection
 from harness.planning import ranges, schedules, tuned
-from harness.video.flow import methods
+from harness.video.flow import estimation
 
 INITS = ("imagenet", "scratch")
 PUBLISHED = "published:"
@@ -255,10 +256,10 @@ def _flow(method: FlowMethod, name: str, text: str, key: str) -> FlowMethod:
     Another name starts from its own defaults: parameters of one method mean nothing to the next.
     """
     if name == "name":
-        return methods.checked(dataclasses.replace(method, name=text, params={}))
+        return estimation.checked(dataclasses.replace(method, name=text, params={}))
     if name in ("quantization", "bound_px", "short_side_px"):
         return _replace(method, name, text, key)
-    parameter = methods.parameter(method.name, name)
+    parameter = estimation.parameter(method.name, name)
     try:
         value = parameter.read(text)
     except ValueError as error:
@@ -284,7 +285,7 @@ def _replace(value: _Value, name: str, text: str, key: str) -> _Value:
     choices = typing.get_args(typing.get_type_hints(type(value))[name])
     if choices and parsed not in choices:
         raise HarnessError(f"--set {key}={text}: expected one of {', '.join(map(str, choices))}")
-    allowed = ranges.OF[type(value)].get(name, ranges.ANYTHING)
+    allowed = ranges.OF[type(value)].get(name, ANYTHING)
     if not allowed.has(parsed):
         raise HarnessError(f"--set {key}={text}: expected {allowed.words}")
     return dataclasses.replace(value, **{name: parsed})  # type: ignore[arg-type]

@@ -15,6 +15,7 @@ from harness.data import loader, prepare
 from harness.video import decode, sampling
 from harness.video.flow import codec
 from tests import videos
+from tests.motion import mirrored
 from tests.unit.test_prepare import CARD, everything, read
 
 METHOD = FlowMethod("dis", 6.0, 48, params={"preset": 0})
@@ -240,7 +241,7 @@ def test_the_network_gets_the_contract_layout_and_flips(reader, code):
             expected = batch.clips[stream][row]
             plain = codec.decode(expected, method) if stream == "flow" else expected.astype(np.float32) / 127.5 - 1
             if flipped:
-                plain = codec.flip_flow(plain) if stream == "flow" else plain[:, :, ::-1]
+                plain = mirrored(plain) if stream == "flow" else plain[:, :, ::-1]
             assert np.allclose(tensor[row].permute(1, 2, 3, 0).numpy(), plain, atol=1e-6)
 
 

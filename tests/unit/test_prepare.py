@@ -19,7 +19,7 @@ from harness.core.contract import Dataset, FlowMethod, Listing, Video
 from harness.core.errors import BrokenVideo, DataMissing, HarnessError
 from harness.data import derived, index, prepare
 from harness.video import decode
-from harness.video.flow import codec, file
+from harness.video.flow import codec, estimation, file
 from tests import videos
 
 METHOD = FlowMethod("dis", 20.0, 24, params={"preset": 0})
@@ -272,7 +272,7 @@ def test_stored_flow_is_the_computed_flow_of_every_frame(toy):
         frames = decode.read_video(toy.path(video), short_side_px=24)
         codes = store.read(video)
         assert codes.shape == (length, 24, 32, 2) and codes.dtype == np.uint8
-        assert (codes == codec.encode(codec.compute(frames, METHOD), METHOD)).all()
+        assert (codes == codec.encode(estimation.compute(frames, METHOD), METHOD)).all()
 
 
 def test_processes_store_the_same_bytes_and_a_second_call_computes_nothing(toy, tmp_path, monkeypatch):

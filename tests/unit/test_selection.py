@@ -11,7 +11,7 @@ from harness.core.registry import load
 from harness.core.spec import Selection
 from harness.planning import ranges
 from harness.planning.selection import apply_overrides, cells
-from harness.video.flow import methods
+from harness.video.flow import estimation
 
 
 def one(**said):
@@ -194,13 +194,13 @@ def test_what_the_cards_say_is_allowed(name):
     for card in (scale, scale.flow, *scale.stages.values()):
         for field, allowed in ranges.OF[type(card)].items():
             assert allowed.has(getattr(card, field)), (name, field)
-    methods.checked(scale.flow)
+    estimation.checked(scale.flow)
 
 
-@pytest.mark.parametrize("name", [*methods._KINDS, methods.AUTO])
+@pytest.mark.parametrize("name", registry.names("flow-method"))
 def test_flow_parameters_have_the_type_of_their_default(name):
     method = FlowMethod(name, 20.0, 48)
-    for key, parameter in methods.parameters(name).items():
+    for key, parameter in estimation.algorithm(name).parameters.items():
         scale = dataclasses.replace(load("scale", "micro"), flow=method)
         found = apply_overrides(scale, "full-ft", ((f"flow.{key}", str(parameter.default)),)).flow.params[key]
         assert (found, type(found)) == (parameter.default, type(parameter.default))

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from harness.commands.options import AXES, selection_of
+from harness.core import registry
 from harness.core.contract import FlowMethod, Scale, Schedule
 from harness.core.workspace import Workspace
 from harness.planning.plan import Planner
@@ -82,10 +83,8 @@ def test_every_size_stands_there_with_the_value_of_both_scales(heading):
 
 
 def test_flow_methods_and_parameters_are_those_there_are():
-    from harness.video.flow import methods
-
     (row,) = [row for row in table("Flow") if row["setting"] == "flow.name"]
-    assert set(row["takes"].split(", ")) == {*methods._KINDS, methods.AUTO}
+    assert set(row["takes"].split(", ")) == set(registry.names("flow-method"))
     told = PAGE.split("The micro scale\nsets ")[1].split(";")[0].replace("`", "")
     assert dict(re.findall(r"(\w+) ([\d.]+)", told)) == {k: str(v) for k, v in micro.SCALE.flow.params.items()}
     assert not paper.SCALE.flow.params

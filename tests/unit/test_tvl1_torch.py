@@ -16,10 +16,11 @@ from harness.core.errors import HarnessError, UnknownName
 from harness.core.spec import Job
 from harness.launch.resources import needs_of
 from harness.video import numba_cache
-from harness.video.flow import codec, methods, tvl1_numba, tvl1_torch
-from harness.video.flow.tvl1_numba import Settings
+from harness.video.flow import estimation, tvl1_numba, tvl1_torch
+from harness.video.flow.methods import tvl1_torch as tvl1_torch_method
+from harness.video.flow.tvl1_settings import Settings
 from tests import motion, videos
-from tests.motion import cut, distance, moved, opencv, texture
+from tests.motion import cut, distance, mirrored, moved, opencv, texture
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -67,8 +68,8 @@ def test_any_size_is_taken(height, width):
 
 def test_flow_of_the_mirrored_video_is_the_mirrored_flow():
     frames = videos.numbered(3)
-    there = codec.compute(frames[:, :, ::-1].copy(), METHOD)
-    here = codec.flip_flow(codec.compute(frames, METHOD))
+    there = estimation.compute(frames[:, :, ::-1].copy(), METHOD)
+    here = mirrored(estimation.compute(frames, METHOD))
     assert np.abs(there - here)[:, 22:-6, 10:-10].mean() < 0.03
     assert here[:, 22:-6, 10:-10, 0].mean() < -0.5, "the texture moves right, and mirrored left"
 
@@ -90,7 +91,7 @@ def test_it_is_the_compiled_flow(how):
 
 def test_it_is_the_compiled_flow_on_rendered_videos():
     frames = videos.numbered(5)
-    both = [codec.compute(frames, FlowMethod(name, 20.0, 48)) for name in ("tvl1-torch", "tvl1-own")]
+    both = [estimation.compute(frames, FlowMethod(name, 20.0, 48)) for name in ("tvl1-torch", "tvl1-own")]
     # The blocks of the frame's number turn on and off: nothing corresponds there, and roundings decide.
     ours, compiled = (flows[:, 22:-6, 10:-10] for flows in both)
     assert distance(ours, compiled).mean() < NEAR_PX < 0.1 < np.abs(compiled).mean()
@@ -190,11 +191,11 @@ def test_a_batch_is_its_pairs_one_by_one_whatever_their_neighbours():
 def test_long_videos_come_in_batches_and_in_order():
     frames = np.repeat(np.stack(shifted(0, 1, 1, 3, 2, 4))[..., None], 3, axis=-1)
     quick = replace(METHOD, params=QUICK)
-    assert methods.load(quick).at_once < len(frames) - 1
-    flows = codec.compute(frames, quick)
+    assert estimation.load(quick).batch_pairs < len(frames) - 1
+    flows = estimation.compute(frames, quick)
     expected = [tensors(one[..., 0], other[..., 0], **QUICK)[0] for one, other in pairwise(frames)]
     assert (flows[:-1] == np.stack(expected)).all() and (flows[-1] == flows[-2]).all()
-    assert (codec.compute(frames[:1], METHOD) == 0).all()
+    assert (estimation.compute(frames[:1], METHOD) == 0).all()
 
 
 def test_a_cpu_computes_it_with_one_thread_and_has_the_others_back(monkeypatch):
@@ -249,10 +250,10 @@ def test_other_types_and_shapes_are_refused(grey, after, what):
 
 
 def test_its_key_says_what_computes_it_and_where():
-    key = codec.method_key(METHOD)
-    assert f"own tensors {tvl1_numba.TENSORS_VERSION}, torch {torch.__version__.partition('+')[0]}" in key["library"]
+    key = estimation.method_key(METHOD)
+    assert f"own tensors {tvl1_torch_method.VERSION}, torch {torch.__version__.partition('+')[0]}" in key["library"]
     keys = [
-        codec.method_key(FlowMethod(name, 20.0, 48, params=params))
+        estimation.method_key(FlowMethod(name, 20.0, 48, params=params))
         for name, params in (("tvl1-torch", {}), ("tvl1-torch", {"device": "cuda"}), ("tvl1-own", {}), ("tvl1", {}))
     ]
     assert all(one != other for number, one in enumerate(keys) for other in keys[:number])
@@ -262,17 +263,17 @@ def test_parameters_reach_it_and_wrong_ones_are_named():
     pair = shifted(0, 2)
     assert np.abs(tensors(*pair) - tensors(*pair, **{"lambda": 0.05})).max() > 1e-3
     with pytest.raises(UnknownName, match=r"parameter of flow method 'tvl1-torch' 'warp'.*did you mean 'warps'"):
-        codec.method_key(FlowMethod("tvl1-torch", 20.0, 48, params={"warp": 1}))
-    with pytest.raises(HarnessError, match="median 4 of flow method 'tvl1-torch'"):
-        methods.load(FlowMethod("tvl1-torch", 20.0, 48, params={"median": 4}))
-    with pytest.raises(HarnessError, match="device 'gpu' of flow method 'tvl1-torch'"):
-        methods.load(FlowMethod("tvl1-torch", 20.0, 48, params={"device": "gpu"}))
+        estimation.method_key(FlowMethod("tvl1-torch", 20.0, 48, params={"warp": 1}))
+    with pytest.raises(HarnessError, match="value 4 for parameter 'median' of flow method 'tvl1-torch'"):
+        estimation.load(FlowMethod("tvl1-torch", 20.0, 48, params={"median": 4}))
+    with pytest.raises(HarnessError, match="value 'gpu' for parameter 'device' of flow method 'tvl1-torch'"):
+        estimation.load(FlowMethod("tvl1-torch", 20.0, 48, params={"device": "gpu"}))
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
 def test_a_gpu_that_is_not_there_is_named():
     with pytest.raises(HarnessError, match="'tvl1-torch' was asked for device 'cuda', and torch sees no GPU"):
-        methods.load(FlowMethod("tvl1-torch", 20.0, 48, params={"device": "cuda"}))
+        estimation.load(FlowMethod("tvl1-torch", 20.0, 48, params={"device": "cuda"}))
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
@@ -287,15 +288,15 @@ def test_a_gpu_computes_the_same_flow():
 
 def test_the_machine_chooses_when_a_job_is_planned(monkeypatch):
     monkeypatch.setenv("HARNESS_DEVICE", "cpu")
-    assert codec.method_key(AUTO) == codec.method_key(FlowMethod("tvl1-own", 20.0, 48))
+    assert estimation.method_key(AUTO) == estimation.method_key(FlowMethod("tvl1-own", 20.0, 48))
     monkeypatch.setattr(numba_cache, "numba_works", lambda: False)
-    assert methods.chosen(AUTO) == METHOD
+    assert estimation.resolved(AUTO) == METHOD
     monkeypatch.setenv("HARNESS_DEVICE", "cuda")
     on_gpu = FlowMethod("tvl1-torch", 20.0, 48, params={"warps": 3, "device": "cuda"})
-    assert methods.chosen(FlowMethod("tvl1-auto", 20.0, 48, params={"warps": 3})) == on_gpu
-    assert methods.most_workers(on_gpu) and methods.most_workers(METHOD) is None
+    assert estimation.resolved(FlowMethod("tvl1-auto", 20.0, 48, params={"warps": 3})) == on_gpu
+    assert estimation.max_workers(on_gpu) and estimation.max_workers(METHOD) is None
     with pytest.raises(UnknownName, match="parameter of flow method 'tvl1-auto' 'device'"):
-        methods.chosen(FlowMethod("tvl1-auto", 20.0, 48, params={"device": "cpu"}))
+        estimation.resolved(FlowMethod("tvl1-auto", 20.0, 48, params={"device": "cpu"}))
 
 
 def test_a_job_whose_flow_is_computed_on_a_gpu_asks_for_one():
@@ -312,10 +313,10 @@ import sys
 sys.modules["numba"] = None
 import numpy as np
 from harness.core.contract import FlowMethod
-from harness.video import flow
+from harness.video.flow import estimation
 frames = np.random.default_rng(0).integers(0, 255, (3, 24, 24, 3), np.uint8)
-flows, same = (flow.compute(frames, FlowMethod(name, 20.0, 24, params={"warps": 1})) for name in ("tvl1-auto", "tvl1-torch"))
-print((flows == same).all(), np.abs(flows).max() > 0, flow.method_key(FlowMethod("tvl1-auto", 20.0, 24))["name"])
+flows, same = (estimation.compute(frames, FlowMethod(name, 20.0, 24, params={"warps": 1})) for name in ("tvl1-auto", "tvl1-torch"))
+print((flows == same).all(), np.abs(flows).max() > 0, estimation.method_key(FlowMethod("tvl1-auto", 20.0, 24))["name"])
 """
 
 

@@ -170,9 +170,9 @@ def flow(method: FlowMethod) -> CheckResult:
 
     frames = np.random.default_rng(0).integers(0, 255, (2, 32, 32, 3), np.uint8)
     try:
-        from harness.video.flow import codec
+        from harness.video.flow import estimation
 
-        codec.compute(frames, method)
+        estimation.compute(frames, method)
     except (ImportError, HarnessError) as error:
         return _broken(f"flow {method.name}", str(error), OPENCV)
     return CheckResult(f"flow {method.name}", "ok", f"computed, OpenCV {_version(OPENCV)}")

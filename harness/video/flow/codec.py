@@ -1,67 +1,18 @@
-"""Optical flow: frames -> displacements in px -> the 8-bit codes that are stored -> what a network sees.
+"""Optical flow in px -> the 8-bit codes that are stored -> what a network sees; and flow resized.
 
 The paper (section 2.5) says TV-L1 and nothing more; the authors' code resizes first, goes to grey, computes forward
 flow, clips it to +-20 px and divides by that. Here every frame has one flow, to the next frame; the last is repeated,
-so that both streams have the same frames. Everything that a number could depend on stands in `method_key`: two methods
-never mix.
+so that both streams have the same frames.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import asdict
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 
 from harness.core.contract import FlowMethod
 from harness.core.errors import unknown
-from harness.video.flow import methods
-
-# ---------------------------------------------------------------------------------------------------- computing
-
-
-def compute(frames: np.ndarray, method: FlowMethod) -> np.ndarray:
-    """Frames (T, H, W, 3) uint8 RGB -> (T, H, W, 2) float32 px, x then y, forward; the last is repeated.
-
-    A single frame has no motion: zeros. Raises UnknownName for a method, or a parameter of it, that does not exist.
-    """
-    flows = list(pairwise(iter(frames), method))
-    return np.stack(flows) if flows else np.zeros((*frames.shape[:3], 2), np.float32)
-
-
-def pairwise(frames: Iterator[np.ndarray], method: FlowMethod) -> Iterator[np.ndarray]:
-    """`compute`, frame by frame, so that a long video never has to fit into memory. A frame may lie where the last one did."""
-    import cv2
-
-    # One thread, whatever the process: the pool below this has a process a core, and results must not depend on it.
-    cv2.setNumThreads(1)
-    loaded = methods.load(method)
-    picture: np.ndarray | None = None
-    flow: np.ndarray | None = None
-    row: list[np.ndarray] = []
-    for frame in frames:
-        picture = frame.copy() if loaded.colour else cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
-        row.append(picture)
-        if len(row) > loaded.at_once:
-            for flow in loaded.flows(row):
-                yield flow
-            row = row[-1:]
-    if len(row) > 1:
-        for flow in loaded.flows(row):
-            yield flow
-    if flow is not None:
-        yield flow
-    elif picture is not None:
-        yield np.zeros((*picture.shape[:2], 2), np.float32)
-
-
-def method_key(method: FlowMethod) -> dict[str, Any]:
-    """All that decides the stored codes: the method, its parameters and code, and what computes it, with its version."""
-    method = methods.chosen(method)
-    return {**asdict(method), "params": methods.key_params(method), "library": methods.library(method)}
-
 
 # ---------------------------------------------------------------------------------------------------- codes
 
@@ -102,10 +53,5 @@ def resize_flow(flow: np.ndarray, height: int, width: int) -> np.ndarray:
     import cv2
 
     scale = np.array([width / flow.shape[2], height / flow.shape[1]], np.float32)
-    resized = [cv2.resize(one, (width, height), interpolation=cv2.INTER_LINEAR) for one in flow]
+    resized = [cv2.resize(frame, (width, height), interpolation=cv2.INTER_LINEAR) for frame in flow]
     return np.stack(resized) * scale
-
-
-def flip_flow(flow: np.ndarray) -> np.ndarray:
-    """(..., H, W, 2), the left-right mirror image: columns reversed, x negated."""
-    return flow[..., ::-1, :] * np.array([-1, 1], flow.dtype)

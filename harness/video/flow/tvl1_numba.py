@@ -4,89 +4,23 @@ Zach, Pock and Bischof, "A Duality Based Approach for Realtime TV-L1 Optical Flo
 grey levels 0..255, a bilinear pyramid, several warps a level, cubic warping, a median filter of the flow, and an end of
 the iterations when the flow changes by less than `epsilon` px. Its results are held against OpenCV's in the tests.
 
-Two back ends compute it, methods of their own so that they never mix: `tvl1-own`, compiled by Numba, here and in
-`tvl1_kernels`; `tvl1-torch`, on tensors, in `tvl1_torch`. `tvl1-auto` is whichever suits the machine (`methods.chosen`).
+Two back ends compute it, each a method of its own so that they never mix: `tvl1-own`, compiled by Numba, here and in
+`tvl1_kernels`; `tvl1-torch`, on tensors, in `tvl1_torch`.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 
-from harness.core.environment import package_version
 from harness.core.errors import HarnessError
-from harness.planning.ranges import NOT_NEGATIVE, ONE_OR_MORE, POSITIVE, Parameter, Range, one_of, read
+from harness.video.flow.tvl1_settings import Settings, settings_of
 
 VERSION = 2
 """Raised when this file or its kernels change their numbers."""
-TENSORS_VERSION = 1
-"""Raised when `tvl1_torch` changes its numbers. It stands here since keys are made without torch."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """Parameters, named as OpenCV's where they mean the same."""
-
-    tau: float = 0.25
-    """Step of the dual variables, times theta."""
-    lambda_: float = 0.15
-    """Weight of the data term: smaller is smoother. Called 'lambda' outside."""
-    theta: float = 0.3
-    """How tightly the smooth flow follows the one that explains the picture."""
-    nscales: int = 5
-    """Levels of the pyramid; there are fewer where a side would fall below 16 px."""
-    scale_step: float = 0.8
-    """Size of a level relative to the one before."""
-    warps: int = 5
-    """Linearisations of the second picture at each level."""
-    epsilon: float = 0.01
-    """Iterations end when the flow changed by less, in px, root of the mean square."""
-    inner: int = 30
-    """Iterations between two median filters, at most."""
-    outer: int = 6
-    """Median filters a warp, at most. OpenCV's default is 10; with 1, fast motion ends over 1 px from OpenCV's in 5% of pixels."""
-    median: int = 5
-    """Side of the median filter: 3 or 5; 1 for none."""
-    check_every: int = 10
-    """Iterations between two looks at `epsilon`. OpenCV looks at each."""
-
-
-_SOUND = {
-    "tau": POSITIVE,
-    "lambda": POSITIVE,
-    "theta": POSITIVE,
-    "nscales": ONE_OR_MORE,
-    "scale_step": Range("from 0.2 to 0.95", lambda value: 0.2 <= value <= 0.95),
-    "warps": ONE_OR_MORE,
-    "epsilon": NOT_NEGATIVE,
-    "inner": ONE_OR_MORE,
-    "outer": ONE_OR_MORE,
-    "median": one_of(1, 3, 5),
-    "check_every": ONE_OR_MORE,
-}
-PARAMETERS = {
-    (name := one.name.rstrip("_")): Parameter(one.default, _SOUND[name])  # type: ignore[arg-type]
-    for one in fields(Settings)
-}
-"""What `FlowMethod.params` may name."""
-
-
-def library() -> str:
-    """All of this method that could change its numbers, versions included."""
-    from harness.video.decoder import opencv_version
-
-    return f"own {VERSION}, numba {package_version('numba') or 'missing'}, opencv {opencv_version()}"
-
-
-def tensors_library() -> str:
-    """The same of `tvl1-torch`. OpenCV is in it for the grey pictures."""
-    from harness.video.decoder import opencv_version
-
-    return f"own tensors {TENSORS_VERSION}, torch {package_version('torch') or 'missing'}, opencv {opencv_version()}"
 
 
 def function(params: Mapping[str, float | str]) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
@@ -171,12 +105,6 @@ def _settle(state: tuple[Any, ...], inside: np.ndarray, settings: Settings) -> N
             change = iterate(*state, min(settings.inner - done, settings.check_every), limit, theta, step)
             if change <= enough:
                 break
-
-
-def settings_of(params: Mapping[str, float | str], method: str = "tvl1-own") -> Settings:
-    """Parameters by their outside names -> settings. Raises HarnessError, naming `method`, for values that make no sense."""
-    given: dict[str, Any] = read(params, PARAMETERS, method)
-    return Settings(**{"lambda_" if name == "lambda" else name: value for name, value in given.items()})
 
 
 def _kernels() -> Any:

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn.functional import grid_sample, pad
 
 from harness.core.errors import HarnessError
-from harness.video.flow.tvl1_numba import Settings, settings_of
+from harness.video.flow.tvl1_settings import Settings, settings_of
 
 FLAT = 1.2e-7
 """Squares of gradients up to this say nothing about motion (float32's resolution, as in OpenCV)."""
