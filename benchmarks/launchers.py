@@ -10,6 +10,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -72,8 +73,7 @@ def local(cores: int) -> Run:
     from harness.launch.launchers import local as launcher
 
     def run(plan: Any, options: Any) -> None:
-        os.environ["HARNESS_THREADS"] = str(cores)
-        launcher.launch(plan, options, Callback(), run=nothing)
+        launcher.launch(plan, replace(options, cpu_threads=cores), Callback(), run=nothing)
 
     return run
 

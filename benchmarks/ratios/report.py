@@ -21,7 +21,8 @@ ORDER = tuple(SUITES)
 
 def machine_name(device: str) -> str:
     """A file name for this machine: its processor or accelerator, and how many cores."""
-    words = f"{environment.accelerator() if device != 'cpu' else environment.describe()['cpu']} {environment.cpu_threads()} cores"
+    processor = environment.cpu_model() if device == "cpu" else environment.gpu_name()
+    words = f"{processor} {environment.cpu_threads()} cores"
     return re.sub(r"[^a-z0-9.]+", "-", words.lower().replace("(r)", "").replace("@", "")).strip("-")
 
 
@@ -42,7 +43,8 @@ def merge(
         results[pair.suite, pair.name] = pair.as_json() | {"quick": quick}
     stored["results"] = sorted(results.values(), key=lambda result: ORDER.index(result["suite"]))
     stored["ceilings"] |= {name: asdict(ceiling) for name, ceiling in ceilings.items()}
-    stored["machine"] = environment.describe() | {"accelerator": environment.accelerator() if device != "cpu" else ""}
+    gpu = environment.gpu_name() if device != "cpu" else ""
+    stored["machine"] = environment.describe(device, environment.cpu_threads()) | {"accelerator": gpu}
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(stored, indent=1) + "\n")
     path.with_suffix(".md").write_text(table(stored))

@@ -1,4 +1,7 @@
-"""What a number depends on besides its spec: versions, hardware, commit. And what is resolved when planning."""
+"""The machine and the software that numbers depend on in addition to a job's spec.
+
+`device` and `cpu_threads` are read where a command starts (planning, `JobOptions`) and passed on as values.
+"""
 
 from __future__ import annotations
 
@@ -13,35 +16,31 @@ PACKAGES = ("torch", "torchvision", "numpy", "av", "opencv-contrib-python-headle
 
 
 def cpu_threads() -> int:
-    """Cores this process may run on; HARNESS_THREADS overrides. Sums over threads depend on it, so job ids hold it."""
-    asked = os.environ.get("HARNESS_THREADS", "")
-    if asked.isdigit() and int(asked) > 0:
-        return int(asked)
+    """Cores this process may run on, or HARNESS_THREADS. Part of job ids: sums depend on the number of threads."""
+    setting = os.environ.get("HARNESS_THREADS", "")
+    if setting.isdigit() and int(setting) > 0:
+        return int(setting)
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def device() -> str:
-    """'cuda' where an NVIDIA driver answers, else 'cpu'; HARNESS_DEVICE overrides. Known without importing torch."""
-    asked = os.environ.get("HARNESS_DEVICE", "")
-    if asked:
-        return asked
-    return "cuda" if Path("/proc/driver/nvidia/version").exists() and _visible_gpus() else "cpu"
+    """HARNESS_DEVICE, or 'cuda' if an NVIDIA driver is installed, or 'cpu'. Does not import torch."""
+    if setting := os.environ.get("HARNESS_DEVICE", ""):
+        return setting
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "all") not in ("", "-1")
+    return "cuda" if visible and Path("/proc/driver/nvidia/version").exists() else "cpu"
 
 
-def _visible_gpus() -> bool:
-    return os.environ.get("CUDA_VISIBLE_DEVICES", "all") not in ("", "-1")
-
-
-def precision(device_name: str, asked: str = "auto") -> str:
-    """'bfloat16' (under autocast) or 'float32', as `asked`; 'auto': bfloat16 on a GPU and on a CPU that has instructions for it."""
-    if asked != "auto":
-        return asked
-    # Not asked of the GPU: the machine that plans may have none, and must not load torch.
+def precision(device_name: str, requested: str = "auto") -> str:
+    """'bfloat16' (under autocast) or 'float32', as requested; 'auto': bfloat16 on a GPU, or a CPU with instructions for it."""
+    if requested != "auto":
+        return requested
+    # A GPU is not queried: the machine that plans may have none, and must not load torch.
     return "bfloat16" if device_name.startswith("cuda") or computes_bfloat16(device_name) else "float32"
 
 
 def computes_bfloat16(device_name: str) -> bool:
-    """Whether the device has instructions for bfloat16: without them it is slower than float32, not faster."""
+    """Whether the device has instructions for bfloat16; without them it is slower than float32."""
     if device_name.startswith("cuda"):
         import torch
 
@@ -51,17 +50,15 @@ def computes_bfloat16(device_name: str) -> bool:
     return "avx512_bf16" in flags or "amx_bf16" in flags
 
 
-def accelerator() -> str:
-    """The GPU's name; '' where there is none."""
-    if not device().startswith("cuda"):
-        return ""
+def gpu_name() -> str:
+    """Name of the current CUDA device."""
     import torch
 
     return str(torch.cuda.get_device_name())
 
 
 def package_version(name: str) -> str:
-    """Installed version of a distribution, '' if there is none."""
+    """Installed version of a distribution; '' if it is not installed."""
     try:
         return version(name)
     except PackageNotFoundError:
@@ -69,22 +66,22 @@ def package_version(name: str) -> str:
 
 
 @functools.lru_cache(maxsize=1)
-def describe() -> dict[str, str | int]:
-    """Everything about this machine that a record keeps."""
+def describe(device: str, cpu_threads: int) -> dict[str, str | int]:
+    """The environment of a record: versions, commit and hardware, with the device and threads that a job uses."""
     return {
         "harness": package_version("quovadis-harness"),
         "commit": _commit(),
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "cpu": _cpu_model(),
-        "cpu_threads": cpu_threads(),
-        "device": device(),
+        "cpu": cpu_model(),
+        "cpu_threads": cpu_threads,
+        "device": device,
         **{name: package_version(name) for name in PACKAGES},
     }
 
 
 def _commit() -> str:
-    """Commit of the checkout this code lies in, '+' behind it if files differ; '' outside a checkout."""
+    """Commit of this code's checkout, with a '+' if files differ from it; '' outside a checkout."""
     root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():
         return ""
@@ -100,7 +97,8 @@ def _commit() -> str:
         return ""
 
 
-def _cpu_model() -> str:
+def cpu_model() -> str:
+    """Name of the processor."""
     info = Path("/proc/cpuinfo")
     if info.exists():
         for line in info.read_text().splitlines():

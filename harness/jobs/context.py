@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from harness.core import environment, registry
+from harness.core import registry
 from harness.core.callbacks import Callback
 from harness.core.contract import Baseline, BuildSpec, Clip, FlowMethod, Listing, Scale, Schedule, Video
 from harness.core.errors import HarnessError
@@ -67,7 +67,7 @@ class JobContext:
 
     @property
     def device(self) -> str:
-        return environment.device()
+        return self.options.device
 
     @property
     def decoder(self) -> str:
@@ -218,7 +218,7 @@ def stored_flow(context: JobContext, prepared: prepare.Prepared, videos: Sequenc
         videos=list(videos),
         fps=context.spec.get("fps") or context.scale.fps,
         decoder=context.decoder,
-        workers=environment.cpu_threads(),
+        workers=context.options.cpu_threads,
         progress=context.callback.progress,
     )
 
@@ -226,7 +226,7 @@ def stored_flow(context: JobContext, prepared: prepare.Prepared, videos: Sequenc
 def stored_frames(context: JobContext, prepared: prepare.Prepared, scale: Scale, videos: Sequence[Video]) -> FrameStore:
     """The frame store of `videos`, made where it is not there yet, one process a core."""
     context.callback.stage("store", len(videos), "videos")
-    workers, progress = environment.cpu_threads(), context.callback.progress
+    workers, progress = context.options.cpu_threads, context.callback.progress
     return build_store(prepared, scale, videos=videos, decoder=context.decoder, workers=workers, progress=progress)
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from harness.core import environment
 from harness.core.workspace import Workspace
 from harness.records.record import RunStore
 
@@ -18,7 +19,11 @@ class JobOptions:
     on_bad_video: str = "stop"
     """'stop', or 'skip' training videos that cannot be decoded and name them in the record."""
     profile: bool = False
-    """Write one HTML page per job with a time breakdown."""
+    """Write a page per job with a breakdown of its time."""
+    device: str = field(default_factory=environment.device)
+    """'cpu' or 'cuda'."""
+    cpu_threads: int = field(default_factory=environment.cpu_threads)
+    """Cores that jobs may use. A network's job computes with the threads of its spec."""
 
     @property
     def run_store(self) -> RunStore:

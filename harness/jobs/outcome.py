@@ -64,11 +64,11 @@ def leave_record(context: JobContext, outcome: Outcome, *, wall_s: float, cpu_s:
         title=job.title,
         spec=job.spec,
         upstream=job.upstream,
-        environment=environment.describe(),
+        environment=environment.describe(context.device, context.options.cpu_threads),
         fingerprint=outcome.fingerprint,
         metrics=summary(outcome.scores) if outcome.scores else {},
         counts=counts(outcome.scores) if outcome.scores else {},
-        cost=cost(outcome, wall_s=wall_s, cpu_s=cpu_s),
+        cost=cost(outcome, context.device, wall_s=wall_s, cpu_s=cpu_s),
         curves=tuple({"step": step, "name": name, "value": value} for step, name, value in trained.curves),
         classes=outcome.listing.classes,
         chosen=outcome.chosen,
@@ -92,7 +92,7 @@ def cpu_seconds() -> float:
     return sum(sum(resource.getrusage(who)[:2]) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
 
 
-def cost(outcome: Outcome, *, wall_s: float, cpu_s: float) -> dict[str, float]:
+def cost(outcome: Outcome, device: str, *, wall_s: float, cpu_s: float) -> dict[str, float]:
     """What the job took.
 
     `cpu_s` is processor time, which other work on the machine stretches less than wall-clock. `device_s` is wall-clock times GPUs, 0 on a CPU. `peak_memory_bytes` is the most that this process ever held: of a worker
@@ -100,7 +100,7 @@ def cost(outcome: Outcome, *, wall_s: float, cpu_s: float) -> dict[str, float]:
     """
     trained = outcome.trained
     per_kib = 1 if sys.platform == "darwin" else 1024
-    on_gpu = environment.device().startswith("cuda")
+    on_gpu = device.startswith("cuda")
     return {
         "wall_s": round(wall_s, 3),
         "cpu_s": round(cpu_s, 3),

@@ -48,7 +48,7 @@ def ray_started() -> Iterator[None]:
     """Ray on this machine, started once: `cluster` uses the Ray that its process is connected to."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("HARNESS_THREADS", "2")
-        with cluster(None):
+        with cluster(None, 2):
             yield
 
 

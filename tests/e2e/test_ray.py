@@ -80,7 +80,7 @@ def test_edges_lost_workers_and_errors(tmp_path, monkeypatch):
     jobs = [top, *sides, fakejobs.fake_job(3, after=sides)]
     bad = fakejobs.fake_job(4, fails=True)
     callback = fakejobs.Recorder()
-    with cluster(None):
+    with cluster(None, 2):
         assert (
             driver.launch(fakejobs.plan_of(jobs, workspace), JobOptions(workspace), callback, run=fakejobs.run_fake)
             == 4

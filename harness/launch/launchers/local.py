@@ -8,7 +8,7 @@ from multiprocessing.connection import wait
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
-from harness.core import environment, processes
+from harness.core import processes
 from harness.core.callbacks import Callback
 from harness.core.locks import clear_finished
 from harness.core.plugins import Launcher
@@ -28,7 +28,7 @@ CHECK_EVERY_S = 1.0
 def launch(plan: Plan, options: JobOptions, callback: Callback, *, run: JobFunction = run_job) -> int:
     """Run every unfinished job after the jobs it needs. Returns the number of jobs run."""
     clear_finished(options.places.jobs, options.run_store.has)
-    count = parallel_jobs(plan)
+    count = parallel_jobs(plan, options)
     if count == 1:
         for job in plan.to_do:
             run(job, options, callback.for_job(job))
@@ -37,12 +37,12 @@ def launch(plan: Plan, options: JobOptions, callback: Callback, *, run: JobFunct
     return len(plan.to_do)
 
 
-def parallel_jobs(plan: Plan) -> int:
+def parallel_jobs(plan: Plan, options: JobOptions) -> int:
     """How many jobs fit on the cores at a time: 1 on a GPU, or where a job takes all threads."""
     threads = max((int(job.spec.get("threads", 1)) for job in plan.to_do), default=0)
-    if environment.device() != "cpu" or threads == 0:
+    if options.device != "cpu" or threads == 0:
         return 1
-    return max(1, min(environment.cpu_threads() // threads, len(plan.to_do)))
+    return max(1, min(options.cpu_threads // threads, len(plan.to_do)))
 
 
 class _Scheduler:

@@ -10,7 +10,6 @@ import tempfile
 from collections.abc import Iterator
 from typing import Any
 
-from harness.core import environment
 from harness.core.errors import HarnessError
 
 SETTINGS = {
@@ -40,8 +39,11 @@ def prepare_environment(address: str | None) -> None:
 
 
 @contextlib.contextmanager
-def cluster(address: str | None) -> Iterator[Any]:
-    """The module `ray`, connected to `address`, to RAY_ADDRESS, to this process's cluster, or to one for the block."""
+def cluster(address: str | None, cpus: int) -> Iterator[Any]:
+    """The module `ray`, connected to `address` or RAY_ADDRESS or this process's cluster, or else to one for the block.
+
+    That one is on this machine and has `cpus` cores.
+    """
     address = address or os.environ.get("RAY_ADDRESS") or None
     prepare_environment(address)
     with contextlib.ExitStack() as stack:
@@ -51,11 +53,11 @@ def cluster(address: str | None) -> Iterator[Any]:
 
         if not ray.is_initialized():
             stack.callback(ray.shutdown)
-            _connect(ray, address, stack)
+            _connect(ray, address, cpus, stack)
         yield ray
 
 
-def _connect(ray: Any, address: str | None, stack: contextlib.ExitStack) -> None:
+def _connect(ray: Any, address: str | None, cpus: int, stack: contextlib.ExitStack) -> None:
     variables = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
     common = {"log_to_driver": False, "logging_level": "error", "runtime_env": {"env_vars": variables}}
     if address is None:
@@ -63,7 +65,7 @@ def _connect(ray: Any, address: str | None, stack: contextlib.ExitStack) -> None
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True))
         # Ray must stop before its folder is removed.
         stack.callback(ray.shutdown)
-        _start(ray, num_cpus=environment.cpu_threads(), include_dashboard=False, _temp_dir=folder, **common)
+        _start(ray, num_cpus=cpus, include_dashboard=False, _temp_dir=folder, **common)
         return
     try:
         ray.init(address, **common)

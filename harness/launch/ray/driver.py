@@ -51,7 +51,7 @@ def launch(
     jobs = [job for job in plan.to_do if job.id not in finished]
     if jobs:
         dispatcher = EventDispatcher(jobs, callback, read=options.run_store.read)
-        with cluster(address) as ray, event_queue(ray) as queue:
+        with cluster(address, options.cpu_threads) as ray, event_queue(ray) as queue:
             tasks = TaskFactory(options, run, largest_node(ray), gpus_per_job=gpus_per_job, storage=shared)
             _Driver(ray, queue, tasks, dispatcher).run(jobs)
     return len(jobs)

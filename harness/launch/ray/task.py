@@ -36,12 +36,7 @@ class RayTask:
     @property
     def variables(self) -> dict[str, str]:
         """Environment variables while the job runs. Ray sets OMP_NUM_THREADS to the number of CPUs requested."""
-        threads = self.needs.cpus if self.job.kind in ON_ALL_CORES else threads_of(self.job)
-        return {
-            "HARNESS_DEVICE": "cuda" if on_gpu(self.job) else "cpu",
-            "HARNESS_THREADS": str(threads),
-            "OMP_NUM_THREADS": str(threads),
-        }
+        return {"OMP_NUM_THREADS": str(self.options.cpu_threads)}
 
 
 class TaskFactory:
@@ -66,7 +61,9 @@ class TaskFactory:
         needs = needs_of(job, workers=self.options.workers, most_cpus=most_cpus, peaks=self.peaks)
         most_bytes = int(self.largest.get("memory", needs.memory_bytes))
         needs = replace(needs, memory_bytes=min(needs.memory_bytes, most_bytes))
-        return RayTask(job, self.options, self.run, needs, members_of(job, self.gpus_per_job), self.storage)
+        threads = needs.cpus if job.kind in ON_ALL_CORES else threads_of(job)
+        options = replace(self.options, device="cuda" if on_gpu(job) else "cpu", cpu_threads=threads)
+        return RayTask(job, options, self.run, needs, members_of(job, self.gpus_per_job), self.storage)
 
 
 class _StorageEventSender(EventSender):

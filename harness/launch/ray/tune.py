@@ -55,7 +55,7 @@ def search(
         missing = [job for job in missing if job.id not in finished]
     if missing:
         dispatcher = EventDispatcher(missing, callback, read=options.run_store.read)
-        with cluster(address) as ray, event_stream(ray, dispatcher) as queue:
+        with cluster(address, options.cpu_threads) as ray, event_stream(ray, dispatcher) as queue:
             factory = TaskFactory(options, run_job, largest_node(ray), storage=shared)
             _tune([factory.task(job) for job in missing], queue)
     return [outcome(options.run_store.read(job.id)) for job in trials]
