@@ -83,7 +83,7 @@ def table(
     width, height = cell_px
     left = 6 + max(width_of(name, size_px=9.5) for name in rows)
     slant = max(width_of(name, size_px=9.5) for name in columns)
-    top = (20 if title else 6) + 0.66 * slant
+    top = (24 if title else 12) + 0.66 * slant
     headings = len({group for group in groups if group})
     total_px = top + height * len(rows) + 14 * headings + below_px
     drawing = Drawing(max(PANEL_PX, left + width * len(columns) + 0.66 * slant), total_px)

@@ -16,6 +16,10 @@ NAMED_CLASSES = 40
 """Up to this many classes every row of a confusion matrix has its name; beyond, the matrix is a picture and the most
 frequent confusions are listed below it."""
 LISTED = 8
+MANY_CLASSES, EXTREMES = 60, 20
+"""Beyond so many classes, accuracy by class is shown for the hardest and the easiest."""
+RIGHT, WRONG = (74, 134, 184), (200, 80, 66)
+"""Pixels of a large confusion matrix, visible on light and dark ground."""
 UNDECODABLE = "cannot be decoded"
 
 
@@ -38,7 +42,7 @@ def classes(evidence: Evidence) -> Figure:
     caption = (
         "Top-1 accuracy, %, of each class (rows) by baseline (columns), with all streams that the baseline was run with. Stronger "
         "is better; the last column is the mean over baselines. A class has few videos, so the 95% interval of a cell is wide: "
-        "about ±20 points at 20 videos."
+        f"about ±20 points at 20 videos. Of more than {MANY_CLASSES} classes, the {EXTREMES} hardest and easiest on average."
     )
     return Figure("classes", "By class", caption, tuple(panels))
 
@@ -48,7 +52,7 @@ def _classes(evidence: Evidence, dataset: str) -> Panel:
     names = results[0].classes
     accuracy = np.array([per_class_pct(result.scores) for result in results])
     mean = np.nanmean(accuracy, axis=0)
-    order = class_order(dataset, names)
+    order = extremes(class_order(dataset, names), mean)
     cells = {
         (row, column): Shaded(f"{value:.0f}", value / 100)
         for row, (_, k) in enumerate(order)
@@ -61,6 +65,14 @@ def _classes(evidence: Evidence, dataset: str) -> Panel:
     low, high = int(np.nanargmin(mean)), int(np.nanargmax(mean))
     alt = f"Hardest on average: {names[low]}, {mean[low]:.0f}%; easiest: {names[high]}, {mean[high]:.0f}%."
     return drawing.panel(dataset, scored_on(evidence, dataset), alt)
+
+
+def extremes(order: list[tuple[str, int]], mean: np.ndarray) -> list[tuple[str, int]]:
+    """The order itself, or of more than MANY_CLASSES the hardest and the easiest; NaN is neither."""
+    if len(order) <= MANY_CLASSES:
+        return order
+    ranked = [int(k) for k in np.argsort(mean) if not np.isnan(mean[k])]
+    return [("hardest", k) for k in ranked[:EXTREMES]] + [("easiest", k) for k in ranked[-EXTREMES:]]
 
 
 # ---------------------------------------------------------------------------------------------- confusions
@@ -108,10 +120,12 @@ def _picture(title: str, counts: np.ndarray, listed: Sequence[str]) -> Drawing:
     from reports.figures.pictures import encoded
 
     shares = np.sqrt(counts / np.maximum(1, counts.sum(axis=1, keepdims=True)))
-    ink = np.rint(255 * (1 - shares)).astype(np.uint8)
+    pixels = np.zeros((*counts.shape, 4), np.uint8)
+    pixels[..., :3] = np.where(np.eye(*counts.shape, dtype=bool)[..., None], RIGHT, WRONG)
+    pixels[..., 3] = np.rint(255 * shares)
     drawing = Drawing(370, 330 + 16 * LISTED)
     drawing.text(0, 12, title, style="bold")
-    drawing.picture(0, 22, 290, 290, encoded(np.repeat(ink[..., None], 3, axis=2), ".png"), kind="png")
+    drawing.picture(0, 22, 290, 290, encoded(pixels, ".png"), kind="png")
     for k, line in enumerate(listed):
         drawing.text(0, 334 + 16 * k, line, style="small")
     return drawing

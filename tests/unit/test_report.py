@@ -181,6 +181,14 @@ def test_the_surest_mistakes_are_wrong_sure_and_of_different_classes() -> None:
     assert rows == [2, 4, 3]  # row 1 is of row 4's class, and less sure; row 0 is right
 
 
+def test_of_many_classes_the_hardest_and_the_easiest_are_shown() -> None:
+    mean = np.array([float(k) for k in range(89)] + [np.nan])
+    order = [("", k) for k in range(90)]
+    shown = matrices.extremes(order, mean)
+    assert shown == [("hardest", k) for k in range(20)] + [("easiest", k) for k in range(69, 89)]
+    assert matrices.extremes(order[:60], mean) == order[:60]
+
+
 def test_kappa_is_none_by_chance_and_one_when_equal() -> None:
     a, b = np.array([0, 0, 1, 1]), np.array([0, 1, 0, 1])
     assert matrices.kappa(a, b) == pytest.approx(0) and matrices.kappa(a, a) == 1
