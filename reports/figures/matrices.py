@@ -121,7 +121,7 @@ def _picture(title: str, counts: np.ndarray, listed: Sequence[str]) -> Drawing:
 
     shares = np.sqrt(counts / np.maximum(1, counts.sum(axis=1, keepdims=True)))
     pixels = np.zeros((*counts.shape, 4), np.uint8)
-    pixels[..., :3] = np.where(np.eye(*counts.shape, dtype=bool)[..., None], RIGHT, WRONG)
+    pixels[..., :3] = np.where(np.eye(*counts.shape)[..., None] > 0, RIGHT, WRONG)
     pixels[..., 3] = np.rint(255 * shares)
     drawing = Drawing(370, 330 + 16 * LISTED)
     drawing.text(0, 12, title, style="bold")
