@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import errno
 import importlib
+import itertools
+import os
 import pkgutil
 import sys
 from collections.abc import Iterator
@@ -39,10 +41,19 @@ FIRST = (
 """Verbs at the top of the overview, in the order of a project. Others follow by name."""
 
 
+def use_plugins(args: list[str]) -> None:
+    """Register the folder of `--plugins` before the verb is imported: plug-ins add options and names to its help."""
+    for word, value in itertools.pairwise([*args, ""]):
+        if word == "--plugins" or word.startswith("--plugins="):
+            folder = value if word == "--plugins" else word.partition("=")[2]
+            os.environ["HARNESS_PLUGINS"] = str(Path(folder).resolve())
+
+
 class Group(click.Group):
     """A group that suggests the nearest verb for an unknown one."""
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        use_plugins(args)
         if args and not args[0].startswith("-") and args[0] not in (verbs := self.list_commands(ctx)):
             raise click.UsageError(str(unknown("command", args[0], verbs)), ctx)
         return super().resolve_command(ctx, args)

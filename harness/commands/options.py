@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -68,9 +67,7 @@ def scale_option(purpose: str) -> Decorator:
 
 
 def workspace_of(values: dict[str, Any]) -> Workspace:
-    """The folders that an invocation works in; its plug-ins are registered."""
-    if values.get("plugins"):
-        os.environ["HARNESS_PLUGINS"] = str(Path(values["plugins"]).resolve())
+    """The folders that an invocation works in. `--plugins` was registered before (`harness.commands.use_plugins`)."""
     return places(values.get("data"), values.get("results"))
 
 

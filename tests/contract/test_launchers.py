@@ -17,7 +17,9 @@ from pathlib import Path
 from unittest.mock import patch
 
 import pytest
+from click.testing import CliRunner
 
+from harness import commands
 from harness.core import registry
 from harness.core.callbacks import Callback
 from harness.core.errors import HarnessError
@@ -75,6 +77,49 @@ def test_the_value_is_complete(launcher):
     for option in launcher.options:
         assert option.name.isidentifier() and option.name == option.name.lower()
         assert option.help.endswith(".") and option.metavar.isupper()
+
+
+@pytest.fixture
+def harness(monkeypatch: pytest.MonkeyPatch):
+    """The command line, without HARNESS_PLUGINS: arguments -> (exit status, output)."""
+    monkeypatch.setenv(registry.PLUGINS_ENV, "")
+    # Verbs read the registry when they are imported.
+    monkeypatch.delitem(sys.modules, "harness.commands.run", raising=False)
+    monkeypatch.delitem(sys.modules, "harness.commands.options", raising=False)
+
+    def call(*words: str) -> tuple[int, str]:
+        result = CliRunner().invoke(commands.harness, words)
+        error = str(result.exception) if isinstance(result.exception, HarnessError) else ""
+        return result.exit_code, " ".join((result.output + error).split())
+
+    return call
+
+
+def test_a_launcher_in_a_folder_of_plugins_adds_its_options(harness):
+    status, text = harness("run", "--plugins", str(PLUGINS), "--help")
+    assert status == 0 and "counting (one after another, counted)" in text and "--count-file FILE" in text
+    assert all(f"--{option.name.replace('_', '-')}" in text for option in LAUNCHERS["ray"].options)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--address", "host:1"], "--address host:1 requires --launcher ray"),
+        (["--storage", "s3://a/b"], "--storage s3://a/b requires --launcher ray"),
+        (["--gpus-per-job", "2", "--launcher", "counting"], "--gpus-per-job 2 requires --launcher ray"),
+        (["--count-file", "n", "--launcher", "ray"], "--count-file n requires --launcher counting"),
+        (["--launcher", "rya"], "no launcher 'rya'; have: counting, local, ray; did you mean 'ray'?"),
+    ],
+)
+def test_options_of_another_launcher_are_refused(harness, words, message):
+    status, text = harness("run", f"--plugins={PLUGINS}", *words)
+    assert status != 0 and message in text
+
+
+def test_the_third_party_launcher_counts(workspace, tmp_path):
+    plan, file = plan_of(diamond(), workspace), tmp_path / "count"
+    LAUNCHERS["counting"].launch(plan, JobOptions(workspace), Callback(), run=run_fake, count_file=file)
+    assert file.read_text() == "4"
 
 
 @every_launcher
