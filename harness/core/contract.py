@@ -264,6 +264,8 @@ class Protocol:
     """Key of the scale's schedule."""
     train_views: int = 1
     """'head' only: views of each training video whose features the head is trained on."""
+    order: int = 100
+    """Place among the columns of a table, lowest first."""
     version: int = 1
 
 

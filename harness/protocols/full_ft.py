@@ -2,4 +2,4 @@
 
 from harness.core.contract import Protocol
 
-PROTOCOL = Protocol(name="full-ft", title="Full-FT", weights_from="source", trained="all", stage="full-ft")
+PROTOCOL = Protocol(name="full-ft", title="Full-FT", weights_from="source", trained="all", stage="full-ft", order=3)

@@ -2,4 +2,4 @@
 
 from harness.core.contract import Protocol
 
-PROTOCOL = Protocol(name="original", title="Original", weights_from="init", trained="all", stage="original")
+PROTOCOL = Protocol(name="original", title="Original", weights_from="init", trained="all", stage="original", order=1)

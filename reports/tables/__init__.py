@@ -8,7 +8,7 @@ from typing import Any
 from harness.core.errors import HarnessError
 from harness.core.spec import Cell
 from reports.tables.aside import Aside
-from reports.tables.layout import Layout, Question
+from reports.tables.layout import Layout, Question, with_metrics
 from reports.tables.measure import Lookup, fill
 from reports.tables.model import Table, TableCell
 from reports.tables.render import render
@@ -25,7 +25,7 @@ def build(number: int, lookup: Lookup, question: Question) -> Table:
     module = _module(number)
     if number == 1:
         return module.build(question)
-    layout: Layout = module.layout(question)
+    layout: Layout = with_metrics(module.layout(question))
     printed = layout.printed()
     cells = {
         (slot.row, slot.column): fill(slot, lookup, question=question, printed=printed.get((slot.row, slot.column)))

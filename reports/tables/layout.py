@@ -1,47 +1,50 @@
-"""What a table wants: rows, columns, and for every number the cells of the experiment behind it."""
+"""The rows and columns of a table, and for every number the cells of the experiment behind it."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
 
 from harness.analysis import paper_numbers
 from harness.core import registry
+from harness.core.contract import Baseline, Protocol
 from harness.core.errors import HarnessError, unknown
 from harness.core.registry import dashed
 from harness.core.spec import Cell, Selection
-from harness.metrics.summary import PRIMARY
+from harness.metrics.summary import PRIMARY, named
 from harness.models import pretrained
 from harness.planning import selection as selecting
 from harness.planning.selection import PUBLISHED
 from reports.tables.model import Column, Group, Row
 
 TITLES = {"ucf101": "UCF-101", "hmdb51": "HMDB-51", "kinetics400": "Kinetics", "minikinetics-213": "miniKinetics"}
-SOURCES = paper_numbers.SOURCES
 MODALITY_TITLES = {"rgb": "RGB", "flow": "Flow", "rgb+flow": "RGB+Flow"}
 INIT_TITLES = {"imagenet": "ImageNet", "scratch": "scratch"}
-PROTOCOL_TITLES = {"original": "Original", "fixed": "Fixed", "full-ft": "Full-FT"}
 
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked of the ledger for every table alike."""
+    """What is asked of every table alike."""
 
     scale: str
     version: str = paper_numbers.KINETICS
     seeds: tuple[int, ...] = (0,)
     source: str | None = None
     """Where transferred weights come from ('published:NAME'); None: each baseline's own."""
+    metrics: tuple[str, ...] = ()
+    """Metrics that get columns of their own, next to those that the paper prints."""
 
     def __post_init__(self) -> None:
         if self.version not in paper_numbers.VERSIONS:
             raise unknown("version of the paper", self.version, paper_numbers.VERSIONS)
+        for name in self.metrics:
+            registry.load("metric", name)
         if self.source is not None:
             if not self.source.startswith(PUBLISHED):
                 raise HarnessError(
-                    f"--source {self.source}: a table asks for weights that were published, --source published:NAME; without it "
+                    f"--source {self.source}: a table takes published weights only, --source published:NAME; without it "
                     "each baseline transfers from its card's own source"
                 )
             pretrained.named(self.source.removeprefix(PUBLISHED))
@@ -52,12 +55,24 @@ class Question:
         flags += [f"--version {self.version}"] if self.version != paper_numbers.KINETICS else []
         flags += [f"--seed {seed}" for seed in self.seeds] if self.seeds != (0,) else []
         flags += [f"--source {self.source}"] if self.source else []
+        flags += [f"--metric {name}" for name in self.metrics]
         return " ".join([f"harness table {number}", *flags])
 
 
 @dataclass(frozen=True)
+class Axes:
+    """The experiment behind a number, but for splits and seeds."""
+
+    baseline: str
+    modality: str
+    dataset: str
+    protocol: str
+    init: str
+
+
+@dataclass(frozen=True)
 class Slot:
-    """One number: where it stands and which cells make it."""
+    """One number: its place and the cells that make it."""
 
     row: str
     column: str
@@ -65,12 +80,12 @@ class Slot:
     """Sets of cells, over splits and seeds, any of which makes the number; the first that is done counts."""
     metric: str = PRIMARY
     optional: bool = False
-    """The paper leaves it blank: shown when the ledger has it, not missed otherwise."""
+    """The paper leaves it blank: shown if its jobs are done, not missed otherwise."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """A table before the ledger is asked."""
+    """A table without numbers."""
 
     number: int
     title: str
@@ -91,6 +106,9 @@ class Layout:
         return list(dict.fromkeys(cells))
 
 
+# ---------------------------------------------------------------------------------------------- headings
+
+
 def dataset_of(name: str, scale: str) -> str:
     """The data set that stands for the paper's at this scale."""
     return paper_numbers.stand_in(name, scale)
@@ -103,8 +121,8 @@ def group_of(name: str, scale: str, *, suffix: str = "") -> Group:
     return Group(name, TITLES[name] + suffix, ours + suffix)
 
 
-def baselines(number: int) -> list[Any]:
-    """Cards of every baseline found: those of the paper's table in its order, then the others by name."""
+def baselines(number: int) -> list[Baseline]:
+    """Cards of every registered baseline: those of the paper's table in its order, then the others by name."""
     cards = {dashed(card.name): card for card in registry.all("baseline").values()}
     printed = dict.fromkeys(
         row.split("/")[0] for version in paper_numbers.VERSIONS for row, _ in paper_numbers.table(number, version)
@@ -113,51 +131,67 @@ def baselines(number: int) -> list[Any]:
     return first + [card for name, card in sorted(cards.items()) if name not in printed]
 
 
-def row_of(card: Any) -> Row:
+def rows(number: int) -> tuple[Row, ...]:
+    """One per baseline."""
+    return tuple(row_of(card) for card in baselines(number))
+
+
+def row_of(card: Baseline) -> Row:
     return Row(dashed(card.name), card.title)
 
 
-def slot(
-    question: Question,
-    row: str,
-    column: str,
-    *,
-    number: int,
-    ask: Mapping[str, str],
-    splits: tuple[int, ...] = (1,),
-    metric: str = PRIMARY,
-) -> Slot | None:
-    """The slot for `ask` (baseline, modality, dataset, protocol, init); None where the combination cannot be.
+def protocols() -> list[Protocol]:
+    """Every registered protocol in the order of its columns."""
+    return sorted(registry.all("protocol").values(), key=lambda card: (card.order, card.name))
 
-    The paper scores test videos. Where a data set's test labels are withheld, its validation videos do, and the verdict
-    says so.
+
+# ---------------------------------------------------------------------------------------------- slots
+
+
+def slots(
+    number: int, question: Question, columns: Sequence[Column], axes: Callable[[Baseline, Column], Axes]
+) -> tuple[Slot, ...]:
+    """One per baseline and column, but for combinations that cannot be."""
+    places = itertools.product(baselines(number), columns)
+    made = (slot(question, row_of(card).key, column, number=number, axes=axes(card, column)) for card, column in places)
+    return tuple(filter(None, made))
+
+
+def slot(
+    question: Question, row: str, column: Column, *, number: int, axes: Axes, splits: tuple[int, ...] = (1,)
+) -> Slot | None:
+    """The slot for a number; None where the combination cannot be.
+
+    The paper scores test videos. Where a data set's test labels are withheld, its validation videos are scored, and the
+    verdict says so.
     """
-    choices = [cells for subset in _subsets(ask["dataset"]) if (cells := _cells(question, ask, splits, subset))]
+    choices = [cells for subset in _subsets(axes.dataset) if (cells := _cells(question, axes, splits, subset))]
     if not choices:
         return None
     printed = paper_numbers.table(number, question.version)
-    optional = (row, column) not in printed and any(row == known for known, _ in printed)
-    return Slot(row, column, tuple(choices), metric=metric, optional=optional)
+    blank = (row, column.key) not in printed and any(row == known for known, _ in printed)
+    return Slot(row, column.key, tuple(choices), metric=column.metric, optional=blank or column.optional)
 
 
 def _subsets(dataset: str) -> Iterable[str | None]:
     try:
-        found: tuple[str, ...] = registry.load("dataset", dataset).subsets
+        subsets: tuple[str, ...] = registry.load("dataset", dataset).subsets
     except HarnessError:
         return ()
-    return sorted(found, key=lambda subset: subset != "test")
+    return sorted(subsets, key=lambda subset: subset != "test")
 
 
-def _cells(question: Question, ask: Mapping[str, str], splits: tuple[int, ...], subset: str | None) -> tuple[Cell, ...]:
+def _cells(question: Question, axes: Axes, splits: tuple[int, ...], subset: str | None) -> tuple[Cell, ...]:
+    transfers = registry.load("protocol", axes.protocol).weights_from == "source"
     selection = Selection(
-        baselines=(ask["baseline"],),
-        modalities=(ask["modality"],),
-        datasets=(ask["dataset"],),
+        baselines=(axes.baseline,),
+        modalities=(axes.modality,),
+        datasets=(axes.dataset,),
         splits=splits,
         subset=subset,
-        protocols=(ask["protocol"],),
-        inits=(ask["init"],),
-        source=None if ask["protocol"] == "original" else question.source,
+        protocols=(axes.protocol,),
+        inits=(axes.init,),
+        source=question.source if transfers else None,
         scale=question.scale,
         seeds=question.seeds,
     )
@@ -166,3 +200,31 @@ def _cells(question: Question, ask: Mapping[str, str], splits: tuple[int, ...], 
     except HarnessError:
         # The paper has blanks for the same reason: no such combination (3D-ConvNet from ImageNet).
         return ()
+
+
+# ---------------------------------------------------------------------------------------------- further metrics
+
+
+def with_metrics(layout: Layout) -> Layout:
+    """The layout with one more column, for each metric that is asked for, wherever it has the paper's metric."""
+    known = {column.key for column in layout.columns}
+    papers = [column for column in layout.columns if column.metric == PRIMARY and not column.derived]
+    for name in layout.question.metrics:
+        more = {column.key: _measured_by(name, column) for column in papers}
+        more = {key: column for key, column in more.items() if column.key not in known}
+        slots = [replace(s, column=more[s.column].key, metric=name) for s in layout.slots if s.column in more]
+        layout = replace(layout, columns=(*layout.columns, *more.values()), slots=(*layout.slots, *slots))
+        layout = replace(
+            layout, notes=(*layout.notes, *([f"{named(name).short}: {named(name).title}."] if more else []))
+        )
+    return layout
+
+
+def _measured_by(name: str, column: Column) -> Column:
+    """A further part where parts are metrics (Table 3), else a column of its own."""
+    metric, stem = named(name), column.key.removesuffix(f"/{PRIMARY}")
+    head = metric.short if metric.unit == "%" else f"{metric.short}, {metric.unit}" if metric.unit else metric.short
+    title, part = ", ".join(filter(None, [column.title, head])), column.part
+    if part == named(PRIMARY).short:
+        title, part = column.title, head
+    return replace(column, key=f"{stem}/{name}", title=title, part=part, metric=name, decimals=metric.decimals)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from harness.analysis.paper_numbers import PaperNumber
+from harness.analysis.paper_numbers import SOURCES, PaperNumber
 from harness.core import registry
 from harness.core.registry import dashed
 from harness.core.spec import Cell
@@ -12,7 +12,7 @@ from harness.metrics.scores import CellResult, Scores
 from harness.metrics.summary import estimate, named
 from harness.planning.selection import PUBLISHED
 from harness.records.caveats import caveats_of
-from reports.tables.layout import SOURCES, Question, Slot
+from reports.tables.layout import Question, Slot
 from reports.tables.model import TableCell
 from reports.tables.verdict import judge
 

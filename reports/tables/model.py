@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from harness.metrics.summary import PRIMARY
+
 Verdict = Literal["reproduced", "below", "above", "not comparable", "not run", "nothing to compare", "blank"]
 MARKS: Mapping[str, str] = {"reproduced": "=", "below": "<", "above": ">"}
 
@@ -59,6 +61,8 @@ class Column:
     group: str
     """Key of the `Group` it stands under."""
     title: str
+    metric: str = PRIMARY
+    """Name of the metric."""
     part: str = ""
     """Columns of equal group and title are printed as one cell, 'with / without ImageNet' or 'top-1 (top-5)'."""
     derived: bool = False

@@ -101,7 +101,7 @@ def footprint_s(clip: Clip) -> float:
 
 
 def _classes(question: lay.Question) -> int:
-    dataset = registry.load("dataset", lay.dataset_of(lay.SOURCES[question.version], question.scale))
+    dataset = registry.load("dataset", lay.dataset_of(paper_numbers.SOURCES[question.version], question.scale))
     return int(dataset.num_classes)
 
 

@@ -8,6 +8,8 @@ from ImageNet except 3D-ConvNet.
 
 from __future__ import annotations
 
+from harness.analysis import paper_numbers
+from harness.core.contract import Baseline
 from reports.tables import layout as lay
 from reports.tables.model import Column
 
@@ -16,30 +18,29 @@ NUMBER = 2
 
 def layout(question: lay.Question) -> lay.Layout:
     """Rows: architectures. Columns: data set by modality."""
-    names = ("ucf101", "hmdb51", lay.SOURCES[question.version])
-    groups = tuple(lay.group_of(name, question.scale) for name in names)
+    names = ("ucf101", "hmdb51", paper_numbers.SOURCES[question.version])
     columns = tuple(
         Column(f"{name}/{modality}", name, title) for name in names for modality, title in lay.MODALITY_TITLES.items()
     )
-    slots = []
-    for card in lay.baselines(NUMBER):
-        for column in columns:
-            ask = {
-                "baseline": card.name,
-                "modality": column.key.split("/")[1],
-                "dataset": lay.dataset_of(column.group, question.scale),
-                "protocol": "original",
-                "init": card.inits[0],
-            }
-            slots.append(lay.slot(question, lay.row_of(card).key, column.key, number=NUMBER, ask=ask))
+
+    def axes(card: Baseline, column: Column) -> lay.Axes:
+        dataset, modality = column.key.split("/")
+        return lay.Axes(
+            baseline=card.name,
+            modality=modality,
+            dataset=lay.dataset_of(dataset, question.scale),
+            protocol=paper_numbers.PROTOCOLS[NUMBER],
+            init=card.inits[0],
+        )
+
     return lay.Layout(
         number=NUMBER,
         title="Architectures by data set and modality, trained on that data set; top-1 accuracy, %, split 1",
         question=question,
-        groups=groups,
+        groups=tuple(lay.group_of(name, question.scale) for name in names),
         columns=columns,
-        rows=tuple(lay.row_of(card) for card in lay.baselines(NUMBER)),
-        slots=tuple(slot for slot in slots if slot),
+        rows=lay.rows(NUMBER),
+        slots=lay.slots(NUMBER, question, columns, axes),
         notes=(
             "From ImageNet where the architecture can start from it (all but 3D-ConvNet).",
             "RGB alone of Two-Stream is what the field calls per-frame pooling: it sees no order.",

@@ -6,6 +6,7 @@ harness table 3 --scale micro --run
 from __future__ import annotations
 
 from harness.analysis import paper_numbers
+from harness.core.contract import Baseline
 from harness.metrics.summary import named
 from reports.tables import layout as lay
 from reports.tables.model import Column, Group
@@ -15,39 +16,37 @@ NUMBER = 3
 
 def layout(question: lay.Question) -> lay.Layout:
     """Rows: architectures. Columns: init by modality, with two parts, top-1 and top-5."""
-    source = lay.SOURCES[question.version]
+    source = paper_numbers.SOURCES[question.version]
     data = lay.group_of(source, question.scale)
     groups = (
         Group("scratch", data.paper, data.ours),
         Group("imagenet", f"ImageNet then {data.paper}", f"ImageNet then {data.ours}"),
     )
     columns = tuple(
-        Column(f"{group.key}/{modality}/{metric}", group.key, title, part=named(metric).short)
+        Column(f"{group.key}/{modality}/{metric}", group.key, title, part=named(metric).short, metric=metric)
         for group in groups
         for modality, title in lay.MODALITY_TITLES.items()
         for metric in sorted({column.rpartition("/")[2] for _, column in paper_numbers.table(NUMBER)})
     )
-    slots = []
-    for card in lay.baselines(NUMBER):
-        for column in columns:
-            init, modality, metric = column.key.split("/")
-            ask = {
-                "baseline": card.name,
-                "modality": modality,
-                "dataset": lay.dataset_of(source, question.scale),
-                "protocol": "original",
-                "init": init,
-            }
-            row = lay.row_of(card).key
-            slots.append(lay.slot(question, row, column.key, number=NUMBER, ask=ask, metric=metric))
+
+    def axes(card: Baseline, column: Column) -> lay.Axes:
+        init, modality, _ = column.key.split("/")
+        return lay.Axes(
+            baseline=card.name,
+            modality=modality,
+            dataset=lay.dataset_of(source, question.scale),
+            protocol=paper_numbers.PROTOCOLS[NUMBER],
+            init=init,
+        )
+
     return lay.Layout(
         number=NUMBER,
         title="Training from scratch and from ImageNet; top-1 (top-5) accuracy, %",
         question=question,
         groups=groups,
         columns=columns,
-        rows=tuple(lay.row_of(card) for card in lay.baselines(NUMBER)),
-        slots=tuple(slot for slot in slots if slot),
+        rows=lay.rows(NUMBER),
+        slots=lay.slots(NUMBER, question, columns, axes),
         joiner="bracket",
         notes=("The paper prints top-5 for Two-Stream I3D only.",),
     )

@@ -8,9 +8,10 @@ HMDB-51's test sets overlap between splits, which the interval allows for; the d
 
 from __future__ import annotations
 
-from typing import Any
+import itertools
 
 from harness.analysis import paper_numbers
+from harness.core.contract import Baseline
 from reports.tables import layout as lay
 from reports.tables.model import Column, Row
 
@@ -21,28 +22,21 @@ HEADLINE = "The paper's headline pair, 98.0 / 80.9, takes the best of two rows."
 
 def layout(question: lay.Question) -> lay.Layout:
     """Rows: quoted methods, then I3D and every baseline the paper does not have, by modality and init."""
-    names = ("ucf101", "hmdb51")
-    columns = tuple(Column(name, name, "") for name in names)
-    slots, rows = [], _quoted(question)
-    for card in _cards():
-        for init in (init for init in lay.INIT_TITLES if init in card.inits):
-            for modality in (modality for modality in lay.MODALITY_TITLES if modality in card.modalities):
-                row = Row(f"{lay.row_of(card).key}/{modality}/{init}", _title(card, modality, init, question))
-                rows.append(row)
-                for column in columns:
-                    ask = {
-                        "baseline": card.name,
-                        "modality": modality,
-                        "dataset": lay.dataset_of(column.key, question.scale),
-                        "protocol": "full-ft",
-                        "init": init,
-                    }
-                    slots.append(lay.slot(question, row.key, column.key, number=NUMBER, ask=ask, splits=(1, 2, 3)))
+    columns = tuple(Column(name, name, "") for name in ("ucf101", "hmdb51"))
+    rows, slots = _quoted(question), []
+    for card, init, modality in itertools.product(_cards(), lay.INIT_TITLES, lay.MODALITY_TITLES):
+        if init in card.inits and modality in card.modalities:
+            row = Row(f"{lay.row_of(card).key}/{modality}/{init}", _title(card, modality, init, question))
+            rows.append(row)
+            for column in columns:
+                dataset = lay.dataset_of(column.key, question.scale)
+                axes = lay.Axes(card.name, modality, dataset, paper_numbers.PROTOCOLS[NUMBER], init)
+                slots.append(lay.slot(question, row.key, column, number=NUMBER, axes=axes, splits=(1, 2, 3)))
     return lay.Layout(
         number=NUMBER,
         title="Full-FT against results quoted by the paper; top-1 accuracy, %, mean over three splits",
         question=question,
-        groups=tuple(lay.group_of(name, question.scale) for name in names),
+        groups=tuple(lay.group_of(column.key, question.scale) for column in columns),
         columns=columns,
         rows=tuple(rows + _headline(question, {row.key for row in rows})),
         slots=tuple(slot for slot in slots if slot),
@@ -50,27 +44,27 @@ def layout(question: lay.Question) -> lay.Layout:
     )
 
 
-def _cards() -> list[Any]:
+def _cards() -> list[Baseline]:
     """I3D, and baselines that are in none of the paper's tables."""
     known = {row for row, _ in paper_numbers.table(4)}
     return [card for card in lay.baselines(NUMBER) if lay.row_of(card).key not in known - {"i3d"}]
 
 
 def _quoted(question: lay.Question) -> list[Row]:
-    found = {}
+    rows = {}
     for (row, _), number in paper_numbers.table(NUMBER, question.version).items():
         if row.startswith(QUOTED):
-            found[row] = Row(row, row.removeprefix(QUOTED), note=number.note, quoted=True)
-    return list(found.values())
+            rows[row] = Row(row, row.removeprefix(QUOTED), note=number.note, quoted=True)
+    return list(rows.values())
 
 
 def _headline(question: lay.Question, known: set[str]) -> list[Row]:
-    """A version of the paper of which only the headline is known has it in a row of its own: nobody knows which row it is."""
-    left = {row: n for (row, _), n in paper_numbers.table(NUMBER, question.version).items() if row not in known}
-    return [Row(row, "Two-Stream I3D, as in the abstract", note=n.note, quoted=True) for row, n in left.items()]
+    """A version of the paper of which only the headline is known has it in a row of its own, because its row is unknown."""
+    others = {row: n for (row, _), n in paper_numbers.table(NUMBER, question.version).items() if row not in known}
+    return [Row(row, "Two-Stream I3D, as in the abstract", note=n.note, quoted=True) for row, n in others.items()]
 
 
-def _title(card: Any, modality: str, init: str, question: lay.Question) -> str:
-    source = lay.group_of(lay.SOURCES[question.version], question.scale).ours
+def _title(card: Baseline, modality: str, init: str, question: lay.Question) -> str:
+    source = lay.group_of(paper_numbers.SOURCES[question.version], question.scale).ours
     start = f"ImageNet+{source}" if init == "imagenet" else source
     return f"{card.title}, {lay.MODALITY_TITLES[modality]}, {start}"

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from harness.core import registry
+from harness.core.errors import UnknownName
 from harness.core.spec import Cell
 from harness.metrics.scores import CellResult, Scores
 from reports import tables
@@ -191,6 +194,67 @@ def test_missing_and_undecodable_videos_are_told() -> None:
     assert "280 of 282 videos" in text and "cannot be decoded" in text
 
 
+# ---------------------------------------------------------------------------------------------- plug-ins
+
+
+PROTOCOL = """
+from harness.core.contract import Protocol
+
+PROTOCOL = Protocol(name="slow-ft", title="Slow-FT", weights_from="source", trained="all", stage="full-ft", order=2)
+"""
+
+
+@pytest.fixture
+def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "slow_ft.py").write_text(PROTOCOL)
+    monkeypatch.setenv(registry.PLUGINS_ENV, str(tmp_path))
+
+
+@pytest.mark.usefixtures("plugin")
+def test_a_third_partys_protocol_has_a_column_by_its_title_and_place_once_it_has_results() -> None:
+    question = tables.Question(scale="micro")
+    assert {cell.protocol for cell in tables.wanted(4, question)} == {"original", "fixed", "full-ft"}
+    only_ours = run_store(lambda cell: None if cell.protocol == "slow-ft" else 0.5)
+    for how in ("terminal", "markdown", "latex", "html"):
+        assert "Slow-FT" not in tables.render(tables.build(4, only_ours, question), how)
+        assert "Slow-FT" in tables.render(tables.build(4, EVERYTHING, question), how)
+    lines = tables.render(tables.build(4, EVERYTHING, question)).splitlines()
+    assert any(line.split()[:4] == ["Original", "Fixed", "Slow-FT", "Full-FT"] for line in lines)
+    cell = at(tables.build(4, EVERYTHING, question), "i3d", "hmdb51/slow-ft/imagenet")
+    assert (cell.ours, cell.paper) == (50.0, None) and "--protocol slow-ft" in cell.command
+
+
+@pytest.mark.parametrize(
+    ("number", "column", "head"),
+    [
+        (2, "hmdb51/rgb/mean_class", "RGB, mean class"),
+        (3, "imagenet/rgb/mean_class", "RGB"),
+        (4, "hmdb51/fixed/imagenet/mean_class", "Fixed, mean class"),
+        (5, "hmdb51/mean_class", "mean class"),
+    ],
+)
+def test_a_further_metric_has_columns_of_its_own_and_no_number_of_the_papers(
+    number: int, column: str, head: str
+) -> None:
+    table = tables.build(number, EVERYTHING, tables.Question(scale="paper", metrics=("mean_class",)))
+    row = "i3d/rgb/imagenet" if number == 5 else "i3d"
+    cell = at(table, row, column)
+    assert cell.ours == pytest.approx(50.0) and cell.paper is None and cell.difference is None
+    (shown,) = [c for c in table.columns if c.key == column]
+    assert (shown.title, shown.metric) == (head, "mean_class")
+    for how in ("terminal", "markdown", "latex", "html", "csv", "json"):
+        assert "mean class" in tables.render(table, how) or column in tables.render(table, how)
+    assert "--metric mean_class" in table.command
+    assert tables.wanted(number, tables.Question(scale="paper", metrics=("mean_class",))) == tables.wanted(
+        number, tables.Question(scale="paper")
+    )
+
+
+def test_an_unknown_metric_is_refused_with_a_guess() -> None:
+    with pytest.raises(UnknownName, match="did you mean 'mean-class'"):
+        tables.Question(scale="paper", metrics=("meanclass",))
+
+
 # ---------------------------------------------------------------------------------------------- verdicts
 
 
@@ -246,7 +310,6 @@ def test_no_micro_number_is_ever_judged_or_headed_as_the_papers() -> None:
 
 
 def test_weights_of_unknown_provenance_are_marked(monkeypatch: pytest.MonkeyPatch) -> None:
-    from harness.core import registry
     from harness.core.contract import Weights
 
     card = registry.load("baseline", "i3d")
@@ -254,7 +317,8 @@ def test_weights_of_unknown_provenance_are_marked(monkeypatch: pytest.MonkeyPatc
     changed = replace(card, weights=(weights,))
     real = registry.load
     monkeypatch.setattr(registry, "load", lambda k, n: changed if (k, n) == ("baseline", "i3d") else real(k, n))
-    monkeypatch.setattr(registry, "all", lambda kind: {"i3d": changed})
+    every = registry.all
+    monkeypatch.setattr(registry, "all", lambda kind: {"i3d": changed} if kind == "baseline" else every(kind))
     table = tables.build(4, EVERYTHING, tables.Question(scale="paper", source="published:theirs"))
     cell = at(table, "i3d", "hmdb51/full-ft/imagenet")
     assert "'theirs', provenance: unknown" in cell.caveat and "--source published:theirs" in cell.command
