@@ -14,7 +14,7 @@ import click
 from harness.commands.options import workspace_options
 from harness.core import registry
 from harness.core.contract import Baseline, Dataset, Protocol, Scale, Weights
-from harness.core.plugins import LauncherOption
+from harness.core.plugins import LauncherOption, Metric
 from harness.core.workspace import Workspace
 from harness.metrics.summary import PRIMARY, named, text
 from harness.records.caveats import caveat_of
@@ -104,9 +104,16 @@ def _scale_row(card: Scale, _: Workspace) -> dict[str, Any]:
     }
 
 
+def _metric_row(card: Metric, _: Workspace) -> dict[str, Any]:
+    averages = {"ids": "videos", "labels": "classes"}
+    mean_over = averages.get(card.mean_over, card.mean_over) if card.shares else ""
+    return {"metric": card.name, "title": card.title, "unit": card.unit, "mean over": mean_over}
+
+
 ROWS: Mapping[str, Callable[[Any, Workspace], dict[str, Any]]] = {
     "baseline": _baseline_row,
     "dataset": _dataset_row,
+    "metric": _metric_row,
     "protocol": _protocol_row,
     "scale": _scale_row,
 }

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 @click.argument("number", type=click.IntRange(1, 5))
 @scale_option("print")
 @click.option("--run", "run_missing", is_flag=True, help="First run the cells that are missing.")
+@click.option("--metric", "metrics", multiple=True, metavar="NAME", help="Also print this metric; may be repeated.")
 @click.option("--significance", is_flag=True, help="Also test the differences between rows.")
 @click.option("--with-cost", is_flag=True, help="Also print the cost of each number, upstream jobs included.")
 @seeds_option
@@ -52,13 +53,14 @@ def command(
     seeds: tuple[int, ...],
     source: str | None,
     style: str,
+    metrics: tuple[str, ...],
     run_missing: bool,
     significance: bool,
     with_cost: bool,
 ) -> None:
     from reports.tables import Question, aside
 
-    question = Question(scale, version, seeds, source)
+    question = Question(scale, version, seeds, source, metrics)
     aside.check_format(style, asides=significance or with_cost)
     if run_missing:
         from harness.commands.run import run_cells

@@ -209,7 +209,7 @@ def with_metrics(layout: Layout) -> Layout:
     """The layout with one more column, for each metric that is asked for, wherever it has the paper's metric."""
     known = {column.key for column in layout.columns}
     papers = [column for column in layout.columns if column.metric == PRIMARY and not column.derived]
-    for name in layout.question.metrics:
+    for name in (named(metric).name for metric in layout.question.metrics):
         more = {column.key: _measured_by(name, column) for column in papers}
         more = {key: column for key, column in more.items() if column.key not in known}
         slots = [replace(s, column=more[s.column].key, metric=name) for s in layout.slots if s.column in more]

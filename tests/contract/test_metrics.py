@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import subprocess
 import sys
@@ -11,11 +12,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks.made_up import fill
 from harness.core import registry
 from harness.core.errors import HarnessError
 from harness.core.plugins import Metric
+from harness.core.spec import Selection
+from harness.core.workspace import Workspace, places
 from harness.metrics.scores import Scores
 from harness.metrics.summary import estimate, metrics, named, summary, text
+from harness.planning.selection import cells
+from harness.records.record import RunStore
+from harness.records.tracking import content as tracking
+from reports.evidence import gather
+from reports.page.jobs import views
 
 PLUGINS = Path(__file__).parent / "plugins"
 CLASSES, N = 6, 90
@@ -164,3 +173,44 @@ def test_a_metric_whose_plug_in_is_gone_keeps_its_numbers(monkeypatch: pytest.Mo
     number = summary(scores_of())["mean_class_accuracy"]
     monkeypatch.delenv(registry.PLUGINS_ENV)
     assert text("mean_class_accuracy", number, interval=True).startswith(f"{number['value']:.1f} [")
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory, plugins: None) -> Workspace:
+    """Finished jobs of one cell, with made-up scores."""
+    folder = tmp_path_factory.mktemp("third_party")
+    workspace = places(str(folder / "data"), str(folder / "results"))
+    fill(workspace, cells(Selection(baselines=("c3d",), datasets=("micro-hmdb51",), protocols=("original",))))
+    return workspace
+
+
+def test_it_is_in_records_and_in_mlflow_by_its_name(workspace: Workspace) -> None:
+    (record,) = RunStore(workspace.runs)
+    number = record.metrics["mean_class_accuracy"]
+    points = {name: value for _, name, value in tracking.points_of(record, streamed=set())}
+    assert points["mean_class_accuracy"] == number["value"] and points["mean_class_accuracy.low"] == number["low"]
+    assert f"mean class accuracy {number['value']:.1f}% [" in tracking.note(record)
+
+
+def test_it_is_a_column_of_tables_and_a_key_of_json(workspace: Workspace) -> None:
+    (record,) = RunStore(workspace.runs)
+    value = record.metrics["mean_class_accuracy"]["value"]
+    asked = ["table", "4", "--scale", "micro", "--metric", "mean_class_accuracy"]
+    text = output_of(workspace, *asked)
+    assert "class accuracy" in text and f"{value:.1f} [" in text
+    table = json.loads(output_of(workspace, *asked, "--format", "json"))
+    (cell,) = [c for c in table["cells"] if c["column"].endswith("/mean_class_accuracy") and c["ours"] is not None]
+    assert cell["ours"] == value and cell["job_ids"] == [record.job_id]
+    job = json.loads(output_of(workspace, "ls", "jobs", record.job_id))
+    assert job["metrics"]["mean_class_accuracy"]["value"] == value
+
+
+def output_of(workspace: Workspace, *words: str) -> str:
+    command = [sys.executable, "-m", "harness", *words, "--results", str(workspace.results)]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def test_it_is_on_the_page_by_its_title(workspace: Workspace) -> None:
+    (record,) = RunStore(workspace.runs)
+    (job,) = views(gather(RunStore(workspace.runs), scale="micro"))
+    assert job.facts["mean class accuracy"].startswith(f"{record.metrics['mean_class_accuracy']['value']:.1f}% [")
