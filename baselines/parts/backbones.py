@@ -1,4 +1,4 @@
-"""timm networks as trunks: `--backbone timm/NAME` in place of Inception-v1."""
+"""timm networks as trunks: `--backbone timm/NAME` instead of Inception-v1."""
 
 from __future__ import annotations
 

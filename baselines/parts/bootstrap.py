@@ -10,13 +10,14 @@ from torch import Tensor, nn
 
 from harness.core.errors import HarnessError
 
-Bootstrap = Literal["repeat", "centre"]
+Method = Literal["repeat", "centre"]
+"""How a kernel is inflated: see `inflate_kernel`."""
 
 
-def inflate_kernel(weight: Tensor, time: int, *, how: Bootstrap = "repeat") -> Tensor:
+def inflate_kernel(weight: Tensor, time: int, *, method: Method = "repeat") -> Tensor:
     """(out, in, kh, kw) -> (out, in, time, kh, kw): repeated and divided by `time` (paper section 2.4), or the kernel
     in the middle slice and zeros around it. Either way a clip that repeats one image gives that image's response."""
-    if how == "repeat":
+    if method == "repeat":
         return (weight.unsqueeze(2) / time).expand(-1, -1, time, -1, -1).contiguous()
     inflated = weight.new_zeros(*weight.shape[:2], time, *weight.shape[2:])
     inflated[:, :, time // 2] = weight
@@ -35,7 +36,7 @@ def inflate_state(
     state_2d: Mapping[str, Tensor],
     target: Mapping[str, Tensor],
     *,
-    how: Bootstrap = "repeat",
+    method: Method = "repeat",
 ) -> dict[str, Tensor]:
     """The 2D state in the shapes of `target`, a state with the same names (2D or 3D).
 
@@ -48,16 +49,16 @@ def inflate_state(
             f"the image network does not fit: it lacks {len(missing)} tensors ({', '.join(missing[:4])}) and has "
             f"{len(extra)} too many ({', '.join(extra[:4])}); bootstrap from the same backbone and width"
         )
-    return {name: _fit(name, state_2d[name], tensor, how=how) for name, tensor in target.items()}
+    return {name: _fit(name, state_2d[name], tensor, method=method) for name, tensor in target.items()}
 
 
-def _fit(name: str, source: Tensor, target: Tensor, *, how: Bootstrap) -> Tensor:
+def _fit(name: str, source: Tensor, target: Tensor, *, method: Method) -> Tensor:
     fitted = source
     if source.dim() == 4 and target.dim() >= 4:
         if source.shape[1] == 3 and target.shape[1] != 3 and source.shape[0] == target.shape[0]:
             fitted = across_modalities(fitted, target.shape[1])
         if target.dim() == 5:
-            fitted = inflate_kernel(fitted, target.shape[2], how=how)
+            fitted = inflate_kernel(fitted, target.shape[2], method=method)
     if fitted.shape != target.shape:
         raise HarnessError(
             f"cannot make {tuple(target.shape)} for '{name}' out of the image network's {tuple(source.shape)}; "

@@ -23,7 +23,7 @@ import torch
 from torch import nn
 
 from baselines.parts import layers3d
-from baselines.parts.bootstrap import Bootstrap, inflate_state
+from baselines.parts.bootstrap import Method, inflate_state
 from baselines.parts.inception import Inception
 from baselines.parts.same import TimePadding
 from harness.core.errors import HarnessError
@@ -69,14 +69,14 @@ TIME_STRIDES: Mapping[int, int] = MappingProxyType({2: 2, 4: 1, 8: 1, 16: 2, 32:
 def inflate(
     network_2d: nn.Module,
     *,
-    how: Bootstrap = "repeat",
+    method: Method = "repeat",
     time_padding: TimePadding = "zeros",
     time_strides: Mapping[int, int] = TIME_STRIDES,
     side_px: int = 224,
 ) -> nn.Module:
     """A 3D network with the weights of `network_2d`, which is not changed.
 
-    `how`: 'repeat' the kernels and divide by their number, or put them in the 'centre' slice. `time_padding`: 'zeros' as
+    `method`: 'repeat' the kernels and divide by their number, or put them in the 'centre' slice. `time_padding`: 'zeros' as
     in the paper's networks, or 'replicate'. `side_px`: image size at which downscaling is measured.
     Raises HarnessError naming a layer that it cannot inflate.
     """
@@ -85,7 +85,7 @@ def inflate(
     else:
         plan = _Plan(time_strides, time_padding, _shrinkage(network_2d, side_px))
         network_3d = _convert(copy.deepcopy(network_2d), "", plan)
-    network_3d.load_state_dict(inflate_state(network_2d.state_dict(), network_3d.state_dict(), how=how))
+    network_3d.load_state_dict(inflate_state(network_2d.state_dict(), network_3d.state_dict(), method=method))
     return network_3d.train(network_2d.training)
 
 

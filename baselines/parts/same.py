@@ -102,7 +102,7 @@ def batch_norm(channels: int, *, dims: int, eps: float, momentum: float, affine:
     kind = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}[dims]
     norm = kind(channels, eps=eps, momentum=momentum)
     if not affine:
-        # Ones that are neither trained nor saved: the fast kernels want a scale.
+        # Ones that are neither trained nor saved: the fast kernels need a scale.
         del norm.weight
         norm.register_buffer("weight", torch.ones(channels), persistent=False)
     return norm

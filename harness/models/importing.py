@@ -115,7 +115,7 @@ def _strip(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 @dataclass(frozen=True)
 class Report:
-    """Names of tensors by what became of them. Only `missing`, `unexpected` and `misshapen` are faults."""
+    """Names of tensors, by how they were used. Only `missing`, `unexpected` and `misshapen` are faults."""
 
     layout: str
     matched: tuple[str, ...] = ()

@@ -1,8 +1,8 @@
 """Sizes of a baseline's networks: parameters, operations, memory, frames seen. Those of the paper's baselines are on file.
 
-    python -m harness.models.measure        writes sizes.json anew, as after a card's version was raised
+    python -m harness.models.measure        rewrites sizes.json, after a card's version was raised
 
-Networks are built on PyTorch's meta device, which allocates nothing. The file lets tables and plans do without torch.
+Networks are built on PyTorch's meta device, which allocates nothing. With the file, tables and plans do not load torch.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def measure(card: Baseline, *, scale: str, classes: int) -> Size:
 
     streams = streams_of(card.modalities[0])
     clip = card.train_clip[scale]
-    parameters = flops = memory = seen = 0
+    parameters = flops = memory = frames = 0
     for network_streams in [(stream,) for stream in streams] if card.combine == "late" else [streams]:
         spec = BuildSpec(network_streams, classes, registry.load("scale", scale))
         with torch.device("meta"):
@@ -101,8 +101,8 @@ def measure(card: Baseline, *, scale: str, classes: int) -> Size:
                 network.eval()(clips)
         parameters += sum(p.numel() for p in network.parameters() if p.requires_grad)
         flops += counter.get_total_flops() // 2
-        seen = max(seen, frames_seen(card, network_streams, spec.scale))
-    return Size(parameters, flops // 2, memory, seen)
+        frames = max(frames, frames_seen(card, network_streams, spec.scale))
+    return Size(parameters, flops // 2, memory, frames)
 
 
 def training_bytes(network: nn.Module, clips: Mapping[str, Tensor]) -> int:

@@ -116,7 +116,7 @@ def fetch(name: str, workspace: Workspace, *, progress: Progress | None = None) 
 def import_file(
     name: str, file: Path, workspace: Workspace, *, stream: str | None, labels: tuple[str, ...] = ()
 ) -> str:
-    """Import a local file as the weights called `name`; returns a line on what became of its tensors."""
+    """Import a local file as the weights called `name`; returns a line on how its tensors were used."""
     published = named(name)
     candidates = [(baseline, weights) for baseline, weights in published if stream in (None, weights.stream)]
     if len(candidates) != 1:

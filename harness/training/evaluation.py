@@ -1,4 +1,4 @@
-"""Every video of a list scored exactly once."""
+"""Evaluation: every video of a list is scored exactly once."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 View = tuple[Any, Sequence[str]]
-"""(inputs of the network, ids of the videos they were cut from)."""
+"""(inputs of the network, ids of their videos)."""
 
 
-def reduce_positions(logits: Tensor, how: str) -> Tensor:
-    """(N, P, C) -> (N, C): the mean over positions in time, or the last one (ConvNet+LSTM)."""
-    return logits[:, -1] if how == "last" else logits.mean(dim=1)
+def reduce_positions(logits: Tensor, reduce: str) -> Tensor:
+    """(N, P, C) float -> (N, C): the 'mean' over positions in time, or the 'last' position (ConvNet+LSTM)."""
+    return logits[:, -1] if reduce == "last" else logits.mean(dim=1)
 
 
 def clip_loss(loss: str, reduce: str, *, label_smoothing: float = 0.0) -> Callable[[Tensor, Tensor], Tensor]:
-    """Cross-entropy of the reduced logits, or averaged over every position."""
+    """(logits (N, P, C) float, labels (N,) int64) -> cross-entropy: 'reduced' of the clip's logits, 'every' of each position's."""
     from torch.nn.functional import cross_entropy
 
     def reduced(logits: Tensor, labels: Tensor) -> Tensor:
         return cross_entropy(reduce_positions(logits, reduce), labels, label_smoothing=label_smoothing)
 
     def every(logits: Tensor, labels: Tensor) -> Tensor:
-        spread = labels[:, None].expand(logits.shape[:2])
-        return cross_entropy(logits.flatten(0, 1), spread.flatten(), label_smoothing=label_smoothing)
+        per_position = labels[:, None].expand(logits.shape[:2])
+        return cross_entropy(logits.flatten(0, 1), per_position.flatten(), label_smoothing=label_smoothing)
 
     return every if loss == "every" else reduced
 
@@ -43,7 +43,7 @@ def clip_loss(loss: str, reduce: str, *, label_smoothing: float = 0.0) -> Callab
 def video_logits(
     module: Any, views: Iterable[View], *, reduce: str, device: str, precision: str, callback: Callback
 ) -> dict[str, np.ndarray]:
-    """Video id -> (C,) float32: the mean of its views' logits. The network runs in eval mode and is put back after."""
+    """Video id -> (C,) float32: the mean of its views' logits. Runs the network in eval mode, then restores its mode."""
     sums: dict[str, np.ndarray] = {}
     counts: dict[str, int] = {}
     was_training = module.training
@@ -51,11 +51,11 @@ def video_logits(
     with torch.inference_mode(), autocast(device, precision):
         for inputs, ids in views:
             logits = reduce_positions(module(inputs).float(), reduce).cpu().numpy()
-            begun = len(counts)
+            before = len(counts)
             for video_id, row in zip(ids, logits, strict=True):
                 sums[video_id] = sums.get(video_id, 0.0) + row.astype(np.float64)
                 counts[video_id] = counts.get(video_id, 0) + 1
-            callback.advance(len(counts) - begun)
+            callback.advance(len(counts) - before)
     module.train(was_training)
     return {video_id: (total / counts[video_id]).astype(np.float32) for video_id, total in sums.items()}
 
@@ -68,7 +68,7 @@ def make_scores(
     undecodable: Iterable[str],
     missing: Iterable[str],
 ) -> Scores:
-    """Scores in the order of `videos`. Raises HarnessError unless each was scored or is known to be undecodable."""
+    """Scores in the order of `videos`. Raises HarnessError for a video that is neither scored nor undecodable."""
     broken = tuple(sorted(undecodable))
     lost = [video.id for video in videos if video.id not in logits and video.id not in broken]
     if lost or len(logits) + len(broken) != len(videos):

@@ -97,7 +97,7 @@ def fit_logistic_regression(
         weight, bias = torch.cat([-weight, weight]) / 2, torch.cat([-bias, bias]) / 2
     if sum(linear.in_features for linear in linears) != inputs.shape[1]:
         raise _not_linear(head)
-    # Several linear maps, one a stream, have their logits averaged: each then gives its share times their number.
+    # The logits of several linear maps, one per stream, are averaged: each map is its part times their number.
     parts = weight.split([linear.in_features for linear in linears], dim=1)
     with torch.no_grad():
         for linear, part in zip(linears, parts, strict=True):

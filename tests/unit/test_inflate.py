@@ -50,16 +50,16 @@ def flat_inception(**style) -> Inception:
 # ------------------------------------------------------------------------------------------------ kernels
 
 
-@pytest.mark.parametrize("how", ["repeat", "centre"])
+@pytest.mark.parametrize("method", ["repeat", "centre"])
 @pytest.mark.parametrize("time", [1, 2, 3, 7])
-def test_an_inflated_kernel_sums_to_the_flat_one(how, time):
+def test_an_inflated_kernel_sums_to_the_flat_one(method, time):
     weight = torch.randn(4, 3, 3, 3, dtype=torch.float64)
-    inflated = inflate_kernel(weight, time, how=how)
+    inflated = inflate_kernel(weight, time, method=method)
     assert inflated.shape == (4, 3, time, 3, 3)
     torch.testing.assert_close(inflated.sum(2), weight)
-    if how == "centre" and time > 1:
+    if method == "centre" and time > 1:
         assert torch.equal(inflated[:, :, time // 2], weight) and inflated.count_nonzero() == weight.count_nonzero()
-    if how == "repeat":
+    if method == "repeat":
         torch.testing.assert_close(inflated[:, :, 0], weight / time)
 
 
@@ -89,10 +89,10 @@ def test_inflating_a_state_is_strict():
 
 
 @pytest.mark.parametrize("frames", [1, 3, 16])
-@pytest.mark.parametrize("how", ["repeat", "centre"])
-def test_boring_videos_under_replicate_padding_at_every_endpoint_and_position(frames, how):
+@pytest.mark.parametrize("method", ["repeat", "centre"])
+def test_boring_videos_under_replicate_padding_at_every_endpoint_and_position(frames, method):
     flat = flat_inception()
-    inflated = inflate(flat, how=how, time_padding="replicate")
+    inflated = inflate(flat, method=method, time_padding="replicate")
     picture = torch.randn(2, 3, 64, 64, dtype=torch.float64)
     with torch.no_grad():
         for (name, two), (_, three) in zip(flat.walk(picture), inflated.walk(boring(picture, frames)), strict=True):
@@ -178,7 +178,7 @@ def test_the_centre_slice_keeps_boring_videos_even_under_zero_padding():
     flat = flat_inception()
     picture = torch.randn(1, 3, 32, 32, dtype=torch.float64)
     with torch.no_grad():
-        three = inflate(flat, how="centre")(boring(picture, 16))
+        three = inflate(flat, method="centre")(boring(picture, 16))
         torch.testing.assert_close(three, flat(picture).unsqueeze(2).expand_as(three), atol=1e-9, rtol=0)
 
 
