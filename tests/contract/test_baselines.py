@@ -1,4 +1,4 @@
-"""What every architecture must keep, whoever wrote it: run on all that are found, a plug-in of the tests included.
+"""Contract of every architecture: run on all that are installed, and on a plug-in of the tests.
 
 pytest tests/contract/test_baselines.py --plugins FOLDER         on yours as well
 """
@@ -32,13 +32,13 @@ CLASSES = 4
 NORM = nn.modules.batchnorm._BatchNorm
 
 
-def found() -> dict[str, Baseline]:
+def installed() -> dict[str, Baseline]:
     folders = [os.environ.get(registry.PLUGINS_ENV, ""), str(PLUGINS)]
     with patch.dict(os.environ, {registry.PLUGINS_ENV: os.pathsep.join(filter(None, folders))}):
         return registry.all("baseline")
 
 
-BASELINES = found()
+BASELINES = installed()
 BUILDS = [
     pytest.param(baseline, streams_of(modality), id=f"{name}-{modality}")
     for name, baseline in BASELINES.items()
@@ -119,11 +119,11 @@ def test_a_card_holds_values_only():
 def test_features_head_and_forward(baseline, streams):
     network = build(baseline, streams).eval()
     for clip in (baseline.train_clip["micro"], baseline.test_clip["micro"]):
-        one = clips(streams, clip, number=2)
+        inputs = clips(streams, clip, number=2)
         with torch.no_grad():
-            features = network.features(one)
+            features = network.features(inputs)
             assert features.dim() == 3 and len(features) == 2 and features.dtype == torch.float32
-            logits = network(one)
+            logits = network(inputs)
             assert logits.shape == (*features.shape[:2], CLASSES)
             torch.testing.assert_close(network.head(features), logits)
 
@@ -172,8 +172,8 @@ def test_a_new_head_changes_the_head_alone(baseline, streams):
 @every_build
 def test_every_trainable_parameter_gets_a_gradient(baseline, streams):
     network = build(baseline, streams).train()
-    one = clips(streams, baseline.train_clip["micro"], number=4)
-    loss_of(baseline, network(one), torch.tensor([0, 1, 2, 3])).backward()
+    inputs = clips(streams, baseline.train_clip["micro"], number=4)
+    loss_of(baseline, network(inputs), torch.tensor([0, 1, 2, 3])).backward()
     idle = [name for name, p in network.named_parameters() if p.requires_grad and (p.grad is None or not p.grad.any())]
     assert not idle
     assert all(torch.isfinite(p.grad).all() for p in network.parameters() if p.requires_grad)
@@ -224,9 +224,9 @@ def test_the_state_survives_a_file(baseline, streams, tmp_path):
     network.train()(clips(streams, baseline.train_clip["micro"], number=4))
     save_file({name: t.contiguous() for name, t in network.state_dict().items()}, tmp_path / "w.safetensors")
     other.load_state_dict(load_file(tmp_path / "w.safetensors"))
-    one = clips(streams, baseline.test_clip["micro"], number=2)
+    inputs = clips(streams, baseline.test_clip["micro"], number=2)
     with torch.no_grad():
-        assert torch.equal(network.eval()(one), other.eval()(one))
+        assert torch.equal(network.eval()(inputs), other.eval()(inputs))
 
 
 @every_build
@@ -276,7 +276,7 @@ def test_a_timm_backbone_takes_the_place_of_inception(baseline, streams):
     spec = BuildSpec(streams, CLASSES, TINY, backbone="timm/resnet10t")
     network, image = baseline.build(spec), baseline.build_image(replace(spec, streams=("rgb",)))
     baseline.bootstrap(network, image.state_dict(), spec)
-    one = clips(streams, baseline.train_clip["micro"], number=2)
-    loss = loss_of(baseline, network.train()(one), torch.tensor([0, 1]))
+    inputs = clips(streams, baseline.train_clip["micro"], number=2)
+    loss = loss_of(baseline, network.train()(inputs), torch.tensor([0, 1]))
     loss.backward()
     assert all(p.grad is not None for p in network.parameters())

@@ -40,7 +40,7 @@ def peer():
     return module
 
 
-def theirs(peer, stream: str, classes: int) -> nn.Module:
+def peer_network(peer, stream: str, classes: int) -> nn.Module:
     torch.manual_seed(0)
     network = peer.InceptionI3d(classes, in_channels=CHANNELS[stream])
     for module in network.modules():
@@ -71,21 +71,21 @@ def ours(network: nn.Module, stream: str, classes: int) -> nn.Module:
 @pytest.mark.parametrize("frames", [9, 12])
 def test_logits_at_every_position(peer, stream, frames):
     """Even and odd lengths pad differently in time."""
-    network = theirs(peer, stream, 7)
+    network = peer_network(peer, stream, 7)
     built = ours(network, stream, 7)
     torch.manual_seed(2)
-    one = clip(stream, frames, SIDE_PX)
+    inputs = clip(stream, frames, SIDE_PX)
     with torch.no_grad():
-        expected = network(one).transpose(1, 2)
-        found = built({stream: one})
-        assert expected.shape == found.shape and expected.std() > 0.1
-        gap = float((found - expected).abs().max())
+        expected = network(inputs).transpose(1, 2)
+        logits = built({stream: inputs})
+        assert expected.shape == logits.shape and expected.std() > 0.1
+        gap = float((logits - expected).abs().max())
         assert gap <= 1e-9
-        built, one = built.float(), one.float()
-        gap = float((built({stream: one}) - expected).abs().max())
+        built, inputs = built.float(), inputs.float()
+        gap = float((built({stream: inputs}) - expected).abs().max())
         assert gap <= 1e-4
         built.trunk.conv1a.conv.symmetric = True
-        assert (built({stream: one}) - expected).abs().max() > 1e-2, "a wrong padding must show"
+        assert (built({stream: inputs}) - expected).abs().max() > 1e-2, "a wrong padding must show"
 
 
 @pytest.mark.parametrize("stream", ["rgb", "flow"])
@@ -96,6 +96,6 @@ def test_its_own_weights(peer, stream):
     network = peer.InceptionI3d(400, in_channels=CHANNELS[stream])
     network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
     built = ours(network.double().eval(), stream, 400)
-    one = clip(stream, 9, SIDE_PX)
+    inputs = clip(stream, 9, SIDE_PX)
     with torch.no_grad():
-        torch.testing.assert_close(built({stream: one}), network(one).transpose(1, 2), atol=1e-9, rtol=0)
+        torch.testing.assert_close(built({stream: inputs}), network(inputs).transpose(1, 2), atol=1e-9, rtol=0)

@@ -1,4 +1,4 @@
-"""What a card's `build` gives is looked at before anything is trained with it."""
+"""The network that a card's `build` returns is checked before anything is trained with it."""
 
 import dataclasses
 
@@ -43,41 +43,41 @@ def broken(spec):
 
 
 @pytest.fixture
-def mine(monkeypatch):
+def plugin_card(monkeypatch):
     """Makes a card from outside of a `build`."""
-    monkeypatch.setattr(registry, "origin", lambda kind, name: "/plugins/mine.py" if name == "mine" else "")
+    monkeypatch.setattr(registry, "origin", lambda kind, name: "/plugins/extra.py" if name == "extra" else "")
     card = registry.load("baseline", "c3d")
-    return lambda build, name="mine": dataclasses.replace(card, name=name, build=build, build_image=build)
+    return lambda build, name="extra": dataclasses.replace(card, name=name, build=build, build_image=build)
 
 
-def test_a_whole_network_is_handed_on(mine):
-    assert isinstance(models.build(mine(lambda spec: Whole()), SPEC), Whole)
+def test_a_whole_network_is_handed_on(plugin_card):
+    assert isinstance(models.build(plugin_card(lambda spec: Whole()), SPEC), Whole)
 
 
 @pytest.mark.parametrize(
-    ("kind", "told"),
+    ("kind", "message"),
     [
         (Forwardless, r"builds a network of type Forwardless, which lacks forward\(clips\); "),
         (Headless, r"builds a network of type Headless, which lacks head and new_head\(num_classes\); "),
         (object, r"builds a network of type object, which lacks features\(clips\) and head and "),
     ],
 )
-def test_what_a_network_lacks_is_told_with_the_file(mine, kind, told):
-    with pytest.raises(HarnessError, match=r"^baseline 'mine' \(/plugins/mine\.py\) " + told):
-        models.build(mine(lambda spec: kind()), SPEC)
+def test_what_a_network_lacks_is_named_with_the_file(plugin_card, kind, message):
+    with pytest.raises(HarnessError, match=r"^baseline 'extra' \(/plugins/extra\.py\) " + message):
+        models.build(plugin_card(lambda spec: kind()), SPEC)
 
 
 @pytest.mark.parametrize("build", [models.build, models.build_image])
-def test_what_a_build_from_outside_raises_is_one_sentence_and_keeps_its_cause(mine, build):
-    words = r"^baseline 'mine' \(/plugins/mine\.py\) could not be built: TypeError: no such argument 'width'$"
+def test_what_a_build_from_outside_raises_is_one_sentence_and_keeps_its_cause(plugin_card, build):
+    words = r"^baseline 'extra' \(/plugins/extra\.py\) could not be built: TypeError: no such argument 'width'$"
     with pytest.raises(HarnessError, match=words) as caught:
-        build(mine(broken), SPEC)
+        build(plugin_card(broken), SPEC)
     assert isinstance(caught.value.__cause__, TypeError)
 
 
-def test_our_own_cards_defects_keep_their_traceback(mine):
+def test_our_own_cards_defects_keep_their_traceback(plugin_card):
     with pytest.raises(TypeError, match="no such"):
-        models.build(mine(broken, name="c3d"), SPEC)
+        models.build(plugin_card(broken, name="c3d"), SPEC)
 
 
 def test_a_backbone_is_checked_without_allocating_its_weights():

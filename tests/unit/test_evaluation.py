@@ -1,4 +1,4 @@
-"""Scoring: what a video's views add up to, and what the screen is told meanwhile."""
+"""Scoring: the logits of a video's views, and the progress that is reported."""
 
 import numpy as np
 import torch

@@ -119,6 +119,6 @@ def test_what_is_not_linear_or_lacks_a_class_is_refused():
 
 
 def test_what_cannot_be_written_is_an_error_of_the_system(tmp_path):
-    """So that a full disk is told as one: safetensors has an error of its own for everything."""
+    """A full disk is reported as such: safetensors has only its own error for everything."""
     with pytest.raises(FileNotFoundError):
         save_tensors({"a": torch.zeros(2)}, tmp_path / "no" / "such" / "folder", metadata={})

@@ -47,20 +47,20 @@ def test_snippets_of_a_clip_with_channels_last_have_them_last_too():
 
 
 def test_the_fusing_kernel_lies_plainly_on_a_cpu_and_changes_nothing_but_last_digits():
-    one, laid_out = build(fused_3d, JOINT), place(build(fused_3d, JOINT), "cpu")
+    plain, laid_out = build(fused_3d, JOINT), place(build(fused_3d, JOINT), "cpu")
     clip = {s: x.contiguous(memory_format=torch.channels_last_3d) for s, x in clips(fused_3d, JOINT).items()}
     assert laid_out.fuse.weight.is_contiguous()
     stem = laid_out.trunks["rgb"].conv1a.conv.weight
     assert stem.is_contiguous(memory_format=torch.channels_last) and not stem.is_contiguous()
-    torch.testing.assert_close(laid_out(clip), one(clips(fused_3d, JOINT)), rtol=1e-4, atol=1e-5)
-    last = one.fuse
+    torch.testing.assert_close(laid_out(clip), plain(clips(fused_3d, JOINT)), rtol=1e-4, atol=1e-5)
+    last = plain.fuse
     last.weight.data = last.weight.data.contiguous(memory_format=torch.channels_last_3d)
     maps = torch.randn(2, last.in_channels, 5, 5, 5).contiguous(memory_format=torch.channels_last_3d)
     torch.testing.assert_close(laid_out.fuse(maps), last(maps), rtol=1e-4, atol=1e-5)
 
 
 def test_two_stream_averages_the_logits_of_its_streams():
-    joint, one = build(two_stream, JOINT), clips(two_stream, JOINT)
+    joint, inputs = build(two_stream, JOINT), clips(two_stream, JOINT)
     logits = []
     for stream in JOINT:
         single = build(two_stream, (stream,), seed=5)
@@ -71,9 +71,9 @@ def test_two_stream_averages_the_logits_of_its_streams():
             if name.startswith(f"head.streams.{stream}.")
         }
         single.load_state_dict(state)
-        logits.append(single({stream: one[stream]}))
+        logits.append(single({stream: inputs[stream]}))
     assert not torch.allclose(*logits, atol=1e-3)
-    torch.testing.assert_close(joint(one), (logits[0] + logits[1]) / 2)
+    torch.testing.assert_close(joint(inputs), (logits[0] + logits[1]) / 2)
 
 
 def test_two_streams_picture_stream_sees_no_order():
@@ -83,9 +83,9 @@ def test_two_streams_picture_stream_sees_no_order():
 
 def spread(stream, frames_changed):
     """Positions of the 3D-Fused maps that change when these frames of a stream do."""
-    network, one = build(fused_3d, (stream,)), clips(fused_3d, (stream,), number=1)
-    before = network._maps(stream, one[stream])
-    changed = one[stream].clone()
+    network, inputs = build(fused_3d, (stream,)), clips(fused_3d, (stream,), number=1)
+    before = network._maps(stream, inputs[stream])
+    changed = inputs[stream].clone()
     changed[:, :, frames_changed] += 1
     difference = (network._maps(stream, changed) - before).abs().amax((0, 1, 3, 4))
     return difference.gt(1e-6).nonzero().flatten().tolist()
@@ -128,23 +128,23 @@ def test_3d_fused_uses_the_whole_map_of_7x7_and_all_five_positions():
 
 
 def test_the_lstm_sees_order_and_each_step_only_what_came_before():
-    network, one = build(convnet_lstm, ("rgb",)), clips(convnet_lstm, ("rgb",))
+    network, inputs = build(convnet_lstm, ("rgb",)), clips(convnet_lstm, ("rgb",))
     # Freshly built statistics (0 and 1) and gammas of 0.1 keep the cell almost linear: make it matter.
     for name, parameter in network.lstm.named_parameters():
         if "gamma" in name:
             nn.init.ones_(parameter)
-    states = network.features(one)
-    backwards = network.features({"rgb": one["rgb"].flip(2)})
+    states = network.features(inputs)
+    backwards = network.features({"rgb": inputs["rgb"].flip(2)})
     assert (states[:, -1] - backwards[:, -1]).abs().max() > 1e-3
-    later = one["rgb"].clone()
+    later = inputs["rgb"].clone()
     later[:, :, 5:] += 1
     changed = (network.features({"rgb": later}) - states).abs().amax((0, 2))
     assert changed[:5].max() < 1e-5 and changed[5:].min() > 1e-5
 
 
 def test_the_3d_convnet_halves_time_in_its_first_pool_and_never_to_nothing():
-    network, one = build(c3d, ("rgb",)), clips(c3d, ("rgb",))
-    x, times = one["rgb"], []
+    network, inputs = build(c3d, ("rgb",)), clips(c3d, ("rgb",))
+    x, times = inputs["rgb"], []
     for name, layer in network.convolutions.named_children():
         x = layer(x)
         if name.startswith("pool"):

@@ -1,4 +1,4 @@
-"""What precision asks for, and the gradients of bfloat16 where a CPU's own are not to be had."""
+"""Which precision a job computes in, and bfloat16 gradients where a CPU kernel gives wrong ones."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_a_job_says_what_it_was_and_not_what_was_asked():
         (4, 3, 5, 1, 2),
         (3, 3, 7, 2, 3),
         (2, 3, 3, 1, "same"),
-        (3, 4, 3, 1, 1),  # from here on one output lies clear of the padding
+        (3, 4, 3, 1, 1),  # from here on some output does not see the padding
         (8, 4, 3, 2, 1),
         (1, 4, 1, 1, 0),
     ],
@@ -71,7 +71,7 @@ def test_gradients_of_a_convolution_are_float32s_but_for_rounding(frames, side, 
         x, w = clips.clone().requires_grad_(), weight.clone().requires_grad_()
         with autocast("cpu", precision):
             y = F.conv3d(x, w, stride=stride, padding=padding)
-        assert y.dtype == getattr(torch, precision), "what comes after it computes as it would"
+        assert y.dtype == getattr(torch, precision), "the layers after it compute in this precision"
         torch.manual_seed(1)
         y.float().mul(torch.randn(y.shape).bfloat16().float()).sum().backward()
         results.append((y.detach().float(), x.grad, w.grad))
@@ -90,5 +90,5 @@ def test_which_convolutions_never_lie_clear_of_their_padding():
                     frames = torch.empty(1, 1, size, 9, 9)
                     weight = torch.empty(1, 1, kernel, 1, 1)
                     if len(starts):
-                        found = always_padded(frames, weight, None, (stride, 1, 1), (padding, 0, 0))
-                        assert found == (not clear), (size, kernel, padding, stride)
+                        padded = always_padded(frames, weight, None, (stride, 1, 1), (padding, 0, 0))
+                        assert padded == (not clear), (size, kernel, padding, stride)

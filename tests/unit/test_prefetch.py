@@ -1,6 +1,6 @@
-"""Copies beside computing: on a CPU nothing happens, and on a GPU everything in the order that keeps memory true.
+"""Prefetching: nothing happens on a CPU, and on a GPU everything in the order that keeps memory valid.
 
-No GPU is needed: streams that write down what is asked of them stand in for torch's.
+No GPU is needed: torch's streams are replaced by streams that record their calls.
 """
 
 from __future__ import annotations
@@ -15,64 +15,64 @@ from harness.training.prefetch import prefetch_to_device
 
 
 class Clip:
-    def __init__(self, number, told):
-        self.number, self.told = number, told
+    def __init__(self, number, events):
+        self.number, self.events = number, events
 
     def record_stream(self, stream):
-        self.told.append(f"{stream.name} reads {self.number}")
+        self.events.append(f"{stream.name} reads {self.number}")
 
 
 class Stream:
-    def __init__(self, name, told):
-        self.name, self.told = name, told
+    def __init__(self, name, events):
+        self.name, self.events = name, events
 
     def wait_stream(self, other):
-        self.told.append(f"{self.name} waits for {other.name}")
+        self.events.append(f"{self.name} waits for {other.name}")
 
 
 @pytest.fixture
-def told(monkeypatch):
-    told: list[str] = []
-    computing = Stream("computing", told)
+def events(monkeypatch):
+    events: list[str] = []
+    computing = Stream("computing", events)
 
     @contextlib.contextmanager
     def on(stream):
-        told.append(f"on {stream.name}")
+        events.append(f"on {stream.name}")
         yield
-        told.append("back")
+        events.append("back")
 
-    monkeypatch.setattr(torch.cuda, "Stream", lambda device: Stream("copying", told))
+    monkeypatch.setattr(torch.cuda, "Stream", lambda device: Stream("copying", events))
     monkeypatch.setattr(torch.cuda, "current_stream", lambda device: computing)
     monkeypatch.setattr(torch.cuda, "stream", on)
-    return told
+    return events
 
 
-def steps(count, told):
+def steps(count, events):
     for number in range(count):
-        told.append(f"copy {number}")
-        yield Step({"rgb": Clip(number, told)}, Clip(f"labels {number}", told), (str(number),))
+        events.append(f"copy {number}")
+        yield Step({"rgb": Clip(number, events)}, Clip(f"labels {number}", events), (str(number),))
 
 
 def test_a_cpu_is_given_each_step_when_it_asks():
-    told: list[str] = []
-    found = prefetch_to_device(steps(2, told), "cpu")
-    next(found)
-    assert told == ["copy 0"]
+    events: list[str] = []
+    prefetched = prefetch_to_device(steps(2, events), "cpu")
+    next(prefetched)
+    assert events == ["copy 0"]
 
 
-def test_the_next_copy_is_under_way_before_a_step_computes(told):
+def test_the_next_copy_is_under_way_before_a_step_computes(events):
     numbers = []
-    for step in prefetch_to_device(steps(3, told), "cuda:0"):
+    for step in prefetch_to_device(steps(3, events), "cuda:0"):
         numbers.append(step.ids[0])
-        told.append(f"compute {step.ids[0]}")
+        events.append(f"compute {step.ids[0]}")
     assert numbers == ["0", "1", "2"], "all, once, in order"
-    assert told.index("copy 1") < told.index("compute 0") < told.index("copy 2") < told.index("compute 1")
+    assert events.index("copy 1") < events.index("compute 0") < events.index("copy 2") < events.index("compute 1")
 
 
-def test_computing_waits_for_its_copy_and_memory_for_computing(told):
-    found = prefetch_to_device(steps(2, told), "cuda")
-    next(found)
-    assert told == [
+def test_computing_waits_for_its_copy_and_memory_for_computing(events):
+    prefetched = prefetch_to_device(steps(2, events), "cuda")
+    next(prefetched)
+    assert events == [
         *("on copying", "copy 0", "back"),
         "computing waits for copying",
         *("computing reads 0", "computing reads labels 0"),

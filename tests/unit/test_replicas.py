@@ -56,17 +56,19 @@ def trained(folder, schedule, *extra):
         folder,
         lambda logits, labels: clip_loss("reduced", "mean")(logits.double(), labels),
     )
-    told = train(module, passes(schedule), config, callback=Callback())
-    return module.state_dict(), told
+    result = train(module, passes(schedule), config, callback=Callback())
+    return module.state_dict(), result
 
 
 def test_two_replicas_of_four_are_one_batch_of_eight(tmp_path):
-    whole, told = trained(tmp_path, SCHEDULE)
-    halves, told_halves = trained(tmp_path, replace(SCHEDULE, bn_batch=4))
+    whole, result = trained(tmp_path, SCHEDULE)
+    halves, result_halves = trained(tmp_path, replace(SCHEDULE, bn_batch=4))
     for name, tensor in whole.items():
         torch.testing.assert_close(halves[name], tensor, rtol=0, atol=1e-7)
-    assert [value for *_, value in told.curves] == pytest.approx([value for *_, value in told_halves.curves], abs=1e-6)
-    assert told.samples == told_halves.samples == 40
+    assert [value for *_, value in result.curves] == pytest.approx(
+        [value for *_, value in result_halves.curves], abs=1e-6
+    )
+    assert result.samples == result_halves.samples == 40
 
 
 def test_batch_norm_is_taken_within_a_replica(tmp_path):
@@ -76,11 +78,11 @@ def test_batch_norm_is_taken_within_a_replica(tmp_path):
 
 
 def test_moving_statistics_are_the_mean_over_replicas(tmp_path):
-    one = replace(SCHEDULE, steps=1, bn_batch=4)
+    schedule = replace(SCHEDULE, steps=1, bn_batch=4)
     norm = nn.BatchNorm1d(16)
-    state, _ = trained(tmp_path, one, norm)
+    state, _ = trained(tmp_path, schedule, norm)
     first = OnePosition().body[0]
-    hidden = [first(step.inputs) for step in passes(one)(0)]
+    hidden = [first(step.inputs) for step in passes(schedule)(0)]
     expected = sum(0.9 * 0 + 0.1 * h.mean(0) for h in hidden) / 2
     torch.testing.assert_close(state["body.1.running_mean"], expected, rtol=0, atol=1e-7)
 
@@ -128,7 +130,7 @@ class Stages(nn.Module):
         return self.trunk(x)
 
 
-def kept_by(forward):
+def saved_by(forward):
     """(what it gives, how many numbers it keeps for the backward pass)."""
     sizes = []
 
@@ -149,16 +151,16 @@ def test_recomputing_changes_memory_and_nothing_else():
         if again:
             assert recompute_stages(network) == 3
         torch.manual_seed(3)
-        loss, kept = kept_by(lambda network=network: network(x).square().sum())
+        loss, saved = saved_by(lambda network=network: network(x).square().sum())
         loss.backward()
         assert list(network.state_dict()) == names
         gradients = {name: p.grad for name, p in network.named_parameters()}
         buffers = {name: b for name, b in network.named_buffers() if "tracked" not in name}
-        results.append((gradients, buffers, kept))
-    (plain, moving, kept_plain), (again, moving_again, kept_again) = results
+        results.append((gradients, buffers, saved))
+    (plain, moving, saved_plain), (again, moving_again, saved_again) = results
     torch.testing.assert_close(again, plain, rtol=0, atol=0)
     torch.testing.assert_close(moving_again, moving, rtol=0, atol=0)
-    assert kept_again < kept_plain / 2
+    assert saved_again < saved_plain / 2
 
 
 def test_recomputing_keeps_to_the_precision_of_each_layer():

@@ -30,11 +30,11 @@ class Kill(Callback):
     """Raises after so many steps, as a kill would."""
 
     def __init__(self, after):
-        self.left = after
+        self.remaining = after
 
     def advance(self, count=1, note=""):
-        self.left -= count
-        if self.left < 0:
+        self.remaining -= count
+        if self.remaining < 0:
             raise Killed
 
 
@@ -66,13 +66,13 @@ def trained(tmp_path, schedule=SCHEDULE, callback=None, **more):
     module = OnePosition(network())
     torch.manual_seed(7)
     module.train()
-    told = train(module, steps_from, config(tmp_path, schedule), callback=callback or Callback(), **more)
-    return module, told
+    result = train(module, steps_from, config(tmp_path, schedule), callback=callback or Callback(), **more)
+    return module, result
 
 
 def test_it_learns(tmp_path):
-    module, told = trained(tmp_path, Schedule(steps=300, batch=8, base_lr=0.1, policy="one-cycle"))
-    losses = [value for _, name, value in told.curves if name == "train/loss"]
+    module, result = trained(tmp_path, Schedule(steps=300, batch=8, base_lr=0.1, policy="one-cycle"))
+    losses = [value for _, name, value in result.curves if name == "train/loss"]
     assert sum(losses[-5:]) / 5 < 0.7 * losses[0]
     module.eval()
     tests = list(itertools.islice(steps_from(10_000), 20))
@@ -82,13 +82,13 @@ def test_it_learns(tmp_path):
 
 @pytest.mark.parametrize("killed_after", [3, 10, 14, 29])
 def test_a_killed_training_ends_bit_for_bit_like_an_unbroken_one(tmp_path, killed_after):
-    whole, told = trained(tmp_path / "whole")
+    whole, result = trained(tmp_path / "whole")
     with pytest.raises(Killed):
         trained(tmp_path / "broken", callback=Kill(killed_after))
-    resumed, told_again = trained(tmp_path / "broken")
+    resumed, result_again = trained(tmp_path / "broken")
     for name, tensor in whole.state_dict().items():
         assert torch.equal(tensor, resumed.state_dict()[name]), name
-    assert told.curves == told_again.curves and told.steps == told_again.steps == 30
+    assert result.curves == result_again.curves and result.steps == result_again.steps == 30
 
 
 def test_a_torn_checkpoint_is_set_aside_for_the_one_before(tmp_path):
@@ -125,14 +125,14 @@ def test_an_optimizer_steps_as_torchs_own(optimizer):
     ended = []
     for kind in (optimizer, eager(optimizer)):
         torch.manual_seed(0)
-        one = nn.Linear(5, 3)
-        stepping = kind(one.parameters(), lr=0.1, weight_decay=0.01)
+        layer = nn.Linear(5, 3)
+        stepping = kind(layer.parameters(), lr=0.1, weight_decay=0.01)
         for _ in range(3):
             stepping.zero_grad()
-            one(torch.randn(4, 5)).square().sum().backward()
+            layer(torch.randn(4, 5)).square().sum().backward()
             stepping.step()
             stepping.load_state_dict(stepping.state_dict())
-        ended.append(one.weight.detach())
+        ended.append(layer.weight.detach())
     assert torch.equal(*ended) and torch.is_grad_enabled()
 
 
@@ -171,8 +171,8 @@ def test_plateau_drops_after_patience_looks_and_training_ends_after_the_last_dro
     rule = Plateau(patience=2)
     assert [rule.saturated(v) for v in (1.0, 0.9, 0.95, 0.93, 0.94, 0.96)] == [False, False, False, True, False, True]
     schedule = Schedule(steps=1000, batch=8, base_lr=0.1, policy="plateau", eval_every=5, patience=1)
-    _, told = trained(tmp_path, schedule, held_out_loss=lambda: 1.0)
-    assert told.drops == [10, 15, 20] and told.steps == 20
+    _, result = trained(tmp_path, schedule, held_out_loss=lambda: 1.0)
+    assert result.drops == [10, 15, 20] and result.steps == 20
 
 
 def test_loss_at_every_position_differs_from_the_reduced_one():

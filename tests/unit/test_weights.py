@@ -1,4 +1,4 @@
-"""Other people's weights: read without running anything, every tensor accounted for, kept with their card."""
+"""Third-party weights: read without running code, every tensor accounted for, saved with their card."""
 
 from __future__ import annotations
 
@@ -57,17 +57,17 @@ def ours_to(layout: str, state):
         if name.endswith("_extra_state"):
             continue
         if name.startswith("head.fc."):
-            what = name.rsplit(".", 1)[1]
-            convolutional = what == "weight" and layout != "torchvision"
-            named[f"{head}.{what}"] = tensor.reshape(*tensor.shape, 1, 1, 1) if convolutional else tensor
+            kind = name.rsplit(".", 1)[1]
+            convolutional = kind == "weight" and layout != "torchvision"
+            named[f"{head}.{kind}"] = tensor.reshape(*tensor.shape, 1, 1, 1) if convolutional else tensor
             continue
-        _, place, *branch, part, what = name.split(".")
+        _, place, *branch, part, kind = name.split(".")
         unit = (
             mixed(place.removeprefix("mixed"), branch[0])
             if branch
             else stems["abc".index(place[-1]) if place != "conv1a" else 0]
         )
-        named[f"{unit}.{conv if part == 'conv' else norm}.{what}"] = tensor
+        named[f"{unit}.{conv if part == 'conv' else norm}.{kind}"] = tensor
     return named
 
 
@@ -75,7 +75,7 @@ def as_tensorflow(state, *, scope="RGB/inception_i3d/"):
     named = {}
     for name, tensor in state.items():
         parts = name.split(".")
-        what = {"running_mean": "batch_norm/moving_mean", "running_var": "batch_norm/moving_variance"}.get(parts[-1])
+        kind = {"running_mean": "batch_norm/moving_mean", "running_var": "batch_norm/moving_variance"}.get(parts[-1])
         if name.startswith("head.fc."):
             value = tensor.T.reshape(1, 1, 1, *tensor.T.shape) if parts[-1] == "weight" else tensor
             named[f"{scope}Logits/Conv3d_0c_1x1/conv_3d/{parts[-1][0]}"] = value
@@ -83,16 +83,16 @@ def as_tensorflow(state, *, scope="RGB/inception_i3d/"):
         if parts[-1] in ("num_batches_tracked", "_extra_state") or name.endswith("bn.weight"):
             continue
         if parts[-2:] == ["conv", "weight"]:
-            what, tensor = "conv_3d/w", tensor.permute(2, 3, 4, 1, 0)
+            kind, tensor = "conv_3d/w", tensor.permute(2, 3, 4, 1, 0)
         elif parts[-2:] == ["bn", "bias"]:
-            what = "batch_norm/beta"
+            kind = "batch_norm/beta"
         unit = {"conv1a": "Conv3d_1a_7x7", "conv2b": "Conv3d_2b_1x1", "conv2c": "Conv3d_2c_3x3"}.get(parts[1])
         if unit is None:
             module = parts[1].removeprefix("mixed")
             leaf = {"b0": "0a_1x1", "b1a": "0a_1x1", "b1b": "0b_3x3", "b2a": "0a_1x1", "b2b": "0b_3x3", "b3b": "0b_1x1"}
             quirk = "0a_3x3" if module == "5b" and parts[2] == "b2b" else leaf[parts[2]]
             unit = f"Mixed_{module}/Branch_{parts[2][1]}/Conv3d_{quirk}"
-        named[f"{scope}{unit}/{what}"] = tensor
+        named[f"{scope}{unit}/{kind}"] = tensor
     return named
 
 
@@ -141,7 +141,7 @@ def test_tensorflows_layout_transposes_and_supplies_unit_scales():
     [("rgb_imagenet", "rgb", 400), ("flow_imagenet", "flow", 400), ("rgb_scratch_kin600", "rgb", 600)],
 )
 def test_released_checkpoints_are_accounted_for_one_to_one(test_data, name, stream, classes):
-    """Every variable, by name and shape, finds a tensor of ours at full width; every tensor of ours is found."""
+    """Every variable, by name and shape, has a counterpart in our network at full width, and the other way round."""
     index = json.loads((test_data / "checkpoint_index" / f"{name}.json").read_text())
     assert len(index) >= 230
     with torch.device("meta"):
@@ -359,11 +359,11 @@ def test_importing_keeps_card_labels_and_hash(tmp_path):
     labels = ("a", "b", "c", "d", "e")
     where = {"target": source, "labels": labels}
     path, report = importing.import_weights(tmp_path / "rgb.pt", card, tmp_path / "kept", **where)
-    state, kept = importing.load_imported(card, tmp_path / "kept")
+    state, stored = importing.load_imported(card, tmp_path / "kept")
     assert path.name == "pytorch-i3d.rgb.safetensors" and report.complete
     assert all(torch.equal(state[name], tensor) for name, tensor in source.items())
-    assert kept["labels"] == list(labels) and kept["licence"] == card.licence and kept["provenance"] == "unknown"
-    assert kept["imported_sha256"] == file_sha256(tmp_path / "rgb.pt") and "0 missing" in kept["report"]
+    assert stored["labels"] == list(labels) and stored["licence"] == card.licence and stored["provenance"] == "unknown"
+    assert stored["imported_sha256"] == file_sha256(tmp_path / "rgb.pt") and "0 missing" in stored["report"]
     with pytest.raises(HarnessError, match="6 labels for 5 classes"):
         importing.import_weights(tmp_path / "rgb.pt", card, tmp_path, target=source, labels=(*labels, "f"))
     with pytest.raises(HarnessError, match="weights fetch pytorch-i3d"):

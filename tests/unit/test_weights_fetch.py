@@ -17,14 +17,14 @@ SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Serves CONTENT; /breaks stops half-way unless asked for the rest; /whole ignores ranges."""
+    """Serves CONTENT; /breaks stops half-way unless ranges for the rest; /whole ignores ranges."""
 
-    asked: ClassVar[list[str]] = []
+    ranges: ClassVar[list[str]] = []
 
     def do_GET(self):
         start = 0
         wanted = self.headers.get("Range")
-        self.asked.append(wanted or "")
+        self.ranges.append(wanted or "")
         if self.path == "/absent":
             self.send_error(404)
             return
@@ -45,7 +45,7 @@ class Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server():
-    Handler.asked = []
+    Handler.ranges = []
     running = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=running.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{running.server_port}"
@@ -55,11 +55,11 @@ def server():
 
 def test_a_download_is_checked_and_not_repeated(server, tmp_path):
     target = tmp_path / "w.pt"
-    seen = []
-    fetch(f"{server}/w", target, expected=SHA256, progress=lambda done, total: seen.append((done, total)))
-    assert target.read_bytes() == CONTENT and seen[-1] == (len(CONTENT), len(CONTENT))
+    calls = []
+    fetch(f"{server}/w", target, expected=SHA256, progress=lambda done, total: calls.append((done, total)))
+    assert target.read_bytes() == CONTENT and calls[-1] == (len(CONTENT), len(CONTENT))
     fetch(f"{server}/w", target, expected=SHA256)
-    assert Handler.asked == [""], "what is there is not downloaded again"
+    assert Handler.ranges == [""], "what is there is not downloaded again"
 
 
 def test_a_broken_download_is_resumed(server, tmp_path):
@@ -68,7 +68,7 @@ def test_a_broken_download_is_resumed(server, tmp_path):
         fetch(f"{server}/breaks", target, expected=SHA256)
     assert not target.exists() and (tmp_path / "w.pt.part").stat().st_size == len(CONTENT) // 2
     fetch(f"{server}/breaks", target, expected=SHA256)
-    assert target.read_bytes() == CONTENT and Handler.asked[-1] == f"bytes={len(CONTENT) // 2}-"
+    assert target.read_bytes() == CONTENT and Handler.ranges[-1] == f"bytes={len(CONTENT) // 2}-"
 
 
 def test_a_server_that_cannot_resume_sends_all_of_it(server, tmp_path):
