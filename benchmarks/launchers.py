@@ -10,11 +10,14 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import click
+
+from harness.core.job_specs import DataSpec, JobSpec
+from harness.core.spec import Job
 
 JOBS, ROUNDS = 40, 3
 BUSY_JOBS, GPUS, SLEEP_S = 500, 4, 1.0
@@ -24,10 +27,20 @@ Run = Callable[[Any, Any], object]
 """(plan, options): runs the jobs of the plan."""
 
 
-def jobs_of(number: int, **more: Any) -> list[Any]:
-    from harness.core.spec import Job
+@dataclass(frozen=True, kw_only=True)
+class NothingSpec(JobSpec):
+    """A job that sleeps."""
 
-    return [Job("nothing", f"nothing {n}", {"number": n, "threads": 1} | more) for n in range(number)]
+    kind = "nothing"
+
+    number: int
+    threads: int = 1
+    sleep_s: float = 0.0
+
+
+def jobs_of(number: int, **more: Any) -> list[Any]:
+    data = DataSpec("none", 1, "none")
+    return [Job(NothingSpec(dataset=data, code_version=0, number=n, **more), f"nothing {n}") for n in range(number)]
 
 
 def nothing(job: Any, options: Any, callback: Any) -> Any:
@@ -37,9 +50,9 @@ def nothing(job: Any, options: Any, callback: Any) -> Any:
 
     with locks.job_lock(options.places.jobs, job.id):
         callback.job_started(job)
-        time.sleep(float(job.spec.get("sleep_s", 0.0)))
+        time.sleep(job.spec.sleep_s)
         empty: dict[str, Any] = {"environment": {}, "metrics": {}, "cost": {"wall_s": 0.0}, "fingerprint": ""}
-        identity = {"job_id": job.id, "kind": job.kind, "title": job.title, "spec": job.spec, "upstream": job.upstream}
+        identity = {"job_id": job.id, "spec": job.spec, "title": job.title, "upstream": job.upstream, "cell": None}
         record = write_record(options.places.runs, Record(**identity, **empty), fill=lambda folder: None)
         callback.job_finished(record)
         return record

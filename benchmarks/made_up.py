@@ -9,6 +9,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from harness.core import registry
+from harness.core.job_specs import ClipsSpec
 from harness.core.spec import Cell, Job
 from harness.core.workspace import Workspace, places
 from harness.metrics.scores import Scores, counts
@@ -44,7 +45,7 @@ def fill(workspace: Workspace, cells: Iterable[Cell], *, limit: int | None = Non
 
 def _write(workspace: Workspace, job: Job, number: int) -> Record:
     """The record of a job; its numbers are a function of the job's title alone."""
-    dataset = registry.load("dataset", job.spec["dataset"]["name"])
+    dataset = registry.load("dataset", job.spec.dataset.name)
     rng = np.random.default_rng(zlib.crc32(job.title.encode()))
     scored = job.kind in ("train", "head", "images")
     classes = tuple(name for group in dataset.class_groups.values() for name in group)
@@ -52,12 +53,12 @@ def _write(workspace: Workspace, job: Job, number: int) -> Record:
     scores = _scores(rng, classes, skill=_skill(job)) if scored else None
     record = Record(
         job_id=job.id,
-        kind=job.kind,
-        title=job.title,
         spec=job.spec,
+        title=job.title,
         upstream=job.upstream,
+        cell=job.cell,
         environment={"harness": "0", "python": "3", "torch": "2", "cpu": "made up", "device": "cpu"},
-        fingerprint=job.spec["dataset"]["fingerprint"],
+        fingerprint=job.spec.dataset.fingerprint,
         metrics=summary(scores) if scores else {},
         counts=counts(scores) if scores else {},
         cost={"wall_s": round(float(rng.uniform(1, 300)), 3), "peak_memory_bytes": 10**9, "samples_per_s": 40.0},
@@ -77,10 +78,10 @@ def _write(workspace: Workspace, job: Job, number: int) -> Record:
 
 def _skill(job: Job) -> float:
     """Added to the logit of the right class: more for later architectures and for more streams."""
-    name = registry.dashed(job.spec.get("baseline", {}).get("name", "c3d"))
-    if name not in WEAKEST_FIRST:
+    spec = job.spec
+    if not isinstance(spec, ClipsSpec) or spec.baseline.name not in WEAKEST_FIRST:
         return 1.0
-    return 1.0 + 0.5 * WEAKEST_FIRST.index(name) + 0.8 * len(job.spec.get("streams", ()))
+    return 1.0 + 0.5 * WEAKEST_FIRST.index(spec.baseline.name) + 0.8 * len(spec.streams)
 
 
 def _scores(rng: np.random.Generator, classes: tuple[str, ...], *, skill: float) -> Scores:

@@ -15,12 +15,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from harness.core import registry
-from harness.core.contract import MODALITIES, Baseline, Dataset, streams_of
-from harness.core.errors import HarnessError, UnknownName
-from harness.core.registry import dashed
+from harness.core.contract import MODALITIES, Baseline, Dataset
+from harness.core.errors import UnknownName
+from harness.core.job_specs import NetworkSpec
+from harness.core.spec import Cell
 from harness.metrics import statistics
 from harness.metrics.fusion import late_fusion
 from harness.metrics.scores import Scores, topk_correct
+from harness.planning.lookup import scored
 from harness.records.record import SCORES, Record, RunStore
 
 PROTOCOLS = ("full-ft", "fixed", "original")
@@ -28,38 +30,27 @@ PROTOCOLS = ("full-ft", "fixed", "original")
 PAPER_ORDER = ("convnet-lstm", "c3d", "two-stream", "fused-3d", "i3d")
 
 
-@dataclass(frozen=True, order=True)
-class Setting:
-    """What a number was measured under, but for the network."""
-
-    dataset: str
-    split: int
-    subset: str
-    protocol: str
-    init: str
-    source: str
-    """Data set, or 'published:NAME', that transferred weights come from; '' under Original."""
-    seed: int
-    backbone: str = ""
-
-    def __str__(self) -> str:
-        words = [self.dataset, f"split {self.split}", self.protocol, self.init]
-        words += [self.subset] if self.subset != "test" else []
-        words += [self.backbone] if self.backbone else []
-        words += [f"seed {self.seed}"] if self.seed else []
-        return " · ".join(words)
-
-
 @dataclass(frozen=True, eq=False)
 class Result:
-    """One number of the ledger: a baseline and modality under a setting, with the scores it is computed from."""
+    """One number of the results folder: a cell, with the scores it is computed from."""
 
-    baseline: str
-    modality: str
-    setting: Setting
+    cell: Cell
     scores: Scores
     """After late fusion, where the streams were scored apart."""
     records: tuple[Record, ...]
+
+    @property
+    def baseline(self) -> str:
+        return self.cell.baseline
+
+    @property
+    def modality(self) -> str:
+        return self.cell.modality
+
+    @property
+    def setting(self) -> Cell:
+        """The cell's axes other than its baseline and modality."""
+        return dataclasses.replace(self.cell, baseline="", modality="")
 
     @property
     def name(self) -> str:
@@ -131,15 +122,9 @@ class Evidence:
         return tuple(last.values())
 
     def chain(self, records: Iterable[Record]) -> dict[str, Record]:
-        """The records and all they build on, as far as the ledger has them."""
-        found: dict[str, Record] = {}
-        waiting = list(records)
-        while waiting:
-            record = waiting.pop()
-            if record.job_id not in found:
-                found[record.job_id] = record
-                waiting += [self.records[up] for up in record.upstream.values() if up in self.records]
-        return found
+        """The records and all they build on, as far as they are here."""
+        ids = upstream_closure((record.job_id for record in records), self.records)
+        return {job_id: self.records[job_id] for job_id in ids}
 
     def cost_s(self, result: Result) -> float:
         """Wall seconds of the jobs behind a number, pre-training, features and flow included, each once."""
@@ -150,7 +135,7 @@ def _rank(result: Result) -> tuple[object, ...]:
     card = card_of(result.baseline)
     inits = card.inits if card else ()
     at = inits.index(result.setting.init) if result.setting.init in inits else len(inits)
-    return (result.setting.backbone != "", at, result.setting)
+    return (result.setting.overrides != (), result.setting.backbone != "", at, result.setting)
 
 
 def order_of(baseline: str) -> tuple[int, str]:
@@ -182,93 +167,48 @@ def title_of(baseline: str) -> str:
 # ------------------------------------------------------------------------------------------------ reading
 
 
-def gather(run_store: RunStore, *, scale: str, preferred: Iterable[str] = ()) -> Evidence:
-    """The evidence of one scale. Where several jobs have the same setting (`--set`), those in `preferred` count."""
+def gather(run_store: RunStore, *, scale: str) -> Evidence:
+    """The evidence of one scale. Where several records score the same cell, the newest counts."""
     records = {record.job_id: record for record in run_store if scale_of(record) in ("", scale)}
-    kept = {job_id: record for job_id, record in records.items() if scale_of(record) == scale}
-    for record in list(kept.values()):
-        kept |= {up: records[up] for up in _ancestors(record, records)}
+    of_scale = [record.job_id for record in records.values() if scale_of(record) == scale]
+    kept = {job_id: records[job_id] for job_id in upstream_closure(of_scale, records)}
     ordered = sorted(kept.values(), key=lambda record: (record.finished_at, record.job_id))
-    return Evidence(
-        records={record.job_id: record for record in ordered},
-        results=tuple(_results(ordered, frozenset(preferred))),
-    )
+    return Evidence(records={record.job_id: record for record in ordered}, results=tuple(_results(ordered)))
+
+
+def upstream_closure(job_ids: Iterable[str], records: Mapping[str, Record]) -> list[str]:
+    """Ids of these jobs and of all they build on, as far as `records` has them."""
+    found: dict[str, None] = {}
+    waiting = list(job_ids)
+    while waiting:
+        job_id = waiting.pop()
+        if job_id in records and job_id not in found:
+            found[job_id] = None
+            waiting += records[job_id].upstream.values()
+    return list(found)
 
 
 def scale_of(record: Record) -> str:
-    """'' for flow, which belongs to whatever reads it."""
-    return str(record.spec.get("scale", {}).get("name", ""))
+    """'' for flow and frame files, which belong to whatever reads them."""
+    return record.spec.scale.name if isinstance(record.spec, NetworkSpec) else ""
 
 
-def _ancestors(record: Record, records: Mapping[str, Record]) -> set[str]:
-    found: set[str] = set()
-    waiting = [record]
-    while waiting:
-        for up in waiting.pop().upstream.values():
-            if up in records and up not in found:
-                found.add(up)
-                waiting.append(records[up])
-    return found
-
-
-def _results(records: list[Record], preferred: frozenset[str]) -> list[Result]:
-    by_id = {record.job_id: record for record in records}
-    single: dict[tuple[str, str, Setting], Result] = {}
-    for record in sorted(records, key=lambda record: (record.job_id not in preferred, record.job_id)):
-        if record.kind in ("train", "head") and SCORES in record.files:
-            result = _result(record, by_id)
-            single.setdefault((result.baseline, result.modality, result.setting), result)
+def _results(records: list[Record]) -> list[Result]:
+    single = {
+        record.cell: Result(record.cell, record.scores(), (record,))
+        for record in scored(records)
+        if SCORES in record.files and record.cell is not None
+    }
     fused = []
-    for (baseline, modality, setting), result in single.items():
-        other = single.get((baseline, "flow", setting))
-        if (
-            modality == "rgb"
-            and other is not None
-            and (baseline, "rgb+flow", setting) not in single
-            and _late(baseline)
-        ):
-            fused.append(_fused(result, other))
+    for cell, result in single.items():
+        other = single.get(dataclasses.replace(cell, modality="flow"))
+        both = dataclasses.replace(cell, modality="rgb+flow")
+        if cell.modality == "rgb" and other is not None and both not in single and _late(cell.baseline):
+            scores = late_fusion(result.scores, other.scores)
+            fused.append(Result(both, scores, (*result.records, *other.records)))
     return sorted([*single.values(), *fused], key=lambda r: (r.setting, order_of(r.baseline), r.modality))
-
-
-def _result(record: Record, by_id: Mapping[str, Record]) -> Result:
-    spec = record.spec
-    modality = "+".join(spec["streams"])
-    if streams_of(modality) != tuple(spec["streams"]):
-        raise HarnessError(f"record {record.job_id} has streams {spec['streams']}, which no modality is made of")
-    setting = Setting(
-        dataset=spec["dataset"]["name"],
-        split=int(spec["split"]),
-        subset=spec["subset"],
-        protocol=spec["protocol"]["name"],
-        init=spec["init"],
-        source=_source(record, by_id),
-        seed=int(spec["seed"]),
-        backbone=spec["backbone"],
-    )
-    return Result(dashed(spec["baseline"]["name"]), modality, setting, record.scores(), (record,))
-
-
-def _source(record: Record, by_id: Mapping[str, Record]) -> str:
-    """The data set that the weights come from, or the published weights; '' where they come from init."""
-    if "published" in record.spec and record.spec["published"]["stream"] != "image":
-        return f"published:{record.spec['published']['name']}"
-    up = record.upstream.get("source") or record.upstream.get("features")
-    if up is None or up not in by_id:
-        return ""
-    found = by_id[up]
-    return _source(found, by_id) if found.kind == "features" else str(found.spec["dataset"]["name"])
 
 
 def _late(baseline: str) -> bool:
     card = card_of(baseline)
     return card is not None and card.combine == "late"
-
-
-def _fused(rgb: Result, flow: Result) -> Result:
-    return dataclasses.replace(
-        rgb,
-        modality="rgb+flow",
-        scores=late_fusion(rgb.scores, flow.scores),
-        records=(*rgb.records, *flow.records),
-    )

@@ -10,7 +10,8 @@ from typing import Any
 from harness.core import registry
 from harness.core.contract import Baseline, Scale
 from harness.core.errors import UnknownName
-from harness.core.spec import plain
+from harness.core.plain import plain
+from harness.jobs.restore import scored_spec
 from harness.records.record import Record
 
 OF_SCHEDULE = (
@@ -50,9 +51,12 @@ class SettingDiff:
 
 def compare_settings(record: Record) -> list[SettingDiff]:
     """Every setting of a training, those that differ from the card first. Raises UnknownName for a card that is gone."""
-    baseline: Baseline = registry.load("baseline", record.spec["baseline"]["name"])
-    stage, name = str(record.spec["stage"]), str(record.spec["scale"]["name"])
-    job = _flat(record.spec["schedule"], record.spec["scale"], _clips(record.spec), record.spec.get("flow"))
+    spec = scored_spec(record)
+    baseline: Baseline = registry.load("baseline", spec.baseline.name)
+    stage, name = spec.stage, spec.scale.name
+    clips = {"train_clip": plain(spec.train_clip), "test_clip": plain(spec.test_clip)}
+    schedule = plain(getattr(spec, "schedule", None)) or {}
+    job = _flat(schedule, plain(spec.scale), clips, plain(spec.flow))
     card, paper = _of_card(baseline, name, stage), _of_card(baseline, PAPER, stage)
     found = [SettingDiff(key, value, card.get(key), paper.get(key)) for key, value in job.items()]
     return sorted(found, key=lambda setting: not setting.differs)
@@ -72,10 +76,6 @@ def _of_card(baseline: Baseline, scale_name: str, stage: str) -> dict[str, Any]:
     flow = {"method": plain(scale.flow)}
     scheduled = plain(dataclasses.replace(schedule, base_lr=schedule.base_lr * factor))
     return _flat(scheduled, plain(scale), clips, flow)
-
-
-def _clips(spec: Mapping[str, Any]) -> dict[str, Any]:
-    return {which: spec[which] for which in ("train_clip", "test_clip") if which in spec}
 
 
 def _flat(

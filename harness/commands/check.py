@@ -186,7 +186,7 @@ def _prepare_data(record: Record, workspace: Workspace) -> None:
     from harness.core import registry
     from harness.data import prepare
 
-    dataset = registry.load("dataset", record.spec["dataset"]["name"])
+    dataset = registry.load("dataset", record.spec.dataset.name)
     if prepare.expected_fingerprint(dataset, workspace.data) is None:
         with console.screen(jobs=0) as callback:
             callback.stage(f"{'render' if dataset.micro else 'index'} {dataset.name}", 0, "files")

@@ -124,7 +124,7 @@ def jobs(workspace: Workspace) -> str:
     rows, names = [], set()
     for record in sorted(RunStore(workspace.runs), key=lambda record: record.finished_at):
         accuracy = text(PRIMARY, record.metrics[PRIMARY]) if record.metrics else ""
-        names.add(str(record.spec.get("dataset", {}).get("name", "")))
+        names.add(record.spec.dataset.name)
         rows.append(
             {
                 "job": record.job_id,

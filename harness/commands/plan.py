@@ -39,7 +39,7 @@ MONTH_S = 30 * 86400.0
 @click.option("--svg", metavar="FILE", help="Also draw the graph of jobs.")
 @workspace_options
 def command(selection: Selection, workspace: Workspace, table: str | None, as_json: bool, svg: str | None) -> None:
-    plan = planning.make_plan(cells_of(selection, table), workspace, looking=True)
+    plan = planning.make_plan(cells_of(selection, table), workspace, dry_run=True)
     costs = estimates(plan, RunStore(workspace.runs))
     if svg:
         _draw(svg, plan, costs)

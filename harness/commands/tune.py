@@ -22,6 +22,7 @@ from harness.core.spec import Cell, Job, Selection
 from harness.core.workspace import Workspace, writable
 from harness.metrics.summary import PRIMARY, named
 from harness.planning import plan as planning, selection as selecting, tuned
+from harness.planning.overrides import apply_overrides, stage_of
 from harness.records.record import RunStore
 from harness.records.tracking import open_mirror
 
@@ -91,8 +92,8 @@ def searches_of(cell: Cell, planner: planning.Planner, trials: int, share: float
 
 def base_rate(cell: Cell) -> float:
     """The rate of the cell's own training, by its scale and `--set`: the middle of the search."""
-    stage = selecting.stage_of(registry.load("protocol", cell.protocol), registry.load("dataset", cell.dataset))
-    scale = selecting.apply_overrides(registry.load("scale", cell.scale), stage, cell.overrides)
+    stage = stage_of(registry.load("protocol", cell.protocol), registry.load("dataset", cell.dataset))
+    scale = apply_overrides(registry.load("scale", cell.scale), stage, cell.overrides)
     return float(scale.stages[stage].base_lr)
 
 

@@ -20,6 +20,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol as TypingProtocol
 
+from harness.core.errors import HarnessError
+
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
@@ -177,12 +179,9 @@ class Schedule:
     bn_batch: int = 0
     """Videos of one forward pass, which share their batch-norm statistics. A batch is a whole number of these, done one
     after the other on one device or side by side on many, with the same result. 0: the whole batch in one pass."""
-    optimizer: Literal["sgd", "adamw", "logreg"] = "sgd"
-    """'logreg': scikit-learn's LogisticRegression, for heads on cached features (`--set head.solver=logreg`)."""
+    optimizer: Literal["sgd", "adamw"] = "sgd"
     momentum: float = 0.9
     weight_decay: float = 0.0
-    logreg_c: float = 1.0
-    """Inverse strength of the L2 penalty, under optimizer 'logreg'."""
     policy: Literal["plateau", "one-cycle", "steps", "constant"] = "plateau"
     """'plateau': ten-fold drops when the held-out loss saturates (paper section 2.5)."""
     milestones: tuple[int, ...] = ()
@@ -252,21 +251,50 @@ class Scale:
 
 @dataclass(frozen=True)
 class Protocol:
-    """Two decisions: whose weights a run starts from, and which of them move (paper section 4)."""
+    """A few decisions: whose weights a run starts from, which of them are trained, and with which head (paper section 4).
+
+    Raises HarnessError for a decision that is not understood.
+    """
 
     name: str
     title: str
     """As in the paper: 'Original', 'Fixed', 'Full-FT'."""
     weights_from: Literal["init", "source"]
-    trained: Literal["all", "head"]
-    """'head': everything else is frozen, moving statistics included."""
-    stage: str
-    """Key of the scale's schedule."""
+    trained: str
+    """'all'; 'head': a head on features of the frozen network; 'last-N': the network's own head and its last N blocks, on
+    clips. What is not trained is frozen, moving statistics included."""
+    stage: str = ""
+    """Key of the schedule that trains it, in the scale or in `schedules`; '' for a head that is not trained in steps."""
+    schedules: Mapping[str, Schedule] = field(default_factory=dict)
+    """Scale name -> the protocol's own schedule, in place of the scale's."""
+    head: str = ""
+    """Where `trained` is 'head': name of the registered head."""
     train_views: int = 1
-    """'head' only: views of each training video whose features the head is trained on."""
+    """Where `trained` is 'head': views of each training video whose features the head is trained on."""
     order: int = 100
     """Place among the columns of a table, lowest first."""
     version: int = 1
+
+    def __post_init__(self) -> None:
+        if self.weights_from not in ("init", "source"):
+            raise self._invalid("weights_from", self.weights_from, "'init' or 'source'")
+        if self.trained not in ("all", "head") and not self.trained_blocks:
+            raise self._invalid("trained", self.trained, "'all', 'head' or 'last-N', such as 'last-1'")
+        if bool(self.head) != (self.trained == "head"):
+            raise self._invalid("head", self.head, "the name of a head where trained is 'head', and '' elsewhere")
+        if not self.stage and self.trained != "head":
+            raise self._invalid("stage", self.stage, "the key of a schedule, such as 'full-ft'")
+        if self.train_views < 1:
+            raise self._invalid("train_views", self.train_views, "1 or more")
+
+    @property
+    def trained_blocks(self) -> int:
+        """N of 'last-N'; 0 otherwise."""
+        last, _, number = self.trained.partition("-")
+        return int(number) if last == "last" and number.isdecimal() else 0
+
+    def _invalid(self, name: str, value: object, expected: str) -> HarnessError:
+        return HarnessError(f"protocol '{self.name}': {name} must be {expected}; got {value!r}")
 
 
 # ---------------------------------------------------------------------------------------------------- networks

@@ -1,12 +1,13 @@
-"""Values that a plug-in hands over, next to the cards of `harness.core.contract`: one file each, found by name.
+"""Values that a plug-in hands over, next to the cards of `harness.core.contract`.
 
-Planning and `--help` load all of them, so that nothing here imports numpy or torch.
+Each is found by name (`harness.core.registry`): one file holds one value. Planning and `--help` load all of them, so
+that nothing here imports numpy or torch, and neither may the file of a plug-in; its functions import what they need.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -170,3 +171,23 @@ class FlowAlgorithm:
     """For a name that stands for several methods: parameters -> (name, parameters) of the one for this machine."""
     max_workers: Callable[[Params], int | None] = lambda params: None
     """Parameters -> processes that may compute it at the same time; None: as many as there are cores."""
+
+
+# ---------------------------------------------------------------------------------------------------- heads
+
+
+@dataclass(frozen=True)
+class Head:
+    """What is trained on the features of a frozen network: a probe."""
+
+    name: str
+    title: str
+    fit: Callable[..., Any]
+    """fit(head, task) -> `harness.training.config.TrainingResult`: train `head` in place on the features of a
+    `harness.training.features.HeadTask`. Raises HarnessError for features or a head that it cannot be fitted to."""
+    build: Callable[[Any, int, Mapping[str, float | int | str]], Any] | None = None
+    """build(network, num_classes, params) -> torch module (N, P, F) -> (N, P, classes). None: the network's own head."""
+    params: Mapping[str, Parameter] = field(default_factory=dict)
+    """By name, for `--set head.NAME=VALUE`."""
+    version: int = 1
+    """Raised when its numbers change."""

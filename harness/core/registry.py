@@ -21,7 +21,7 @@ from typing import Any, Literal, NamedTuple
 
 from harness.core.contract import Baseline, Dataset, Protocol, Scale
 from harness.core.errors import HarnessError, unknown
-from harness.core.plugins import Decoder, FlowAlgorithm, Launcher, Metric
+from harness.core.plugins import Decoder, FlowAlgorithm, Head, Launcher, Metric
 
 PLUGINS_ENV = "HARNESS_PLUGINS"
 
@@ -43,6 +43,7 @@ KINDS = {
     "launcher": Kind(Launcher, "harness.launch.launchers", "harness.launchers"),
     "decoder": Kind(Decoder, "harness.video.decoders", "harness.decoders"),
     "flow-method": Kind(FlowAlgorithm, "harness.video.flow.methods", "harness.flow_methods"),
+    "head": Kind(Head, "harness.training.heads", "harness.heads"),
 }
 
 

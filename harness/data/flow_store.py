@@ -12,7 +12,7 @@ import numpy as np
 
 from harness.core.contract import FlowMethod, Video
 from harness.core.errors import BrokenVideo
-from harness.core.spec import digest
+from harness.core.plain import digest
 from harness.data import derived
 from harness.data.index import Progress
 from harness.video import decode, numba_cache

@@ -21,7 +21,7 @@ import numpy as np
 from harness.core.atomic import write_text
 from harness.core.contract import Scale, Video
 from harness.core.errors import BrokenVideo, DataMissing, HarnessError
-from harness.core.spec import digest
+from harness.core.plain import digest
 from harness.data import derived
 from harness.data.index import Progress
 from harness.video import decode, encode

@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath
 from harness.core.atomic import remove_if_stale, temporary_path, write_text
 from harness.core.contract import Dataset, Listing, Video
 from harness.core.errors import BrokenVideo, DataMissing, HarnessError
-from harness.core.spec import canonical, placeless
+from harness.core.plain import canonical
 from harness.data import index
 from harness.data.flow_store import FlowStore, flow_store
 from harness.data.index import IndexRow, Progress
@@ -206,7 +206,7 @@ def _index(dataset: Dataset, root: Path, store: Path, progress: Progress | None)
 
 def _key(dataset: Dataset) -> str:
     return canonical(
-        {"format": FORMAT, "name": placeless(dataset.name), "version": dataset.version, "splits": dataset.splits}
+        {"format": FORMAT, "name": dataset.name.partition(":")[0], "version": dataset.version, "splits": dataset.splits}
     )
 
 

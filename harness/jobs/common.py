@@ -9,8 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from harness.core import registry
 from harness.core.callbacks import Callback
-from harness.core.contract import Listing, Schedule, Video
+from harness.core.contract import Listing, Schedule, Video, Weights
+from harness.core.plugins import Head
 from harness.data import leaks
 from harness.data.leaks import TRAINED_ON, TrainedOn
 from harness.jobs.context import Data, JobContext
@@ -24,7 +26,7 @@ IMAGES_SUBSET = "val"
 """What the 2D network is scored on: images have no test set here."""
 
 
-def start(context: JobContext, num_classes: int) -> nn.Module:
+def start(context: JobContext[Any], num_classes: int) -> nn.Module:
     """The network with the weights that the plan says it starts from."""
     spec = context.build_spec(num_classes)
     network = build.build(context.baseline, spec)
@@ -36,38 +38,50 @@ def start(context: JobContext, num_classes: int) -> nn.Module:
     return network
 
 
-def starting_weights(context: JobContext) -> tuple[State | None, State | None]:
+def starting_weights(context: JobContext[Any]) -> tuple[State | None, State | None]:
     """(state of the same network trained elsewhere, state of the 2D network), of upstream jobs or as published."""
-    states = {
+    states: dict[str, State] = {
         role: transfer.read_weights(context.upstream(role).path(WEIGHTS))
         for role in ("source", "image")
         if role in context.job.upstream
     }
-    if "published" in context.spec:
-        from harness.models.importing import load_imported
-
-        key, where = context.spec["published"], context.options.places
-        if key["stream"] == "image":
-            weights = pretrained.image_weights(context.baseline, context.spec["backbone"])
-            states["image"], _ = load_imported(weights, pretrained.folder(where))
+    if key := getattr(context.spec, "pretrained", None):
+        if key.stream == "image":
+            states["image"] = _imported(context, pretrained.image_weights(context.baseline, context.spec.backbone))
         else:
-            weights = pretrained.stream_weights(context.baseline, key["name"], key["stream"])
-            states["source"], _ = load_imported(weights, pretrained.folder(where))
+            states["source"] = _imported(context, pretrained.stream_weights(context.baseline, key.name, key.stream))
     return states.get("source"), states.get("image")
 
 
-def found_schedule(context: JobContext) -> Schedule:
-    """The job's schedule; under `retrain_on_all`, on all training videos with the drops that an earlier job found on held-out ones."""
+def _imported(context: JobContext[Any], weights: Weights) -> State:
+    from harness.models.importing import load_imported
+
+    state, _ = load_imported(weights, pretrained.folder(context.options.places))
+    return state
+
+
+def build_head(network: Any, spec: Any, num_classes: int) -> nn.Module:
+    """A fresh head of the kind that the job trains on the network's features."""
+    card: Head = registry.load("head", spec.head.name)
+    if card.build is not None:
+        return card.build(network, num_classes, spec.head.params)  # type: ignore[no-any-return]
+    network.new_head(num_classes)
+    return network.head  # type: ignore[no-any-return]
+
+
+def found_schedule(context: JobContext[Any]) -> Schedule:
+    """The job's schedule; under `retrain_on_all`, on all training videos with the drops that an earlier job found."""
+    schedule: Schedule = context.spec.schedule
     if "schedule" not in context.job.upstream:
-        return context.schedule
-    found = context.upstream("schedule").chosen
+        return schedule
+    earlier = context.upstream("schedule").chosen
     return dataclasses.replace(
-        context.schedule, policy="steps", milestones=tuple(found["drops"]), steps=int(found["steps"]), held_out=0.0
+        schedule, policy="steps", milestones=tuple(earlier["drops"]), steps=int(earlier["steps"]), held_out=0.0
     )
 
 
 def score(
-    context: JobContext,
+    context: JobContext[Any],
     module: nn.Module,
     views: Iterator[Any],
     videos: Sequence[Video],
@@ -83,11 +97,11 @@ def score(
         precision=context.precision,
         callback=context.callback,
     )
-    missing = listing.missing_of(str(context.spec.get("subset", IMAGES_SUBSET)))
+    missing = listing.missing_of(getattr(context.spec, "subset", IMAGES_SUBSET))
     return evaluation.make_scores(logits, videos, num_classes=len(listing.classes), undecodable=broken, missing=missing)
 
 
-def loss_on(context: JobContext, module: nn.Module, views: Iterator[Any], videos: Sequence[Video]) -> float:
+def loss_on(context: JobContext[Any], module: nn.Module, views: Iterator[Any], videos: Sequence[Video]) -> float:
     """Mean cross-entropy of the held-out videos' logits."""
     logits = evaluation.video_logits(
         module,
@@ -102,11 +116,11 @@ def loss_on(context: JobContext, module: nn.Module, views: Iterator[Any], videos
     return float(nn.functional.cross_entropy(stacked, torch.tensor([labels[video_id] for video_id in logits])))
 
 
-def trained_on(context: JobContext, data: Data, training: Sequence[Video], scored: Sequence[Video]) -> TrainedOn:
+def trained_on(context: JobContext[Any], data: Data, training: Sequence[Video], scored: Sequence[Video]) -> TrainedOn:
     """What the weights will have been trained on, upstream included. Raises HarnessError if a scored video is among it."""
     return leaks.refuse(data.prepared.dataset.name, training, scored, before=upstream_trained_on(context))
 
 
-def upstream_trained_on(context: JobContext) -> TrainedOn:
+def upstream_trained_on(context: JobContext[Any]) -> TrainedOn:
     """What the weights that the job starts from were trained on."""
     return leaks.merged(context.upstream(role).path(TRAINED_ON) for role in context.job.upstream)

@@ -1,11 +1,11 @@
-"""A job under way: its spec read back into values, and its data opened."""
+"""A job under way, and its data opened."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,7 @@ from harness.core import registry
 from harness.core.callbacks import Callback
 from harness.core.contract import Baseline, BuildSpec, Clip, FlowMethod, Listing, Scale, Schedule, Video
 from harness.core.errors import HarnessError
+from harness.core.job_specs import ClipsSpec, FlowSpec, ImagesSpec, JobSpec, NetworkSpec, ScoredSpec
 from harness.core.spec import Job
 from harness.data import loader, prepare
 from harness.data.frame_store import FrameStore, build_store
@@ -27,19 +28,22 @@ from harness.training.replicas import Replicas
 from harness.video import decoder
 
 SCORE_BATCH = 16
+NO_FLOW = FlowMethod(name="none", bound_px=1.0, short_side_px=0)
+
+Spec = TypeVar("Spec", bound=JobSpec)
 
 
 @dataclass(frozen=True)
-class JobContext:
-    """A job under way: its spec read back into values."""
+class JobContext(Generic[Spec]):
+    """A job under way: where it runs, who is told of its progress, and its spec as the values that its steps take."""
 
     job: Job
     options: JobOptions
     callback: Callback
 
     @property
-    def spec(self) -> Mapping[str, Any]:
-        return self.job.spec
+    def spec(self) -> Spec:
+        return cast(Spec, self.job.spec)
 
     @property
     def checkpoints(self) -> Path:
@@ -47,23 +51,20 @@ class JobContext:
 
     @property
     def baseline(self) -> Baseline:
-        return registry.load("baseline", self.job.via)
+        """The card that builds the job's network."""
+        spec = self._network
+        name = spec.baseline if isinstance(spec, ImagesSpec) else cast(ClipsSpec, spec).baseline.name
+        return registry.load("baseline", name)  # type: ignore[no-any-return]
 
     @property
     def streams(self) -> tuple[str, ...]:
-        return tuple(self.spec.get("streams", ("rgb",)))
+        return self.job.spec.streams if isinstance(self.job.spec, ClipsSpec) else ("rgb",)
 
     @property
     def scale(self) -> Scale:
-        flow = self.spec.get("flow") or {"method": {"name": "none", "bound_px": 1.0, "short_side_px": 0}}
-        return Scale(**self.spec["scale"], stages={}, flow=FlowMethod(**flow["method"]))
-
-    @property
-    def schedule(self) -> Schedule:
-        fields = dict(self.spec["schedule"])
-        return Schedule(
-            **fields | {"milestones": tuple(fields["milestones"]), "lr_factors": tuple(fields.get("lr_factors", ()))}
-        )
+        """As the network and its clips need it: with the job's flow method, without schedules."""
+        flow = self.job.spec.flow if isinstance(self.job.spec, ClipsSpec) else None
+        return Scale(**vars(self._network.scale), stages={}, flow=flow.method if flow else NO_FLOW)
 
     @property
     def device(self) -> str:
@@ -72,19 +73,20 @@ class JobContext:
     @property
     def decoder(self) -> str:
         """Name of the decoder that the job was planned with."""
-        return decoder.named(self.spec.get("decoder") or self.spec["store"])
+        return decoder.named(self.job.spec.decoder)  # type: ignore[attr-defined]
 
     @property
     def precision(self) -> str:
-        return str(self.spec["precision"])
+        return self._network.precision
 
-    def clip(self, which: str) -> Clip:
-        return Clip(**self.spec[which])
+    @property
+    def _network(self) -> NetworkSpec:
+        if not isinstance(self.job.spec, NetworkSpec):
+            raise HarnessError(f"job {self.job.id} ({self.job.title}) is of kind '{self.job.kind}' and has no network")
+        return self.job.spec
 
     def build_spec(self, num_classes: int) -> BuildSpec:
-        return BuildSpec(
-            streams=self.streams, num_classes=num_classes, scale=self.scale, backbone=self.spec.get("backbone", "")
-        )
+        return BuildSpec(self.streams, num_classes, self.scale, self._network.backbone)
 
     def upstream(self, role: str) -> Record:
         return self.options.run_store.read(self.job.upstream[role])
@@ -97,18 +99,19 @@ class JobContext:
             job_id=self.job.id,
             checkpoints=self.checkpoints,
             loss=loss,
-            seed=int(self.spec.get("seed", 0)),
+            seed=self._network.seed,
         )
 
 
-def configure(context: JobContext) -> None:
+def configure(context: JobContext[Any]) -> None:
     """Threads and seed, as the plan resolved them."""
-    if context.spec.get("threads"):
-        torch.set_num_threads(int(context.spec["threads"]))
+    network = context.job.spec if isinstance(context.job.spec, NetworkSpec) else None
+    if network and network.threads:
+        torch.set_num_threads(network.threads)
     torch.backends.cudnn.benchmark = True
     # TF32 keeps ten bits of the 23: what says float32 is that.
-    torch.backends.cudnn.allow_tf32 = context.spec.get("precision") != "float32"
-    torch.manual_seed(int(context.spec.get("seed", 0)))
+    torch.backends.cudnn.allow_tf32 = network is None or network.precision != "float32"
+    torch.manual_seed(network.seed if network else 0)
 
 
 @dataclass(frozen=True)
@@ -164,7 +167,7 @@ class Data:
         return loader.to_network(batch, self.device, self.method)
 
 
-def open_data(context: JobContext, *, split: int | None, videos: Callable[[Listing], Sequence[Video]]) -> Data:
+def open_data(context: JobContext[Any], *, split: int | None, videos: Callable[[Listing], Sequence[Video]]) -> Data:
     """The job's data set, indexed, with the flow of `videos(listing)` at hand where a stream reads it.
 
     A flow job has usually computed it before, and a store job recoded the videos where the scale reads a frame store;
@@ -172,9 +175,10 @@ def open_data(context: JobContext, *, split: int | None, videos: Callable[[Listi
     """
     prepared = open_planned(context)
     listing = prepared.listing(prepared.dataset.splits[0] if split is None else split)
-    if "rehearsal" in context.spec:
-        listing = validation_listing(listing, context.spec["rehearsal"])
-    store = stored_flow(context, prepared, videos(listing)) if "flow" in context.streams else None
+    if isinstance(context.spec, ScoredSpec) and context.spec.validation_share is not None:
+        listing = validation_listing(listing, context.spec.validation_share)
+    flow = context.spec.flow if isinstance(context.spec, ClipsSpec) else None
+    store = stored_flow(context, prepared, flow, context.scale.fps, videos(listing)) if flow else None
     frames = None
     if reads_store(prepared, context.streams, context.scale):
         frames = stored_frames(context, prepared, context.scale, videos(listing))
@@ -197,34 +201,38 @@ def open_data(context: JobContext, *, split: int | None, videos: Callable[[Listi
     )
 
 
-def open_planned(context: JobContext) -> prepare.Prepared:
+def open_planned(context: JobContext[Any]) -> prepare.Prepared:
     """The job's data set. Raises HarnessError if it is not what the job was planned for."""
-    dataset = registry.load("dataset", context.spec["dataset"]["name"])
+    dataset = registry.load("dataset", context.spec.dataset.name)
     prepared = prepare.open_prepared(dataset, context.options.places.data, progress=context.callback.progress)
-    if prepared.fingerprint != context.spec["dataset"]["fingerprint"]:
+    if prepared.fingerprint != context.spec.dataset.fingerprint:
         raise HarnessError(
             f"{dataset.name} under {prepared.root} changed since this job was planned "
-            f"(fingerprint {prepared.fingerprint}, planned {context.spec['dataset']['fingerprint']}); run the command again"
+            f"(fingerprint {prepared.fingerprint}, planned {context.spec.dataset.fingerprint}); run the command again"
         )
     return prepared
 
 
-def stored_flow(context: JobContext, prepared: prepare.Prepared, videos: Sequence[Video]) -> prepare.FlowStore:
-    """The flow of `videos`, computed where it is not stored yet, one process a core."""
+def stored_flow(
+    context: JobContext[Any], prepared: prepare.Prepared, flow: FlowSpec, fps: float, videos: Sequence[Video]
+) -> prepare.FlowStore:
+    """The flow of `videos`, computed where it is not stored yet, one process per core."""
     context.callback.stage("flow", len(videos), "videos")
     return prepare.flow_store(
         prepared,
-        FlowMethod(**context.spec["flow"]["method"]),
+        flow.method,
         videos=list(videos),
-        fps=context.spec.get("fps") or context.scale.fps,
+        fps=fps,
         decoder=context.decoder,
         workers=context.options.cpu_threads,
         progress=context.callback.progress,
     )
 
 
-def stored_frames(context: JobContext, prepared: prepare.Prepared, scale: Scale, videos: Sequence[Video]) -> FrameStore:
-    """The frame store of `videos`, made where it is not there yet, one process a core."""
+def stored_frames(
+    context: JobContext[Any], prepared: prepare.Prepared, scale: Scale, videos: Sequence[Video]
+) -> FrameStore:
+    """The frame store of `videos`, made where it is not there yet, one process per core."""
     context.callback.stage("store", len(videos), "videos")
     workers, progress = context.options.cpu_threads, context.callback.progress
     return build_store(prepared, scale, videos=videos, decoder=context.decoder, workers=workers, progress=progress)
@@ -244,9 +252,9 @@ def place(network: nn.Module, device: str) -> nn.Module:
     return network
 
 
-def everything(context: JobContext) -> list[Video]:
+def everything(context: JobContext[Any]) -> list[Video]:
     """Every video of the data set in any split, once, in the order of ids."""
-    dataset = registry.load("dataset", context.spec["dataset"]["name"])
+    dataset = registry.load("dataset", context.spec.dataset.name)
     prepared = prepare.open_prepared(dataset, context.options.places.data)
     found = {
         video.id: video

@@ -6,7 +6,8 @@ import contextlib
 import dataclasses
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import nn
@@ -14,6 +15,7 @@ from torch import nn
 from harness.core import allocator, locks, registry
 from harness.core.callbacks import Callback
 from harness.core.contract import Clip, Listing, Scale, Video
+from harness.core.job_specs import FlowFilesSpec, FrameFilesSpec, ImagesSpec, TrainSpec
 from harness.core.spec import Job
 from harness.data.prepare import Prepared
 from harness.data.splits import hold_out
@@ -29,10 +31,10 @@ from harness.jobs.context import (
     stored_flow,
     stored_frames,
 )
-from harness.jobs.linear_probe import run_features, run_head
 from harness.jobs.options import JobOptions
 from harness.jobs.outcome import Outcome, choice, cpu_seconds, leave_record
-from harness.models import build
+from harness.jobs.probe import run_features, run_head
+from harness.models import build, transfer
 from harness.models.activation_checkpointing import recompute_stages
 from harness.records.record import Record
 from harness.training import evaluation
@@ -61,7 +63,7 @@ def _do(job: Job, options: JobOptions, callback: Callback, *, is_main: bool) -> 
     allocator.keep_freed_memory()
     callback.job_started(job)
     started, spent = time.perf_counter(), cpu_seconds()
-    context = JobContext(job=job, options=options, callback=callback)
+    context: JobContext[Any] = JobContext(job=job, options=options, callback=callback)
     configure(context)
     if context.device.startswith("cuda"):
         torch.cuda.reset_peak_memory_stats()
@@ -73,14 +75,14 @@ def _do(job: Job, options: JobOptions, callback: Callback, *, is_main: bool) -> 
         callback.job_finished(record)
 
 
-def with_page(context: JobContext) -> Outcome:
+def with_page(context: JobContext[Any]) -> Outcome:
     """The job done with a stopwatch, which leaves a page."""
     from harness.jobs import profiler
 
     with profiler.profiled(context.device) as timed:
         outcome = KINDS[context.job.kind](context)
     path = context.options.places.results / "profiles" / f"{context.job.id}.html"
-    threads = int(context.spec.get("threads") or 0)
+    threads = getattr(context.spec, "threads", 0)
     profiler.write(path, profiler.page(context.job.title, timed, threads=threads, workers=context.options.workers))
     context.callback.note(f"where its time went: {path}")
     return outcome
@@ -89,58 +91,57 @@ def with_page(context: JobContext) -> Outcome:
 # ---------------------------------------------------------------------------------------------------- the kinds of job
 
 
-def run_flow(context: JobContext) -> Outcome:
-    """Optical flow of a split's videos, or of all, into the store beside the data set."""
+def run_flow(context: JobContext[FlowFilesSpec]) -> Outcome:
+    """Optical flow of a split's videos, or of all, into the store next to the data set."""
     prepared, listing, videos = videos_of_split(context)
-    stored_flow(context, prepared, videos)
+    stored_flow(context, prepared, context.spec.flow, context.spec.fps, videos)
     return Outcome(listing=listing, fingerprint=prepared.fingerprint)
 
 
-def run_store(context: JobContext) -> Outcome:
-    """The videos of a split, or all, recoded for seeking, beside the data set."""
+def run_store(context: JobContext[FrameFilesSpec]) -> Outcome:
+    """The videos of a split, or all, transcoded for fast seeking, next to the data set."""
     prepared, listing, videos = videos_of_split(context)
-    sizes = {"fps": context.spec["fps"], "short_side_px": context.spec["short_side_px"]}
+    names = ("fps", "short_side_px", "video_source")
+    sizes = {name: getattr(context.spec, name) for name in names}
     stored_frames(context, prepared, dataclasses.replace(registry.load("scale", "paper"), **sizes), videos)
     return Outcome(listing=listing, fingerprint=prepared.fingerprint)
 
 
-def videos_of_split(context: JobContext) -> tuple[Prepared, Listing, Sequence[Video]]:
+def videos_of_split(context: JobContext[Any]) -> tuple[Prepared, Listing, Sequence[Video]]:
     """Those that the job's split trains on and scores; without a split, all of the data set."""
-    prepared, split = open_planned(context), context.spec["split"]
+    prepared, split, subset = open_planned(context), context.spec.split, context.spec.subset
     listing = prepared.listing(prepared.dataset.splits[0] if split is None else split)
-    if split is None:
+    if split is None or subset is None:
         return prepared, listing, everything(context)
-    return prepared, listing, [*listing.subsets["train"], *listing.subsets[context.spec["subset"]]]
+    return prepared, listing, [*listing.subsets["train"], *listing.subsets[subset]]
 
 
-def run_images(context: JobContext) -> Outcome:
+def run_images(context: JobContext[ImagesSpec]) -> Outcome:
     """The 2D network of `--init imagenet`."""
     data = open_data(context, split=None, videos=lambda listing: ())
     subset = IMAGES_SUBSET
     network = place(build.build_image(context.baseline, context.build_spec(len(data.listing.classes))), context.device)
-    return train_and_score(context, data, network, subset=subset, clips=(context.clip("clip"), context.clip("clip")))
+    return train_and_score(context, data, network, subset=subset, clips=(context.spec.clip, context.spec.clip))
 
 
-def run_train(context: JobContext) -> Outcome:
+def run_train(context: JobContext[TrainSpec]) -> Outcome:
     """A network trained as a whole, from scratch, from images or from a source."""
-    subset = context.spec["subset"]
+    spec, subset = context.spec, context.spec.subset
     data = open_data(
         context,
-        split=context.spec["split"],
+        split=spec.split,
         videos=lambda listing: (*listing.subsets["train"], *listing.subsets[subset]),
     )
     network = place(start(context, len(data.listing.classes)), context.device)
-    return train_and_score(
-        context, data, network, subset=subset, clips=(context.clip("train_clip"), context.clip("test_clip"))
-    )
+    return train_and_score(context, data, network, subset=subset, clips=(spec.train_clip, spec.test_clip))
 
 
 def train_and_score(
-    context: JobContext, data: Data, network: nn.Module, *, subset: str, clips: tuple[Clip, Clip]
+    context: JobContext[Any], data: Data, network: nn.Module, *, subset: str, clips: tuple[Clip, Clip]
 ) -> Outcome:
     """Train on the training videos that are not held out, then score every video of `subset`."""
     train_clip, test_clip = clips
-    schedule, baseline, seed = found_schedule(context), context.baseline, int(context.spec["seed"])
+    schedule, baseline, seed = found_schedule(context), context.baseline, context.spec.seed
     kept, held = hold_out(data.listing.subsets["train"], schedule.held_out)
     scored = data.listing.subsets[subset]
     seen = trained_on(context, data, kept + held, scored)
@@ -151,6 +152,8 @@ def train_and_score(
         return loss_on(context, network, data.views(held, test_clip, []), held)
 
     prepare_to_train(network, context.scale)
+    if isinstance(context.spec, TrainSpec):
+        transfer.freeze(network, context.spec.protocol.trained)
     trained = train(
         network,
         steps_from,
@@ -187,18 +190,18 @@ def prepare_to_train(network: nn.Module, scale: Scale) -> None:
         network.compile()
 
 
-def reestimate(context: JobContext, data: Data, network: nn.Module, videos: Sequence[Video], clip: Clip) -> None:
+def reestimate(context: JobContext[Any], data: Data, network: nn.Module, videos: Sequence[Video], clip: Clip) -> None:
     """Batch-norm statistics of the final weights, over clips that come after the last training step."""
-    schedule = context.schedule
+    schedule = context.spec.schedule
     extra = -(-context.scale.precise_bn_clips // schedule.batch)
     longer = dataclasses.replace(schedule, steps=schedule.steps + extra)
     alone = dataclasses.replace(Replicas.of(schedule), rank=0, world=1)
-    seed, flip = int(context.spec["seed"]), context.scale.flip
+    seed, flip = context.spec.seed, context.scale.flip
     steps = data.steps(videos, clip, longer, seed=seed, flip=flip, replicas=alone)(schedule.steps)
     reestimate_batch_norm(network, (step.inputs for step in steps), device=context.device, precision=context.precision)
 
 
-KINDS = {
+KINDS: Mapping[str, Callable[[JobContext[Any]], Outcome]] = {
     "flow": run_flow,
     "store": run_store,
     "images": run_images,

@@ -46,24 +46,22 @@ def choice(schedule: Schedule, trained: TrainingResult, held: Sequence[Video]) -
     """How the final weights were chosen, in words, and on what."""
     drops = trained.drops or list(schedule.milestones)
     rule = "last step of a fixed schedule"
-    if schedule.optimizer == "logreg":
-        rule = f"logistic regression, C = {schedule.logreg_c:g}"
-    elif held:
+    if held:
         rule = f"last step; ten-fold drops at {drops or 'no step'} on the held-out loss"
     elif schedule.retrain_on_all:
         rule = f"last step; drops at {drops or 'no step'} as an earlier job found them on held-out videos"
     return {"rule": rule, "held_out": [video.id for video in held], "steps": trained.steps, "drops": drops}
 
 
-def leave_record(context: JobContext, outcome: Outcome, *, wall_s: float, cpu_s: float) -> Record:
+def leave_record(context: JobContext[Any], outcome: Outcome, *, wall_s: float, cpu_s: float) -> Record:
     """Everything the job found out, in one folder, by one rename."""
     job, trained = context.job, outcome.trained
     record = Record(
         job_id=job.id,
-        kind=job.kind,
-        title=job.title,
         spec=job.spec,
+        title=job.title,
         upstream=job.upstream,
+        cell=job.cell,
         environment=environment.describe(context.device, context.options.cpu_threads),
         fingerprint=outcome.fingerprint,
         metrics=summary(outcome.scores) if outcome.scores else {},

@@ -13,9 +13,10 @@ from harness.core import environment, registry
 from harness.core.callbacks import Callback
 from harness.core.contract import Baseline, BuildSpec, Clip, Listing, Scale, Video
 from harness.core.errors import RecordError
+from harness.core.job_specs import ScoredSpec
 from harness.core.spec import Job
 from harness.core.workspace import Workspace
-from harness.jobs.common import start
+from harness.jobs.common import build_head, start
 from harness.jobs.context import Data, JobContext, configure, open_data, place
 from harness.jobs.options import JobOptions
 from harness.metrics.scores import Scores
@@ -26,7 +27,6 @@ from harness.training import evaluation
 from harness.video.decoder import preferred
 
 PUBLISHED = "published:"
-SCORED_KINDS = ("train", "head")
 
 
 @dataclass(frozen=True)
@@ -65,12 +65,18 @@ class Scorer:
 
 def work_of(record: Record, options: JobOptions) -> JobContext:
     """The job of a record, as if it were under way. Raises RecordError for kinds that score no videos."""
-    if record.kind not in SCORED_KINDS:
+    scored_spec(record)
+    return JobContext(job=job_of(record), options=options, callback=Callback())
+
+
+def scored_spec(record: Record) -> ScoredSpec:
+    """The record's spec. Raises RecordError for kinds that score no videos."""
+    if not isinstance(record.spec, ScoredSpec):
         raise RecordError(
             f"job {record.job_id} ({record.title}) is of kind '{record.kind}' and ends with no network that scores videos; "
             "name a training, see `harness ls jobs`"
         )
-    return JobContext(job=_job_of(record), options=options, callback=Callback())
+    return record.spec
 
 
 def open_job(record: Record, options: JobOptions) -> Scorer:
@@ -90,31 +96,33 @@ def open_job(record: Record, options: JobOptions) -> Scorer:
         streams=context.streams,
         network=place(network, context.device).eval(),
         scale=context.scale,
-        clip=context.clip("test_clip"),
+        clip=context.spec.test_clip,
         classes=classes,
         device=context.device,
         precision=context.precision,
         decoder=context.decoder,
-        threads=int(context.spec.get("threads") or 0),
+        threads=context.spec.threads,
     )
 
 
-def _job_of(record: Record) -> Job:
-    baseline = record.spec["baseline"]["name"]
-    return Job(kind=record.kind, title=record.title, spec=record.spec, upstream=record.upstream, via=baseline)
+def job_of(record: Record) -> Job:
+    """The job that left the record."""
+    return Job(spec=record.spec, title=record.title, upstream=record.upstream, cell=record.cell)
 
 
-def _trained_whole(context: JobContext, record: Record) -> nn.Module:
+def _trained_whole(context: JobContext[Any], record: Record) -> nn.Module:
     network = build.build(context.baseline, context.build_spec(len(record.classes)))
     network.load_state_dict(_weights(record), strict=True)
     return network
 
 
-def _head_on_its_trunk(context: JobContext, record: Record) -> nn.Module:
+def _head_on_its_trunk(context: JobContext[Any], record: Record) -> nn.Module:
     """Under Fixed a record holds a head; what it was trained on came out of the network that its features came out of."""
-    features = JobContext(job=_job_of(context.upstream("features")), options=context.options, callback=Callback())
+    features: JobContext[Any] = JobContext(
+        job=job_of(context.upstream("features")), options=context.options, callback=Callback()
+    )
     network = start(features, len(record.classes))
-    network.new_head(len(record.classes))  # type: ignore[operator]
+    network.head = build_head(network, record.spec, len(record.classes))
     head = _weights(record)
     wanted = {name for name in network.state_dict() if name.startswith(transfer.HEAD)}
     if head.keys() != wanted:
@@ -169,13 +177,13 @@ def open_published(name: str, baseline: Baseline, stream: str, workspace: Worksp
 
 def scored_videos(record: Record, listing: Listing) -> tuple[Video, ...]:
     """The videos that the job was scored on, in its order."""
-    return listing.subsets[record.spec["subset"]]
+    return listing.subsets[scored_spec(record).subset]
 
 
 def open_test_set(record: Record, options: JobOptions) -> Data:
     """The data set a job was scored on, with the flow of its scored videos at hand. Raises HarnessError if it changed."""
     return open_data(
-        work_of(record, options), split=record.spec["split"], videos=lambda listing: scored_videos(record, listing)
+        work_of(record, options), split=scored_spec(record).split, videos=lambda listing: scored_videos(record, listing)
     )
 
 

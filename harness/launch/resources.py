@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from harness.core.job_specs import ClipsSpec, FlowFilesSpec, ImagesSpec, JobSpec, NetworkSpec, TrainSpec
 from harness.core.spec import Job
 from harness.records.record import Record
 
@@ -29,15 +30,16 @@ class Needs:
 
 
 def on_gpu(job: Job) -> bool:
-    """Whether the job was planned for a GPU: such a job has no number of CPU threads, or its flow is computed there."""
-    flow = job.spec.get("flow") or {}
-    of_flow = job.kind == "flow" and flow.get("method", {}).get("params", {}).get("device") == "cuda"
-    return of_flow or job.spec.get("threads") == 0
+    """True if the job was planned for a GPU: its network, or its flow, is computed there."""
+    spec = job.spec
+    if isinstance(spec, FlowFilesSpec):
+        return spec.flow.method.params.get("device") == "cuda"
+    return getattr(spec, "threads", 1) == 0
 
 
 def threads_of(job: Job) -> int:
-    """CPU threads that the plan resolved for the job; 1 where it says nothing."""
-    return max(1, int(job.spec.get("threads", 1)))
+    """CPU threads that the plan resolved for the job; 1 for a job without a network."""
+    return max(1, getattr(job.spec, "threads", 1))
 
 
 def members_of(job: Job, gpus_per_job: int) -> int:
@@ -45,10 +47,10 @@ def members_of(job: Job, gpus_per_job: int) -> int:
 
     1 for what is not a training, and for a training whose batch is a single replica (`--set train.bn_batch`).
     """
-    schedule = job.spec.get("schedule")
-    if job.kind not in ("train", "images") or not schedule:
+    if not isinstance(job.spec, TrainSpec | ImagesSpec):
         return 1
-    return math.gcd(schedule["batch"] // (schedule.get("bn_batch") or schedule["batch"]), gpus_per_job)
+    schedule = job.spec.schedule
+    return math.gcd(schedule.batch // (schedule.bn_batch or schedule.batch), gpus_per_job)
 
 
 def needs_of(job: Job, *, workers: int, most_cpus: int, peaks: dict[str, int]) -> Needs:
@@ -73,8 +75,12 @@ def peaks_of(records: Iterable[Record]) -> dict[str, int]:
 
 def _like(job: Job | Record) -> str:
     spec = job.spec
-    network = spec.get("baseline", {}).get("name") or spec.get("network", "")
-    scale = spec.get("scale", {}).get("name", "")
-    return " ".join(
-        [job.kind, network, scale, "+".join(spec.get("streams", ())), str(spec.get("dataset", {}).get("name"))]
-    )
+    scale = spec.scale.name if isinstance(spec, NetworkSpec) else ""
+    return " ".join([job.kind, *network_of(spec), scale, spec.dataset.name])
+
+
+def network_of(spec: JobSpec) -> tuple[str, str]:
+    """(name, streams) of the network that the job computes with; ('', '') for a job without one."""
+    if isinstance(spec, ClipsSpec):
+        return spec.baseline.name, "+".join(spec.streams)
+    return (spec.network if isinstance(spec, ImagesSpec) else ""), ""

@@ -20,10 +20,15 @@ def recompute_stages(network: nn.Module) -> int:
     A stage is a child, with parameters, of the first module on the way down that has several. Parameter names do not
     change, dropout draws the same numbers again, and moving statistics are updated once.
     """
-    stages = [stage for module in _branching(network) for stage in module.children() if _has_parameters(stage)]
+    stages = [stage for part in stages_of(network) for stage in part]
     for stage in stages:
         stage.forward = partial(_forward, stage, stage.forward)  # type: ignore[method-assign]
     return len(stages)
+
+
+def stages_of(network: nn.Module) -> list[list[nn.Module]]:
+    """The stages of each trunk, in the order of its children."""
+    return [[stage for stage in part.children() if _has_parameters(stage)] for part in _branching(network)]
 
 
 def _branching(module: nn.Module) -> list[nn.Module]:

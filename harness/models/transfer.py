@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.core.contract import Baseline, BuildSpec
-from harness.core.errors import RecordError
+from harness.core.errors import HarnessError, RecordError
 from harness.core.tensor_io import save_tensors
+from harness.models.activation_checkpointing import stages_of
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -46,6 +48,35 @@ def freeze_all_but_head(network: nn.Module) -> None:
     network.eval()
     for name, parameter in network.named_parameters():
         parameter.requires_grad_(name.startswith(HEAD))
+
+
+def freeze(network: nn.Module, trained: str) -> None:
+    """Freeze what `Protocol.trained` leaves out: nothing for 'all'; for 'last-N', all but the head and the last N blocks.
+
+    A frozen module has no gradient and stays in eval mode, whatever mode its network is put into. Blocks are the stages
+    of each trunk (`activation_checkpointing.stages_of`). Raises HarnessError for a network with fewer blocks.
+    """
+    if trained == "all":
+        return
+    count = int(trained.removeprefix("last-"))
+    parts = [[stage for stage in part if stage is not network.head] for part in stages_of(network)]
+    if any(len(stages) < count for stages in parts):
+        raise HarnessError(
+            f"trained '{trained}': the network has {min(map(len, parts))} blocks; train that many at most"
+        )
+    kept = {id(module) for stages in parts for stage in stages[-count:] for module in stage.modules()}
+    kept |= {id(module) for module in network.head.modules()}  # type: ignore[union-attr, operator]
+    for module in network.modules():
+        if id(module) not in kept:
+            for parameter in module.parameters(recurse=False):
+                parameter.requires_grad_(False)
+            if not any(id(inner) in kept for inner in module.modules()):
+                module.eval()
+                module.train = partial(_stay_in_eval, module)  # type: ignore[method-assign]
+
+
+def _stay_in_eval(module: nn.Module, mode: bool = True) -> nn.Module:
+    return module
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:

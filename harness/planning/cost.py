@@ -14,11 +14,22 @@ import statistics
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from harness.core import registry
-from harness.core.contract import Dataset, streams_of
-from harness.core.spec import Job
+from harness.core.contract import Clip, streams_of
+from harness.core.job_specs import (
+    ClipsSpec,
+    FeaturesSpec,
+    FilesSpec,
+    FlowFilesSpec,
+    FrameFilesSpec,
+    ImagesSpec,
+    JobSpec,
+    NetworkSpec,
+    ProbeSpec,
+    ScoredSpec,
+    TrainSpec,
+)
 from harness.models.measure import size_on_file
 from harness.planning.plan import Plan
 from harness.records.record import Record
@@ -81,14 +92,14 @@ def estimates(plan: Plan, records: Iterable[Record], *, flops: float | None = No
     likes, kinds = _corrections(records, rate)
     found = {}
     for job in plan.jobs:
-        seconds = predicted_s(job.kind, job.spec, rate)
-        like, kind = likes.get(_like(job.kind, job.spec)), kinds.get(_kind(job.kind, job.spec))
+        seconds = predicted_s(job.spec, rate)
+        like, kind = likes.get(_like(job.spec)), kinds.get(_kind(job.spec))
         factor, basis = (like, "records") if like else (kind, "kind") if kind else (1.0, "model")
-        on_gpu = job.spec.get("threads") == 0
+        on_gpu = isinstance(job.spec, NetworkSpec) and job.spec.on_gpu
         found[job.id] = Estimate(
             seconds=seconds * factor,
             device_s=seconds * factor if on_gpu else 0.0,
-            disk_bytes=_disk_bytes(job),
+            disk_bytes=_disk_bytes(job.spec),
             basis=basis,
         )
     return found
@@ -99,98 +110,97 @@ def _corrections(records: Iterable[Record], rate: float) -> tuple[dict[str, floa
     likes: dict[str, list[float]] = {}
     kinds: dict[str, list[float]] = {}
     for record in records:
-        expected, took = predicted_s(record.kind, record.spec, rate), float(record.cost.get("wall_s", 0.0))
+        expected, took = predicted_s(record.spec, rate), float(record.cost.get("wall_s", 0.0))
         if expected > 0 and took > 0:
-            likes.setdefault(_like(record.kind, record.spec), []).append(took / expected)
-            kinds.setdefault(_kind(record.kind, record.spec), []).append(took / expected)
+            likes.setdefault(_like(record.spec), []).append(took / expected)
+            kinds.setdefault(_kind(record.spec), []).append(took / expected)
     return (
         {name: statistics.median(ratios) for name, ratios in likes.items()},
         {name: statistics.median(ratios) for name, ratios in kinds.items()},
     )
 
 
-def _like(kind: str, spec: Mapping[str, Any]) -> str:
-    network = spec.get("baseline", {}).get("name") or spec.get("network", "")
-    return f"{_kind(kind, spec)} {network} {'+'.join(spec.get('streams', ()))}"
+def _like(spec: JobSpec) -> str:
+    """Jobs with the same text take about the same share of what is predicted."""
+    if isinstance(spec, ClipsSpec):
+        return f"{_kind(spec)} {spec.baseline.name} {'+'.join(spec.streams)}"
+    return f"{_kind(spec)} {spec.network}" if isinstance(spec, ImagesSpec) else _kind(spec)
 
 
-def _kind(kind: str, spec: Mapping[str, Any]) -> str:
-    device = "gpu" if spec.get("threads") == 0 else "cpu"
-    small = spec.get("scale", {}).get("name")
-    if kind in ("flow", "store"):
-        small = _side_px(spec)
-    return f"{kind} {device} {small}"
+def _kind(spec: JobSpec) -> str:
+    if isinstance(spec, NetworkSpec):
+        return f"{spec.kind} {'gpu' if spec.on_gpu else 'cpu'} {spec.scale.name}"
+    return f"{spec.kind} {getattr(spec, 'short_side_px', '')}"
 
 
-def predicted_s(kind: str, spec: Mapping[str, Any], flops: float) -> float:
-    """Seconds by the model alone."""
-    if kind == "head":
-        return HEAD_S
-    if kind == "flow":
+def predicted_s(spec: JobSpec, flops: float) -> float:
+    """Seconds by the model alone; 0 for a kind of job that it does not know."""
+    if isinstance(spec, FlowFilesSpec):
         return _pixels(spec) / FLOW_PIXELS_PER_S
-    if kind == "store":
+    if isinstance(spec, FrameFilesSpec):
         return _pixels(spec) / STORE_PIXELS_PER_S
-    threads = spec.get("threads", 1)
-    rate = GPU_FLOPS if threads == 0 else flops * threads * CPU_SHARE
+    if isinstance(spec, ProbeSpec):
+        return HEAD_S
+    return _operations(spec) / _rate(spec, flops) if isinstance(spec, NetworkSpec) else 0.0
+
+
+def _rate(spec: NetworkSpec, flops: float) -> float:
+    return GPU_FLOPS if spec.on_gpu else flops * spec.threads * CPU_SHARE
+
+
+def _operations(spec: NetworkSpec) -> float:
     _, macs = _network(spec)
-    if kind == "images":
-        return 6 * macs * spec["schedule"]["steps"] * spec["schedule"]["batch"] / rate
-    test_macs = macs * _frames(spec["test_clip"]) / max(1.0, _frames(spec["train_clip"]))
-    if kind == "features":
-        return 2 * _videos(spec) * (spec["train_views"] * macs + test_macs) / rate
-    passes = spec["schedule"]["steps"] * spec["schedule"]["batch"]
-    return (6 * macs * passes + 2 * test_macs * _scored(spec)) / rate
+    if isinstance(spec, ImagesSpec):
+        return 6 * macs * spec.schedule.steps * spec.schedule.batch
+    assert isinstance(spec, FeaturesSpec | TrainSpec)
+    test_macs = macs * _frames(spec.test_clip) / max(1.0, _frames(spec.train_clip))
+    if isinstance(spec, FeaturesSpec):
+        return 2 * _videos(spec) * (spec.train_views * macs + test_macs)
+    return 6 * macs * spec.schedule.steps * spec.schedule.batch + 2 * test_macs * _scored(spec)
 
 
-def _network(spec: Mapping[str, Any]) -> tuple[float, float]:
+def _network(spec: NetworkSpec) -> tuple[float, float]:
     """(parameters, multiply-accumulates per training clip) of the job's network; one stream of two counts half."""
-    scale = spec["scale"]["name"]
-    images = "network" in spec  # the 2D network: like Two-Stream's RGB
-    card = registry.load("baseline", "two-stream" if images else spec["baseline"]["name"])
+    # The 2D network of the images is taken for Two-Stream's RGB.
+    name, streams = (spec.baseline.name, len(spec.streams)) if isinstance(spec, ClipsSpec) else ("two-stream", 1)
+    card, scale = registry.load("baseline", name), spec.scale.name
     size = size_on_file(card, scale=scale)
     parameters, macs = (size.parameters, size.macs) if size else UNKNOWN.get(scale, UNKNOWN["paper"])
-    share = (1 if images else len(spec["streams"])) / len(streams_of(card.modalities[0]))
+    share = streams / len(streams_of(card.modalities[0]))
     return parameters * share, macs * share
 
 
-def _frames(clip: Mapping[str, Any]) -> float:
-    return float(clip["window"] * clip["count"])
+def _frames(clip: Clip) -> float:
+    return float(clip.window * clip.count)
 
 
-def _dataset(spec: Mapping[str, Any]) -> Dataset:
-    card: Dataset = registry.load("dataset", spec["dataset"]["name"])
-    return card
+def _counts(spec: JobSpec) -> Mapping[tuple[int, str], int]:
+    return registry.load("dataset", spec.dataset.name).counts  # type: ignore[no-any-return]
 
 
-def _scored(spec: Mapping[str, Any]) -> int:
-    return _dataset(spec).counts.get((spec["split"], spec["subset"]), 0)
+def _scored(spec: ScoredSpec) -> int:
+    return _counts(spec).get((spec.split, spec.subset), 0)
 
 
-def _videos(spec: Mapping[str, Any]) -> int:
-    """Of the split and subset that the job names; of the whole data set, split 1, where it names none."""
-    counts, split = _dataset(spec).counts, spec.get("split")
-    parts = {"train", spec["subset"]} if split is not None else {subset for _, subset in counts}
-    return sum(n for (of, subset), n in counts.items() if of == (split or 1) and subset in parts)
+def _videos(spec: FilesSpec | FeaturesSpec) -> int:
+    """Of the split and subset that the job names; of the whole data set, split 1, if it names none."""
+    counts = _counts(spec)
+    split, subset = (spec.split, spec.subset) if isinstance(spec, FilesSpec) else (None, None)
+    parts = {"train", subset} if split is not None else {name for _, name in counts}
+    return sum(n for (of, name), n in counts.items() if of == (split or 1) and name in parts)
 
 
-def _side_px(spec: Mapping[str, Any]) -> int:
-    """Short side of what a flow or store job makes."""
-    return int(spec["flow"]["method"]["short_side_px"] if "flow" in spec else spec["short_side_px"])
+def _pixels(spec: FlowFilesSpec | FrameFilesSpec) -> float:
+    """Of all frames, or pairs of frames, of the job's videos."""
+    side, length_s = spec.short_side_px, VIDEO_S.get(spec.dataset.name, 1.0)
+    return _videos(spec) * length_s * spec.fps * side * side * 4 / 3
 
 
-def _pixels(spec: Mapping[str, Any]) -> float:
-    """Of all frames of a flow or store job, or pairs of frames."""
-    side = _side_px(spec)
-    length_s = VIDEO_S.get(spec["dataset"]["name"], 1.0)
-    return _videos(spec) * length_s * spec["fps"] * side * side * 4 / 3
-
-
-def _disk_bytes(job: Job) -> float:
-    if job.kind == "flow":
-        return _pixels(job.spec) * BYTES_A_FLOW_PIXEL
-    if job.kind == "store":
-        return _pixels(job.spec) * BYTES_A_STORE_PIXEL
-    if job.kind == "features":
-        views = job.spec["train_views"] + 1
-        return _videos(job.spec) * views * 1024 * job.spec["scale"]["width"] * 7 * 4
-    return 4 * _network(job.spec)[0] if job.kind in ("train", "images") else 1e5
+def _disk_bytes(spec: JobSpec) -> float:
+    if isinstance(spec, FlowFilesSpec):
+        return _pixels(spec) * BYTES_A_FLOW_PIXEL
+    if isinstance(spec, FrameFilesSpec):
+        return _pixels(spec) * BYTES_A_STORE_PIXEL
+    if isinstance(spec, FeaturesSpec):
+        return _videos(spec) * (spec.train_views + 1) * 1024 * spec.scale.width * 7 * 4
+    return 4 * _network(spec)[0] if isinstance(spec, TrainSpec | ImagesSpec) else 1e5

@@ -1,57 +1,153 @@
-"""Cell -> the numbers the ledger has for it: scores of its jobs, fused where its streams were scored apart."""
+"""Cell -> its number: the scores of its finished jobs, fused where its streams were scored apart.
+
+A record says which cell it scores, so that finding a number is a filter over records. Of several records of a cell the
+newest counts, among those made by the present versions of the cards and on the files that are on disk.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
+from harness.core import registry
 from harness.core.errors import HarnessError
+from harness.core.job_specs import CardSpec, ClipsSpec, NetworkSpec, ScoredSpec
 from harness.core.spec import Cell
 from harness.core.workspace import Workspace
+from harness.data import prepare
 from harness.metrics.fusion import late_fusion
 from harness.metrics.scores import CellResult
 from harness.planning.plan import Planner
-from harness.records.record import RunStore
+from harness.planning.specs import CODE_VERSION
+from harness.records.record import Record, RunStore
 
 Lookup = Callable[[Cell], CellResult | None]
 
 
 def result_of(job_ids: tuple[str, ...], run_store: RunStore) -> CellResult | None:
-    """What the jobs of one cell came to; None while one of them is not done."""
+    """The result of the jobs of one cell; None while one of them is not done."""
     if not all(run_store.has(job_id) for job_id in job_ids):
         return None
-    records = tuple(run_store.read(job_id) for job_id in job_ids)
-    scores = records[0].scores()
-    for record in records[1:]:
-        scores = late_fusion(scores, record.scores())
-    return CellResult(scores=scores, job_ids=job_ids, records=records)
+    return _fused(tuple(run_store.read(job_id) for job_id in job_ids))
 
 
 def lookup_in(workspace: Workspace) -> Lookup:
-    """A function from a cell to what the ledger has for it; None for cells that are not run or cannot be.
+    """A function from a cell to its result in the results folder; None for cells that are not run or cannot be.
 
-    The data sets need not be there: what a set that is not indexed here was like, the ledger's records say.
+    The data sets need not be on disk.
     """
-    run_store = RunStore(workspace.runs)
-    planner = Planner(workspace, remembered=functools.cache(lambda: _fingerprints(run_store)))
+    records = Records(workspace)
 
     @functools.cache  # tables ask for the same cell under several heads, and each answer reads and hashes files
     def lookup(cell: Cell) -> CellResult | None:
         try:
-            job_ids = planner.jobs_of(cell)
+            trainings = records.planner.trainings(cell)
         except HarnessError:
             # A table asks for every cell of the paper; one that cannot even be planned here has no result.
             return None
-        return result_of(job_ids, run_store)
+        found = [records.newest(training.cell) for training in trainings]
+        return _fused(tuple(record for record in found if record)) if all(found) else None
 
     return lookup
 
 
-def _fingerprints(run_store: RunStore) -> dict[tuple[str, int], str]:
-    """(data set, version) -> its fingerprint, where all records that name it agree."""
-    found: dict[tuple[str, int], set[str]] = {}
-    for record in run_store:
-        dataset = record.spec.get("dataset", {})
-        if dataset.get("fingerprint"):
-            found.setdefault((dataset["name"], dataset["version"]), set()).add(dataset["fingerprint"])
-    return {key: next(iter(prints)) for key, prints in found.items() if len(prints) == 1}
+def _fused(records: tuple[Record, ...]) -> CellResult:
+    scores = records[0].scores()
+    for record in records[1:]:
+        scores = late_fusion(scores, record.scores())
+    return CellResult(scores=scores, job_ids=tuple(record.job_id for record in records), records=records)
+
+
+class Records:
+    """The scored records of a results folder, by cell."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self.planner = Planner(workspace, dry_run=True)
+        self.run_store = RunStore(workspace.runs)
+
+    def newest(self, cell: Cell) -> Record | None:
+        """The record of the cell of one network; None if there is none that counts."""
+        return max(
+            (record for record in self._by_cell.get(_key(cell), ()) if self.counts(record)),
+            key=lambda record: (record.finished_at, record.job_id),
+            default=None,
+        )
+
+    def counts(self, record: Record) -> bool:
+        """True if the record, and all it builds on, was made by the present cards and on the present files."""
+        if record.job_id not in self._counted:
+            upstream = (self.run_store.read(up) for up in record.upstream.values() if self.run_store.has(up))
+            self._counted[record.job_id] = self._is_present(record) and all(self.counts(up) for up in upstream)
+        return self._counted[record.job_id]
+
+    def _is_present(self, record: Record) -> bool:
+        spec = record.spec
+        return (
+            spec.code_version == CODE_VERSION
+            and spec.dataset.fingerprint == self._fingerprint(spec.dataset.name)
+            and all(_version(kind, card) == card.version for kind, card in _cards(record))
+        )
+
+    def _fingerprint(self, name: str) -> str:
+        """Of the data set on disk; while it is not there, of the newest record that names it."""
+        if name not in self._fingerprints:
+            card = registry.load("dataset", name)
+            here = prepare.expected_fingerprint(card, self.planner.workspace.data)
+            self._fingerprints[name] = here or self._last_fingerprints.get(name, "")
+        return self._fingerprints[name]
+
+    @functools.cached_property
+    def _all(self) -> tuple[Record, ...]:
+        return tuple(self.run_store)
+
+    @functools.cached_property
+    def _by_cell(self) -> dict[Cell, list[Record]]:
+        by_cell: dict[Cell, list[Record]] = {}
+        for record in scored(self._all):
+            assert record.cell is not None
+            by_cell.setdefault(_key(record.cell), []).append(record)
+        return by_cell
+
+    @functools.cached_property
+    def _last_fingerprints(self) -> dict[str, str]:
+        by_age = sorted(self._all, key=lambda record: record.finished_at)
+        return {record.spec.dataset.name: record.spec.dataset.fingerprint for record in by_age}
+
+    @functools.cached_property
+    def _fingerprints(self) -> dict[str, str]:
+        return {}
+
+    @functools.cached_property
+    def _counted(self) -> dict[str, bool]:
+        return {}
+
+
+def scored(records: Iterable[Record]) -> list[Record]:
+    """The records that hold the scores of a cell; trials of `harness tune` do not."""
+    return [
+        record
+        for record in records
+        if isinstance(record.spec, ScoredSpec) and record.spec.validation_share is None and record.cell is not None
+    ]
+
+
+def _key(cell: Cell) -> Cell:
+    """A folder of videos counts by its content, wherever it is."""
+    return dataclasses.replace(cell, dataset=cell.dataset.partition(":")[0])
+
+
+def _cards(record: Record) -> list[tuple[str, CardSpec]]:
+    spec = record.spec
+    cards = [("dataset", CardSpec(spec.dataset.name, spec.dataset.version))]
+    if isinstance(spec, NetworkSpec):
+        cards.append(("scale", CardSpec(spec.scale.name, spec.scale.version)))
+    if isinstance(spec, ClipsSpec):
+        cards.append(("baseline", spec.baseline))
+    if isinstance(spec, ScoredSpec):
+        cards.append(("protocol", CardSpec(spec.protocol.name, spec.protocol.version)))
+    return cards
+
+
+def _version(kind: str, card: CardSpec) -> int:
+    return int(registry.load(kind, card.name).version)

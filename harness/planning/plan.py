@@ -1,39 +1,35 @@
-"""Cells -> a DAG of jobs. Shared work appears once, whatever asks for it; what the ledger has is not done again."""
+"""Cells -> a graph of jobs. Shared work appears once, whatever needs it; finished jobs are not run again."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from harness.core import environment, registry
-from harness.core.contract import Baseline, Clip, Dataset, Protocol, Scale, Schedule, Weights
-from harness.core.errors import HarnessError
-from harness.core.spec import Cell, Job, plain
+from harness.core.contract import Dataset
+from harness.core.job_specs import JobSpec, PretrainedSpec
+from harness.core.spec import Cell, Job
 from harness.core.workspace import Workspace
 from harness.data import prepare
-from harness.data.frame_store import store_key
 from harness.models import pretrained
-from harness.planning import keys, tuned
-from harness.planning.selection import PUBLISHED, apply_overrides, networks_of, stage_of
+from harness.planning import tuned
+from harness.planning.overrides import PUBLISHED
+from harness.planning.specs import Specs
+from harness.planning.training import IMAGES, Training, trainings_of
 from harness.records.record import RunStore
-from harness.video import decode
-
-CODE = 2
-"""Raised when the trainer or the scorer changes the numbers of every job."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What has to be done for some cells."""
+    """The work behind some cells."""
 
     jobs: tuple[Job, ...]
     """Every job the cells need, each after those it needs."""
     cells: Mapping[Cell, tuple[str, ...]]
-    """Cell -> ids of the jobs whose scores make it: one, or one a stream for late fusion."""
+    """Cell -> ids of the jobs whose scores make it: one, or one per stream for late fusion."""
     done: frozenset[str]
-    """Ids that the ledger already has."""
+    """Ids of finished jobs."""
 
     @property
     def to_do(self) -> tuple[Job, ...]:
@@ -47,341 +43,156 @@ class Plan:
         return tuple(job for job in self.jobs if job.id in needed)
 
 
-def make_plan(cells: Iterable[Cell], workspace: Workspace, *, looking: bool = False) -> Plan:
-    """The graph for `cells`. Data sets that are not there give provisional ids.
+def make_plan(cells: Iterable[Cell], workspace: Workspace, *, dry_run: bool = False) -> Plan:
+    """The graph for `cells`. Data sets that are not on disk give provisional ids.
 
-    Published weights that are not imported here raise HarnessError, or, where the plan is only `looking`, give
-    provisional ids too.
+    Published weights that are not imported here raise HarnessError; in a `dry_run` they give provisional ids too.
     """
-    builder = Planner(workspace, looking=looking)
-    by_cell = {cell: builder.jobs_of(cell) for cell in cells}
+    planner = Planner(workspace, dry_run=dry_run)
+    by_cell = {cell: planner.jobs_of(cell) for cell in cells}
     run_store = RunStore(workspace.runs)
-    done = frozenset(job_id for job_id in builder.jobs if run_store.has(job_id))
-    return Plan(jobs=tuple(builder.jobs.values()), cells=by_cell, done=done)
+    done = frozenset(job_id for job_id in planner.jobs if run_store.has(job_id))
+    return Plan(jobs=tuple(planner.jobs.values()), cells=by_cell, done=done)
 
 
 def datasets_of(cells: Iterable[Cell]) -> list[Dataset]:
-    """Every data set the cells touch: the scored one, its source, and the images."""
-    found: dict[str, Dataset] = {}
+    """Every data set the cells read: the scored one, its source, and the images."""
+    datasets: dict[str, Dataset] = {}
     for cell in cells:
         names = [cell.dataset] + ([cell.source] if cell.source and not cell.source.startswith(PUBLISHED) else [])
-        datasets = [registry.load("dataset", name) for name in names]
-        if cell.init == "imagenet" and "images" in registry.load("scale", cell.scale).stages:
-            datasets += [registry.load("dataset", d.image_source) for d in datasets if d.image_source]
-        found.update({dataset.name: dataset for dataset in datasets})
-    return list(found.values())
-
-
-@dataclass(frozen=True)
-class _Training:
-    """Everything a training is planned from: a cell of one network, or what a cell starts from."""
-
-    baseline: Baseline
-    streams: tuple[str, ...]
-    dataset: Dataset
-    split: int
-    subset: str
-    protocol: Protocol
-    init: str
-    source: str
-    scale: Scale
-    """With overrides applied."""
-    seed: int
-    backbone: str
-
-    @property
-    def stage(self) -> str:
-        return stage_of(self.protocol, self.dataset)
-
-    @property
-    def trains_images(self) -> bool:
-        """Whether `--init imagenet` is a job at this scale, and not published weights."""
-        return "images" in self.scale.stages
-
-    @property
-    def title(self) -> str:
-        words = [self.baseline.name, "+".join(self.streams), self.dataset.name]
-        words[1:1] = [self.backbone] if self.backbone else []
-        words += [f"split {self.split}"] if len(self.dataset.splits) > 1 else []
-        words += [self.protocol.name] if self.dataset.source else ["pre-training"]
-        words += [self.init] + ([f"seed {self.seed}"] if self.seed else [])
-        return " · ".join(words)
+        cards = [registry.load("dataset", name) for name in names]
+        if cell.init == "imagenet" and IMAGES in registry.load("scale", cell.scale).stages:
+            cards += [registry.load("dataset", card.image_source) for card in cards if card.image_source]
+        datasets |= {card.name: card for card in cards}
+    return list(datasets.values())
 
 
 class Planner:
     """Collects jobs by id, so that equal work becomes one job."""
 
-    def __init__(
-        self,
-        workspace: Workspace,
-        *,
-        looking: bool = False,
-        remembered: Callable[[], Mapping[tuple[str, int], str]] = dict,
-    ) -> None:
+    def __init__(self, workspace: Workspace, *, dry_run: bool = False) -> None:
         self.workspace = workspace
-        self.remembered = remembered
-        """(data set, version) -> fingerprint, of sets that are not indexed here."""
-        self.looking = looking
+        self.dry_run = dry_run
         """Published weights that are not here are planned with, under provisional ids."""
         self.jobs: dict[str, Job] = {}
-        self.device = environment.device()
         self.fingerprints: dict[str, str | None] = {}
-
-    def add(self, job: Job) -> str:
-        self.jobs.setdefault(job.id, job)
-        return job.id
+        self.specs = Specs(environment.device(), self.fingerprint, self.pretrained)
 
     def jobs_of(self, cell: Cell) -> tuple[str, ...]:
         """Ids of the scored jobs behind a cell."""
-        baseline: Baseline = registry.load("baseline", cell.baseline)
-        dataset, protocol = registry.load("dataset", cell.dataset), registry.load("protocol", cell.protocol)
-        scale, stage = registry.load("scale", cell.scale), stage_of(protocol, dataset)
-        return tuple(
-            self.training(
-                _Training(
-                    baseline=baseline,
-                    streams=network_streams,
-                    dataset=dataset,
-                    split=cell.split,
-                    subset=cell.subset,
-                    protocol=protocol,
-                    init=cell.init,
-                    source=cell.source,
-                    scale=apply_overrides(
-                        scale, stage, self.overrides_of(cell, network_streams), streams=network_streams
-                    ),
-                    seed=cell.seed,
-                    backbone=cell.backbone,
-                )
-            )
-            for network_streams in networks_of(baseline, cell.modality)
-        )
+        return tuple(self.training(training) for training in self.trainings(cell))
 
-    def overrides_of(self, cell: Cell, streams: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
-        """The cell's `--set` pairs, 'tuned' replaced by the rate that was found for its network of `streams`."""
+    def trainings(self, cell: Cell) -> list[Training]:
+        """Of the cell's networks, 'tuned' replaced by the rate that was found for each of them."""
         if not tuned.asked_for(cell.overrides):
-            return cell.overrides
-        plain = dataclasses.replace(cell, modality="+".join(streams), overrides=tuned.without(cell.overrides))
-        planner = Planner(self.workspace)
-        (job_id,) = planner.jobs_of(plain)
-        return tuned.resolved(cell.overrides, planner.jobs[job_id], self.workspace.results)
+            return list(trainings_of(cell))
+        untuned = dataclasses.replace(cell, overrides=tuned.without(cell.overrides))
+        resolved = []
+        for number, training in enumerate(trainings_of(untuned)):
+            planner = Planner(self.workspace)
+            job = planner.jobs[planner.training(training)]
+            overrides = tuned.resolved(cell.overrides, job, self.workspace.results)
+            resolved.append(list(trainings_of(dataclasses.replace(cell, overrides=overrides)))[number])
+        return resolved
 
-    def training(self, training: _Training) -> str:
+    def training(self, training: Training) -> str:
+        """Id of the job that ends with the training's scores."""
         if training.protocol.trained == "head":
-            return self.add(self.head(training, self.add(self.features(training)), self.found_schedule(training)))
-        spec = self.common(training) | self.published(training) | _trained(training)
+            upstream = {"features": self.features(training), **self.found_schedule(training)}
+            return self.add(self.specs.probe(training), training, upstream)
+        upstream = self.needs(training, split=training.split) | self.found_schedule(training)
+        return self.add(self.specs.train(training), training, upstream)
+
+    def features(self, training: Training) -> str:
+        """Every view of every video of the data set: serves all splits, seeds and heads."""
         return self.add(
-            Job(
-                kind="train",
-                title=training.title,
-                spec=spec,
-                upstream=self.needs(training, split=training.split) | self.found_schedule(training),
-                provisional=self.provisional(training),
-                via=training.baseline.name,
-            )
+            self.specs.features(training),
+            training,
+            self.needs(training, split=None),
+            words=(
+                training.baseline.name,
+                "+".join(training.streams),
+                training.dataset.name,
+                "features",
+                training.init,
+            ),
         )
 
-    def found_schedule(self, training: _Training) -> dict[str, str]:
+    def found_schedule(self, training: Training) -> dict[str, str]:
         """Under `retrain_on_all`, the same training with a part held out, which finds the drops; {} otherwise."""
-        schedule = training.scale.stages[training.stage]
-        if not schedule.retrain_on_all:
+        if not training.stage or not training.scale.stages[training.stage].retrain_on_all:
             return {}
-        stages = {**training.scale.stages, training.stage: dataclasses.replace(schedule, retrain_on_all=False)}
+        schedule = dataclasses.replace(training.scale.stages[training.stage], retrain_on_all=False)
+        stages = {**training.scale.stages, training.stage: schedule}
         first = dataclasses.replace(training, scale=dataclasses.replace(training.scale, stages=stages))
         return {"schedule": self.training(first)}
 
-    def features(self, training: _Training) -> Job:
-        """Every view of every video of the data set, forwarded once: serves all splits, seeds and heads."""
-        spec = self.common(training) | self.published(training)
-        spec |= {"train_views": training.protocol.train_views, "seed": 0}
-        words = [training.baseline.name, "+".join(training.streams), training.dataset.name, "features", training.init]
-        return Job(
-            kind="features",
-            title=" · ".join(words),
-            spec=spec,
-            upstream=self.needs(training, split=None),
-            provisional=self.provisional(training),
-            via=training.baseline.name,
-        )
-
-    def head(self, training: _Training, features_id: str, found: Mapping[str, str]) -> Job:
-        spec = self.common(training) | _trained(training)
-        return Job(
-            kind="head",
-            title=training.title,
-            spec=spec,
-            upstream={"features": features_id, **found},
-            provisional=self.provisional(training),
-            via=training.baseline.name,
-        )
-
-    def needs(self, training: _Training, *, split: int | None) -> dict[str, str]:
-        """Role -> id of the job it waits for: the one whose weights it starts from, and the flow of its videos."""
-        found = {}
-        if training.protocol.weights_from == "source":
-            if not training.source.startswith(PUBLISHED):
-                found["source"] = self.training(_source_training(training))
-        elif training.init == "imagenet" and training.trains_images:
-            found["image"] = self.add(self.images(training))
+    def needs(self, training: Training, *, split: int | None) -> dict[str, str]:
+        """Role -> id of the job it waits for: the one whose weights it starts from, and those that make its files."""
+        upstream = {}
+        if training.from_source:
+            upstream["source"] = self.training(training.source_training)
+        elif training.init == "imagenet" and training.trains_images and not training.from_published:
+            upstream["image"] = self.images(training)
         if "flow" in training.streams:
-            found["flow"] = self.add(self.flow(training, split=split))
+            upstream["flow"] = self.files("flow", self.specs.flow(training, split), training)
         if training.scale.video_source != "originals" and "rgb" in training.streams:
-            found["store"] = self.add(self.store(training, split=split))
-        return found
+            upstream["store"] = self.files("store", self.specs.frames(training, split), training)
+        return upstream
 
-    def published(self, training: _Training) -> dict[str, Any]:
-        """Published weights that the training starts from, by name and hash: {} where it starts from a job, or scratch.
-
-        Raises HarnessError if they are not imported here: there is no silent fallback.
-        """
-        if training.protocol.weights_from == "source":
-            if not training.source.startswith(PUBLISHED):
-                return {}
-            name = training.source.removeprefix(PUBLISHED)
-            (stream,) = training.streams
-            return {"published": self.weights_key(pretrained.stream_weights(training.baseline, name, stream))}
-        if training.init == "imagenet" and not training.trains_images:
-            weights = pretrained.image_weights(training.baseline, training.backbone)
-            return {"published": self.weights_key(weights)}
-        return {}
-
-    def weights_key(self, weights: Weights) -> dict[str, str]:
-        if self.looking and pretrained.card(weights, self.workspace) is None:
-            return {"name": weights.name, "stream": weights.stream, "sha256": ""}
-        return pretrained.key(weights, self.workspace)
-
-    def flow(self, training: _Training, *, split: int | None) -> Job:
-        """Optical flow of a split's videos (of all, if None), shared by all networks that read it."""
-        made = {
-            "flow": keys.flow_key(training.scale),
-            "fps": training.scale.fps,
-            "decoder": decode.decoder_key(),
-        }
-        return self.preparing("flow", training, split, made)
-
-    def store(self, training: _Training, *, split: int | None) -> Job:
-        """The videos of a split (of all, if None) recoded for seeking, shared by all networks that read them."""
-        made = {
-            "fps": training.scale.fps,
-            "short_side_px": training.scale.short_side_px,
-            "store": store_key(training.scale),
-        }
-        return self.preparing("store", training, split, made)
-
-    def preparing(self, kind: str, training: _Training, split: int | None, made: Mapping[str, Any]) -> Job:
-        """A job that makes files of a split's videos (of all, if None) before anything is trained on them."""
-        spec = {
-            "dataset": self.data_key(training.dataset),
-            "split": split,
-            "subset": training.subset if split is not None else None,
-            "code": CODE,
-            **made,
-        }
-        words = [kind, training.dataset.name]
-        words += [f"split {split}"] if split and len(training.dataset.splits) > 1 else []
-        absent = self.fingerprint(training.dataset) is None
-        return Job(kind=kind, title=" · ".join(words), spec=spec, provisional=absent)
-
-    def images(self, training: _Training) -> Job:
+    def images(self, training: Training) -> str:
         """The 2D network that `--init imagenet` inflates, shared by all baselines that start from it."""
-        if training.dataset.image_source is None:
-            raise HarnessError(
-                f"{training.dataset.name} names no images to train on at scale {training.scale.name}, and published ImageNet "
-                "weights have the paper's sizes; pass --init scratch"
-            )
-        images: Dataset = registry.load("dataset", training.dataset.image_source)
-        spec = {
-            "network": training.baseline.image_name,
-            "backbone": training.backbone,
-            "scale": keys.scale_key(training.scale),
-            "schedule": keys.schedule_key(training.scale.stages["images"]),
-            "clip": plain(_still_clip(training)),
-            "dataset": self.data_key(images),
-            "seed": 0,
-        } | self.machine(training.scale)
-        return Job(
-            kind="images",
-            title=f"{training.backbone or training.baseline.image_name} · {images.name}",
-            spec=spec,
-            provisional=self.fingerprint(images) is None,
-            via=training.baseline.name,
+        spec = self.specs.images(training)
+        return self.add(spec, training, {}, words=(spec.backbone or spec.network, spec.dataset.name))
+
+    def files(self, what: str, spec: JobSpec, training: Training) -> str:
+        """Files of a split's videos (of all, if the spec has no split), shared by all networks that read them."""
+        split = getattr(spec, "split", None)
+        words = (what, training.dataset.name)
+        return self.add(
+            spec,
+            training,
+            {},
+            words=(*words, f"split {split}") if split and len(training.dataset.splits) > 1 else words,
         )
 
-    def common(self, training: _Training) -> dict[str, Any]:
-        """What every job of a baseline's network depends on."""
-        flow_key = keys.flow_key(training.scale) if "flow" in training.streams else None
-        return {
-            "baseline": {"name": training.baseline.name, "version": training.baseline.version},
-            "backbone": training.backbone,
-            "streams": list(training.streams),
-            "scale": keys.scale_key(training.scale),
-            "train_clip": plain(training.baseline.train_clip[training.scale.name]),
-            "test_clip": plain(training.baseline.test_clip[training.scale.name]),
-            "dataset": self.data_key(training.dataset),
-            "flow": flow_key,
-        } | self.machine(training.scale)
+    def add(
+        self, spec: JobSpec, training: Training, upstream: Mapping[str, str], *, words: tuple[str, ...] = ()
+    ) -> str:
+        """Id of the job of `spec`, which is added to the plan unless it is there; `words` are its title."""
+        job = Job(
+            spec=spec,
+            title=" · ".join(words) or training.title,
+            upstream=upstream,
+            cell=training.cell,
+            provisional=self.provisional(spec, upstream),
+        )
+        return self.jobs.setdefault(job.id, job).id
 
-    def machine(self, scale: Scale) -> dict[str, Any]:
-        """Resolved here, once, and set by every launcher."""
-        return {
-            "decoder": store_key(scale) if scale.video_source != "originals" else decode.decoder_key(),
-            "precision": environment.precision(self.device, scale.precision),
-            "threads": (scale.cpu_threads or environment.cpu_threads()) if self.device == "cpu" else 0,
-            "code": CODE,
-        }
+    def provisional(self, spec: JobSpec, upstream: Mapping[str, str]) -> bool:
+        """True if data or weights of this job, or of an upstream job, are not available yet."""
+        weights: PretrainedSpec | None = getattr(spec, "pretrained", None)
+        absent = not spec.dataset.fingerprint or (weights is not None and not weights.sha256)
+        return absent or any(self.jobs[job_id].provisional for job_id in upstream.values())
 
-    def data_key(self, dataset: Dataset) -> dict[str, Any]:
-        return {"name": dataset.name, "version": dataset.version, "fingerprint": self.fingerprint(dataset) or ""}
+    def pretrained(self, training: Training) -> PretrainedSpec | None:
+        """Published weights that the training starts from; None where it starts from a job, or from scratch.
+
+        Raises HarnessError if they are not imported here, except in a dry run: there is no silent fallback.
+        """
+        if training.from_published:
+            (stream,) = training.streams
+            name = training.source.removeprefix(PUBLISHED)
+            weights = pretrained.stream_weights(training.baseline, name, stream)
+        elif training.protocol.weights_from == "init" and training.init == "imagenet" and not training.trains_images:
+            weights = pretrained.image_weights(training.baseline, training.backbone)
+        else:
+            return None
+        if self.dry_run and pretrained.card(weights, self.workspace) is None:
+            return PretrainedSpec(weights.name, weights.stream, "")
+        return PretrainedSpec(**pretrained.key(weights, self.workspace))
 
     def fingerprint(self, dataset: Dataset) -> str | None:
         if dataset.name not in self.fingerprints:
-            here = prepare.expected_fingerprint(dataset, self.workspace.data)
-            self.fingerprints[dataset.name] = here or self.remembered().get((dataset.name, dataset.version))
+            self.fingerprints[dataset.name] = prepare.expected_fingerprint(dataset, self.workspace.data)
         return self.fingerprints[dataset.name]
-
-    def provisional(self, training: _Training) -> bool:
-        """Whether an id will change: data that is not there, or weights that are not, here or in what the training starts from."""
-        if (
-            self.fingerprint(training.dataset) is None
-            or self.published(training).get("published", {}).get("sha256") == ""
-        ):
-            return True
-        starts = training.protocol.weights_from == "source" and not training.source.startswith(PUBLISHED)
-        return starts and self.provisional(_source_training(training))
-
-
-def _source_training(training: _Training) -> _Training:
-    """What a transfer starts from: the same network trained on the source, once, with seed 0, for every split and seed."""
-    dataset: Dataset = registry.load("dataset", training.source)
-    return dataclasses.replace(
-        training,
-        dataset=dataset,
-        split=dataset.splits[0],
-        subset=dataset.subsets[0],
-        protocol=registry.load("protocol", "original"),
-        source="",
-        seed=0,
-    )
-
-
-def _still_clip(training: _Training) -> Clip:
-    return Clip(window=1, side_px=training.baseline.train_clip[training.scale.name].side_px)
-
-
-def _trained(training: _Training) -> dict[str, Any]:
-    """What a training depends on beside its network and data."""
-    return {
-        "split": training.split,
-        "subset": training.subset,
-        "init": training.init,
-        "protocol": keys.protocol_key(training.protocol),
-        "stage": training.stage,
-        "schedule": _schedule(training),
-        "seed": training.seed,
-    }
-
-
-def _schedule(training: _Training) -> dict[str, Any]:
-    schedule: Schedule = training.scale.stages[training.stage]
-    factor = training.baseline.learning_rate.get(training.stage, 1.0)
-    return keys.schedule_key(dataclasses.replace(schedule, base_lr=schedule.base_lr * factor))

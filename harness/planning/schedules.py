@@ -48,3 +48,15 @@ def named(name: str, streams: tuple[str, ...]) -> Schedule:
             "with one of them, or set steps, milestones and base_lr one by one"
         )
     return found.pop()
+
+
+def name_of(schedule: Schedule, streams: tuple[str, ...]) -> str:
+    """The named schedule with this one's milestones and factors, for networks that read `streams`. Raises HarnessError."""
+    for name, by_stream in NAMED.items():
+        for stream in streams:
+            if (by_stream[stream].milestones, by_stream[stream].lr_factors) == (
+                schedule.milestones,
+                schedule.lr_factors,
+            ):
+                return name
+    raise HarnessError(f"no named schedule has its drops at {schedule.milestones}; have: {', '.join(NAMED)}")

@@ -13,11 +13,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from harness.core.contract import Schedule
 from harness.core.errors import HarnessError, RecordError
-from harness.core.spec import Job, job_id
+from harness.core.job_specs import ProbeSpec, TrainSpec, job_id
+from harness.core.spec import Job
 from harness.data.splits import HELD_OUT
 from harness.metrics.summary import PRIMARY
-from harness.records.record import write_by_rename
+from harness.records.record import Record, write_by_rename
 
 TUNED = "tuned"
 RATE = "train.base_lr"
@@ -49,9 +51,15 @@ def resolved(overrides: Overrides, job: Job, results: Path) -> Overrides:
 
 def key_of(job: Job) -> str:
     """What a choice holds for: the training, whatever its rate and seed."""
-    schedule = {name: value for name, value in job.spec["schedule"].items() if name != "base_lr"}
-    spec = {name: value for name, value in job.spec.items() if name != "seed"} | {"schedule": schedule}
-    return job_id(job.kind, spec, job.upstream)
+    schedule = dataclasses.replace(schedule_of(job), base_lr=0.0)
+    return job_id(dataclasses.replace(job.spec, seed=0, schedule=schedule), job.upstream)  # type: ignore[call-arg]
+
+
+def schedule_of(job: Job | Record) -> Schedule:
+    """Of a job that is trained in steps. Raises HarnessError for any other."""
+    if not isinstance(job.spec, TrainSpec | ProbeSpec) or job.spec.schedule is None:
+        raise HarnessError(f"{job.title} is not trained in steps, so it has no learning rate to tune")
+    return job.spec.schedule
 
 
 def path_of(results: Path, job: Job) -> Path:
@@ -91,7 +99,7 @@ def candidates(base: float, trials: int) -> list[str]:
 
 def trial(job: Job, rate: str, share: float) -> Job:
     """The training of `job` on what is left when `share` of its training videos is held out, scored on those alone."""
-    spec = {**job.spec, "subset": HELD_OUT, "rehearsal": share}
+    spec = dataclasses.replace(job.spec, subset=HELD_OUT, validation_share=share)  # type: ignore[call-arg]
     return dataclasses.replace(job, spec=spec, title=f"{job.title} · trial of rate {rate}")
 
 

@@ -7,5 +7,12 @@ trained on those. Three views is our choice: the paper says only that features a
 from harness.core.contract import Protocol
 
 PROTOCOL = Protocol(
-    name="fixed", title="Fixed", weights_from="source", trained="head", stage="fixed", train_views=3, order=2
+    name="fixed",
+    title="Fixed",
+    weights_from="source",
+    trained="head",
+    head="linear",
+    stage="fixed",
+    train_views=3,
+    order=2,
 )

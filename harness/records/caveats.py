@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from harness.core import registry
 from harness.core.contract import Dataset
 from harness.core.errors import HarnessError
+from harness.core.job_specs import JobSpec, NetworkSpec, TrainSpec
 from harness.core.spec import Cell
 from harness.metrics.scores import bounds_pct
 from harness.records.record import Record
@@ -64,35 +62,38 @@ def caveats_of_job(record: Record) -> list[str]:
     if bad:
         found.append(f"{bad} videos cannot be decoded and count as wrong")
     spec = record.spec
-    if spec["scale"]["name"] != "paper":
-        found.append(f"run at {spec['scale']['name']} scale, which says nothing about the paper's sizes")
-    if said := caveat_of(spec["dataset"]["name"]):
-        found.append(f"on {said}")
-    if "published" in spec:
-        found.append(
-            f"starts from published weights '{spec['published']['name']}', whose training videos may be unknown"
-        )
+    if isinstance(spec, NetworkSpec) and spec.scale.name != "paper":
+        found.append(f"run at {spec.scale.name} scale, which says nothing about the paper's sizes")
+    if caveat := caveat_of(spec.dataset.name):
+        found.append(f"on {caveat}")
+    if isinstance(spec, TrainSpec) and spec.pretrained:
+        found.append(f"starts from published weights '{spec.pretrained.name}', whose training videos may be unknown")
     return found
 
 
-def _unlike(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[str]:
-    """What two jobs' specs say differently of videos, frames and numbers, in words."""
-    found = []
-    for key, words in (
-        ("scale", "scale"),
-        ("dataset", "the files of the data set (fingerprint)"),
-        ("split", "split"),
-        ("subset", "the videos that are scored"),
-        ("decoder", "the decoder that frames came from"),
-        ("flow", "how optical flow was computed"),
-        ("precision", "the precision of their arithmetic"),
-        ("code", "the version of training and scoring"),
-    ):
-        one, other = first.get(key), second.get(key)
-        if one and other and one != other:
-            if key == "scale" and one["name"] == other["name"]:
-                one = {name: value for name, value in one.items() if value != other.get(name)}
-                found.append(f"sizes of the same scale: {', '.join(one)}")
-            else:
-                found.append(words)
-    return found
+DIFFERENCES = {
+    "dataset": "the files of the data set (fingerprint)",
+    "split": "split",
+    "subset": "the videos that are scored",
+    "decoder": "the decoder that frames came from",
+    "flow": "how optical flow was computed",
+    "precision": "the precision of their arithmetic",
+    "code_version": "the version of training and scoring",
+}
+"""Attribute of a spec -> in words, for a difference that has nothing to do with the networks."""
+
+
+def _unlike(first: JobSpec, second: JobSpec) -> list[str]:
+    """How the videos, frames and arithmetic of two jobs differ, in words."""
+    pairs = {name: (getattr(first, name, None), getattr(second, name, None)) for name in DIFFERENCES}
+    unlike = [DIFFERENCES[name] for name, (one, other) in pairs.items() if one and other and one != other]
+    return _unlike_scales(first, second) + unlike
+
+
+def _unlike_scales(first: JobSpec, second: JobSpec) -> list[str]:
+    if not isinstance(first, NetworkSpec) or not isinstance(second, NetworkSpec) or first.scale == second.scale:
+        return []
+    if first.scale.name != second.scale.name:
+        return ["scale"]
+    fields = [name for name, value in vars(first.scale).items() if value != getattr(second.scale, name)]
+    return [f"sizes of the same scale: {', '.join(fields)}"]

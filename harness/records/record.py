@@ -3,7 +3,7 @@
 A record is a folder ``runs/<job id>/``:
 
 ==========================  ===================================================================================
-``record.json``             spec, upstream ids, environment, fingerprint, metrics, cost, curves, and every file's sha256
+``record.json``             spec, cell, upstream ids, environment, fingerprint, metrics, cost, curves, every file's sha256
 ``scores.npz``              per-video logits (absent for feature extractions)
 ``weights.safetensors``     what later jobs start from
 ``features.safetensors``    features of every view (feature extractions only)
@@ -12,23 +12,27 @@ A record is a folder ``runs/<job id>/``:
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import hashlib
 import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.core.errors import HarnessError, RecordError
-from harness.core.spec import job_id
+from harness.core.job_specs import JobSpec, from_plain, job_id, to_plain
+from harness.core.plain import plain, read
+from harness.core.spec import Cell
 
 if TYPE_CHECKING:
     from harness.metrics.scores import Scores
 
-SCHEMA = 1
+SCHEMA = 2
+"""Raised when records change their meaning. Records of an earlier schema are refused: their ids name other specs."""
 RECORD, SCORES, WEIGHTS, FEATURES = "record.json", "scores.npz", "weights.safetensors", "features.safetensors"
 
 
@@ -37,10 +41,12 @@ class Record:
     """A finished job."""
 
     job_id: str
-    kind: str
+    spec: JobSpec
     title: str
-    spec: Mapping[str, Any]
     upstream: Mapping[str, str]
+    """Role -> job id."""
+    cell: Cell | None
+    """The cell whose scores it holds, for one network; for a job that scores nothing, the first cell that needed it."""
     environment: Mapping[str, Any]
     """Versions, hardware and commit it ran with."""
     fingerprint: str
@@ -61,6 +67,10 @@ class Record:
     finished_at: str = ""
     """ISO 8601, UTC."""
     folder: Path | None = None
+
+    @property
+    def kind(self) -> str:
+        return self.spec.kind
 
     def path(self, name: str) -> Path:
         """The file called `name`, checked to be there. Raises RecordError."""
@@ -169,17 +179,20 @@ def _read(folder: Path, stamp: int) -> Record:
         schema = int(stored.pop("schema"))
     except (ValueError, KeyError, AttributeError, TypeError) as error:
         raise RecordError(f"{path} is not a record ({type(error).__name__}: {error}); {remedy}") from error
-    if schema > SCHEMA:
+    if schema != SCHEMA:
+        age, upgrade = ("a newer", "upgrade harness, or ") if schema > SCHEMA else ("an older", "")
         raise RecordError(
-            f"{path} was written by a newer harness (schema {schema}, this one reads {SCHEMA}); "
-            "upgrade harness, or name another folder with --results"
+            f"{path} was written by {age} version of harness (schema {schema}, this one reads {SCHEMA}); "
+            f"{upgrade}name another folder with --results"
         )
     try:
         stored["curves"], stored["classes"] = tuple(stored["curves"]), tuple(stored["classes"])
+        stored["spec"] = from_plain(stored["spec"])
+        stored["cell"] = read(Cell, stored["cell"]) if stored["cell"] is not None else None
         record = Record(**stored, folder=folder)
-    except (TypeError, KeyError) as error:
+    except (TypeError, KeyError, ValueError, AttributeError) as error:
         raise RecordError(f"{path} lacks or adds fields ({error}); {remedy}") from error
-    expected = job_id(record.kind, record.spec, record.upstream)
+    expected = job_id(record.spec, record.upstream)
     if not folder.name == record.job_id == expected:
         raise RecordError(f"{path} says job {record.job_id} but its spec hashes to {expected}: it was edited; {remedy}")
     return record
@@ -200,8 +213,10 @@ def write_record(runs: Path, record: Record, *, fill: Callable[[Path], None]) ->
     building.mkdir()
     try:
         fill(building)
-        stored = asdict(record) | {"schema": SCHEMA, "files": {path.name: sha256(path) for path in building.iterdir()}}
-        del stored["folder"]
+        fields = {field.name: plain(getattr(record, field.name)) for field in dataclasses.fields(record)}
+        del fields["folder"]
+        files = {path.name: sha256(path) for path in building.iterdir()}
+        stored = fields | {"schema": SCHEMA, "spec": to_plain(record.spec), "files": files}
         _write_synced(building / RECORD, json.dumps(stored, indent=1, allow_nan=False))
         try:
             building.rename(runs / record.job_id)

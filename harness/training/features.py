@@ -10,10 +10,11 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from harness.core.callbacks import Callback
 from harness.core.contract import Schedule, Video
 from harness.core.errors import HarnessError
 from harness.core.tensor_io import save_tensors
-from harness.training.config import Step
+from harness.training.config import Step, TrainingConfig
 
 LOGREG_ITERATIONS = 2_000
 """Of L-BFGS, at most; it warns where that was too few."""
@@ -28,6 +29,30 @@ class Features:
     train_video: Tensor
     test: Tensor
     test_video: Tensor
+
+
+@dataclass(frozen=True)
+class HeadTask:
+    """What a head (`harness.core.plugins.Head`) is fitted to."""
+
+    features: Features
+    videos: Sequence[Video]
+    """Training videos, those held out excepted."""
+    params: Mapping[str, float | int | str]
+    """Of the head, by name."""
+    reduce: str
+    """'mean' or 'last': how the logits of P positions become those of a view."""
+    callback: Callback
+    config: TrainingConfig | None = None
+    """How it is trained in steps; None for a head without a schedule."""
+    held_out_loss: Callable[[], float] | None = None
+    """Loss of the head as it is now on the held-out videos; None where nothing is held out."""
+
+    def in_steps(self) -> TrainingConfig:
+        """`config`. Raises HarnessError for a protocol without a schedule."""
+        if self.config is None:
+            raise HarnessError("this head is trained in steps, and its protocol names no schedule; give it a stage")
+        return self.config
 
 
 def feature_steps(
@@ -72,7 +97,7 @@ def feature_views(features: Features, videos: Sequence[Video], device: str) -> I
 
 
 def fit_logistic_regression(
-    head: nn.Module, features: Features, videos: Sequence[Video], schedule: Schedule, *, reduce: str
+    head: nn.Module, features: Features, videos: Sequence[Video], *, c: float, reduce: str
 ) -> None:
     """Set the linear maps of `head` to scikit-learn's solution on every cached view of the training videos.
 
@@ -91,7 +116,7 @@ def fit_logistic_regression(
     missing = sorted(set(range(classes)) - set(labels))
     if missing:
         raise HarnessError(f"no training video has label {missing[0]}; logistic regression needs one of each class")
-    fitted = LogisticRegression(C=schedule.logreg_c, max_iter=LOGREG_ITERATIONS).fit(inputs, labels)
+    fitted = LogisticRegression(C=c, max_iter=LOGREG_ITERATIONS).fit(inputs, labels)
     weight, bias = torch.from_numpy(fitted.coef_).float(), torch.from_numpy(fitted.intercept_).float()
     if classes == 2:  # scikit-learn keeps one row, the second class against the first
         weight, bias = torch.cat([-weight, weight]) / 2, torch.cat([-bias, bias]) / 2
@@ -112,7 +137,7 @@ def fit_logistic_regression(
 
 def _not_linear(head: nn.Module) -> HarnessError:
     return HarnessError(
-        f"the head {type(head).__name__} is not one linear map of its features; leave out --set head.solver=logreg to train it "
+        f"the head {type(head).__name__} is not one linear map of its features; pass --protocol fixed to train it "
         "by gradient descent"
     )
 

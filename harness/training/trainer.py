@@ -127,9 +127,10 @@ def reestimate_batch_norm(module: nn.Module, inputs: Iterable[Any], *, device: s
 
     After a training shorter than the memory of the moving average, the statistics belong to earlier weights.
     """
-    norms = [m for m in module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.track_running_stats]
-    momenta = [norm.momentum for norm in norms]
     was_training = module.training
+    batch_norm = nn.modules.batchnorm._BatchNorm
+    norms = [m for m in module.train().modules() if isinstance(m, batch_norm) and m.track_running_stats and m.training]
+    momenta = [norm.momentum for norm in norms]
     module.eval()
     for norm in norms:
         norm.reset_running_stats()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 
-from harness.core.registry import dashed
+from harness.core.spec import Cell
+from harness.planning.lookup import scored
 from harness.records.record import Record
 from reports.evidence import Evidence, order_of, title_of
 from reports.figures.accuracy import series_of
@@ -29,10 +30,10 @@ def curves(evidence: Evidence) -> Figure | None:
     """Training loss of every network, one panel per data set and protocol."""
     panels = []
     for dataset in evidence.datasets:
-        records = [record for record in evidence.records.values() if record.spec["dataset"]["name"] == dataset]
-        records = [record for record in records if record.kind in ("train", "head") and curve_of(record)]
-        for protocol in sorted({record.spec["protocol"]["name"] for record in records}):
-            shown = _first_runs([record for record in records if record.spec["protocol"]["name"] == protocol])
+        records = {record.cell: record for record in scored(evidence.records.values()) if curve_of(record)}
+        of_dataset = {cell: record for cell, record in records.items() if cell and cell.dataset == dataset}
+        for protocol in sorted({cell.protocol for cell in of_dataset}):
+            shown = _first_runs({cell: record for cell, record in of_dataset.items() if cell.protocol == protocol})
             panels.append(_panel(evidence, dataset, protocol, shown))
     caption = (
         f"Cross-entropy of the training batch at every logged step, means of neighbours where more than {POINTS} were logged. Solid: "
@@ -41,24 +42,20 @@ def curves(evidence: Evidence) -> Figure | None:
     return Figure("curves", "Learning curves", caption, tuple(panels)) if panels else None
 
 
-def _first_runs(records: Sequence[Record]) -> list[Record]:
-    """One per baseline and stream: the first split and seed, from ImageNet where there is one."""
-    chosen: dict[tuple[tuple[int, str], str], Record] = {}
-    for record in sorted(
-        records, key=lambda r: (r.spec["split"], r.spec["seed"], r.spec["init"] != "imagenet", r.job_id)
+def _first_runs(records: Mapping[Cell, Record]) -> dict[Cell, Record]:
+    """One per baseline and stream: the first split and seed, ImageNet where there is one, without `--set`."""
+    chosen: dict[tuple[str, str], Cell] = {}
+    for cell in sorted(
+        records, key=lambda cell: (cell.overrides, cell.split, cell.seed, cell.init != "imagenet", cell)
     ):
-        chosen.setdefault((order_of(_baseline(record)), "+".join(record.spec["streams"])), record)
-    return [chosen[key] for key in sorted(chosen)]
+        chosen.setdefault((cell.baseline, cell.modality), cell)
+    return {cell: records[cell] for cell in sorted(chosen.values(), key=lambda cell: order_of(cell.baseline))}
 
 
-def _baseline(record: Record) -> str:
-    return dashed(record.spec["baseline"]["name"])
-
-
-def _panel(evidence: Evidence, dataset: str, protocol: str, records: Sequence[Record]) -> Panel:
+def _panel(evidence: Evidence, dataset: str, protocol: str, records: Mapping[Cell, Record]) -> Panel:
     series = series_of(evidence)
     left, right, bottom = 34, PANEL_PX - 10, 204
-    drawn = {record.job_id: curve_of(record) for record in records}
+    drawn = {cell: curve_of(record) for cell, record in records.items()}
     steps = max(curve[-1][0] for curve in drawn.values())
     top = max(value for curve in drawn.values() for _, value in curve)
     drawing = Drawing(PANEL_PX, bottom + 68)
@@ -66,8 +63,8 @@ def _panel(evidence: Evidence, dataset: str, protocol: str, records: Sequence[Re
     axis_left(drawing, up, "training loss", left=left, right=right, count=4)
     axis_below(drawing, across, "step", top=bottom, bottom=bottom)
     names, texts = {}, []
-    for record in records:
-        baseline, modality, curve = _baseline(record), "+".join(record.spec["streams"]), drawn[record.job_id]
+    for cell, curve in drawn.items():
+        baseline, modality = cell.baseline, cell.modality
         names[title_of(baseline)] = series.get(baseline, COLOURS - 1)
         points = [(across(step), up(value)) for step, value in curve]
         style = f"s{names[title_of(baseline)] % COLOURS}"

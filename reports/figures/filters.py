@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from harness.planning.lookup import scored
 from harness.records.record import WEIGHTS, Record
 from reports.evidence import Evidence
 from reports.figures.charts import PANEL_PX
@@ -32,11 +33,10 @@ def _networks(evidence: Evidence) -> list[Record]:
     """One record per stream and init: the first that was trained on a source of transfer, else the first of all."""
     chosen: dict[tuple[str, str], Record] = {}
     sources = {result.setting.source for result in evidence.results}
-    records = [r for r in evidence.records.values() if r.kind == "train" and WEIGHTS in r.files]
-    records = [r for r in records if r.spec["baseline"]["name"] == BASELINE and not r.spec["backbone"]]
-    for record in sorted(records, key=lambda r: (r.spec["dataset"]["name"] not in sources, r.spec["seed"], r.job_id)):
-        (stream,) = record.spec["streams"]
-        chosen.setdefault((stream, record.spec["init"]), record)
+    records = {r.cell: r for r in scored(evidence.records.values()) if r.kind == "train" and WEIGHTS in r.files}
+    cells = [cell for cell in records if cell and cell.baseline == BASELINE and not cell.backbone]
+    for cell in sorted(cells, key=lambda cell: (cell.overrides != (), cell.dataset not in sources, cell.seed, cell)):
+        chosen.setdefault((cell.modality, cell.init), records[cell])
     return [chosen[key] for key in sorted(chosen, key=lambda key: (key[1], key[0] != "rgb"))]
 
 
@@ -57,14 +57,15 @@ def _panels(record: Record, evidence: Evidence) -> list[Panel]:
         return []
     image = evidence.records.get(record.upstream.get("image", ""))
     before = kernel_of(image) if image is not None else None
-    stream, dataset = record.spec["streams"][0], record.spec["dataset"]["name"]
-    start = "inflated" if before is not None else f"from {record.spec['init']}"
+    assert record.cell is not None
+    stream, init, dataset = record.cell.modality, record.cell.init, record.cell.dataset
+    start = "inflated" if before is not None else f"from {init}"
     if stream == "rgb":
-        return [_panel(f"rgb-{record.spec['init']}", f"RGB, {start}, after training on {dataset}", before, after)]
+        return [_panel(f"rgb-{init}", f"RGB, {start}, after training on {dataset}", before, after)]
     grey = None if before is None else before.mean(axis=1, keepdims=True)
     return [
         _panel(
-            f"flow-{axis}-{record.spec['init']}",
+            f"flow-{axis}-{init}",
             f"flow, {axis} component, {start}, after training on {dataset}",
             grey,
             after[:, k : k + 1],

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from harness import __version__
 from harness.analysis import claims
 from harness.core.contract import Dataset
-from harness.core.spec import digest
+from harness.core.plain import digest
 from harness.core.units import duration
 from harness.core.workspace import Workspace
 from harness.planning.lookup import lookup_in
@@ -83,7 +83,7 @@ def collect(workspace: Workspace, *, scale: str) -> Content:
     # Tables and claims ask for many cells twice, and planning one takes milliseconds.
     lookup = functools.cache(lookup_in(workspace))
     built = tuple(tables.build(number, lookup, tables.Question(scale=scale)) for number in tables.NUMBERS)
-    evidence = gather(RunStore(workspace.runs), scale=scale, preferred=_job_ids(built))
+    evidence = gather(RunStore(workspace.runs), scale=scale)
     footage = {
         name: pictures.footage(name, workspace.data, fingerprint=prints[-1])
         for name, prints in _fingerprints(evidence).items()
@@ -105,15 +105,11 @@ def collect(workspace: Workspace, *, scale: str) -> Content:
     )
 
 
-def _job_ids(built: Iterable[tables.Table]) -> set[str]:
-    return {job for table in built for cell in table.cells.values() for job in cell.job_ids}
-
-
 def _fingerprints(evidence: Evidence) -> dict[str, tuple[str, ...]]:
     """Data set -> fingerprints that its jobs recorded, the newest last."""
     by_name: dict[str, dict[str, None]] = {}
     for record in evidence.records.values():
-        seen = by_name.setdefault(record.spec["dataset"]["name"], {})
+        seen = by_name.setdefault(record.spec.dataset.name, {})
         seen.pop(record.fingerprint, None)
         seen[record.fingerprint] = None
     return {name: tuple(prints) for name, prints in by_name.items()}
@@ -165,9 +161,7 @@ def _data(evidence: Evidence, footage: Mapping[str, pictures.Footage | None]) ->
     cards = []
     for name, prints in sorted(_fingerprints(evidence).items()):
         card, files = dataset_of(name), footage.get(name)
-        classes = next(
-            (record.classes for record in evidence.records.values() if record.spec["dataset"]["name"] == name), ()
-        )
+        classes = next((record.classes for record in evidence.records.values() if record.spec.dataset.name == name), ())
         if card is not None:
             cards.append(DataCard(card, prints, pictures.samples(name, classes, files) if files else None))
     return cards

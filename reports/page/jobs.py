@@ -6,14 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from harness.core.spec import plain
+from harness.core.contract import Schedule
+from harness.core.job_specs import NetworkSpec
 from harness.core.units import duration
 from harness.metrics.scores import bounds_pct
 from harness.metrics.summary import PRIMARY, named, text
+from harness.planning.command import command_of
 from harness.records.record import Record
 from reports.evidence import Evidence
 from reports.figures.curves import spark
-from reports.page.commands import command
 
 KINDS = {
     "flow": "optical flow",
@@ -68,7 +69,7 @@ def _view(record: Record, evidence: Evidence, used_by: tuple[str, ...]) -> JobVi
         n=str(record.counts.get("n", "")),
         wall_s=float(record.cost["wall_s"]),
         finished=record.finished_at[:16].replace("T", " "),
-        command=command(record, evidence),
+        command=command_of(record.cell) if record.cell else "",
         facts={label: value for label, value in _facts(record).items() if value},
         versions={name: str(value) for name, value in record.environment.items() if value},
         upstream=record.upstream,
@@ -88,14 +89,12 @@ def _facts(record: Record) -> dict[str, str]:
     facts["took"] = _took(cost)
     facts["memory"] = f"{cost['peak_memory_bytes'] / 2**20:.0f} MiB at most" if "peak_memory_bytes" in cost else ""
     facts["speed"] = f"{cost['samples_per_s']:.0f} samples/s" if cost.get("samples_per_s") else ""
-    facts["schedule"] = _schedule(plain(spec.get("schedule", {})))
+    facts["schedule"] = _schedule(getattr(spec, "schedule", None))
     facts["weights"] = str(record.chosen.get("rule", ""))
     facts["held out"] = f"{len(record.chosen['held_out'])} videos" if record.chosen.get("held_out") else ""
-    data = spec["dataset"]
-    facts["data"] = f"{data['name']} version {data['version']}, fingerprint {record.fingerprint}"
-    facts["precision"] = (
-        f"{spec['precision']}, {spec['threads'] or 'any number of'} CPU threads" if "precision" in spec else ""
-    )
+    facts["data"] = f"{spec.dataset.name} version {spec.dataset.version}, fingerprint {record.fingerprint}"
+    if isinstance(spec, NetworkSpec):
+        facts["precision"] = f"{spec.precision}, {'on a GPU' if spec.on_gpu else f'{spec.threads} CPU threads'}"
     return facts
 
 
@@ -117,8 +116,8 @@ def _took(cost: Mapping[str, float]) -> str:
     return ", ".join(parts)
 
 
-def _schedule(schedule: Mapping[str, object]) -> str:
-    if not schedule:
+def _schedule(schedule: Schedule | None) -> str:
+    if schedule is None:
         return ""
-    words = f"{schedule['steps']} steps of {schedule['batch']}, {schedule['optimizer']}, rate {schedule['base_lr']:g}, "
-    return words + f"{schedule['policy']}, weight decay {schedule['weight_decay']:g}"
+    words = f"{schedule.steps} steps of {schedule.batch}, {schedule.optimizer}, learning rate {schedule.base_lr:g}, "
+    return words + f"{schedule.policy}, weight decay {schedule.weight_decay:g}"

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from harness.commands import harness
-from harness.core.spec import job_id
+from harness.core.job_specs import job_id
 from harness.metrics.scores import counts
 from harness.metrics.summary import summary
 from harness.records.caveats import caveats_of_pair

@@ -3,7 +3,8 @@
 import pytest
 
 from harness.core.contract import Clip
-from harness.core.spec import Job, canonical, digest
+from harness.core.plain import canonical, digest
+from harness.core.spec import Job
 
 
 def test_canonical_json_does_not_depend_on_order_or_container():

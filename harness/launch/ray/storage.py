@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.core.errors import HarnessError, RecordError
-from harness.core.spec import Job, digest
+from harness.core.plain import digest
+from harness.core.spec import Job
 from harness.jobs.options import JobOptions
 from harness.records.record import RECORD, RunStore, sha256
 

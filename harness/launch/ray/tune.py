@@ -104,7 +104,7 @@ def outcome(record: Record) -> dict[str, Any]:
     """A finished trial in the evidence for the choice: its job, rate, accuracy, loss and number of videos."""
     return {
         "job": record.job_id,
-        "base_lr": record.spec["schedule"]["base_lr"],
+        "base_lr": tuned.schedule_of(record).base_lr,
         PRIMARY: record.metrics[PRIMARY]["value"],
         "loss": cross_entropy(record.scores()),
         "n": record.counts["n"],

@@ -130,12 +130,12 @@ class Mirror(Callback):
 
 def job_tags(job: Job) -> dict[str, str]:
     """Tags of a job's run while it is not complete."""
-    return {"job_hash": job.id, "kind": job.kind, COMPLETE: "false"} | content.axes(job.spec)
+    return {"job_hash": job.id, "kind": job.kind, COMPLETE: "false"} | content.axes(job.spec, job.cell)
 
 
 def record_tags(record: Record) -> dict[str, str]:
     """The same, of a job that is done."""
-    return {"job_hash": record.job_id, "kind": record.kind, COMPLETE: "false"} | content.axes(record.spec)
+    return {"job_hash": record.job_id, "kind": record.kind, COMPLETE: "false"} | content.axes(record.spec, record.cell)
 
 
 def open_mirror(

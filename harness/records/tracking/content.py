@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 
 from harness.core.callbacks import Point
+from harness.core.job_specs import JobSpec, NetworkSpec, ScoredSpec
+from harness.core.spec import Cell
 from harness.metrics.scores import confusion, per_class_metrics
 from harness.metrics.summary import named, text
 from harness.records.record import RECORD, SCORES, Record
@@ -23,7 +25,7 @@ LONGEST_PARAM = 500
 
 def reportable(record: Record) -> bool:
     """False when the number rests on fewer videos than the lists name."""
-    return not record.counts.get("missing") and "limit" not in record.spec
+    return not record.counts.get("missing")
 
 
 def flatten(spec: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
@@ -44,11 +46,13 @@ def allowed(name: str) -> str:
     return re.sub(r"[^\w\-. /]", "_", name)
 
 
-def axes(spec: Mapping[str, Any]) -> dict[str, str]:
+def axes(spec: JobSpec, cell: Cell | None) -> dict[str, str]:
     """The axes of the cell as tags, by the names of the flags: MLflow groups, filters and shows columns by them."""
-    named = {axis: spec[axis]["name"] for axis in ("baseline", "dataset", "protocol", "scale") if axis in spec}
-    said = {axis: str(spec[axis]) for axis in ("split", "init", "seed", "backbone") if spec.get(axis) not in (None, "")}
-    return named | ({"modality": "+".join(spec["streams"])} if "streams" in spec else {}) | said
+    if cell is None or not isinstance(spec, ScoredSpec):
+        return {"dataset": spec.dataset.name} | ({"scale": spec.scale.name} if isinstance(spec, NetworkSpec) else {})
+    values = {name: value for name, value in vars(cell).items() if name != "overrides"}
+    values["set"] = " ".join(f"{key}={value}" for key, value in cell.overrides)
+    return {name: str(value) for name, value in values.items() if value != ""}
 
 
 def note(record: Record) -> str:

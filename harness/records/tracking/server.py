@@ -12,9 +12,10 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from harness.core.callbacks import Point
+from harness.core.job_specs import JobSpec, to_plain
 from harness.records.record import Record
 from harness.records.tracking import content
 
@@ -59,19 +60,19 @@ class Server:
     def finish(self, run: str, status: str = "FINISHED", end_ms: int | None = None) -> None:
         self._opened().set_terminated(run, status, end_ms)
 
-    def log_spec(self, run: str, spec: Mapping[str, Any]) -> None:
+    def log_spec(self, run: str, spec: JobSpec) -> None:
         """The flattened spec as parameters, and its data set as an input."""
         from mlflow.entities import Dataset, DatasetInput, InputTag, Param
 
-        params = [Param(key, value) for key, value in content.flatten(spec).items()]
+        params = [Param(key, value) for key, value in content.flatten(to_plain(spec)).items()]
         for start in range(0, len(params), MOST_PARAMS):
             self._opened().log_batch(run, params=params[start : start + MOST_PARAMS])
-        data = spec.get("dataset")
-        if isinstance(data, Mapping):
-            digest = str(data.get("fingerprint") or "unknown")[:36]
-            source = json.dumps({"name": data["name"], "split": spec.get("split"), "subset": spec.get("subset")})
-            entity = Dataset(name=str(data["name"]), digest=digest, source_type="harness", source=source)
-            self._opened().log_inputs(run, [DatasetInput(entity, [InputTag("mlflow.data.context", "training")])])
+        data = spec.dataset
+        digest = (data.fingerprint or "unknown")[:36]
+        part = {name: getattr(spec, name, None) for name in ("split", "subset")}
+        source = json.dumps({"name": data.name, **part})
+        entity = Dataset(name=data.name, digest=digest, source_type="harness", source=source)
+        self._opened().log_inputs(run, [DatasetInput(entity, [InputTag("mlflow.data.context", "training")])])
 
     def log_points(self, run: str, points: Iterable[Point]) -> None:
         """Points in batches: one by one they would take 25 times as long."""

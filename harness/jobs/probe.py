@@ -1,4 +1,4 @@
-"""The Fixed protocol: every view forwarded once through the frozen network, and the softmax layer trained on what comes out."""
+"""Probes: every view forwarded once through the frozen network, and a head fitted to those features."""
 
 from __future__ import annotations
 
@@ -9,41 +9,41 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from harness.core.contract import Schedule, Video
+from harness.core import registry
+from harness.core.contract import Baseline, Schedule, Video
+from harness.core.job_specs import FeaturesSpec, ProbeSpec
+from harness.core.plugins import Head
 from harness.data.splits import hold_out
-from harness.jobs.common import found_schedule, loss_on, score, start, trained_on, upstream_trained_on
+from harness.jobs.common import build_head, found_schedule, loss_on, score, start, trained_on, upstream_trained_on
 from harness.jobs.context import SCORE_BATCH, Data, JobContext, everything, open_data, place
 from harness.jobs.outcome import Outcome, choice
 from harness.models import build, transfer
 from harness.models.precision import autocast
 from harness.records.record import FEATURES
 from harness.training import evaluation
-from harness.training.config import TrainingResult
 from harness.training.features import (
     Features,
-    feature_steps,
+    HeadTask,
     feature_views,
-    fit_logistic_regression,
     read_features,
     stack,
 )
-from harness.training.trainer import train
 
 
-def run_features(context: JobContext) -> Outcome:
+def run_features(context: JobContext[FeaturesSpec]) -> Outcome:
     """Every view of every video forwarded once through the frozen source network."""
     data = open_data(context, split=None, videos=lambda listing: everything(context))
     network = place(start(context, len(data.listing.classes)), context.device)
     transfer.freeze_all_but_head(network)
     videos = everything(context)
-    context.callback.stage("features", len(videos) * (context.spec["train_views"] + 1), "views")
+    context.callback.stage("features", len(videos) * (context.spec.train_views + 1), "views")
     one_pass = Schedule(steps=0, batch=SCORE_BATCH, base_lr=0.0)
     train_parts, test_parts = [], []
     broken: list[str] = []
     with torch.inference_mode(), autocast(context.device, context.precision):
         for ids, features in training_views(context, data, network, videos, one_pass):
             train_parts.append((ids, features))
-        for inputs, ids in data.views(videos, context.clip("test_clip"), broken):
+        for inputs, ids in data.views(videos, context.spec.test_clip, broken):
             test_parts.append((ids, network.features(inputs).float().cpu()))  # type: ignore[operator]
             context.callback.advance(len(ids))
     position = {video.id: number for number, video in enumerate(videos)}
@@ -58,56 +58,46 @@ def run_features(context: JobContext) -> Outcome:
 
 
 def training_views(
-    context: JobContext, data: Data, network: nn.Module, videos: Sequence[Video], one_pass: Schedule
+    context: JobContext[FeaturesSpec], data: Data, network: nn.Module, videos: Sequence[Video], one_pass: Schedule
 ) -> Iterator[tuple[Sequence[str], Tensor]]:
     """`train_views` augmented views of each video, as epochs 0, 1, ... of a training would cut them."""
-    whole = -(-len(videos) // one_pass.batch) * int(context.spec["train_views"])
+    whole = -(-len(videos) // one_pass.batch) * context.spec.train_views
     schedule = dataclasses.replace(one_pass, steps=whole)
     seen: dict[str, int] = {}
-    for step in data.steps(videos, context.clip("train_clip"), schedule, seed=0, flip=context.scale.flip)(0):
+    for step in data.steps(videos, context.spec.train_clip, schedule, seed=0, flip=context.scale.flip)(0):
         features = network.features(step.inputs).float().cpu()  # type: ignore[operator]
-        fresh = [number for number, id_ in enumerate(step.ids) if seen.get(id_, 0) < context.spec["train_views"]]
+        fresh = [number for number, id_ in enumerate(step.ids) if seen.get(id_, 0) < context.spec.train_views]
         for number in fresh:
             seen[step.ids[number]] = seen.get(step.ids[number], 0) + 1
         context.callback.advance(len(fresh))
         yield [step.ids[number] for number in fresh], features[fresh]
 
 
-def run_head(context: JobContext) -> Outcome:
-    """The softmax layer of the Fixed protocol, trained on cached features."""
-    record = context.upstream("features")
-    features = read_features(record.path(FEATURES))
-    data = open_data(context, split=context.spec["split"], videos=lambda listing: ())
-    # No batch norm in a head, so nothing to keep apart: a batch is one pass.
-    listing, schedule, baseline = (
-        data.listing,
-        dataclasses.replace(found_schedule(context), bn_batch=0),
-        context.baseline,
-    )
-    network: Any = build.build(baseline, context.build_spec(len(listing.classes)))
-    network.new_head(len(listing.classes))
-    head = network.head.to(context.device)
-    kept, held = hold_out(listing.subsets["train"], schedule.held_out)
-    scored = listing.subsets[context.spec["subset"]]
+def run_head(context: JobContext[ProbeSpec]) -> Outcome:
+    """The protocol's head, fitted to cached features."""
+    spec, card = context.spec, registry.load("head", context.spec.head.name)
+    features = read_features(context.upstream("features").path(FEATURES))
+    data = open_data(context, split=spec.split, videos=lambda listing: ())
+    listing, schedule = data.listing, _schedule(context)
+    network: Any = build.build(context.baseline, context.build_spec(len(listing.classes)))
+    head = build_head(network, spec, len(listing.classes)).to(context.device)
+    kept, held = hold_out(listing.subsets["train"], schedule.held_out if schedule else 0.0)
+    scored = listing.subsets[spec.subset]
     seen = trained_on(context, data, kept + held, scored)
-    loss = evaluation.clip_loss(baseline.loss, baseline.reduce, label_smoothing=schedule.label_smoothing)
 
     def held_out_loss() -> float:
         return loss_on(context, head, feature_views(features, held, context.device), held)
 
-    head.train()
-    if schedule.optimizer == "logreg":
-        held = []
-        fit_logistic_regression(head, features, listing.subsets["train"], schedule, reduce=baseline.reduce)
-        trained = TrainingResult()
-    else:
-        trained = train(
-            head,
-            feature_steps(features, kept, schedule, seed=int(context.spec["seed"]), device=context.device),
-            context.training_config(schedule, loss),
-            callback=context.callback,
-            held_out_loss=held_out_loss if held else None,
-        )
+    task = HeadTask(
+        features=features,
+        videos=kept,
+        params=spec.head.params,
+        reduce=context.baseline.reduce,
+        callback=context.callback,
+        config=context.training_config(schedule, _loss(context.baseline, schedule)) if schedule else None,
+        held_out_loss=held_out_loss if held else None,
+    )
+    trained = card.fit(head, task)
     context.callback.stage("score", len(scored), "videos")
     known = {features.ids[int(number)] for number in features.test_video}
     broken = [video.id for video in scored if video.id not in known]
@@ -119,5 +109,20 @@ def run_head(context: JobContext) -> Outcome:
         scores=scores,
         trained=trained,
         trained_on=seen,
-        chosen=choice(schedule, trained, held),
+        chosen=choice(schedule, trained, held) if schedule else _closed_form(card, spec),
     )
+
+
+def _schedule(context: JobContext[ProbeSpec]) -> Schedule | None:
+    # No batch norm in a head, so nothing to keep apart: a batch is one pass.
+    return dataclasses.replace(found_schedule(context), bn_batch=0) if context.spec.schedule else None
+
+
+def _loss(baseline: Baseline, schedule: Schedule) -> Any:
+    return evaluation.clip_loss(baseline.loss, baseline.reduce, label_smoothing=schedule.label_smoothing)
+
+
+def _closed_form(card: Head, spec: ProbeSpec) -> dict[str, Any]:
+    """How the weights of a head that is not trained in steps were chosen."""
+    params = ", ".join(f"{name} = {value}" for name, value in spec.head.params.items())
+    return {"rule": f"{card.title}{', ' + params if params else ''}", "held_out": [], "steps": 0, "drops": []}

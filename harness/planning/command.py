@@ -1,0 +1,53 @@
+"""Cell -> the command that makes its number, with every flag that differs from a default."""
+
+from __future__ import annotations
+
+import shlex
+from typing import Any
+
+from harness.core import registry
+from harness.core.errors import HarnessError
+from harness.core.spec import Cell
+from harness.planning.overrides import PUBLISHED
+
+
+def command_of(cell: Cell, *, verb: str = "harness run") -> str:
+    """`harness run ...`, quoted for a shell. Flags whose default is not known, for want of a plug-in, are written out."""
+    flags = [
+        ("--baseline", cell.baseline),
+        ("--modality", cell.modality),
+        ("--dataset", cell.dataset),
+        ("--protocol", cell.protocol),
+        ("--init", cell.init),
+        *_unusual(cell),
+        *(("--set", f"{key}={value}") for key, value in cell.overrides),
+    ]
+    return " ".join([verb, *(f"{flag} {shlex.quote(str(value))}" for flag, value in flags)])
+
+
+def _unusual(cell: Cell) -> list[tuple[str, object]]:
+    dataset = _card("dataset", cell.dataset)
+    usual_scale = ("micro" if dataset.micro else "paper") if dataset else None
+    flags: list[tuple[str, object]] = []
+    flags += [("--split", cell.split)] if cell.split != 1 else []
+    flags += [("--seed", cell.seed)] if cell.seed else []
+    flags += [("--subset", cell.subset)] if dataset is None or cell.subset != dataset.subsets[0] else []
+    flags += [("--backbone", cell.backbone)] if cell.backbone else []
+    flags += [("--source", cell.source)] if cell.source and cell.source != usual_source(cell) else []
+    flags += [("--scale", cell.scale)] if cell.scale != usual_scale else []
+    return flags
+
+
+def usual_source(cell: Cell) -> str:
+    """Data set that the cell's weights come from without `--source`; '' where its cards are not installed."""
+    dataset, baseline = _card("dataset", cell.dataset), _card("baseline", cell.baseline)
+    if cell.source.startswith(PUBLISHED) or dataset is None or baseline is None:
+        return ""
+    return (dataset.source if dataset.micro else baseline.source) or ""
+
+
+def _card(kind: str, name: str) -> Any:
+    try:
+        return registry.load(kind, name)
+    except HarnessError:
+        return None

@@ -1,0 +1,146 @@
+"""`--set key=value`: which settings there are, and a scale with them applied. And which schedule a protocol follows."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import typing
+from typing import Any
+
+from harness.core.contract import Baseline, Dataset, FlowMethod, Protocol, Scale, Schedule, streams_of
+from harness.core.errors import HarnessError, unknown
+from harness.core.parameters import ANYTHING
+from harness.core.plugins import Head
+from harness.planning import ranges, schedules
+from harness.video.flow import estimation
+
+Overrides = tuple[tuple[str, str], ...]
+PUBLISHED = "published:"
+HEAD = "head"
+"""Section of the parameters of a protocol's head: `--set head.c=0.1`."""
+
+
+def networks_of(baseline: Baseline, modality: str) -> list[tuple[str, ...]]:
+    """Streams of each network behind a modality: one network per stream for late fusion, else one that reads all."""
+    streams = streams_of(modality)
+    return [(stream,) for stream in streams] if baseline.combine == "late" else [streams]
+
+
+def stage_of(protocol: Protocol, dataset: Dataset) -> str:
+    """Key of the schedule that trains this protocol on this data set."""
+    return "source" if dataset.source is None and protocol.weights_from == "init" else protocol.stage
+
+
+def with_schedules(scale: Scale, protocol: Protocol) -> Scale:
+    """The scale with the schedule that the protocol brings for it.
+
+    Raises HarnessError if neither has the schedule that the protocol trains by.
+    """
+    own = {protocol.stage: protocol.schedules[scale.name]} if scale.name in protocol.schedules else {}
+    stages = {**scale.stages, **own}
+    if protocol.stage and protocol.stage not in stages:
+        raise HarnessError(
+            f"protocol '{protocol.name}' trains by the schedule '{protocol.stage}', which scale '{scale.name}' does not "
+            f"have; give the protocol schedules={{'{scale.name}': Schedule(...)}}, or a stage among: {', '.join(stages)}"
+        )
+    return dataclasses.replace(scale, stages=stages)
+
+
+def apply_overrides(
+    scale: Scale, stage: str, overrides: tuple[tuple[str, str], ...], *, streams: tuple[str, ...] = ()
+) -> Scale:
+    """The scale with every `--set key=value` applied, in order, for a network of `streams`.
+
+    Keys: ``train.FIELD`` (the schedule of the cell's own training), ``STAGE.FIELD`` (any stage by name),
+    ``scale.FIELD``, ``flow.FIELD`` (see `_flow`). ``STAGE.schedule=NAME`` takes a whole schedule of
+    `harness.planning.schedules`. ``head.NAME`` is left to `head_params`. Raises HarnessError naming unknown keys with the
+    nearest guess, and values that the field does not take.
+    """
+    for key, text in overrides:
+        section, _, name = key.partition(".")
+        if section == HEAD:
+            continue
+        if section == "scale":
+            scale = _replace(scale, name, text, key)
+            continue
+        if section == "flow":
+            scale = dataclasses.replace(scale, flow=_flow(scale.flow, name, text, key))
+            continue
+        target = stage if section == "train" else section
+        if section == "train" and not stage:
+            raise HarnessError(f"--set {key}={text} has no effect: the head of this protocol is not trained in steps")
+        if target not in scale.stages:
+            raise unknown("--set section", section, ("train", "scale", "flow", HEAD, *scale.stages))
+        if name == "schedule":
+            changed = schedules.named(text, streams)
+        else:
+            changed = _replace(scale.stages[target], name, text, key)
+        scale = dataclasses.replace(scale, stages={**scale.stages, target: changed})
+    return scale
+
+
+def _flow(method: FlowMethod, name: str, text: str, key: str) -> FlowMethod:
+    """How flow is computed and stored, with a field changed: its name, code, bound or size, or else a parameter of it.
+
+    Another name starts from its own defaults: parameters of one method mean nothing to the next.
+    """
+    if name == "name":
+        return estimation.checked(dataclasses.replace(method, name=text, params={}))
+    if name in ("quantization", "bound_px", "short_side_px"):
+        return _replace(method, name, text, key)
+    parameter = estimation.parameter(method.name, name)
+    try:
+        value = parameter.read(text)
+    except ValueError as error:
+        raise HarnessError(f"--set {key}={text}: expected {parameter.words}") from error
+    return dataclasses.replace(method, params={**method.params, name: value})
+
+
+def head_params(head: Head, overrides: Overrides) -> dict[str, float | int | str]:
+    """The head's parameters with every `--set head.NAME=VALUE` applied. Raises HarnessError as `apply_overrides` does."""
+    values = {name: parameter.default for name, parameter in head.params.items()}
+    for key, text in overrides:
+        section, _, name = key.partition(".")
+        if section != HEAD:
+            continue
+        if name not in head.params:
+            raise unknown(f"parameter of head '{head.name}'", name, head.params)
+        try:
+            values[name] = head.params[name].read(text)
+        except ValueError as error:
+            raise HarnessError(f"--set {key}={text}: expected {head.params[name].words}") from error
+    return values
+
+
+_Value = typing.TypeVar("_Value", Schedule, Scale, FlowMethod)
+
+
+def _replace(value: _Value, name: str, text: str, key: str) -> _Value:
+    plain = {
+        f.name: type(getattr(value, f.name)) for f in dataclasses.fields(value) if f.name not in ("name", "version")
+    }
+    plain = {field: kind for field, kind in plain.items() if kind in (int, float, str, bool)}
+    if name not in plain:
+        close = difflib.get_close_matches(name, plain, n=1)
+        guess = f"; did you mean '{close[0]}'?" if close else ""
+        raise HarnessError(f"--set {key}={text}: no such setting; have: {', '.join(sorted(plain))}{guess}")
+    parsed = _parse(plain[name], text, key)
+    choices = typing.get_args(typing.get_type_hints(type(value))[name])
+    if choices and parsed not in choices:
+        raise HarnessError(f"--set {key}={text}: expected one of {', '.join(map(str, choices))}")
+    allowed = ranges.OF[type(value)].get(name, ANYTHING)
+    if not allowed.has(parsed):
+        raise HarnessError(f"--set {key}={text}: expected {allowed.words}")
+    return dataclasses.replace(value, **{name: parsed})  # type: ignore[arg-type]
+
+
+def _parse(kind: type, text: str, key: str) -> Any:
+    try:
+        if kind is bool:
+            return {"true": True, "false": False}[text.lower()]
+        return kind(text)
+    except (ValueError, KeyError) as error:
+        raise HarnessError(f"--set {key}={text}: expected {kind.__name__}, such as {_EXAMPLES[kind]}") from error
+
+
+_EXAMPLES = {int: "500", float: "0.01", bool: "true", str: "sgd"}

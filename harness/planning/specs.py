@@ -1,0 +1,160 @@
+"""Training -> job specs: everything that could change a job's numbers, resolved for this machine."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from harness.core import environment, registry
+from harness.core.contract import Clip, Dataset, FlowMethod, Scale
+from harness.core.errors import HarnessError
+from harness.core.job_specs import (
+    CardSpec,
+    DataSpec,
+    FeaturesSpec,
+    FlowFilesSpec,
+    FlowSpec,
+    FrameFilesSpec,
+    ImagesSpec,
+    PretrainedSpec,
+    ProbeSpec,
+    ProtocolSpec,
+    ScaleSpec,
+    TrainSpec,
+)
+from harness.data.frame_store import store_key
+from harness.planning.training import IMAGES, Training
+from harness.video import decode
+from harness.video.flow import estimation
+
+CODE_VERSION = 3
+"""Raised when the trainer or the scorer changes the numbers of every job."""
+
+
+@dataclass(frozen=True)
+class Specs:
+    """Builds the specs of one plan."""
+
+    device: str
+    """'cpu' or 'cuda': where the jobs are planned to run."""
+    fingerprint: Callable[[Dataset], str | None]
+    """Of a data set's files; None while they are not on disk."""
+    pretrained: Callable[[Training], PretrainedSpec | None]
+    """Published weights that a training starts from; None where it starts from a job, or from scratch."""
+
+    def train(self, training: Training) -> TrainSpec:
+        return TrainSpec(
+            **self._clips(training),
+            **_scored(training),
+            schedule=training.schedule,
+            seed=training.seed,
+            pretrained=self.pretrained(training),
+        )
+
+    def probe(self, training: Training) -> ProbeSpec:
+        if training.head is None:
+            raise HarnessError(f"protocol '{training.protocol.name}' has no head to train on features")
+        return ProbeSpec(
+            **self._clips(training),
+            **_scored(training),
+            schedule=training.schedule if training.stage else None,
+            seed=training.seed,
+            head=training.head,
+        )
+
+    def features(self, training: Training) -> FeaturesSpec:
+        return FeaturesSpec(
+            **self._clips(training),
+            seed=0,
+            pretrained=self.pretrained(training),
+            train_views=training.protocol.train_views,
+        )
+
+    def images(self, training: Training) -> ImagesSpec:
+        """Raises HarnessError for a data set that names no images to train on."""
+        if training.dataset.image_source is None:
+            raise HarnessError(
+                f"{training.dataset.name} names no images to train on at scale {training.scale.name}, and published ImageNet "
+                "weights have the paper's sizes; pass --init scratch"
+            )
+        images: Dataset = registry.load("dataset", training.dataset.image_source)
+        return ImagesSpec(
+            **self._network(training.scale),
+            dataset=self.data(images),
+            backbone=training.backbone,
+            seed=0,
+            network=training.baseline.image_name,
+            baseline=training.baseline.name,
+            schedule=training.scale.stages[IMAGES],
+            clip=Clip(window=1, side_px=training.train_clip.side_px),
+        )
+
+    def flow(self, training: Training, split: int | None) -> FlowFilesSpec:
+        """Of a split's videos; None: of all."""
+        return FlowFilesSpec(
+            **self._files(training, split), flow=flow_spec(training.scale.flow), decoder=decode.decoder_key()
+        )
+
+    def frames(self, training: Training, split: int | None) -> FrameFilesSpec:
+        """Of a split's videos; None: of all."""
+        return FrameFilesSpec(
+            **self._files(training, split),
+            short_side_px=training.scale.short_side_px,
+            video_source=training.scale.video_source,
+            decoder=store_key(training.scale),
+        )
+
+    def data(self, dataset: Dataset) -> DataSpec:
+        return DataSpec(dataset.name, dataset.version, self.fingerprint(dataset) or "")
+
+    def _files(self, training: Training, split: int | None) -> dict[str, Any]:
+        return {
+            "dataset": self.data(training.dataset),
+            "code_version": CODE_VERSION,
+            "split": split,
+            "subset": training.subset if split is not None else None,
+            "fps": training.scale.fps,
+        }
+
+    def _clips(self, training: Training) -> dict[str, Any]:
+        return self._network(training.scale) | {
+            "dataset": self.data(training.dataset),
+            "baseline": CardSpec(training.baseline.name, training.baseline.version),
+            "backbone": training.backbone,
+            "streams": training.streams,
+            "train_clip": training.train_clip,
+            "test_clip": training.test_clip,
+            "flow": flow_spec(training.scale.flow) if "flow" in training.streams else None,
+        }
+
+    def _network(self, scale: Scale) -> dict[str, Any]:
+        return {
+            "scale": scale_spec(scale),
+            "decoder": store_key(scale) if scale.video_source != "originals" else decode.decoder_key(),
+            "precision": environment.precision(self.device, scale.precision),
+            "threads": (scale.cpu_threads or environment.cpu_threads()) if self.device == "cpu" else 0,
+            "code_version": CODE_VERSION,
+        }
+
+
+def _scored(training: Training) -> dict[str, Any]:
+    protocol = training.protocol
+    return {
+        "split": training.split,
+        "subset": training.subset,
+        "init": training.init,
+        "protocol": ProtocolSpec(protocol.name, protocol.version, protocol.trained),
+        "stage": training.stage,
+    }
+
+
+def scale_spec(scale: Scale) -> ScaleSpec:
+    return ScaleSpec(**{field.name: getattr(scale, field.name) for field in dataclasses.fields(ScaleSpec)})
+
+
+def flow_spec(method: FlowMethod) -> FlowSpec:
+    """The method as this machine computes it, where the scale leaves the choice to the machine."""
+    resolved = estimation.resolved(method)
+    return FlowSpec(resolved, estimation.algorithm(resolved.name).library(resolved.params))

@@ -1,0 +1,220 @@
+"""Training: one network on one data set, with every card it is planned from; and the cell whose number it makes."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from harness.core import registry
+from harness.core.contract import Baseline, Clip, Dataset, FlowMethod, Protocol, Scale, Schedule
+from harness.core.job_specs import HeadSpec
+from harness.core.plugins import Head
+from harness.core.spec import Cell
+from harness.planning import schedules
+from harness.planning.overrides import (
+    HEAD,
+    PUBLISHED,
+    Overrides,
+    apply_overrides,
+    head_params,
+    networks_of,
+    stage_of,
+    with_schedules,
+)
+
+PRE_TRAINING = "original"
+"""Protocol that a source is trained under."""
+IMAGES = "images"
+"""Key of the schedule that trains the 2D network of `--init imagenet`."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """Everything one network's training is planned from."""
+
+    baseline: Baseline
+    streams: tuple[str, ...]
+    dataset: Dataset
+    split: int
+    subset: str
+    protocol: Protocol
+    init: str
+    source: str
+    """Data set or 'published:NAME' that weights come from; '' under a protocol that starts from init."""
+    scale: Scale
+    """With the schedules of the protocol and every `--set` applied."""
+    seed: int
+    backbone: str
+    head: HeadSpec | None = None
+    """The head that is trained on features; None where the network's own head is trained with the rest."""
+
+    @property
+    def stage(self) -> str:
+        return stage_of(self.protocol, self.dataset)
+
+    @property
+    def schedule(self) -> Schedule:
+        """Its own, with the baseline's factor on the learning rate."""
+        schedule = self.scale.stages[self.stage]
+        factor = self.baseline.learning_rate.get(self.stage, 1.0)
+        return dataclasses.replace(schedule, base_lr=schedule.base_lr * factor)
+
+    @property
+    def train_clip(self) -> Clip:
+        return self.baseline.train_clip[self.scale.name]
+
+    @property
+    def test_clip(self) -> Clip:
+        return self.baseline.test_clip[self.scale.name]
+
+    @property
+    def trains_images(self) -> bool:
+        """True if `--init imagenet` is a job at this scale; False if it is published weights."""
+        return IMAGES in self.scale.stages
+
+    @property
+    def from_source(self) -> bool:
+        """True if it starts from the weights of another training."""
+        return self.protocol.weights_from == "source" and not self.source.startswith(PUBLISHED)
+
+    @property
+    def from_published(self) -> bool:
+        """True if it starts from published weights of the same network."""
+        return self.protocol.weights_from == "source" and self.source.startswith(PUBLISHED)
+
+    @property
+    def title(self) -> str:
+        words = [self.baseline.name, "+".join(self.streams), self.dataset.name]
+        words[1:1] = [self.backbone] if self.backbone else []
+        words += [f"split {self.split}"] if len(self.dataset.splits) > 1 else []
+        words += [self.protocol.name] if self.dataset.source else ["pre-training"]
+        words += [self.init] + ([f"seed {self.seed}"] if self.seed else [])
+        words += [f"{key}={value}" for key, value in self.changes]
+        return " · ".join(words)
+
+    @property
+    def source_training(self) -> Training:
+        """The training it starts from: the same network on the source, once, with seed 0, for every split and seed."""
+        dataset: Dataset = registry.load("dataset", self.source)
+        return dataclasses.replace(
+            self,
+            dataset=dataset,
+            split=dataset.splits[0],
+            subset=dataset.subsets[0],
+            protocol=registry.load("protocol", PRE_TRAINING),
+            source="",
+            seed=0,
+            head=None,
+        )
+
+    @property
+    def cell(self) -> Cell:
+        """The cell of this one network, its overrides in canonical form: equal trainings have equal cells."""
+        return Cell(
+            baseline=self.baseline.name,
+            modality="+".join(self.streams),
+            dataset=self.dataset.name,
+            split=self.split,
+            subset=self.subset,
+            protocol=self.protocol.name,
+            init=self.init,
+            source=self.source,
+            scale=self.scale.name,
+            seed=self.seed,
+            backbone=self.backbone,
+            overrides=self.changes,
+        )
+
+    @property
+    def changes(self) -> Overrides:
+        """What differs from the scale's and the protocol's cards in the settings this training and its source read."""
+        card = with_schedules(registry.load("scale", self.scale.name), self.protocol)
+        found = dict(_scalars("scale", card, self.scale))
+        if "flow" in self.streams:
+            found |= dict(_flow(card.flow, self.scale.flow))
+        for stage in self.stages:
+            found |= dict(_schedule(stage, card.stages[stage], self.scale.stages[stage], self.streams))
+        if self.head:
+            found |= dict(_params(HEAD, registry.load("head", self.head.name), self.head.params))
+        # Whole schedules and methods first: what follows changes single values of them.
+        return tuple(sorted(found.items(), key=lambda pair: (not pair[0].endswith((".schedule", "flow.name")), pair)))
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """Keys of the schedules that it and what it starts from follow."""
+        own = (self.stage,) if self.stage else ()
+        if self.from_source:
+            return own + self.source_training.stages
+        starts_from_images = self.init == "imagenet" and self.trains_images and not self.from_published
+        return (*own, IMAGES) if starts_from_images else own
+
+
+def trainings_of(cell: Cell) -> Iterator[Training]:
+    """One training per network behind the cell. Raises HarnessError for unknown cards and settings."""
+    baseline: Baseline = registry.load("baseline", cell.baseline)
+    dataset, protocol = registry.load("dataset", cell.dataset), registry.load("protocol", cell.protocol)
+    scale, stage = with_schedules(registry.load("scale", cell.scale), protocol), stage_of(protocol, dataset)
+    for streams in networks_of(baseline, cell.modality):
+        yield Training(
+            baseline=baseline,
+            streams=streams,
+            dataset=dataset,
+            split=cell.split,
+            subset=cell.subset,
+            protocol=protocol,
+            init=cell.init,
+            source=cell.source,
+            scale=apply_overrides(scale, stage, cell.overrides, streams=streams),
+            seed=cell.seed,
+            backbone=cell.backbone,
+            head=head_spec(protocol, cell.overrides),
+        )
+
+
+def head_spec(protocol: Protocol, overrides: Overrides) -> HeadSpec | None:
+    """The protocol's head with its parameters. Raises HarnessError for a protocol without one that sets `head.NAME`."""
+    if protocol.trained != HEAD:
+        return None
+    head: Head = registry.load("head", protocol.head)
+    return HeadSpec(head.name, head.version, head_params(head, overrides))
+
+
+# ---------------------------------------------------------------------------------------------------- changes
+
+
+def _scalars(section: str, card: Any, value: Any) -> Iterator[tuple[str, str]]:
+    """(key, text) of each number, word or flag in which `value` differs from `card`, two values of one dataclass."""
+    for field in dataclasses.fields(value):
+        new = getattr(value, field.name)
+        if isinstance(new, (bool, int, float, str)) and new != getattr(card, field.name):
+            yield f"{section}.{field.name}", text_of(new)
+
+
+def _flow(card: FlowMethod, method: FlowMethod) -> Iterator[tuple[str, str]]:
+    yield from _scalars("flow", card, method)
+    usual = card.params if method.name == card.name else {}
+    for name, value in method.params.items():
+        if usual.get(name) != value:
+            yield f"flow.{name}", text_of(value)
+
+
+def _params(section: str, head: Head, params: Mapping[str, float | int | str]) -> Iterator[tuple[str, str]]:
+    for name, value in params.items():
+        if value != head.params[name].default:
+            yield f"{section}.{name}", text_of(value)
+
+
+def _schedule(stage: str, card: Schedule, schedule: Schedule, streams: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    """Against the card's schedule, or against a named one where lists differ, which `--set` cannot say."""
+    if (card.milestones, card.lr_factors) != (schedule.milestones, schedule.lr_factors):
+        name = schedules.name_of(schedule, streams)
+        yield f"{stage}.schedule", name
+        card = schedules.named(name, streams)
+    yield from _scalars(stage, card, schedule)
+
+
+def text_of(value: bool | float | str) -> str:
+    """The value as `--set` reads it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
