@@ -10,13 +10,16 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from harness.core import locks
 from harness.core.atomic import write_text
 from harness.core.callbacks import Callback
 from harness.core.errors import HarnessError
+from harness.core.job_specs import DataSpec, JobSpec
 from harness.core.spec import Job
 from harness.core.workspace import Workspace
 from harness.jobs.options import JobOptions
@@ -40,10 +43,26 @@ class Recorder(Callback):
         self.calls.append(("finished", record.title))
 
 
+NO_DATA = DataSpec("none", 1, "none")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FakeSpec(JobSpec):
+    """A job that counts."""
+
+    kind = "fake"
+
+    number: int = 0
+    steps: int = 1
+    step_s: float = 0.0
+    threads: int = 1
+    more: Mapping[str, Any] = field(default_factory=dict)
+
+
 def fake_job(number: int, *, after: Sequence[Job] = (), steps: int = 1, step_s: float = 0.0, **more: object) -> Job:
-    spec = {"number": number, "steps": steps, "step_s": step_s, "threads": 1, **more}
+    spec = FakeSpec(dataset=NO_DATA, code_version=0, number=number, steps=steps, step_s=step_s, more=more)
     upstream = {f"u{n}": job.id for n, job in enumerate(after)}
-    return Job(kind="fake", title=f"fake {number}", spec=spec, upstream=upstream)
+    return Job(spec, f"fake {number}", upstream)
 
 
 def diamond(**more: object) -> list[Job]:
@@ -76,17 +95,17 @@ def run_fake(job: Job, options: JobOptions, callback: Callback) -> Record:
         missing = [job_id for job_id in job.upstream.values() if not options.run_store.has(job_id)]
         if missing:
             raise HarnessError(f"{job.title} was started before {missing}")
-        if job.spec.get("fails"):
+        if job.spec.more.get("fails"):
             raise HarnessError(f"{job.title} cannot be done; choose another number")
         checkpoint = options.places.jobs / job.id
-        total = int(job.spec["steps"])
+        total = job.spec.steps
         callback.stage("count", total, "steps")
         for step in range(_resumed(checkpoint), total):
-            time.sleep(float(job.spec["step_s"]))
+            time.sleep(job.spec.step_s)
             _line(options.places.results, f"{job.id} {step} {os.getpid()}")
             _save(checkpoint, step + 1)
             callback.advance(1, f"step {step}")
-            if job.spec.get("dies_at") == step and not (options.places.results / "died").exists():
+            if job.spec.more.get("dies_at") == step and not (options.places.results / "died").exists():
                 (options.places.results / "died").touch()
                 os.kill(os.getpid(), signal.SIGKILL)
         callback.curve(job.id, [(total, "count", float(total))])
@@ -105,7 +124,7 @@ def steps_done(results: Path) -> list[tuple[str, int]]:
 def record_of(job: Job, **more: object) -> Record:
     """A record without numbers."""
     empty: dict = {"environment": {}, "fingerprint": "", "metrics": {}, "cost": {"wall_s": 0.0}}
-    return Record(job_id=job.id, kind=job.kind, title=job.title, spec=job.spec, upstream=job.upstream, **empty | more)
+    return Record(job_id=job.id, spec=job.spec, title=job.title, upstream=job.upstream, cell=job.cell, **empty | more)
 
 
 def _resumed(checkpoint: Path) -> int:

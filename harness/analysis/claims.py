@@ -220,7 +220,7 @@ def _above_reverse(scores: Scores, reverse: dict[int, int]) -> NDArray[np.bool_]
 def _reverses(result: CellResult) -> dict[int, int]:
     """Label -> label of the class that is the same played backwards."""
     record = result.records[0]
-    names = registry.load("dataset", record.spec["dataset"]["name"]).class_groups[ORDER]
+    names = registry.load("dataset", record.spec.dataset.name).class_groups[ORDER]
     labels = [record.classes.index(name) for name in names]
     pairs = list(zip(labels[::2], labels[1::2], strict=True))
     return dict(pairs) | {second: first for first, second in pairs}

@@ -15,7 +15,6 @@ OF: Mapping[type, Mapping[str, Range]] = {
         "bn_batch": NOT_NEGATIVE,
         "momentum": BELOW_ONE,
         "weight_decay": NOT_NEGATIVE,
-        "logreg_c": POSITIVE,
         "held_out": BELOW_ONE,
         "eval_every": NOT_NEGATIVE,
         "patience": ONE_OR_MORE,

@@ -127,7 +127,7 @@ def test_every_job_runs_once_after_the_jobs_it_needs(launcher, launch, workspace
     jobs, callback = diamond(steps=2), Recorder()
     assert launch(jobs, callback) == 4
     done = steps_done(workspace.results)
-    assert Counter(done) == Counter((job.id, step) for job in jobs for step in range(job.spec["steps"]))
+    assert Counter(done) == Counter((job.id, step) for job in jobs for step in range(job.spec.steps))
     assert done[0][0] == jobs[0].id and done[-1][0] == jobs[3].id
     assert Counter(callback.calls) == Counter((name, job.title) for job in jobs for name in ("started", "finished"))
     assert callback.calls[0] == ("started", "fake 0") and callback.calls[-1] == ("finished", "fake 3")

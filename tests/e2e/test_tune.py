@@ -50,7 +50,7 @@ def test_a_search_its_choice_and_a_run_that_uses_it(tmp_path):
     for one in found["trials"]:
         trial = run_store.read(one["job"])
         assert trial.counts["n"] == one["n"] > 0
-        assert trial.spec["schedule"]["base_lr"] == one["base_lr"]
+        assert trial.spec.schedule.base_lr == one["base_lr"]
     before = run_store.ids()
     assert "job(s) before them" in harness(tmp_path, "tune", *CELL, "--trials", "2").stdout
     assert run_store.ids() == before, "a second search runs nothing"
@@ -58,7 +58,7 @@ def test_a_search_its_choice_and_a_run_that_uses_it(tmp_path):
     harness(tmp_path, "run", *CELL, "--set", "train.base_lr=tuned")
     (job,) = set(run_store.ids()) - set(before)
     record = run_store.read(job)
-    assert record.spec["schedule"]["base_lr"] == float(best["train.base_lr"])
+    assert record.spec.schedule.base_lr == float(best["train.base_lr"])
     scored = set(record.scores().ids)
     for one in found["trials"]:
         assert not scored & set(run_store.read(one["job"]).scores().ids), "a trial saw a test video"

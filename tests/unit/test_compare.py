@@ -9,33 +9,25 @@ import pytest
 from click.testing import CliRunner
 
 from harness.commands import harness
-from harness.core.job_specs import job_id
+from harness.core.job_specs import CardSpec, DataSpec, PretrainedSpec, job_id
 from harness.metrics.scores import counts
 from harness.metrics.summary import summary
 from harness.records.caveats import caveats_of_pair
 from harness.records.record import SCORES, Record, write_record, write_scores
+from tests.specs import train_spec
 from tests.unit.test_tables import scores_with
 
-SPEC = {
-    "scale": {"name": "paper", "fps": 25.0, "width": 1.0},
-    "dataset": {"name": "hmdb51", "version": 1, "fingerprint": "aa"},
-    "split": 1,
-    "subset": "test",
-    "decoder": {"decoder": "pyav 18.1.0"},
-    "flow": None,
-    "precision": "float32",
-    "code": 2,
-}
 COUNTS = {"n": 240, "n_of": 240, "correct": 120, "undecodable": 0, "missing": 0}
-WHOLE = Record("aaaaaaaaaaaa", "train", "a job", SPEC, {}, {}, "aa", {}, {}, counts=COUNTS)
+WHOLE = Record("aaaaaaaaaaaa", train_spec(), "a job", {}, None, {}, "aa", {}, {}, counts=COUNTS)
+HALF_FPS = dataclasses.replace(train_spec().scale, fps=12.5)
 
 
 def with_spec(**changes: object) -> Record:
-    return dataclasses.replace(WHOLE, spec=SPEC | changes)
+    return dataclasses.replace(WHOLE, spec=train_spec(**changes))
 
 
 def test_equal_conditions_need_no_word() -> None:
-    assert caveats_of_pair(WHOLE, with_spec(baseline={"name": "another"}, seed=3)) == []
+    assert caveats_of_pair(WHOLE, with_spec(baseline=CardSpec("another", 1), seed=3)) == []
 
 
 def test_missing_and_undecodable_videos_are_told_of_the_job_that_has_them() -> None:
@@ -49,11 +41,11 @@ def test_missing_and_undecodable_videos_are_told_of_the_job_that_has_them() -> N
     "changes, said",
     [
         ({"decoder": {"decoder": "pyav 17.0.0"}}, "A and B differ in the decoder"),
-        ({"dataset": {"name": "hmdb51", "version": 1, "fingerprint": "bb"}}, "fingerprint"),
-        ({"scale": {"name": "paper", "fps": 12.5, "width": 1.0}}, "sizes of the same scale: fps"),
-        ({"scale": {"name": "micro", "fps": 25.0, "width": 0.25}}, "B: run at micro scale"),
+        ({"dataset": DataSpec("hmdb51", 1, "bb")}, "fingerprint"),
+        ({"scale": HALF_FPS}, "sizes of the same scale: fps"),
+        ({"scale": train_spec("micro").scale}, "B: run at micro scale"),
         ({"precision": "bfloat16"}, "precision"),
-        ({"published": {"name": "tf-rgb", "sha256": "cc"}}, "B: starts from published weights 'tf-rgb'"),
+        ({"pretrained": PretrainedSpec("tf-rgb", "rgb", "cc")}, "B: starts from published weights 'tf-rgb'"),
     ],
 )
 def test_other_conditions_are_named(changes: dict[str, object], said: str) -> None:
@@ -61,7 +53,7 @@ def test_other_conditions_are_named(changes: dict[str, object], said: str) -> No
 
 
 def test_a_caveat_of_both_is_said_once() -> None:
-    micro = with_spec(scale={"name": "micro"})
+    micro = with_spec(scale=train_spec("micro").scale)
     (told,) = caveats_of_pair(micro, micro)
     assert told.startswith("Both: run at micro scale")
 
@@ -77,9 +69,9 @@ def test_the_command_prints_them_and_refuses_jobs_without_answers(tmp_path: Path
 
 def written(runs: Path, right: int | None, fps: float) -> str:
     """A record with so many right answers of 240, or with none at all; its id."""
-    spec = SPEC | {"scale": {"name": "paper", "fps": fps}}
+    spec = train_spec(scale=dataclasses.replace(train_spec().scale, fps=fps))
     scores = scores_with(right, 240) if right is not None else None
-    job = job_id("train", spec, {})
+    job = job_id(spec, {})
     record = dataclasses.replace(
         WHOLE, job_id=job, spec=spec, metrics=summary(scores) if scores else {}, counts=counts(scores) if scores else {}
     )

@@ -20,6 +20,7 @@ from harness.planning.plan import make_plan
 from harness.records.record import Record
 from reports import tables
 from reports.figures import graph
+from tests.specs import train_spec
 
 FLOPS = 50e9
 
@@ -30,11 +31,11 @@ def where(tmp_path):
 
 
 def planned(where, table="4", scale="micro"):
-    return make_plan(command.cells_of(Selection(scale=scale), table), where, looking=True)
+    return make_plan(command.cells_of(Selection(scale=scale), table), where, dry_run=True)
 
 
 def record_of(job, wall_s: float) -> Record:
-    return Record(job.id, job.kind, job.title, job.spec, job.upstream, {}, "", {}, {"wall_s": wall_s})
+    return Record(job.id, job.spec, job.title, job.upstream, job.cell, {}, "", {}, {"wall_s": wall_s})
 
 
 def test_all_tables_at_paper_scale_are_planned_without_data_or_weights(where):
@@ -119,7 +120,8 @@ def test_cost_counts_shared_work_once(where):
             return job_id in self.jobs
 
         def read(self, job_id):
-            return Record(job_id, "train", "", {}, self.jobs[job_id], {}, "", {}, {"wall_s": 100.0, "device_s": 3600.0})
+            cost = {"wall_s": 100.0, "device_s": 3600.0}
+            return Record(job_id, train_spec(), "", self.jobs[job_id], None, {}, "", {}, cost)
 
     cells = {("r", job): TableCell(ours=50.0, job_ids=(job,)) for job in ("b", "c")}
     table = Table(4, "", "micro", "", (), (), (), cells)

@@ -70,11 +70,11 @@ def test_a_worker_killed_while_it_sends_does_not_block_the_others(workspace, two
 
 def send_and_die(job: Job, options: JobOptions, callback: EventSender) -> None:
     """Fake job 0: killed while it holds the lock for sending."""
-    if "sent" not in job.spec:
-        time.sleep(job.spec["sleep_s"])
+    if "sent" not in job.spec.more:
+        time.sleep(job.spec.more["sleep_s"])
     closure = inspect.getclosurevars(callback.send).nonlocals
     with closure["lock"]:
-        os.write(closure["pipe"].fileno(), job.spec["sent"].encode("latin1"))
+        os.write(closure["pipe"].fileno(), job.spec.more["sent"].encode("latin1"))
         os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -103,11 +103,11 @@ def test_what_a_job_raises_is_raised_here(workspace, two_cores, number):
 
 
 def fail(job: Job, options: JobOptions, callback: EventSender) -> None:
-    if job.spec["number"] == 0:
+    if job.spec.number == 0:
         raise BadLists([Fault("unreadable line", "one line")])
-    if job.spec["number"] == 1:
+    if job.spec.number == 1:
         raise KeyError("two")
-    if job.spec["number"] == 2:
+    if job.spec.number == 2:
         raise Unpicklable("three", "lines")
     time.sleep(600)
 
@@ -136,13 +136,13 @@ def test_a_worker_that_does_not_exit_is_killed(workspace, two_cores, monkeypatch
 
 def do_not_exit(job: Job, options: JobOptions, callback: EventSender) -> None:
     ready = options.places.results / "ready"
-    if job.spec["mode"] == "fails":
+    if job.spec.more["mode"] == "fails":
         while not ready.exists():
             time.sleep(0.02)
         raise HarnessError("fake 1 has failed")
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     ready.touch()
-    if job.spec["mode"] == "stopped":
+    if job.spec.more["mode"] == "stopped":
         os.kill(os.getpid(), signal.SIGSTOP)
     time.sleep(600)
 
@@ -154,7 +154,7 @@ def test_a_killed_worker_is_noticed_although_its_child_lives(workspace, two_core
 
 
 def fork_and_die(job: Job, options: JobOptions, callback: EventSender) -> None:
-    time.sleep(job.spec.get("sleep_s", 0.0))
+    time.sleep(job.spec.more.get("sleep_s", 0.0))
     child = os.fork()
     if child == 0:
         time.sleep(600)

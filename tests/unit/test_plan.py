@@ -6,7 +6,7 @@ from harness.core.contract import Scale
 from harness.core.errors import HarnessError
 from harness.core.spec import Selection
 from harness.core.workspace import Workspace
-from harness.planning import plan as planning
+from harness.planning import specs
 from harness.planning.plan import make_plan
 from harness.planning.selection import cells
 
@@ -42,7 +42,7 @@ def test_joint_baselines_are_one_network(where):
 def test_pre_training_is_shared_by_protocols_splits_and_seeds(where):
     plan = planned(where, protocols=("full-ft", "fixed"), splits=(1, 2, 3), seeds=(0, 1), modalities=("rgb",))
     assert len(plan.cells) == 12
-    sources = [job for job in plan.jobs if job.kind == "train" and job.spec["dataset"]["name"] == "micro-kinetics"]
+    sources = [job for job in plan.jobs if job.kind == "train" and job.spec.dataset.name == "micro-kinetics"]
     assert len(sources) == 1 and kinds(plan).count("images") == 1
     assert kinds(plan).count("features") == 1 and kinds(plan).count("head") == 6
 
@@ -86,7 +86,7 @@ def test_overriding_the_fine_tuning_leaves_the_pre_training_alone(where):
 
 def test_other_versions_and_thread_counts_are_other_jobs(where, monkeypatch):
     before = ids(planned(where, modalities=("rgb",)))
-    monkeypatch.setattr(planning.decode, "decoder_key", lambda: {"name": "another decoder"})
+    monkeypatch.setattr(specs.decode, "decoder_key", lambda: {"name": "another decoder"})
     assert not before & ids(planned(where, modalities=("rgb",)))
 
 
@@ -121,11 +121,11 @@ def test_the_frame_store_is_a_job_that_all_who_read_it_share(where):
     said = {"overrides": (("scale.video_source", "store"),), "inits": ("scratch",)}
     plan = planned(where, baselines=("i3d", "c3d"), modalities=("rgb",), **said)
     stores = [job for job in plan.jobs if job.kind == "store"]
-    assert sorted(job.spec["dataset"]["name"] for job in stores) == ["micro-hmdb51", "micro-kinetics"]
+    assert sorted(job.spec.dataset.name for job in stores) == ["micro-hmdb51", "micro-kinetics"]
     for job in plan.jobs:
         if job.kind == "train":
             (store,) = [one for one in stores if one.id == job.upstream["store"]]
-            assert store.spec["dataset"] == job.spec["dataset"]
-            assert job.spec["decoder"] == store.spec["store"]
+            assert store.spec.dataset == job.spec.dataset
+            assert job.spec.decoder == store.spec.decoder
     flow_alone = planned(where, modalities=("flow",), protocols=("original",), **said)
     assert "store" not in kinds(flow_alone), "flow is computed from the originals"

@@ -47,7 +47,7 @@ def initialised(function, *args):
 def given(do):
     workers = [Worker(), Worker()]
     for worker in workers:
-        worker.assign(Job("fake", "fake", {}), None, do)
+        worker.assign(fake_job(0), None, do)
     return workers
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from harness.core.errors import HarnessError, RecordError
 from harness.core.spec import Job
 from harness.metrics.scores import Scores
 from harness.records.record import RECORD, SCORES, Record, RunStore, write_by_rename, write_record, write_scores
+from tests.specs import CELL, train_spec
 
 SCORED = Scores(
     ids=("a", "b,ü [1]"),
@@ -21,12 +22,12 @@ SCORED = Scores(
 
 @pytest.fixture
 def job():
-    return Job(kind="train", title="a title", spec={"seed": 3})
+    return Job(train_spec(seed=3), "a title", cell=CELL)
 
 
 def blank(job):
     return Record(
-        job_id=job.id, kind=job.kind, title=job.title, spec=job.spec, upstream={}, environment={}, fingerprint="f",
+        job_id=job.id, spec=job.spec, title=job.title, upstream={}, cell=job.cell, environment={}, fingerprint="f",
         metrics={"top1": {"value": 100.0}}, cost={"wall_s": 1.0}, curves=({"step": 1, "name": "train/loss", "value": 2.0},),
         classes=("x", "y"),
     )  # fmt: skip
@@ -39,7 +40,8 @@ def left(runs, job):
 def test_what_is_written_is_read_back(tmp_path, job):
     left(tmp_path, job)
     record = RunStore(tmp_path).read(job.id)
-    assert (record.spec, record.curves[0]["value"], record.classes) == ({"seed": 3}, 2.0, ("x", "y"))
+    assert (record.spec, record.cell, record.curves[0]["value"]) == (job.spec, CELL, 2.0)
+    assert record.classes == ("x", "y")
     scores = record.scores()
     assert (scores.ids, scores.groups, scores.missing) == (SCORED.ids, SCORED.groups, SCORED.missing)
     np.testing.assert_array_equal(scores.logits, SCORED.logits)
@@ -72,7 +74,7 @@ def edit(path, **changes):
     [
         (lambda path: path.write_text(path.read_text()[:50]), "not a record"),
         (lambda path: path.write_text("[]"), "not a record"),
-        (lambda path: edit(path, schema=99), "newer harness"),
+        (lambda path: edit(path, schema=99), "newer version of harness"),
         (lambda path: edit(path, spec={"seed": 4}), "edited"),
         (lambda path: edit(path, job_id="0" * 12), "edited"),
         (lambda path: edit(path, surprise=1), "lacks or adds"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -13,17 +14,17 @@ import pytest
 from benchmarks.made_up import fill
 from harness.commands.options import selection_of
 from harness.core.errors import HarnessError
-from harness.core.spec import Selection
+from harness.core.spec import Cell, Selection
 from harness.core.workspace import Workspace, places
 from harness.metrics.scores import Scores
 from harness.planning import selection
+from harness.planning.command import command_of
 from harness.planning.plan import make_plan
 from harness.records.record import RunStore
-from reports.evidence import Result, Setting, gather
+from reports.evidence import Result, gather
 from reports.figures import curves, filters, matrices, pictures
 from reports.figures.drawing import Axis, Drawing, standalone
 from reports.page import content, write
-from reports.page.commands import command
 from reports.page.render import page
 from reports.tables.words import p_text
 
@@ -125,7 +126,7 @@ def test_the_command_of_a_job_plans_that_job_again(workspace: Workspace) -> None
     evidence = gather(RunStore(workspace.runs), scale="micro")
     assert len(evidence.records) == 14
     for record in evidence.records.values():
-        words = command(record, evidence).split()
+        words = shlex.split(command_of(record.cell))
         assert words[:2] == ["harness", "run"]
         flags: dict[str, tuple[str, ...]] = {}
         for flag, value in zip(words[2::2], words[3::2], strict=True):
@@ -134,7 +135,7 @@ def test_the_command_of_a_job_plans_that_job_again(workspace: Workspace) -> None
         values["overrides"] = tuple(tuple(pair.split("=")) for pair in flags.get("set", ()))
         plan = make_plan(selection.cells(selection_of(values)), workspace)
         assert record.job_id in {job.id for job in plan.jobs}, words
-    assert "--set source.steps=7" in command(next(r for r in evidence.records.values() if "c3d" in r.title), evidence)
+    assert "--set source.steps=7" in command_of(next(r for r in evidence.records.values() if "c3d" in r.title).cell)
 
 
 def test_both_streams_are_fused_from_the_records_alone(workspace: Workspace) -> None:
@@ -173,7 +174,7 @@ def result(right: list[bool], sure: list[float], *, classes: int = 3) -> Result:
         logits[row, labels[row] if good else (labels[row] + 1) % classes] = by
     names = tuple(f"v{k}" for k in range(len(right)))
     scores = Scores(ids=names, logits=logits, labels=labels, groups=("",) * len(right))
-    return Result("i3d", "rgb", Setting("d", 1, "test", "original", "scratch", "", 0), scores, ())
+    return Result(Cell("i3d", "rgb", "d", 1, "test", "original", "scratch", "", "micro", 0), scores, ())
 
 
 def test_the_surest_mistakes_are_wrong_sure_and_of_different_classes() -> None:

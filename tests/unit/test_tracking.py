@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import http.server
 import json
 import socket
@@ -19,12 +20,14 @@ import pytest
 
 from harness.core.callbacks import Callback
 from harness.core.errors import HarnessError
+from harness.core.job_specs import DataSpec
 from harness.core.spec import Job
 from harness.metrics.scores import Scores, counts, topk_correct
 from harness.metrics.summary import summary
 from harness.records.record import Record, RunStore, write_record, write_scores
 from harness.records.tracking import Mirror, open_mirror, pull, push
 from harness.records.tracking.content import allowed, flatten, reportable
+from tests.specs import CELL, train_spec
 
 
 class Counting(Callback):
@@ -42,9 +45,9 @@ CLASSES = ("opening (a box)", "person's wave", "sit")
 
 
 def job_of(seed: int) -> Job:
-    data = {"name": "micro-hmdb51", "version": 1, "fingerprint": "f1"}
-    spec = {"dataset": data, "split": 1, "subset": "test", "schedule": {"steps": 10}, "seed": seed}
-    return Job(kind="train", title=f"i3d · rgb · micro-hmdb51 · seed {seed}", spec=spec)
+    spec = train_spec("micro", dataset=DataSpec("micro-hmdb51", 1, "f1"), seed=seed)
+    cell = dataclasses.replace(CELL, dataset="micro-hmdb51", scale="micro", seed=seed)
+    return Job(spec, f"i3d · rgb · micro-hmdb51 · seed {seed}", cell=cell)
 
 
 def finished(seed: int, runs: Path) -> Record:
@@ -57,10 +60,10 @@ def finished(seed: int, runs: Path) -> Record:
     job = job_of(seed)
     record = Record(
         job_id=job.id,
-        kind=job.kind,
-        title=job.title,
         spec=job.spec,
+        title=job.title,
         upstream={},
+        cell=job.cell,
         environment={"python": "3"},
         fingerprint="f1",
         metrics=summary(scores),

@@ -50,7 +50,7 @@ def test_the_number_that_was_found_is_planned_as_if_it_had_been_given(where):
     found(where, job_of(where), "0.0123")
     given = job_of(where, overrides=((tuned.RATE, "0.0123"),))
     assert job_of(where, overrides=CHOSEN).id == given.id != job_of(where).id
-    assert job_of(where, overrides=CHOSEN, seeds=(3,)).spec["schedule"]["base_lr"] == given.spec["schedule"]["base_lr"]
+    assert job_of(where, overrides=CHOSEN, seeds=(3,)).spec.schedule.base_lr == given.spec.schedule.base_lr
 
 
 def test_a_number_holds_for_its_own_training_alone(where):
@@ -65,7 +65,7 @@ def test_each_stream_has_its_own_number(where):
         found(where, job_of(where, modalities=(modality,)), rate)
     planner = Planner(where)
     (cell,) = cells(selection(modalities=("rgb+flow",), overrides=CHOSEN))
-    rates = [planner.jobs[job_id].spec["schedule"]["base_lr"] for job_id in planner.jobs_of(cell)]
+    rates = [planner.jobs[job_id].spec.schedule.base_lr for job_id in planner.jobs_of(cell)]
     assert rates[0] == pytest.approx(2 * rates[1])
 
 
@@ -95,7 +95,7 @@ def test_rates_lie_evenly_around_the_scales(trials, rates):
 def test_a_trial_is_another_job_that_never_scores_a_test_video(where):
     job = job_of(where)
     trial = tuned.trial(job, "0.1", 0.2)
-    assert trial.id != job.id and trial.spec["subset"] == HELD_OUT and trial.upstream == job.upstream
+    assert trial.id != job.id and trial.spec.subset == HELD_OUT and trial.upstream == job.upstream
     videos = [Video(f"v{n}", f"v{n}", label=n % 2, group=f"g{n // 2}") for n in range(10)]
     listing = Listing(("a", "b"), {"train": tuple(videos), "test": (Video("t", "t", 0, "h"),)}, missing=("gone",))
     seen = validation_listing(listing, 0.2)

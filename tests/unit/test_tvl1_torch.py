@@ -21,6 +21,7 @@ from harness.video.flow.methods import tvl1_torch as tvl1_torch_method
 from harness.video.flow.tvl1_settings import Settings
 from tests import motion, videos
 from tests.motion import cut, distance, mirrored, moved, opencv, texture
+from tests.specs import flow_spec, train_spec
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -301,7 +302,7 @@ def test_the_machine_chooses_when_a_job_is_planned(monkeypatch):
 
 def test_a_job_whose_flow_is_computed_on_a_gpu_asks_for_one():
     def gpus(kind: str, params: dict[str, str]) -> int:
-        job = Job(kind=kind, title="", spec={"flow": {"method": {"params": params}}, "threads": 1})
+        job = Job(flow_spec(**params) if kind == "flow" else train_spec(flow=flow_spec(**params).flow), "")
         return needs_of(job, workers=0, most_cpus=4, peaks={}).gpus
 
     assert gpus("flow", {"device": "cuda"}) == 1
