@@ -185,6 +185,8 @@ class Axis:
             decades = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
             inside = [v for d in decades for m in (1, 2, 5) if self.low <= (v := m * 10.0**d) <= self.high]
             return inside if len(inside) <= count + 2 else [v for v in inside if f"{v:e}".startswith("1")]
+        if self.high <= self.low:
+            return [self.low]
         step = (self.high - self.low) / max(1, count)
         size = 10.0 ** math.floor(math.log10(step))
         step = next(m * size for m in (1, 2, 2.5, 5, 10) if m * size >= step * 0.999)

@@ -29,7 +29,7 @@ def draw(plan: Plan, costs: Mapping[str, Estimate]) -> str:
     heading = f"{len(plan.cells)} cell(s), {len(plan.jobs)} job(s), {len(to_run)} to run"
     drawing.text(20, 22, heading, style="bold")
     for number, (state, style) in enumerate(STYLES.items()):
-        _rounded(drawing, 20 + number * 110, 34, 14, style)
+        drawing.rect(20 + number * 110, 35, 14, 14, style=style)
         drawing.text(40 + number * 110, 46, state)
     for job in plan.jobs:
         for needed in job.upstream.values():
@@ -57,14 +57,13 @@ def _edge(drawing: Drawing, start: tuple[float, float], end: tuple[float, float]
     drawing.add("path", class_="axis", opacity=0.5, d=f"M{x} {y} C{middle} {y} {middle} {to_y} {to_x} {to_y}")
 
 
-def _rounded(drawing: Drawing, x: float, y: float, width: float, style: str, **more: str) -> None:
-    opacity = "0.25" if style == STYLES["done"] else ""
-    drawing.add("rect", class_=style, x=x, y=y, width=width, height=HEIGHT, rx=3, fill_opacity=opacity, **more)
-
-
 def _box(drawing: Drawing, job: Job, place: tuple[float, float], state: str, seconds: float) -> None:
     x, y = place
     title = job.title if job.title.startswith(job.kind) else f"{job.kind}: {job.title}"
     hint = f"{title} ({job.id}): {state}, about {seconds:,.0f} s"
-    _rounded(drawing, x, y, WIDTH, STYLES[state], hint=hint, stroke_dasharray="4 2" if job.provisional else "")
-    drawing.text(x + 6, y + 14, title if len(title) <= MAX_LETTERS else title[: MAX_LETTERS - 1] + "…")
+    dash = "4 2" if job.provisional else ""
+    drawing.add(
+        "rect", class_=STYLES[state], x=x, y=y, width=WIDTH, height=HEIGHT, rx=3, stroke_dasharray=dash, hint=hint
+    )
+    shown = title if len(title) <= MAX_LETTERS else title[: MAX_LETTERS - 1] + "…"
+    drawing.text(x + 6, y + 14, shown, style="on" if state == "done" else "")

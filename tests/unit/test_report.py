@@ -199,6 +199,7 @@ def test_kappa_is_none_by_chance_and_one_when_equal() -> None:
 def test_an_axis_keeps_its_ends_and_its_ticks_inside() -> None:
     axis = Axis(1, 1000, 10, 310, log=True)
     assert (axis(1), axis(10), axis(1000)) == pytest.approx((10, 110, 310))
+    assert Axis(2, 2, 0, 1).ticks() == [2] and Axis(2, 2, 0, 1)(2) == 0
     assert axis.ticks() == [1, 10, 100, 1000] and Axis(0, 0.3, 0, 1).ticks(3) == pytest.approx([0, 0.1, 0.2, 0.3])
 
 
