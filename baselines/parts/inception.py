@@ -95,7 +95,7 @@ class ConvBN(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, *sizes) float -> (N, outputs, *ceil(sizes / stride)) float, >= 0 with ReLU."""
-        y = self.conv.convolve(x, *self.folded()) if folds(self.bn, x) else self.bn(self.conv(x))
+        y = self.conv.convolve(x, *self.folded()) if may_fold(self.bn, x) else self.bn(self.conv(x))
         return F.relu(y, inplace=True) if self.relu else y
 
     def folded(self) -> tuple[Tensor, Tensor]:
@@ -105,14 +105,14 @@ class ConvBN(nn.Module):
         return weight, self.bn.bias - self.bn.running_mean * scale
 
 
-def shares(x: Tensor) -> bool:
+def may_fuse(x: Tensor) -> bool:
     """Whether faster kernels may change the last bits: only under autocast. float32 runs stay bit for bit."""
     return not x.is_meta and torch.is_autocast_enabled(x.device.type)
 
 
-def folds(bn: nn.Module, x: Tensor) -> bool:
+def may_fold(bn: nn.Module, x: Tensor) -> bool:
     """Whether batch norm can be folded into the weights: in eval mode, without gradients, under autocast."""
-    return shares(x) and not bn.training and not torch.is_grad_enabled()
+    return may_fuse(x) and not bn.training and not torch.is_grad_enabled()
 
 
 class Mixed(nn.Module):
@@ -132,14 +132,14 @@ class Mixed(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, inputs, *sizes) float -> (N, out_channels, *sizes) float >= 0."""
-        first, second, third = self.pointwise(x) if shares(x) else (self.b0(x), self.b1a(x), self.b2a(x))
+        first, second, third = self.pointwise(x) if may_fuse(x) else (self.b0(x), self.b1a(x), self.b2a(x))
         return torch.cat([first, self.b1b(second), self.b2b(third), self.b3b(self.b3a(x))], dim=1)
 
     def pointwise(self, x: Tensor) -> tuple[Tensor, ...]:
         """Outputs of the three branches that start with a 1x1x1 convolution, computed as one convolution of `x`."""
         branches = (self.b0, self.b1a, self.b2a)
         sizes = [branch.conv.out_channels for branch in branches]
-        if folds(self.b0.bn, x):
+        if may_fold(self.b0.bn, x):
             weights, biases = zip(*(branch.folded() for branch in branches), strict=True)
             y = F.relu(self.b0.conv.convolve(x, torch.cat(weights), torch.cat(biases)), inplace=True)
             return y.split(sizes, dim=1)

@@ -226,13 +226,13 @@ def _scale(case: Case) -> Scale:
 def _do_not_fold() -> None:
     from baselines.parts import inception
 
-    inception.folds = lambda *_: False
+    inception.may_fold = lambda *_: False
 
 
 def _do_not_share() -> None:
     from baselines.parts import inception
 
-    inception.shares = lambda x: False
+    inception.may_fuse = lambda x: False
 
 
 def _keep_channels_last() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-from harness.core.contract import Weights
+from harness.core.contract import STREAMS, Weights
 from harness.models.name_maps import LAYOUTS
 
 TIMM = "timm/"
@@ -31,47 +31,29 @@ def _i3d(name: str, stream: str, layout: str, url: str, licence: str, *, sha256:
     )
 
 
-def _pytorch(name: str, stream: str, url: str, licence: str, blob: str) -> Weights:
-    return _i3d(name, stream, name, url, licence, sha256=f"git-blob:{blob}", init="ImageNet")
-
-
-_CONVERTED = "MIT (code); weights converted from Apache-2.0"
 I3D: tuple[Weights, ...] = (
-    _pytorch(
-        "pytorch-i3d",
-        "rgb",
-        f"{_PIERGIAJ}/rgb_imagenet.pt",
-        "Apache-2.0",
-        "73a4fd1d87eb3dbd97f33a9779fa1caa3d28111a",
-    ),
-    _pytorch(
-        "pytorch-i3d",
-        "flow",
-        f"{_PIERGIAJ}/flow_imagenet.pt",
-        "Apache-2.0",
-        "ef0e7c282a102f76b14b52643574b80acba4e475",
-    ),
-    _pytorch(
-        "kinetics-i3d-pytorch",
-        "rgb",
-        f"{_HASSONY}/model_rgb.pth",
-        _CONVERTED,
-        "2a7c22e23e6c74f50a0166ce61110bccd2ab48bb",
-    ),
-    _pytorch(
-        "kinetics-i3d-pytorch",
-        "flow",
-        f"{_HASSONY}/model_flow.pth",
-        _CONVERTED,
-        "5d552d2206f41089c428b0d9d8de3b1fccc85b5a",
+    *(
+        _i3d(name, stream, name, url.format(stream), licence, sha256=f"git-blob:{blob}", init="ImageNet")
+        for name, url, licence, blobs in (
+            (
+                "pytorch-i3d",
+                _PIERGIAJ + "/{}_imagenet.pt",
+                "Apache-2.0",
+                ("73a4fd1d87eb3dbd97f33a9779fa1caa3d28111a", "ef0e7c282a102f76b14b52643574b80acba4e475"),
+            ),
+            (
+                "kinetics-i3d-pytorch",
+                _HASSONY + "/model_{}.pth",
+                "MIT (code); weights converted from Apache-2.0",
+                ("2a7c22e23e6c74f50a0166ce61110bccd2ab48bb", "5d552d2206f41089c428b0d9d8de3b1fccc85b5a"),
+            ),
+        )
+        for stream, blob in zip(STREAMS, blobs, strict=True)
     ),
     *(
-        _i3d(name, stream, "tf", f"{_DEEPMIND}/{stream}_{folder}/model.ckpt", "Apache-2.0", init=init)
-        for name, folder, init in (
-            ("kinetics-i3d", "imagenet", "ImageNet"),
-            ("kinetics-i3d-scratch", "scratch", "scratch"),
-        )
-        for stream in ("rgb", "flow")
+        _i3d(name, stream, "tf", f"{_DEEPMIND}/{stream}_{init.lower()}/model.ckpt", "Apache-2.0", init=init)
+        for name, init in (("kinetics-i3d", "ImageNet"), ("kinetics-i3d-scratch", "scratch"))
+        for stream in STREAMS
     ),
 )
 """DeepMind's I3D in its three published forms. One name covers both streams."""

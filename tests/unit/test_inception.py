@@ -216,7 +216,7 @@ def test_one_convolution_for_three_branches_and_folded_batch_norm_change_roundin
     x = torch.randn(2, 16, *(5, 6, 7)[-dims:], dtype=torch.float64)
 
     def outcome(shared):
-        monkeypatch.setattr(inception, "shares", lambda _: shared)
+        monkeypatch.setattr(inception, "may_fuse", lambda _: shared)
         with torch.no_grad():
             scored = mixed.eval()(x)
         mixed.zero_grad()
@@ -229,10 +229,10 @@ def test_one_convolution_for_three_branches_and_folded_batch_norm_change_roundin
         return scored, frozen, trained, [p.grad.clone() for p in mixed.parameters()], after
 
     torch.testing.assert_close(outcome(True), outcome(False), atol=1e-12, rtol=1e-10)
-    folds = inception.folds
+    folds = inception.may_fold
     calls = []
-    monkeypatch.setattr(inception, "shares", lambda _: True)
-    monkeypatch.setattr(inception, "folds", lambda *a: calls.append(folds(*a)) or calls[-1])
+    monkeypatch.setattr(inception, "may_fuse", lambda _: True)
+    monkeypatch.setattr(inception, "may_fold", lambda *a: calls.append(folds(*a)) or calls[-1])
     mixed.eval()(x)
     assert calls and not any(calls), "nothing is folded where gradients are wanted"
 
@@ -252,7 +252,7 @@ def test_bfloat16_stays_near_float32_and_float32_is_never_shared(monkeypatch):
         with torch.autocast("cpu", torch.bfloat16):
             short = network(clip).float()
             assert len(used) == 9
-            monkeypatch.setattr(inception, "shares", lambda _: False)
+            monkeypatch.setattr(inception, "may_fuse", lambda _: False)
             plain = network(clip).float()
     error = {"short": (short - exact).norm() / exact.norm(), "plain": (plain - exact).norm() / exact.norm()}
     assert 0 < error["short"] < 0.03 and error["short"] < 1.5 * error["plain"], error
