@@ -1,4 +1,4 @@
-"""`--launcher ray`, on a Ray of its own on this machine; a cluster that loses workers and nodes is in tests/faults."""
+"""`--launcher ray` with Ray started on this machine; a cluster that loses workers and nodes is in tests/faults."""
 
 from __future__ import annotations
 
@@ -47,27 +47,25 @@ def run(where: Path, *more: str) -> list[dict]:
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-def test_the_same_numbers_as_without_ray_and_every_job_told_of_once(tmp_path):
+def test_the_same_numbers_as_without_ray_and_every_job_is_reported_once(tmp_path):
     render_source(tmp_path / "data" / "toy-kinetics")
-    home = tmp_path / "home"
-    home.mkdir()
     alone, on_ray = run(tmp_path / "alone"), run(tmp_path / "ray", "--launcher", "ray")
-    (one,), (two,) = ([e["cells"] for e in events if e["event"] == "results"] for events in (alone, on_ray))
-    assert len(one) == 2
-    for here, there in zip(one, two, strict=True):
-        assert (here["jobs"], here["metrics"]) == (there["jobs"], there["metrics"])
-        scores = [np.load(tmp_path / name / "runs" / here["jobs"][0] / "scores.npz") for name in ("alone", "ray")]
+    (first,), (second,) = ([e["cells"] for e in events if e["event"] == "results"] for events in (alone, on_ray))
+    assert len(first) == 2
+    for local, remote in zip(first, second, strict=True):
+        assert (local["jobs"], local["metrics"]) == (remote["jobs"], remote["metrics"])
+        scores = [np.load(tmp_path / name / "runs" / local["jobs"][0] / "scores.npz") for name in ("alone", "ray")]
         for part in scores[0].files:
             np.testing.assert_array_equal(scores[0][part], scores[1][part])
-    jobs = sorted(cell["jobs"][0] for cell in one)
-    for what in ("job_started", "job_finished"):
-        assert sorted(event["job"] for event in on_ray if event["event"] == what) == jobs
+    jobs = sorted(cell["jobs"][0] for cell in first)
+    for name in ("job_started", "job_finished"):
+        assert sorted(event["job"] for event in on_ray if event["event"] == name) == jobs
     assert list((tmp_path / "ray" / "jobs").iterdir()) == []
 
 
 @pytest.mark.faults
-def test_edges_lost_workers_and_errors(tmp_path, monkeypatch):
-    """One start of Ray for what takes milliseconds: order, a worker killed in the middle, a job that cannot be done."""
+def test_order_lost_workers_and_errors(tmp_path, monkeypatch):
+    """One start of Ray for three short checks: order, a worker killed in the middle, a job that fails."""
     import pytest
 
     from harness.core.errors import HarnessError
@@ -90,15 +88,15 @@ def test_edges_lost_workers_and_errors(tmp_path, monkeypatch):
     done = fakejobs.steps_done(workspace.results)
     assert [step for job_id, step in done if job_id == top.id] == [0, 1, 2, 3], "no step lost, none done twice"
     assert len(done) == 7 and done[0][0] == top.id and done[-1][0] == jobs[3].id
-    told = [what for what, title in callback.calls if title != "fake 4"]
-    assert sorted(told) == sorted(["started", "finished"] * 4 + ["note"])
-    assert any("fake 0: its worker was lost" in text for what, text in callback.calls if what == "note")
+    names = [name for name, title in callback.calls if title != "fake 4"]
+    assert sorted(names) == sorted(["started", "finished"] * 4 + ["note"])
+    assert any("fake 0: its worker was lost" in text for name, text in callback.calls if name == "note")
 
 
 @pytest.mark.faults
 @pytest.mark.parametrize("storage", [False, True], ids=["one folder", "storage"])
 def test_a_training_spread_over_two_processes_is_that_of_one(tmp_path, monkeypatch, storage):
-    """Ray Train brings two processes up (gloo on a CPU); batch norm stays within a replica, so the numbers are those of one."""
+    """Ray Train starts two processes (gloo on a CPU); batch norm stays within a replica, so the numbers are those of one."""
     render_source(tmp_path / "data" / "toy-kinetics")
     monkeypatch.setenv("HARNESS_THREADS", "2")
     monkeypatch.setenv("HARNESS_NODE_FOLDER", str(tmp_path / "nodes"))
@@ -106,12 +104,12 @@ def test_a_training_spread_over_two_processes_is_that_of_one(tmp_path, monkeypat
     alone = run(tmp_path / "alone", *replicas)
     more = ("--storage", (tmp_path / "store").as_uri()) if storage else ()
     spread = run(tmp_path / "ray", *replicas, "--launcher", "ray", "--gpus-per-job", "2", *more)
-    (one,), (two,) = ([e["cells"] for e in events if e["event"] == "results"] for events in (alone, spread))
-    assert [cell["jobs"] for cell in one] == [cell["jobs"] for cell in two]
-    for cell in one:
+    (first,), (second,) = ([e["cells"] for e in events if e["event"] == "results"] for events in (alone, spread))
+    assert [cell["jobs"] for cell in first] == [cell["jobs"] for cell in second]
+    for cell in first:
         (job,) = cell["jobs"]
         logits = [np.load(tmp_path / name / "runs" / job / "scores.npz")["logits"] for name in ("alone", "ray")]
         np.testing.assert_allclose(logits[0], logits[1], rtol=1e-4, atol=1e-5)
     started = [event["job"] for event in spread if event["event"] == "job_started"]
-    assert sorted(started) == sorted(cell["jobs"][0] for cell in one)
+    assert sorted(started) == sorted(cell["jobs"][0] for cell in first)
     assert list((tmp_path / "ray" / "jobs").glob("*")) == []

@@ -1,4 +1,4 @@
-"""What is left when a process with workers is killed: nothing."""
+"""Workers of a killed process exit."""
 
 from __future__ import annotations
 
@@ -72,16 +72,16 @@ def soon(happened) -> bool:
 
 
 @pytest.mark.parametrize("pool", POOLS)
-def test_workers_of_a_killed_process_leave(tmp_path, pool):
-    script, told = tmp_path / "parent.py", tmp_path / "workers"
+def test_workers_of_a_killed_process_exit(tmp_path, pool):
+    script, folder = tmp_path / "parent.py", tmp_path / "workers"
     script.write_text(PARENT % POOLS[pool])
-    told.mkdir()
+    folder.mkdir()
 
     def workers() -> list[int]:
-        return [int(path.name) for path in told.iterdir() if path.name.isdigit()]
+        return [int(path.name) for path in folder.iterdir() if path.name.isdigit()]
 
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    parent = subprocess.Popen([sys.executable, str(script), str(told)], env=environment)
+    parent = subprocess.Popen([sys.executable, str(script), str(folder)], env=environment)
     try:
         assert soon(lambda: len(workers()) == 2)
     finally:
