@@ -11,12 +11,12 @@ from torch import Tensor, nn
 
 from harness.core import registry
 from harness.core.callbacks import Callback
-from harness.core.contract import Listing, Schedule, Video, Weights
+from harness.core.contract import Dataset, Listing, Schedule, Video, Weights
 from harness.core.plugins import Head
 from harness.data import leaks
 from harness.data.leaks import TRAINED_ON, TrainedOn
 from harness.jobs.context import Data, JobContext
-from harness.metrics.scores import Scores
+from harness.metrics.scores import Scores, check_count
 from harness.models import build, pretrained, transfer
 from harness.records.record import WEIGHTS
 from harness.training import evaluation
@@ -97,8 +97,25 @@ def score(
         precision=context.precision,
         callback=context.callback,
     )
-    missing = listing.missing_of(getattr(context.spec, "subset", IMAGES_SUBSET))
-    return evaluation.make_scores(logits, videos, num_classes=len(listing.classes), undecodable=broken, missing=missing)
+    return evaluation.make_scores(
+        logits,
+        videos,
+        num_classes=len(listing.classes),
+        undecodable=broken,
+        missing=listing.missing_of(scored_subset(context)),
+        expected=expected_count(context),
+    )
+
+
+def scored_subset(context: JobContext[Any]) -> str:
+    return str(getattr(context.spec, "subset", IMAGES_SUBSET))
+
+
+def expected_count(context: JobContext[Any]) -> int | None:
+    """Videos of the scored subset by the data set's card; None where the card has no number, as for held-out parts."""
+    dataset: Dataset = registry.load("dataset", context.spec.dataset.name)
+    split = getattr(context.spec, "split", dataset.splits[0])
+    return dataset.counts.get((split, scored_subset(context)))
 
 
 def loss_on(context: JobContext[Any], module: nn.Module, views: Iterator[Any], videos: Sequence[Video]) -> float:
@@ -117,7 +134,11 @@ def loss_on(context: JobContext[Any], module: nn.Module, views: Iterator[Any], v
 
 
 def trained_on(context: JobContext[Any], data: Data, training: Sequence[Video], scored: Sequence[Video]) -> TrainedOn:
-    """What the weights will have been trained on, upstream included. Raises HarnessError if a scored video is among it."""
+    """What the weights will have been trained on, upstream included.
+
+    Raises HarnessError if a scored video is among it, or if the scored videos are not as many as the card expects.
+    """
+    check_count(len(scored), len(data.listing.missing_of(scored_subset(context))), expected_count(context))
     return leaks.refuse(data.prepared.dataset.name, training, scored, before=upstream_trained_on(context))
 
 

@@ -213,12 +213,12 @@ def bounds_pct(counted: Mapping[str, int]) -> tuple[float, float]:
     return 100.0 * correct / listed, 100.0 * (correct + missing) / listed
 
 
-def check_count(scores: Scores, expected: int) -> None:
-    """Raise HarnessError unless the lists name as many videos as the data set's card."""
-    if scores.n_of != expected:
+def check_count(present: int, missing: int, expected: int | None) -> None:
+    """Raises HarnessError unless present and missing videos are as many as the data set's card expects; None: no number."""
+    if expected is not None and present + missing != expected:
         raise HarnessError(
-            f"{scores.n_of} videos are listed ({scores.n} scored, {len(scores.missing)} missing), the data set's card "
-            f"says {expected}; compare the annotation files with `harness data verify`"
+            f"the lists name {present + missing} videos ({present} on disk, {missing} missing), the data set's card "
+            f"expects {expected}; compare the annotation files with `harness data verify`"
         )
 
 

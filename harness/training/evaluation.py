@@ -11,7 +11,7 @@ import torch
 from harness.core.callbacks import Callback
 from harness.core.contract import Video
 from harness.core.errors import HarnessError
-from harness.metrics.scores import Scores
+from harness.metrics.scores import Scores, check_count
 from harness.models.precision import autocast
 
 if TYPE_CHECKING:
@@ -67,8 +67,10 @@ def make_scores(
     num_classes: int,
     undecodable: Iterable[str],
     missing: Iterable[str],
+    expected: int | None = None,
 ) -> Scores:
-    """Scores in the order of `videos`. Raises HarnessError for a video that is neither scored nor undecodable."""
+    """Scores in the order of `videos`. Raises HarnessError for a video that is neither scored nor undecodable, and where
+    videos and missing ones are not as many as `expected`, the number on the data set's card (None: it has none)."""
     broken = tuple(sorted(undecodable))
     lost = [video.id for video in videos if video.id not in logits and video.id not in broken]
     if lost or len(logits) + len(broken) != len(videos):
@@ -76,6 +78,8 @@ def make_scores(
             f"{len(logits)} videos scored and {len(broken)} undecodable, of {len(videos)}; "
             f"without a score: {', '.join(lost[:5]) or 'none'}. This is a defect: please report it"
         )
+    absent = tuple(missing)
+    check_count(len(videos), len(absent), expected)
     blank = np.zeros(num_classes, np.float32)
     return Scores(
         ids=tuple(video.id for video in videos),
@@ -83,5 +87,5 @@ def make_scores(
         labels=np.array([video.label for video in videos], np.int64),
         groups=tuple(video.group for video in videos),
         undecodable=broken,
-        missing=tuple(missing),
+        missing=absent,
     )

@@ -134,6 +134,26 @@ def test_a_broken_test_video_counts_as_wrong(tmp_path):
     assert (counts["n"], counts["undecodable"]) == (40, 1)
 
 
+MISCOUNTED = """
+from dataclasses import replace
+from tests.toys.toy_kinetics import DATASET as _TOY
+
+DATASET = replace(_TOY, name="miscounted", counts={**_TOY.counts, (1, "test"): 41})
+"""
+
+
+def test_lists_that_are_not_the_cards_are_refused_before_anything_is_trained(tmp_path):
+    (tmp_path / "plugins").mkdir()
+    (tmp_path / "plugins" / "miscounted.py").write_text(MISCOUNTED)
+    plugins = os.pathsep.join([str(ROOT / "tests" / "toys"), str(tmp_path / "plugins")])
+    words = ["--dataset", "miscounted", "--modality", "rgb", "--init", "scratch", "--set", "source.steps=1"]
+    done = harness("run", *words, "--set", "source.batch=4", "--no-mlflow", workspace=tmp_path, HARNESS_PLUGINS=plugins)
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    words = "the lists name 40 videos (40 on disk, 0 missing), the data set's card expects 41"
+    assert words in " ".join(done.stderr.split()), done.stderr
+    assert not list(tmp_path.rglob("record.json")) and not list(tmp_path.rglob("*.ckpt"))
+
+
 @pytest.mark.faults
 def test_ctrl_c_keeps_what_is_done_and_goes_on_from_the_checkpoint(tmp_path):
     toys = {"HARNESS_PLUGINS": str(ROOT / "tests" / "toys"), "HARNESS_DATA": str(tmp_path / "data")}

@@ -152,10 +152,12 @@ def test_scores_that_cannot_be_trusted_are_refused(changes: dict[str, object], s
 
 
 def test_counts_are_held_against_the_card() -> None:
-    scores = scores_of(np.eye(2), [0, 1], missing=("gone",))
-    metrics.check_count(scores, 3)
-    with pytest.raises(HarnessError, match="3 videos are listed"):
-        metrics.check_count(scores, 2)
+    metrics.check_count(2, 1, 3)
+    metrics.check_count(2, 1, None)
+    with pytest.raises(
+        HarnessError, match=r"the lists name 3 videos \(2 on disk, 1 missing\).*card expects 2; .*data verify"
+    ):
+        metrics.check_count(2, 1, 2)
 
 
 def test_class_names_and_k_are_checked() -> None:
