@@ -24,7 +24,8 @@ def filters(evidence: Evidence) -> Figure | None:
     panels = [panel for record in _networks(evidence) for panel in _panels(record, evidence)]
     caption = (
         "Kernels of the first convolution; a row is a filter, a column a slice in time. Left of the gap, where a network was "
-        "inflated from an image network: the 2D kernel that all slices started from. Each filter is scaled to its own largest weight; grey is zero."
+        "inflated from an image network: the 2D kernel that all slices started from. Each filter is scaled to its own largest "
+        "weight; grey is zero."
     )
     return Figure("filters", "First-layer filters of I3D, as in Figure 4", caption, tuple(panels)) if panels else None
 
@@ -58,19 +59,15 @@ def _panels(record: Record, evidence: Evidence) -> list[Panel]:
     image = evidence.records.get(record.upstream.get("image", ""))
     before = kernel_of(image) if image is not None else None
     assert record.cell is not None
-    stream, init, dataset = record.cell.modality, record.cell.init, record.cell.dataset
+    init, dataset = record.cell.init, record.cell.dataset
     start = "inflated" if before is not None else f"from {init}"
-    if stream == "rgb":
-        return [_panel(f"rgb-{init}", f"RGB, {start}, after training on {dataset}", before, after)]
-    grey = None if before is None else before.mean(axis=1, keepdims=True)
+    parts = {"RGB": (before, after)}
+    if record.cell.modality == "flow":
+        mean = None if before is None else before.mean(axis=1, keepdims=True)
+        parts = {f"flow {axis}": (mean, after[:, k : k + 1]) for k, axis in enumerate("xy")}
     return [
-        _panel(
-            f"flow-{axis}-{init}",
-            f"flow, {axis} component, {start}, after training on {dataset}",
-            grey,
-            after[:, k : k + 1],
-        )
-        for k, axis in enumerate("xy")
+        _panel(f"{name.lower().replace(' ', '-')}-{init}", f"{name}, {start}, after training on {dataset}", *kernels)
+        for name, kernels in parts.items()
     ]
 
 

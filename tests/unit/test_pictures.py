@@ -16,7 +16,7 @@ def colour(x: float, y: float) -> list[int]:
     return preview.flow_colours(np.array([[[x, y]]], np.float32))[0, 0].tolist()
 
 
-def test_directions_have_their_colours_and_rest_is_white():
+def test_directions_have_their_colours_and_no_motion_is_white():
     assert colour(0, 0) == [255, 255, 255]
     assert colour(1, 0) == colour(3, 0) == [255, 0, 0]
     assert colour(0, 1) == [128, 255, 0]
@@ -28,12 +28,12 @@ def test_directions_have_their_colours_and_rest_is_white():
     assert wheel[32, 64].tolist() == [255, 0, 0]
 
 
-def test_a_clip_becomes_one_row_a_stream():
+def test_a_clip_becomes_one_row_per_stream():
     codes = codec.encode(np.tile(np.array([3.0, 0.0], np.float32), (16, 8, 10, 1)), METHOD)
     rgb = np.arange(16, dtype=np.uint8)[:, None, None, None] * np.ones((1, 8, 10, 3), np.uint8)
     frames, flows = preview.clip_rows({"rgb": rgb, "flow": codes}, METHOD, columns=4)
-    assert [int(one[0, 0, 0]) for one in frames] == [0, 5, 10, 15]
-    assert all(abs(one[0, 0].astype(int) - [255, 0, 0]).max() < 3 for one in flows)
+    assert [int(frame[0, 0, 0]) for frame in frames] == [0, 5, 10, 15]
+    assert all(abs(flow[0, 0].astype(int) - [255, 0, 0]).max() < 3 for flow in flows)
 
 
 def test_a_sheet_holds_every_picture_at_its_place():
