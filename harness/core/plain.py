@@ -32,15 +32,24 @@ def digest(value: Any) -> str:
 
 
 def plain(value: Any, *, for_id: bool = False) -> Any:
-    """Dataclasses, mappings and tuples as dicts and lists; other values unchanged. `for_id` drops fields marked IN_ID=False."""
+    """Dataclasses, mappings and tuples as dicts and lists; other values unchanged.
+
+    `for_id` drops fields marked IN_ID=False, and fields that have their default, so that a field that is added later, whose
+    default means "as before", leaves ids unchanged.
+    """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = [f for f in dataclasses.fields(value) if not for_id or f.metadata.get(IN_ID, True)]
+        fields = [f for f in dataclasses.fields(value) if not for_id or _in_id(f, getattr(value, f.name))]
         return {field.name: plain(getattr(value, field.name), for_id=for_id) for field in fields}
     if isinstance(value, Mapping):
         return {str(key): plain(item, for_id=for_id) for key, item in value.items()}
     if isinstance(value, (tuple, list)):
         return [plain(item, for_id=for_id) for item in value]
     return value
+
+
+def _in_id(field: dataclasses.Field[Any], value: Any) -> bool:
+    default = field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
+    return bool(field.metadata.get(IN_ID, True)) and (default is dataclasses.MISSING or value != default)
 
 
 def read(kind: type[Value], stored: Any, path: str = "") -> Value:

@@ -46,7 +46,7 @@ def world(share=share, *, order=None, classes: int = 14):
         if order:
             _set_order(logits, labels, names, dataset.class_groups["reversal"], order(cell))
         ids = tuple(f"v{k:03d}" for k in range(N))
-        record = SimpleNamespace(classes=names, spec={"dataset": {"name": cell.dataset}})
+        record = SimpleNamespace(classes=names, spec=SimpleNamespace(dataset=SimpleNamespace(name=cell.dataset)))
         return CellResult(Scores(ids, logits, labels, tuple(f"g{k // 5}" for k in range(N))), ("job",), (record,))
 
     return lookup

@@ -85,7 +85,7 @@ def test_logistic_regression_is_scikit_learns(reduce):
 
     features = cached(Tiny())
     head = Head(5, 3, dropout=0.5)
-    fit_logistic_regression(head, features, VIDEOS[:12], replace(SCHEDULE, logreg_c=0.3), reduce=reduce)
+    fit_logistic_regression(head, features, VIDEOS[:12], c=0.3, reduce=reduce)
     rows = [row for row, owner in enumerate(features.train_video.tolist()) if owner < 12]
     inputs = {"mean": features.train.mean(1), "last": features.train[:, -1]}[reduce].numpy()
     labels = [VIDEOS[features.train_video[row]].label for row in rows]
@@ -98,7 +98,7 @@ def test_logistic_regression_is_scikit_learns(reduce):
 def test_it_fits_a_head_of_two_streams_and_of_two_classes():
     features, two = cached(Tiny()), tuple(replace(video, label=video.label % 2) for video in VIDEOS)
     head = JointHead({"rgb": 2, "flow": 3}, 2, dropout=0.5)
-    fit_logistic_regression(head, features, two, SCHEDULE, reduce="mean")
+    fit_logistic_regression(head, features, two, c=1.0, reduce="mean")
     from sklearn.linear_model import LogisticRegression
 
     inputs = features.train.mean(1).numpy()
@@ -112,10 +112,10 @@ def test_what_is_not_linear_or_lacks_a_class_is_refused():
     features = cached(Tiny())
     bent = nn.Sequential(nn.Linear(5, 3), nn.ReLU())
     with pytest.raises(HarnessError, match="not one linear map"):
-        fit_logistic_regression(bent, features, VIDEOS, SCHEDULE, reduce="mean")
+        fit_logistic_regression(bent, features, VIDEOS, c=1.0, reduce="mean")
     with pytest.raises(HarnessError, match="no training video has label 2"):
         without = tuple(video for video in VIDEOS if video.label < 2)
-        fit_logistic_regression(Head(5, 3, dropout=0.0), features, without, SCHEDULE, reduce="mean")
+        fit_logistic_regression(Head(5, 3, dropout=0.0), features, without, c=1.0, reduce="mean")
 
 
 def test_what_cannot_be_written_is_an_error_of_the_system(tmp_path):

@@ -16,6 +16,10 @@ import pytest
 from harness.core import registry
 from harness.core.contract import Clip
 from harness.core.errors import BrokenVideo, DataMissing, HarnessError
+from harness.core.spec import Selection
+from harness.core.workspace import places
+from harness.planning.plan import make_plan
+from harness.planning.selection import cells
 from harness.data import derived, frame_store, loader, prepare
 from harness.video import decode, encode
 from tests import videos
@@ -191,21 +195,25 @@ def test_broken_originals_stay_broken_and_damaged_files_of_ours_are_not_their_fa
 
 
 def test_jobs_that_read_the_store_have_other_ids_and_others_keep_theirs():
-    from harness.core.workspace import places
-    from harness.planning.plan import Planner
+    def decoder_of(**said):
+        asked = Selection(("c3d",), ("rgb",), ("micro-hmdb51",), protocols=("original",), overrides=tuple(said.items()))
+        return make_plan(cells(asked), places("/nowhere", "/nowhere")).jobs[-1].spec.decoder
 
-    planner = Planner(places("/nowhere", "/nowhere"))
-    assert planner.machine(replace(SCALE, video_source="originals"))["decoder"] == decode.decoder_key()
-    key = planner.machine(SCALE)["decoder"]
+    assert decoder_of() == decode.decoder_key()
+    key = decoder_of(**{"scale.video_source": "store"})
     assert key["from"] == decode.decoder_key() and key["options"]["g"] == "12"
-    assert planner.machine(replace(SCALE, short_side_px=50))["decoder"] != key
+    assert decoder_of(**{"scale.video_source": "store", "scale.short_side_px": "60"}) != key
 
 
 # ------------------------------------------------------------------------------------------------ faults
 
 
 PREPARE = (
-    "import sys; from pathlib import Path; from tests.unit import test_frame_store as t; from harness.data import prepare\n"
+    "import sys; from pathlib import Path; from tests.unit import test_frame_store as t; from harness.core.spec import Selection
+from harness.core.workspace import places
+from harness.planning.plan import make_plan
+from harness.planning.selection import cells
+from harness.data import prepare\n"
     "t.build(prepare.open_prepared(t.CARD, Path(sys.argv[1])), announce=lambda estimate: None)"
 )
 
@@ -243,7 +251,11 @@ def test_killed_at_random_moments_the_store_ends_the_same(tmp_path):
 
 FILLS = (
     "import resource, sys; from pathlib import Path; from harness.core.errors import HarnessError\n"
-    "from tests.unit import test_frame_store as t; from harness.data import prepare\n"
+    "from tests.unit import test_frame_store as t; from harness.core.spec import Selection
+from harness.core.workspace import places
+from harness.planning.plan import make_plan
+from harness.planning.selection import cells
+from harness.data import prepare\n"
     "toy = prepare.open_prepared(t.CARD, Path(sys.argv[1]))\n"
     "resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))\n"
     "try:\n    t.build(toy)\n"

@@ -20,6 +20,7 @@ import pytest
 
 from harness.commands.console import JsonProgress
 from harness.core.callbacks import Callback
+from harness.core.contract import Schedule
 from harness.core.errors import BadLists, Fault, HarnessError
 from harness.core.spec import Job
 from harness.core.workspace import Workspace
@@ -30,6 +31,7 @@ from harness.launch.events import EventDispatcher, EventSender
 from harness.launch.launchers import local
 from harness.launch.resources import GIB, members_of, needs_of, on_gpu, peaks_of
 from tests.fakejobs import Recorder, fake_job, plan_of, record_of, run_fake, steps_done
+from tests.specs import flow_spec, train_spec
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -292,31 +294,29 @@ def test_json_events_of_many_jobs_carry_the_job_id():
 
 
 @pytest.mark.parametrize(
-    ("kind", "batch", "bn_batch", "gpus_per_job", "members"),
+    ("batch", "bn_batch", "gpus_per_job", "members"),
     [
-        ("train", 24, 6, 4, 4),
-        ("train", 24, 6, 8, 4),
-        ("train", 24, 6, 3, 1),
-        ("train", 24, 0, 4, 1),
-        ("head", 24, 6, 4, 1),
+        (24, 6, 4, 4),
+        (24, 6, 8, 4),
+        (24, 6, 3, 1),
+        (24, 0, 4, 1),
     ],
 )
-def test_a_training_is_spread_over_processes_that_share_its_replicas_evenly(
-    kind, batch, bn_batch, gpus_per_job, members
-):
-    schedule = {"batch": batch} | ({"bn_batch": bn_batch} if bn_batch else {})
-    assert members_of(Job(kind, "", {"schedule": schedule}), gpus_per_job) == members
+def test_a_training_is_spread_over_processes_that_share_its_replicas_evenly(batch, bn_batch, gpus_per_job, members):
+    schedule = Schedule(steps=1, batch=batch, base_lr=0.1, bn_batch=bn_batch)
+    assert members_of(Job(train_spec(schedule=schedule), ""), gpus_per_job) == members
+    assert members_of(Job(flow_spec(), ""), gpus_per_job) == 1
 
 
 def test_resources_that_a_job_asks_for():
     def needs(job: Job, peaks: dict[str, int] | None = None, workers: int = 0):
         return needs_of(job, workers=workers, most_cpus=16, peaks=peaks or {})
 
-    on_cpu = Job("train", "", {"threads": 4, "baseline": {"name": "i3d"}})
+    on_cpu = Job(train_spec(threads=4), "")
     assert (needs(on_cpu).cpus, needs(on_cpu).gpus) == (4, 0)
-    gpu = Job("train", "", {"threads": 0, "baseline": {"name": "i3d"}})
+    gpu = Job(train_spec(threads=0), "")
     assert on_gpu(gpu) and (needs(gpu, workers=6).cpus, needs(gpu, workers=6).gpus) == (7, 1)
-    flow = Job("flow", "", {})
+    flow = Job(flow_spec(), "")
     assert (needs(flow).cpus, needs(flow).gpus) == (8, 0)
     measured = record_of(gpu, cost={"peak_memory_bytes": 5 * GIB})
     assert needs(gpu, peaks_of([measured])).memory_bytes == 6 * GIB

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from harness.core.errors import HarnessError, RecordError
+from harness.core.job_specs import to_plain
 from harness.core.spec import Job
 from harness.metrics.scores import Scores
 from harness.records.record import RECORD, SCORES, Record, RunStore, write_by_rename, write_record, write_scores
@@ -75,7 +76,9 @@ def edit(path, **changes):
         (lambda path: path.write_text(path.read_text()[:50]), "not a record"),
         (lambda path: path.write_text("[]"), "not a record"),
         (lambda path: edit(path, schema=99), "newer version of harness"),
-        (lambda path: edit(path, spec={"seed": 4}), "edited"),
+        (lambda path: edit(path, spec=to_plain(train_spec(seed=4))), "edited"),
+        (lambda path: edit(path, spec={"seed": 4}), "lacks or adds"),
+        (lambda path: edit(path, schema=1), "older version of harness"),
         (lambda path: edit(path, job_id="0" * 12), "edited"),
         (lambda path: edit(path, surprise=1), "lacks or adds"),
     ],

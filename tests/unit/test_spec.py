@@ -5,8 +5,8 @@ import json
 
 import pytest
 
-from harness.core.contract import Clip, Schedule
-from harness.core.job_specs import DataSpec, ImagesSpec, JobSpec, from_plain, job_id, to_plain
+from harness.core.contract import Clip, FlowMethod, Schedule
+from harness.core.job_specs import DataSpec, HeadSpec, ImagesSpec, JobSpec, from_plain, job_id, to_plain
 from harness.core.plain import canonical, digest
 from harness.core.spec import Job, Selection
 from harness.core.workspace import Workspace
@@ -32,10 +32,12 @@ def test_numbers_that_are_not_finite_are_refused(value):
 def test_known_digest():
     """Ids name folders that outlive this version: if this changes, no result of an earlier version is found."""
     assert digest({"kind": "train", "spec": {"seed": 0}, "upstream": {}}) == "7ee0eea1a7fd"
-    spec = flow_spec()
-    stored = to_plain(spec)
-    fields = {name: value for name, value in stored.items() if name != "kind"}
-    assert job_id(spec, {"a": "b"}) == digest({"kind": "flow", "spec": fields, "upstream": {"a": "b"}})
+    method = {"name": "tvl1", "bound_px": 20.0, "short_side_px": 256}
+    spec = {
+        "dataset": {"name": "hmdb51", "version": 1, "fingerprint": "aa"}, "code_version": 1, "split": 1, "subset": "test",
+        "fps": 25.0, "flow": {"method": method, "library": "opencv 5"}, "decoder": {"decoder": "pyav 18.1.0"},
+    }  # fmt: skip
+    assert job_id(flow_spec(), {"a": "b"}) == digest({"kind": "flow", "spec": spec, "upstream": {"a": "b"}})
 
 
 def test_title_cell_and_provisional_do_not_change_the_id_but_everything_else_does():
@@ -58,6 +60,29 @@ def test_every_field_of_every_spec_is_part_of_the_id_unless_marked():
         if field.metadata.get("in_id") is False
     }
     assert unmarked == {("images", "baseline")}, "baselines that share a 2D network share its training"
+
+
+def test_a_field_that_is_added_with_a_default_leaves_ids_unchanged():
+    @dataclasses.dataclass(frozen=True)
+    class Later(Clip):
+        crops: int = 1
+
+    spec = train_spec()
+    assert job_id(dataclasses.replace(spec, test_clip=Later(64, 224)), {}) == job_id(spec, {})
+    assert job_id(dataclasses.replace(spec, test_clip=Later(64, 224, crops=3)), {}) != job_id(spec, {})
+
+
+def test_defaults_of_what_specs_hold_do_not_change():
+    """Ids leave out fields that have their default: whoever changes one must raise planning.specs.CODE_VERSION as well."""
+    kinds = (Clip, FlowMethod, Schedule, HeadSpec, *JobSpec.kinds.values())
+    defaults = {
+        kind.__name__: {
+            field.name: field.default for field in dataclasses.fields(kind) if field.default is not dataclasses.MISSING
+        }
+        for kind in kinds
+        if kind.__module__.startswith("harness")
+    }
+    assert digest(defaults) == "34521040bfa5", defaults
 
 
 def test_the_builder_of_the_images_is_recorded_and_not_part_of_the_id():
