@@ -204,7 +204,7 @@ def gflop(case: Case, *, training: bool) -> float:
 
 def placed(case: Case) -> Any:
     """The network on its device, in the memory layout of jobs or in torch's default."""
-    from harness.jobs.context import place
+    from harness.models.build import place
 
     network = build(case)
     return network.to(case.device) if case.layout == "plain" else place(network, case.device)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from harness.core import registry
 from harness.core.callbacks import Callback
@@ -236,20 +236,6 @@ def stored_frames(
     context.callback.stage("store", len(videos), "videos")
     workers, progress = context.options.cpu_threads, context.callback.progress
     return build_store(prepared, scale, videos=videos, decoder=context.decoder, workers=workers, progress=progress)
-
-
-def place(network: nn.Module, device: str) -> nn.Module:
-    """On the device, its kernels in the memory format that convolutions run fastest in: channels last, but for modules that
-    are `plain_on_cpu`."""
-    network.to(device)
-    formats = {4: torch.channels_last, 5: torch.channels_last_3d}
-    for module in network.modules():
-        if device == "cpu" and getattr(module, "plain_on_cpu", False):
-            continue
-        for parameter in module.parameters(recurse=False):
-            if parameter.ndim in formats:
-                parameter.data = parameter.data.contiguous(memory_format=formats[parameter.ndim])
-    return network
 
 
 def everything(context: JobContext[Any]) -> list[Video]:

@@ -27,7 +27,6 @@ from harness.jobs.context import (
     everything,
     open_data,
     open_planned,
-    place,
     stored_flow,
     stored_frames,
 )
@@ -120,7 +119,9 @@ def run_images(context: JobContext[ImagesSpec]) -> Outcome:
     """The 2D network of `--init imagenet`."""
     data = open_data(context, split=None, videos=lambda listing: ())
     subset = IMAGES_SUBSET
-    network = place(build.build_image(context.baseline, context.build_spec(len(data.listing.classes))), context.device)
+    network = build.place(
+        build.build_image(context.baseline, context.build_spec(len(data.listing.classes))), context.device
+    )
     return train_and_score(context, data, network, subset=subset, clips=(context.spec.clip, context.spec.clip))
 
 
@@ -132,7 +133,7 @@ def run_train(context: JobContext[TrainSpec]) -> Outcome:
         split=spec.split,
         videos=lambda listing: (*listing.subsets["train"], *listing.subsets[subset]),
     )
-    network = place(start(context, len(data.listing.classes)), context.device)
+    network = build.place(start(context, len(data.listing.classes)), context.device)
     return train_and_score(context, data, network, subset=subset, clips=(spec.train_clip, spec.test_clip))
 
 

@@ -15,7 +15,7 @@ from harness.core.job_specs import FeaturesSpec, ProbeSpec
 from harness.core.plugins import Head
 from harness.data.splits import hold_out
 from harness.jobs.common import build_head, found_schedule, loss_on, score, start, trained_on, upstream_trained_on
-from harness.jobs.context import SCORE_BATCH, Data, JobContext, everything, open_data, place
+from harness.jobs.context import SCORE_BATCH, Data, JobContext, everything, open_data
 from harness.jobs.outcome import Outcome, choice
 from harness.models import build, transfer
 from harness.models.precision import autocast
@@ -33,7 +33,7 @@ from harness.training.features import (
 def run_features(context: JobContext[FeaturesSpec]) -> Outcome:
     """Every view of every video forwarded once through the frozen source network."""
     data = open_data(context, split=None, videos=lambda listing: everything(context))
-    network = place(start(context, len(data.listing.classes)), context.device)
+    network = build.place(start(context, len(data.listing.classes)), context.device)
     transfer.freeze_all_but_head(network)
     videos = everything(context)
     context.callback.stage("features", len(videos) * (context.spec.train_views + 1), "views")

@@ -17,7 +17,7 @@ from harness.core.job_specs import ScoredSpec
 from harness.core.spec import Job
 from harness.core.workspace import Workspace
 from harness.jobs.common import build_head, start
-from harness.jobs.context import Data, JobContext, configure, open_data, place
+from harness.jobs.context import Data, JobContext, configure, open_data
 from harness.jobs.options import JobOptions
 from harness.metrics.scores import Scores
 from harness.models import build, pretrained, transfer
@@ -94,7 +94,7 @@ def open_job(record: Record, options: JobOptions) -> Scorer:
         title=record.title,
         baseline=context.baseline,
         streams=context.streams,
-        network=place(network, context.device).eval(),
+        network=build.place(network, context.device).eval(),
         scale=context.scale,
         clip=context.spec.test_clip,
         classes=classes,
@@ -161,7 +161,7 @@ def open_published(name: str, baseline: Baseline, stream: str, workspace: Worksp
         title=f"{baseline.name} · {stream} · {weights.trained_on}",
         baseline=baseline,
         streams=(stream,),
-        network=place(network, device).eval(),
+        network=build.place(network, device).eval(),
         scale=scale,
         clip=baseline.test_clip[scale.name],
         classes=tuple(card["labels"]) or tuple(f"class {number}" for number in range(weights.classes)),

@@ -1,4 +1,4 @@
-"""Features of every view, extracted once through a frozen network, and training steps over them (the Fixed protocol)."""
+"""Cached features of every view, computed once by a frozen network, and training steps over them (the Fixed protocol)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from harness.core.callbacks import Callback
 from harness.core.contract import Schedule, Video
@@ -16,17 +16,17 @@ from harness.core.errors import HarnessError
 from harness.core.tensor_io import save_tensors
 from harness.training.config import Step, TrainingConfig
 
-LOGREG_ITERATIONS = 2_000
-"""Of L-BFGS, at most; it warns where that was too few."""
-
 
 @dataclass(frozen=True)
 class Features:
-    """Features of every view, and whose they are: (views, P, F) float32, and per view the position in `ids`."""
+    """Features of every view, and the videos they are of."""
 
     ids: tuple[str, ...]
+    """Of the videos."""
     train: Tensor
+    """(views, P, F) float32, of the training views."""
     train_video: Tensor
+    """(views,) int64: the position in `ids` of each view's video."""
     test: Tensor
     test_video: Tensor
 
@@ -79,9 +79,9 @@ def feature_steps(
         for number in range(first, schedule.steps):
             epoch, within = divmod(number, per_epoch)
             order, views = epoch_rows(epoch)
-            chosen = slice(within * schedule.batch, (within + 1) * schedule.batch)
-            ids = [videos[i].id for i in order[chosen].tolist()]
-            yield Step(features.train[views[chosen]].to(device), labels[order[chosen]].to(device), ids)
+            batch = slice(within * schedule.batch, (within + 1) * schedule.batch)
+            ids = [videos[i].id for i in order[batch].tolist()]
+            yield Step(features.train[views[batch]].to(device), labels[order[batch]].to(device), ids)
 
     return steps_from
 
@@ -94,52 +94,6 @@ def feature_views(features: Features, videos: Sequence[Video], device: str) -> I
     for video in videos:
         if video.id in rows:
             yield features.test[rows[video.id]].to(device), [video.id] * len(rows[video.id])
-
-
-def fit_logistic_regression(
-    head: nn.Module, features: Features, videos: Sequence[Video], *, c: float, reduce: str
-) -> None:
-    """Set the linear maps of `head` to scikit-learn's solution on every cached view of the training videos.
-
-    A view's features are reduced over positions as its logits would be ('mean' or 'last'), which is the same for a
-    linear head. Raises HarnessError for a head that is not linear in its features, or a class without a training video.
-    """
-    from sklearn.linear_model import LogisticRegression
-
-    label_of = {features.ids.index(video.id): video.label for video in videos if video.id in set(features.ids)}
-    rows = [row for row, video in enumerate(features.train_video.tolist()) if video in label_of]
-    views = features.train[rows]
-    inputs = (views[:, -1] if reduce == "last" else views.mean(1)).numpy()
-    labels = [label_of[int(features.train_video[row])] for row in rows]
-    linears = [module for module in head.modules() if isinstance(module, nn.Linear)]
-    classes = linears[0].out_features if linears else 0
-    missing = sorted(set(range(classes)) - set(labels))
-    if missing:
-        raise HarnessError(f"no training video has label {missing[0]}; logistic regression needs one of each class")
-    fitted = LogisticRegression(C=c, max_iter=LOGREG_ITERATIONS).fit(inputs, labels)
-    weight, bias = torch.from_numpy(fitted.coef_).float(), torch.from_numpy(fitted.intercept_).float()
-    if classes == 2:  # scikit-learn keeps one row, the second class against the first
-        weight, bias = torch.cat([-weight, weight]) / 2, torch.cat([-bias, bias]) / 2
-    if sum(linear.in_features for linear in linears) != inputs.shape[1]:
-        raise _not_linear(head)
-    # The logits of several linear maps, one per stream, are averaged: each map is its part times their number.
-    parts = weight.split([linear.in_features for linear in linears], dim=1)
-    with torch.no_grad():
-        for linear, part in zip(linears, parts, strict=True):
-            linear.weight.copy_(part * len(linears))
-            linear.bias.copy_(bias)
-        was_training = head.training
-        got = head.eval()(torch.from_numpy(inputs[:8])[:, None].to(linears[0].weight.device))[:, 0].cpu()
-        head.train(was_training)
-    if not torch.allclose(got, torch.from_numpy(inputs[:8]) @ weight.T + bias, rtol=1e-3, atol=1e-3):
-        raise _not_linear(head)
-
-
-def _not_linear(head: nn.Module) -> HarnessError:
-    return HarnessError(
-        f"the head {type(head).__name__} is not one linear map of its features; pass --protocol fixed to train it "
-        "by gradient descent"
-    )
 
 
 def stack(parts: list[tuple[Sequence[str], Tensor]], position: Mapping[str, int]) -> tuple[Tensor, Tensor]:

@@ -21,7 +21,7 @@ from torch.nn import functional as F
 from harness.core import registry
 from harness.core.contract import CHANNELS, MODALITIES, STREAMS, Baseline, BuildSpec, Clip, streams_of
 from harness.core.errors import HarnessError
-from harness.jobs.context import place
+from harness.models.build import place
 from harness.models.precision import autocast
 from harness.scales.micro import SCALE as MICRO
 from harness.scales.paper import SCALE as PAPER

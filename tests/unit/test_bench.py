@@ -27,7 +27,7 @@ from benchmarks.ratios.values import Ceiling, Paired
 from harness.core import environment, registry
 from harness.core.contract import BuildSpec
 from harness.core.errors import HarnessError
-from harness.jobs.context import place
+from harness.models.build import place
 
 ROOT = Path(__file__).resolve().parents[2]
 MACHINE = Machine("cpu", threads=1, quick=True)

@@ -15,7 +15,8 @@ from harness.core.tensor_io import save_tensors
 from harness.models.transfer import freeze_all_but_head
 from harness.training.config import Step, TrainingConfig
 from harness.training.evaluation import clip_loss
-from harness.training.features import Features, feature_steps, fit_logistic_regression
+from harness.training.features import Features, feature_steps
+from harness.training.logistic_regression import fit_logistic_regression
 from harness.training.trainer import train
 
 SCHEDULE = Schedule(steps=12, batch=6, base_lr=0.5, policy="constant", checkpoint_every=100)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def fit(head: nn.Module, task: HeadTask) -> TrainingResult:
     """Set the linear maps of `head` to the solution with inverse strength `c` of the L2 penalty."""
     from harness.training.config import TrainingResult
-    from harness.training.features import fit_logistic_regression
+    from harness.training.logistic_regression import fit_logistic_regression
 
     head.train()
     fit_logistic_regression(head, task.features, task.videos, c=float(task.params["c"]), reduce=task.reduce)
