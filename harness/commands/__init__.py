@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import importlib
 import itertools
-import os
 import pkgutil
 import sys
 from collections.abc import Iterator
@@ -45,8 +44,10 @@ def use_plugins(args: list[str]) -> None:
     """Register the folder of `--plugins` before the verb is imported: plug-ins add options and names to its help."""
     for word, value in itertools.pairwise([*args, ""]):
         if word == "--plugins" or word.startswith("--plugins="):
+            from harness.core import registry
+
             folder = value if word == "--plugins" else word.partition("=")[2]
-            os.environ["HARNESS_PLUGINS"] = str(Path(folder).resolve())
+            registry.use_plugins(str(Path(folder).resolve()))
 
 
 class Group(click.Group):

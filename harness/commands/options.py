@@ -32,7 +32,7 @@ def _combined(name: str, build: Callable[[dict[str, Any]], Any], *options: Decor
     def decorate(function: Any) -> Any:
         @functools.wraps(function)
         def command(**values: Any) -> Any:
-            own = {option: values.pop(option) for option in names}
+            own = {option: values.pop(option) for option in names & values.keys()}
             return function(**values, **{name: build(own)})
 
         others = {parameter.name for parameter in getattr(function, "__click_params__", ())}
@@ -66,17 +66,23 @@ def scale_option(purpose: str) -> Decorator:
 # ---------------------------------------------------------------------------------------------------- folders
 
 
-def workspace_of(values: dict[str, Any]) -> Workspace:
-    """The folders that an invocation works in. `--plugins` was registered before (`harness.commands.use_plugins`)."""
-    return places(values.get("data"), values.get("results"))
+def _use_plugins(_: click.Context, __: click.Parameter, folder: str | None) -> None:
+    registry.use_plugins(folder and str(Path(folder).resolve()))
 
 
 workspace_options = _combined(
     "workspace",
-    workspace_of,
+    lambda values: places(values["data"], values["results"]),
     click.option("--data", metavar="DIR", help="Folder of data sets [default: HARNESS_DATA, or your data folder]."),
     click.option("--results", metavar="DIR", help="Results folder [default: HARNESS_RESULTS, or ./results]."),
-    click.option("--plugins", metavar="DIR", help="Folder of plug-in files [default: HARNESS_PLUGINS]."),
+    click.option(
+        "--plugins",
+        metavar="DIR",
+        is_eager=True,
+        expose_value=False,
+        callback=_use_plugins,
+        help="Folder of plug-in files [default: HARNESS_PLUGINS].",
+    ),
 )
 
 
@@ -243,7 +249,13 @@ class LaunchOptions:
     def job_options(self, workspace: Workspace) -> JobOptions:
         from harness.jobs.options import JobOptions
 
-        return JobOptions(places=workspace, workers=self.workers, on_bad_video=self.on_bad_video, profile=self.profile)
+        return JobOptions(
+            places=workspace,
+            workers=self.workers,
+            on_bad_video=self.on_bad_video,
+            plugins=registry.plugin_folders(),
+            profile=self.profile,
+        )
 
     def launch(self, plan: Plan, workspace: Workspace, callback: Callback) -> int:
         """Run the unfinished jobs; returns how many ran."""

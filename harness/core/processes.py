@@ -10,6 +10,8 @@ import threading
 from collections.abc import Iterator
 from multiprocessing import resource_tracker
 
+from harness.core import registry
+
 
 def start_time(pid: int) -> float | None:
     """When a running process of this machine was started, in seconds since the epoch; None if it has ended (or a zombie)."""
@@ -22,8 +24,12 @@ def start_time(pid: int) -> float | None:
         return None
 
 
-def begin_worker() -> None:
-    """For a pool's initializer. Ctrl-C reaches the whole process group, but only the parent decides what happens."""
+def begin_worker(plugins: str | None = None) -> None:
+    """For a pool's initializer; `plugins` is `registry.plugin_folders()` of the parent, for work that loads by name.
+
+    Ctrl-C reaches the whole process group, but only the parent decides what happens.
+    """
+    registry.use_plugins(plugins)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     _exit_with_parent()

@@ -24,6 +24,8 @@ from harness.core.errors import HarnessError, unknown
 from harness.core.plugins import Decoder, FlowAlgorithm, Head, Launcher, Metric
 
 PLUGINS_ENV = "HARNESS_PLUGINS"
+_folders: str | None = None
+"""Set by `use_plugins`."""
 
 
 class Kind(NamedTuple):
@@ -61,18 +63,32 @@ def dashed(name: str) -> str:
     return head.lower().replace("_", "-") + colon + argument
 
 
+def use_plugins(folders: str | None) -> None:
+    """Look for plug-in files in `folders`, separated as in PATH, from now on; None: in those of HARNESS_PLUGINS.
+
+    A process that is started has to be given `plugin_folders()` of its parent.
+    """
+    global _folders
+    _folders = folders
+
+
+def plugin_folders() -> str:
+    """Folders of plug-in files, separated as in PATH."""
+    return os.environ.get(PLUGINS_ENV, "") if _folders is None else _folders
+
+
 def names(kind: str) -> list[str]:
     """Every name of this kind, sorted, without importing the built-in modules."""
-    return sorted(_sources(kind, _plugins()))
+    return sorted(_sources(kind, plugin_folders()))
 
 
 def load(kind: str, name: str) -> Any:
     """The value called `name`; NAME:ARGUMENT is a member of a family. Raises UnknownName, listing the available names."""
-    sources = _sources(kind, _plugins())
+    sources = _sources(kind, plugin_folders())
     key, colon, argument = dashed(name).partition(":")
     if key not in sources:
         raise unknown(kind.replace("-", " "), name, sources)
-    value = _value(kind, key, _plugins())
+    value = _value(kind, key, plugin_folders())
     if not colon:
         return value
     if not (member := getattr(value, "at", None)):
@@ -82,17 +98,13 @@ def load(kind: str, name: str) -> Any:
 
 def origin(kind: str, name: str) -> str:
     """Where a third-party value is defined: a file, or 'module:NAME'. '' for a built-in one."""
-    source = _sources(kind, _plugins()).get(dashed(name).partition(":")[0])
+    source = _sources(kind, plugin_folders()).get(dashed(name).partition(":")[0])
     return "" if source is None or source.form == "module" else source.location
 
 
 def all(kind: str) -> dict[str, Any]:
     """Name -> value of every plug-in of this kind, sorted by name."""
     return {name: load(kind, name) for name in names(kind)}
-
-
-def _plugins() -> str:
-    return os.environ.get(PLUGINS_ENV, "")
 
 
 @functools.cache

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from harness.core import processes
+from harness.core import processes, registry
 from harness.core.atomic import atomic_write, remove_stale, temporary_path, write_text
 from harness.core.contract import Video
 from harness.core.errors import BrokenVideo, HarnessError
@@ -186,7 +186,8 @@ def _results(recipe: Recipe, tasks: Sequence[Task], workers: int) -> Iterator[tu
             yield _make(recipe, task)
         return
     spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=spawn, initializer=processes.begin_worker) as pool:
+    plugins = (registry.plugin_folders(),)
+    with ProcessPoolExecutor(workers, spawn, initializer=processes.begin_worker, initargs=plugins) as pool:
         try:
             with processes.starting():
                 futures = [pool.submit(_make, recipe, task) for task in tasks]

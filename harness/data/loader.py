@@ -7,6 +7,7 @@ the device.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from harness.core import processes
+from harness.core import processes, registry
 from harness.core.contract import CHANNELS, Clip, FlowMethod, Video
 from harness.core.errors import BrokenVideo
 from harness.data.reader import VideoReader
@@ -265,16 +266,16 @@ def _in_order(make: Callable[[Spec], Made], specs: Iterable[Spec], workers: int)
         collate_fn=_as_tensors,
         multiprocessing_context="spawn",
         pin_memory=torch.cuda.is_available(),
-        worker_init_fn=_begin_worker,
+        worker_init_fn=functools.partial(_begin_worker, registry.plugin_folders()),
     )
     with processes.starting():
         batches = iter(loading)
     yield from batches
 
 
-def _begin_worker(number: int) -> None:
+def _begin_worker(plugins: str, number: int) -> None:
     """torch's own look at the parent begins late: one that is killed before it would never be missed."""
-    processes.begin_worker()
+    processes.begin_worker(plugins)
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,8 @@ class JobOptions:
     """Processes that decode; 0: in the training process, from memory where the data set fits."""
     on_bad_video: str = "stop"
     """'stop', or 'skip' training videos that cannot be decoded and name them in the record."""
+    plugins: str | None = None
+    """Folders of plug-in files, separated as in PATH; None: those of HARNESS_PLUGINS in the process that runs the job."""
     profile: bool = False
     """Write a page per job with a breakdown of its time."""
     device: str = field(default_factory=environment.device)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from harness.core import registry
 from harness.core.callbacks import Callback
 from harness.core.spec import Job
 from harness.jobs.options import JobOptions
@@ -17,4 +18,5 @@ def run_job(job: Job, options: JobOptions, callback: Callback) -> Record:
     """`execute.execute`; torch is imported here, by the process that runs the job."""
     from harness.jobs.execute import execute
 
+    registry.use_plugins(options.plugins)
     return execute(job, options, callback)

@@ -1,8 +1,12 @@
 """Plug-ins of other people: one that cannot be read is told in a sentence, with its file, its line and the cause."""
 
+import os
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+
 import pytest
 
-from harness.core import registry
+from harness.core import processes, registry
 from harness.core.errors import HarnessError
 
 SOUND = """
@@ -56,3 +60,19 @@ def test_where_a_value_comes_from(folder):
     (folder / "mine.py").write_text(SOUND)
     assert registry.origin("protocol", "mine") == str(folder / "mine.py")
     assert registry.origin("protocol", "full-ft") == ""
+
+
+def loads(name: str) -> bool:
+    return name in registry.names("protocol")
+
+
+def test_folders_are_passed_to_workers_and_not_through_the_environment(folder, monkeypatch):
+    monkeypatch.delenv(registry.PLUGINS_ENV)
+    (folder / "mine.py").write_text(SOUND)
+    assert not loads("mine")
+    monkeypatch.setattr(registry, "_folders", str(folder))
+    with ProcessPoolExecutor(
+        1, get_context("spawn"), initializer=processes.begin_worker, initargs=(registry.plugin_folders(),)
+    ) as pool:
+        assert loads("mine") and pool.submit(loads, "mine").result()
+    assert registry.PLUGINS_ENV not in os.environ

@@ -23,7 +23,7 @@ SETTINGS = {
     "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "86400",
 }
 """Ray's environment variables, set before it is imported unless the user has set them."""
-PASSED_ON = ("HARNESS_PLUGINS", "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S")
+PASSED_ON = ("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S",)
 """Environment variables of the driver that its workers need."""
 START_ATTEMPTS = 4
 
