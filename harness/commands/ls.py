@@ -14,6 +14,7 @@ import click
 from harness.commands.options import workspace_options
 from harness.core import registry
 from harness.core.contract import Baseline, Dataset, Protocol, Scale, Weights
+from harness.core.parameters import Range
 from harness.core.plugins import LauncherOption, Metric
 from harness.core.workspace import Workspace
 from harness.metrics.summary import PRIMARY, named, text
@@ -203,6 +204,8 @@ def _words(value: Any) -> str:
     """A value without Python's spelling; empty parts are left out."""
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, Range):
+        return value.words
     if isinstance(value, tuple):
         return ", ".join(map(_words, value))
     if dataclasses.is_dataclass(value) and not isinstance(value, type):

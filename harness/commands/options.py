@@ -253,7 +253,6 @@ class LaunchOptions:
             places=workspace,
             workers=self.workers,
             on_bad_video=self.on_bad_video,
-            plugins=registry.plugin_folders(),
             profile=self.profile,
         )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from harness.core import environment
+from harness.core import environment, registry
 from harness.core.workspace import Workspace
 from harness.records.record import RunStore
 
@@ -18,14 +18,14 @@ class JobOptions:
     """Processes that decode; 0: in the training process, from memory where the data set fits."""
     on_bad_video: str = "stop"
     """'stop', or 'skip' training videos that cannot be decoded and name them in the record."""
-    plugins: str | None = None
-    """Folders of plug-in files, separated as in PATH; None: those of HARNESS_PLUGINS in the process that runs the job."""
     profile: bool = False
     """Write a page per job with a breakdown of its time."""
     device: str = field(default_factory=environment.device)
     """'cpu' or 'cuda'."""
     cpu_threads: int = field(default_factory=environment.cpu_threads)
     """Cores that jobs may use. A network's job computes with the threads of its spec."""
+    plugins: str = field(default_factory=registry.plugin_folders)
+    """Folders of plug-in files, separated as in PATH."""
 
     @property
     def run_store(self) -> RunStore:
