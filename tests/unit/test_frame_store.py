@@ -18,9 +18,9 @@ from harness.core.contract import Clip
 from harness.core.errors import BrokenVideo, DataMissing, HarnessError
 from harness.core.spec import Selection
 from harness.core.workspace import places
+from harness.data import derived, frame_store, loader, prepare
 from harness.planning.plan import make_plan
 from harness.planning.selection import cells
-from harness.data import derived, frame_store, loader, prepare
 from harness.video import decode, encode
 from tests import videos
 from tests.unit.test_prepare import CARD, contents, everything, kill_at_random_moments
@@ -209,11 +209,7 @@ def test_jobs_that_read_the_store_have_other_ids_and_others_keep_theirs():
 
 
 PREPARE = (
-    "import sys; from pathlib import Path; from tests.unit import test_frame_store as t; from harness.core.spec import Selection
-from harness.core.workspace import places
-from harness.planning.plan import make_plan
-from harness.planning.selection import cells
-from harness.data import prepare\n"
+    "import sys; from pathlib import Path; from tests.unit import test_frame_store as t; from harness.data import prepare\n"
     "t.build(prepare.open_prepared(t.CARD, Path(sys.argv[1])), announce=lambda estimate: None)"
 )
 
@@ -251,11 +247,7 @@ def test_killed_at_random_moments_the_store_ends_the_same(tmp_path):
 
 FILLS = (
     "import resource, sys; from pathlib import Path; from harness.core.errors import HarnessError\n"
-    "from tests.unit import test_frame_store as t; from harness.core.spec import Selection
-from harness.core.workspace import places
-from harness.planning.plan import make_plan
-from harness.planning.selection import cells
-from harness.data import prepare\n"
+    "from tests.unit import test_frame_store as t; from harness.data import prepare\n"
     "toy = prepare.open_prepared(t.CARD, Path(sys.argv[1]))\n"
     "resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))\n"
     "try:\n    t.build(toy)\n"
