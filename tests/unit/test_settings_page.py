@@ -15,7 +15,8 @@ from harness.core import registry
 from harness.core.contract import FlowMethod, Scale, Schedule
 from harness.core.workspace import Workspace
 from harness.planning.plan import Planner
-from harness.planning.selection import apply_overrides, cells
+from harness.planning.overrides import apply_overrides
+from harness.planning.selection import cells
 from harness.scales import micro, paper
 
 ROOT = Path(__file__).resolve().parents[2]
