@@ -32,7 +32,7 @@ from harness.records.record import Record
 from harness.training.evaluation import make_scores, video_logits
 
 FLOW_PIXELS = 100e6
-"""Pixels of flow that are computed anew for a change of the frame rate; more would take minutes to hours."""
+"""Most pixels of flow to compute for a change of the frame rate; more would take minutes to hours."""
 IMAGENET_MEAN, IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 Inputs = dict[str, Tensor]
@@ -40,32 +40,32 @@ Inputs = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Perturbation:
-    """One thing done otherwise than in the job."""
+    """One change to how a job scores its videos."""
 
     cause: str
-    """The family, as a person would look for it."""
+    """Its family: 'label order', 'fps'."""
     instead: str
-    """What is done instead."""
+    """The change in a few words."""
     inputs: Callable[[Inputs], Inputs] = lambda inputs: inputs
-    """On what the network is given."""
+    """Changes the input of the network."""
     method: Callable[[FlowMethod], FlowMethod] = lambda method: method
-    """On how stored flow is read."""
+    """Changes how stored flow is read."""
     clip: Callable[[Clip], Clip] = lambda clip: clip
     fps: float | None = None
     labels: Callable[[np.ndarray], np.ndarray] | None = None
-    """On the labels alone: nothing has to be scored again."""
+    """Changes the labels alone: nothing is scored again."""
     batch_statistics: bool = False
-    """Batch norm by the statistics of the batch."""
+    """Use the statistics of the batch in batch norm."""
 
 
 @dataclass(frozen=True)
 class Effect:
-    """What a change does to the job's accuracy on the sample."""
+    """The effect of a change on the job's accuracy on the sample."""
 
     change: Perturbation
-    top1_pct: float
+    accuracy_pct: float
     difference: statistics.Paired | None
-    """Changed minus as it is; None where it was not measured."""
+    """Changed minus unchanged; None if it was not measured."""
     predictions_changed: int = 0
     skipped: str = ""
     """Why it was not measured."""
@@ -73,15 +73,15 @@ class Effect:
 
 @dataclass(frozen=True)
 class AblationReport:
-    """Of one job."""
+    """The changes of one job and their effects."""
 
     record: Record
     n: int
     """Videos of the sample."""
     n_of: int
     """Videos that the job was scored on."""
-    top1_pct: float
-    """As it is, on the sample."""
+    accuracy_pct: float
+    """Unchanged, on the sample."""
     recorded_pct: float
     """As recorded, on the same videos."""
     moved: float
@@ -90,27 +90,27 @@ class AblationReport:
 
 
 def ablate(record: Record, options: JobOptions, *, sample: int, callback: Callback | None = None) -> AblationReport:
-    """Every change measured on `sample` test videos, drawn evenly from the scored ones, always the same."""
+    """Every change, measured on `sample` of the scored test videos: evenly spaced, the same in every call."""
     callback = callback or Callback()
     scorer, data = open_job(record, options), open_test_set(record, options)
     everything = scored_videos(record, data.listing)
     videos = _sampled(everything, sample)
     changes = list(known_changes(scorer))
     callback.stage("score", (len(changes) + 1) * len(videos), "videos")
-    honest = score_changed(Perturbation("", ""), scorer, data, videos)
+    unchanged = score_changed(Perturbation("", ""), scorer, data, videos)
     callback.advance(len(videos))
-    recorded = aligned(record.scores(), honest.ids, part=True)
+    recorded = aligned(record.scores(), unchanged.ids, part=True)
     effects = []
     for change in changes:
-        effects.append(_effect(change, scorer, data, videos, honest))
+        effects.append(_effect(change, scorer, data, videos, unchanged))
         callback.advance(len(videos))
     return AblationReport(
         record=record,
-        n=honest.n,
+        n=unchanged.n,
         n_of=len(everything),
-        top1_pct=_pct(honest),
+        accuracy_pct=_pct(unchanged),
         recorded_pct=_pct(recorded),
-        moved=differences(honest, recorded)[0],
+        moved=differences(unchanged, recorded)[0],
         effects=tuple(effects),
     )
 
@@ -137,7 +137,7 @@ def known_changes(scorer: Scorer) -> Iterator[Perturbation]:
     if any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in scorer.network.modules()):
         yield Perturbation("BN mode", "statistics of the batch, as in training", batch_statistics=True)
     for fps in (scorer.scale.fps / 2, scorer.scale.fps * 1.2):
-        yield Perturbation("fps", f"{fps:g} frames a second", fps=fps)
+        yield Perturbation("fps", f"{fps:g} frames per second", fps=fps)
     if scorer.clip.count > 1 or scorer.clip.dense:
         yield Perturbation(
             "views", "the middle clip alone", clip=lambda clip: dataclasses.replace(clip, count=1, dense=False)
@@ -150,10 +150,10 @@ def known_changes(scorer: Scorer) -> Iterator[Perturbation]:
 
 def _label_changes(classes: Sequence[str]) -> Iterator[Perturbation]:
     yield Perturbation("label order", "counted from 1", labels=lambda labels: (labels + 1) % len(classes))
-    for how, key in (("by lower case", str.lower), ("with blanks for '_'", lambda name: name.replace("_", " "))):
+    for order_name, key in (("by lower case", str.lower), ("with blanks for '_'", lambda name: name.replace("_", " "))):
         order = sorted(range(len(classes)), key=lambda number: key(classes[number]))
         if order != list(range(len(classes))):
-            yield Perturbation("label order", f"sorted {how}", labels=np.argsort(order).__getitem__)
+            yield Perturbation("label order", f"sorted {order_name}", labels=np.argsort(order).__getitem__)
 
 
 def _picture_changes() -> Iterator[Perturbation]:
@@ -200,17 +200,17 @@ def _mirrored(inputs: Inputs) -> Inputs:
 # ---------------------------------------------------------------------------------------------------- measuring
 
 
-def _effect(change: Perturbation, scorer: Scorer, data: Data, videos: Sequence[Video], honest: Scores) -> Effect:
+def _effect(change: Perturbation, scorer: Scorer, data: Data, videos: Sequence[Video], unchanged: Scores) -> Effect:
     if why := _too_long(change, scorer, data, videos):
         return Effect(change, float("nan"), None, skipped=why)
     if change.labels is not None:
-        changed = dataclasses.replace(honest, labels=change.labels(honest.labels).astype(np.int64))
+        changed = dataclasses.replace(unchanged, labels=change.labels(unchanged.labels).astype(np.int64))
     else:
         changed = score_changed(change, scorer, data, videos)
-    clusters = statistics.clusters_of(honest.ids, honest.groups)
-    difference = statistics.paired(topk_correct(changed), topk_correct(honest), clusters)
+    clusters = statistics.clusters_of(unchanged.ids, unchanged.groups)
+    difference = statistics.paired(topk_correct(changed), topk_correct(unchanged), clusters)
     # A change of labels changes no answer; it changes which answers are right.
-    moved = 0 if change.labels is not None else differences(changed, honest)[1]
+    moved = 0 if change.labels is not None else differences(changed, unchanged)[1]
     return Effect(change, _pct(changed), difference, predictions_changed=moved)
 
 
@@ -234,7 +234,7 @@ def score_changed(change: Perturbation, scorer: Scorer, data: Data, videos: Sequ
     with _reader(change, scorer, data, videos) as reader, _statistics(scorer.network, change.batch_statistics):
         method = change.method(scorer.scale.flow)
         batches = loader.test_batches(reader, videos, clip=change.clip(scorer.clip), batch=SCORE_BATCH, broken=broken)
-        views = ((change.inputs(loader.to_network(one, scorer.device, method)), one.ids) for one in batches)
+        views = ((change.inputs(loader.to_network(batch, scorer.device, method)), batch.ids) for batch in batches)
         logits = video_logits(
             _Mode(scorer.network, change.batch_statistics),
             views,
@@ -247,7 +247,7 @@ def score_changed(change: Perturbation, scorer: Scorer, data: Data, videos: Sequ
 
 
 class _Mode:
-    """The network as `video_logits` takes it; batch norm stays in training mode under eval() if it is asked to."""
+    """The network as `video_logits` takes it; batch norm stays in training mode under eval() with `batch_statistics`."""
 
     def __init__(self, network: nn.Module, batch_statistics: bool) -> None:
         self.network, self.batch_statistics, self.training = network, batch_statistics, False
@@ -268,7 +268,7 @@ class _Mode:
 
 @contextlib.contextmanager
 def _statistics(network: nn.Module, restore: bool) -> Iterator[None]:
-    """Moving statistics as they were, afterwards: batch norm in training mode moves them."""
+    """Restores the moving statistics afterwards: batch norm in training mode moves them."""
     before = {name: buffer.clone() for name, buffer in network.named_buffers()} if restore else {}
     try:
         yield
@@ -281,7 +281,7 @@ def _statistics(network: nn.Module, restore: bool) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _reader(change: Perturbation, scorer: Scorer, data: Data, videos: Sequence[Video]) -> Iterator[loader.VideoReader]:
-    """The job's own reader, which keeps what it decoded; for another frame rate one whose flow lies in a passing folder."""
+    """The job's own reader, which caches frames; for another frame rate a reader with its flow in a temporary folder."""
     if change.fps is None:
         yield data.reader
         return

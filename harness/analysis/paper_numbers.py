@@ -72,10 +72,10 @@ def read_files(kind: Kind, suffix: str) -> dict[str, str]:
 @functools.lru_cache(maxsize=1)
 def numbers() -> tuple[PaperNumber, ...]:
     """Every printed number, in the paper's order. Raises HarnessError with file and line of an invalid number."""
-    found = [number for name, text in read_files("paper", ".csv").items() for number in _parse(name, text)]
-    if len({(n.version, n.table, n.row, n.column) for n in found}) != len(found):
+    parsed = [number for name, text in read_files("paper", ".csv").items() for number in _parse(name, text)]
+    if len({(n.version, n.table, n.row, n.column) for n in parsed}) != len(parsed):
         raise HarnessError("results/paper has a number twice; restore its files, which must not be edited")
-    return tuple(found)
+    return tuple(parsed)
 
 
 def _parse(name: str, text: str) -> list[PaperNumber]:

@@ -1,4 +1,4 @@
-"""How a finished job was trained, beside what the cards say today: the part of a gap that no scoring again can show."""
+"""Settings that a finished job was trained with, next to those of the cards: the causes of a gap that scoring cannot show."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class SettingDiff:
     """As `--set` takes it, where it can be set: 'train.batch', 'scale.width', 'train_clip.window'."""
     job: Any
     card: Any
-    """Of the job's scale and baseline, as they are now; None where the card has no such thing."""
+    """Present value for the job's scale and baseline; None if the card has no such setting."""
     paper: Any
     """At paper scale."""
 
@@ -58,8 +58,8 @@ def compare_settings(record: Record) -> list[SettingDiff]:
     schedule = plain(getattr(spec, "schedule", None)) or {}
     job = _flat(schedule, plain(spec.scale), clips, plain(spec.flow))
     card, paper = _of_card(baseline, name, stage), _of_card(baseline, PAPER, stage)
-    found = [SettingDiff(key, value, card.get(key), paper.get(key)) for key, value in job.items()]
-    return sorted(found, key=lambda setting: not setting.differs)
+    settings = [SettingDiff(key, value, card.get(key), paper.get(key)) for key, value in job.items()]
+    return sorted(settings, key=lambda setting: not setting.differs)
 
 
 def _of_card(baseline: Baseline, scale_name: str, stage: str) -> dict[str, Any]:
@@ -81,10 +81,10 @@ def _of_card(baseline: Baseline, scale_name: str, stage: str) -> dict[str, Any]:
 def _flat(
     schedule: Mapping[str, Any], scale: Mapping[str, Any], clips: Mapping[str, Any], flow: Mapping[str, Any] | None
 ) -> dict[str, Any]:
-    found = {f"train.{name}": schedule[name] for name in OF_SCHEDULE if name in schedule}
-    found |= {f"scale.{name}": scale[name] for name in OF_SCALE if name in scale}
+    settings = {f"train.{name}": schedule[name] for name in OF_SCHEDULE if name in schedule}
+    settings |= {f"scale.{name}": scale[name] for name in OF_SCALE if name in scale}
     for which, clip in clips.items():
-        found |= {f"{which}.{name}": value for name, value in clip.items()}
+        settings |= {f"{which}.{name}": value for name, value in clip.items()}
     if flow:
-        found |= {f"flow.{name}": value for name, value in flow["method"].items()}
-    return found
+        settings |= {f"flow.{name}": value for name, value in flow["method"].items()}
+    return settings

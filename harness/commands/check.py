@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from harness.analysis import regression
-from harness.analysis.regression import Expected, Outcome, Rescored, Retrained
+from harness.analysis.regression import CheckOutcome, Expected, Rescored, Retrained
 from harness.commands import console
 from harness.commands.options import LaunchOptions, workspace_options
 from harness.commands.run import run_cells
@@ -76,12 +76,12 @@ def _only(suite: Expected, kind: str | None) -> Expected:
     )
 
 
-def as_text(outcomes: Sequence[Outcome]) -> str:
+def as_text(outcomes: Sequence[CheckOutcome]) -> str:
     """One block per expectation: the expected number, the number found, and the cause of a difference."""
     lines = []
     for outcome in outcomes:
         mark = {"ok": "ok  ", "fail": "FAIL", "missing": "MISS"}[outcome.state]
-        lines += [f"{mark}  {outcome.title}", f"      expected {outcome.expected}", f"      found    {outcome.found}"]
+        lines += [f"{mark}  {outcome.title}", f"      expected {outcome.expected}", f"      found    {outcome.actual}"]
         lines += [f"      {outcome.why}"] if outcome.why else []
     states = [outcome.state for outcome in outcomes]
     counts = [f"{states.count('ok')} of {len(states)} expected numbers are reproduced"]
@@ -90,7 +90,7 @@ def as_text(outcomes: Sequence[Outcome]) -> str:
     return "\n".join([*lines, f"\n{', '.join(counts)}."])
 
 
-def _outcomes(suite: Expected, workspace: Workspace) -> list[Outcome]:
+def _outcomes(suite: Expected, workspace: Workspace) -> list[CheckOutcome]:
     lookup = lookup_in(workspace)
     checks = [
         *(partial(retrained, suite, entry, lookup) for entry in suite.retrained),
@@ -99,7 +99,7 @@ def _outcomes(suite: Expected, workspace: Workspace) -> list[Outcome]:
     return [_timed(check) for check in checks]
 
 
-def _timed(check: Callable[[], Outcome]) -> Outcome:
+def _timed(check: Callable[[], CheckOutcome]) -> CheckOutcome:
     started = time.perf_counter()
     outcome = check()
     return replace(outcome, seconds=time.perf_counter() - started)
@@ -108,7 +108,7 @@ def _timed(check: Callable[[], Outcome]) -> Outcome:
 # ---------------------------------------------------------------------------------------------------- trained again
 
 
-def retrained(suite: Expected, entry: Retrained, lookup: Lookup) -> Outcome:
+def retrained(suite: Expected, entry: Retrained, lookup: Lookup) -> CheckOutcome:
     """Compare the finished seeds of a cell with the expected ones."""
     return regression.check_retrained(suite.path.stem, entry, counts_by_seed(entry, lookup), _run_command(entry))
 
@@ -144,12 +144,12 @@ def _run_missing(suites: Sequence[Expected], workspace: Workspace) -> None:
 # ---------------------------------------------------------------------------------------------------- scored again
 
 
-def rescored(suite: Expected, entry: Rescored, workspace: Workspace) -> Outcome:
+def rescored(suite: Expected, entry: Rescored, workspace: Workspace) -> CheckOutcome:
     """Score the weights of a finished job again, shipped ones or those in the results folder."""
 
-    def failure(why: str, *, state: Literal["fail", "missing"] = "fail") -> Outcome:
+    def failure(why: str, *, state: Literal["fail", "missing"] = "fail") -> CheckOutcome:
         expected = f"{entry.correct1} / {entry.correct5} of {entry.n}" if entry.known else "not known yet"
-        return Outcome(suite.path.stem, "rescored", entry.title, state, expected, "nothing", why)
+        return CheckOutcome(suite.path.stem, "rescored", entry.title, state, expected, "nothing", why)
 
     record = record_of(suite, entry, workspace)
     if record is None:

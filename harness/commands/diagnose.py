@@ -70,7 +70,7 @@ def as_text(report: AblationReport, settings: Sequence[SettingDiff]) -> str:
     rows = [_row(effect, p_values.get(k, 1.0)) for k, effect in enumerate(report.effects)]
     lines = [
         f"{record.title} (job {record.job_id})",
-        f"unchanged: {report.top1_pct:.1f}% of {report.n} test videos (of {report.n_of}), {_since_recorded(report)}",
+        f"unchanged: {report.accuracy_pct:.1f}% of {report.n} test videos (of {report.n_of}), {_since_recorded(report)}",
         "",
         tabulate(rows, headers="keys", tablefmt="simple", disable_numparse=True, maxcolwidths=[None] * 6 + [32]),
         "",
@@ -86,7 +86,7 @@ def _row(effect: Effect, p_value: float) -> dict[str, str]:
     return {
         "cause": effect.change.cause,
         "instead": effect.change.instead,
-        "top-1 %": f"{effect.top1_pct:.1f}" if test else "",
+        "top-1 %": f"{effect.accuracy_pct:.1f}" if test else "",
         "difference": f"{100 * test.difference:+.1f}" if test else "",
         "95% interval": f"{100 * test.low:+.1f} … {100 * test.high:+.1f}" if test else "",
         "predictions changed": str(effect.predictions_changed) if test else "",
@@ -97,7 +97,7 @@ def _row(effect: Effect, p_value: float) -> dict[str, str]:
 def _since_recorded(report: AblationReport) -> str:
     if report.moved == 0:
         return "bit for bit as recorded"
-    if report.top1_pct == report.recorded_pct:
+    if report.accuracy_pct == report.recorded_pct:
         return f"as recorded (logits within {report.moved:.1g})"
     return (
         f"but {report.recorded_pct:.1f}% when recorded: logits moved by up to {report.moved:.2g}, so the network's input or "
@@ -133,14 +133,14 @@ def as_dict(report: AblationReport, settings: Sequence[SettingDiff]) -> dict[str
         "job": report.record.job_id,
         "n": report.n,
         "n_of": report.n_of,
-        "top1_pct": report.top1_pct,
+        "accuracy_pct": report.accuracy_pct,
         "recorded_pct": report.recorded_pct,
         "largest_logit_change": report.moved,
         "causes": [
             {
                 "cause": effect.change.cause,
                 "instead": effect.change.instead,
-                "top1_pct": effect.top1_pct if effect.difference else None,
+                "accuracy_pct": effect.accuracy_pct if effect.difference else None,
                 "difference": dataclasses.asdict(effect.difference) if effect.difference else None,
                 "p_adjusted": p_values.get(k),
                 "predictions_changed": effect.predictions_changed,

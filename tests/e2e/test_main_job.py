@@ -76,7 +76,7 @@ def test_the_second_time_nothing_is_done_and_nothing_heavy_is_imported(house, tr
     )
     assert "Nothing to do" in done.stdout, done.stderr
     assert "imported []" in done.stdout
-    assert f"{transferred['metrics']['top1_pct']:.1f}" in done.stdout and transferred["jobs"][0] in done.stdout
+    assert f"{transferred['metrics']['top1']['value']:.1f}" in done.stdout and transferred["jobs"][0] in done.stdout
     # Other tests leave records of their own meanwhile.
     assert before == [record.stat().st_mtime_ns for record in records]
 

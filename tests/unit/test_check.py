@@ -46,7 +46,7 @@ def test_a_file_says_what_it_says():
         (CELL + NUMBERS.replace("5.65", "9.00"), "give 5.65"),
         (CELL + NUMBERS.replace("140]", "140, 150]"), "6 counts"),
         (CELL + NUMBERS.replace("n = 280", "n = 120"), "counts of 120"),
-        ("[[rescored]]\nn = 3\n", "which job"),
+        ("[[rescored]]\nn = 3\n", "has no job"),
         ("[[rescored]]\njob = 'a'\nn = 3\n", "not all of"),
         (WEIGHTS + "sha = 'x'\n", "no key 'sha'"),
         ("[[retrained]\n", "not TOML"),
@@ -133,13 +133,13 @@ RESCORED = regression.Rescored("abc", "f00", n=4, correct1=3, correct5=4)
 def test_the_same_weights_must_give_the_same_counts():
     assert regression.check_rescored("some", RESCORED, scores(), scores()).ok
     told = regression.check_rescored("some", RESCORED, scores(swap=True), scores())
-    assert told.state == "fail" and "3 videos are answered otherwise" in told.why and told.found == "1 / 4 of 4"
+    assert told.state == "fail" and "3 predictions changed" in told.why and told.actual == "1 / 4 of 4"
 
 
 def test_logits_may_not_move_even_where_counts_stand():
     assert regression.check_rescored("some", RESCORED, scores(shift=5e-4), scores()).ok
     told = regression.check_rescored("some", RESCORED, scores(shift=0.1), scores())
-    assert told.state == "fail" and "counts stand" in told.why
+    assert told.state == "fail" and "counts are the same" in told.why
 
 
 def test_labels_in_another_order_are_caught_even_where_counts_stand():
@@ -147,7 +147,7 @@ def test_labels_in_another_order_are_caught_even_where_counts_stand():
     told = regression.check_rescored(
         "some", regression.Rescored("abc", "f00", n=4, correct1=2, correct5=4), turned, scores()
     )
-    assert told.found == "2 / 4 of 4" and told.state == "fail" and "labels of 3 videos" in told.why
+    assert told.actual == "2 / 4 of 4" and told.state == "fail" and "labels of 3 videos" in told.why
 
 
 def test_other_videos_are_another_test():

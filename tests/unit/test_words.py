@@ -81,7 +81,6 @@ _DIALECT = re.compile("|".join(_WORDS).replace(" ", r"\s+"), re.IGNORECASE)
 
 
 LEFT = {
-    "analysis": 29,
     "benchmarks": 50,
     "core": 54,
     "data": 47,
@@ -99,7 +98,6 @@ LEFT = {
 NOT_NAMES = frozenset(["asked", "found", "how", "mine", "one", "said", "seen", "theirs", "those", "told", "what"])
 """A variable is named after what it holds, by a noun: `videos`, `message`, `records`."""
 NAMES_LEFT = {
-    "analysis": 20,
     "benchmarks": 60,
     "core": 11,
     "data": 33,

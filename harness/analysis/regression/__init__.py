@@ -1,16 +1,16 @@
-"""Are the numbers that were reproduced once still reproduced? The ledger, and shipped weights, against `results/expected`.
+"""Are reproduced numbers still reproduced? Compares finished jobs, and shipped weights, with `results/expected`.
 
-Two kinds of expectation, two kinds of tolerance: the same weights scored again must give the same counts; a training
-done again must lie where the seeds that were run before say it would.
+Two kinds of expectation, two kinds of tolerance: the same weights scored again must give the same counts. A training done
+again must be within the interval that the seeds trained before predict.
 """
 
-from harness.analysis.regression.compare import Outcome, check_rescored, check_retrained
+from harness.analysis.regression.compare import CheckOutcome, check_rescored, check_retrained
 from harness.analysis.regression.expected import Expected, Rescored, Retrained, parse, read, render
 from harness.analysis.regression.junit import junit
 
 __all__ = [
+    "CheckOutcome",
     "Expected",
-    "Outcome",
     "Rescored",
     "Retrained",
     "check_rescored",

@@ -1,4 +1,4 @@
-"""Found against expected: a verdict with its reason. Arithmetic on counts; nothing is run here."""
+"""Expected numbers compared with new ones: a verdict with its reason. Arithmetic on counts; nothing is run here."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from harness.metrics.scores import Scores, aligned, predictions, topk_correct
 from harness.metrics.statistics import spread, student
 
 LEVEL = 0.99
-"""Of the prediction interval that a training done again must lie in: one honest re-run in a hundred does not."""
+"""Of the prediction interval for a training done again: one honest re-run in a hundred is outside."""
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What became of one expectation."""
+class CheckOutcome:
+    """The result of one expectation."""
 
     suite: str
-    """Name of the file it stands in."""
+    """Name of its file."""
     kind: Literal["retrained", "rescored"]
     title: str
     state: Literal["ok", "fail", "missing"]
     expected: str
-    found: str
+    actual: str
     why: str = ""
     """One sentence, with the remedy where there is one; '' where all is well."""
     seconds: float = 0.0
@@ -37,36 +37,35 @@ class Outcome:
         return self.state == "ok"
 
 
-def check_retrained(suite: str, entry: Retrained, found: Mapping[int, tuple[int, int]], how_to_run: str) -> Outcome:
-    """`found`: seed -> (right answers, videos scored) of those in the ledger.
+def check_retrained(suite: str, entry: Retrained, counts: Mapping[int, tuple[int, int]], command: str) -> CheckOutcome:
+    """`counts`: seed -> (right answers, videos scored) of finished seeds; `command` runs one.
 
-    Their mean must lie within the interval that the expected seeds predict for the mean of so many new ones: Student's
+    Their mean must be within the interval that the r expected seeds predict for the mean of k new ones: Student's
     t times the deviation times sqrt(1/r + 1/k). A deviation below one video is taken as one video.
     """
 
-    def outcome(state: Literal["ok", "fail", "missing"], seen: str, why: str) -> Outcome:
-        return Outcome(suite, "retrained", entry.title, state, _promise(entry), seen, why)
+    def outcome(state: Literal["ok", "fail", "missing"], why: str) -> CheckOutcome:
+        return CheckOutcome(suite, "retrained", entry.title, state, _promise(entry), _shares(counts), why)
 
     if not entry.known:
-        return outcome("fail", _told(found), "no number is expected yet: run five seeds, then `harness check --update`")
-    if not found:
-        why = f"none of its seeds is in the ledger: `{how_to_run}`, or `harness check --run`"
-        return outcome("missing", "not in the ledger", why)
-    sizes = sorted({n for _, n in found.values()})
+        return outcome("fail", "no number is expected yet: run five seeds, then `harness check --update`")
+    if not counts:
+        return outcome("missing", f"none of its seeds is finished: `{command}`, or `harness check --run`")
+    sizes = sorted({n for _, n in counts.values()})
     if sizes != [entry.n]:
-        return outcome("fail", _told(found), f"scored on {sizes} videos, expected {entry.n}: the test set is another")
-    low, high = interval(entry, len(found))
-    mean = spread([100.0 * right / n for right, n in found.values()]).mean
+        return outcome("fail", f"scored on {sizes} videos, expected {entry.n}: the test set is another")
+    low, high = interval(entry, len(counts))
+    mean = spread([100.0 * right / n for right, n in counts.values()]).mean
     if low <= mean <= high:
-        return outcome("ok", _told(found), "")
-    where = "below" if mean < low else "above"
+        return outcome("ok", "")
+    side = "below" if mean < low else "above"
     return outcome(
-        "fail", _told(found), f"{mean:.1f}% is {where} {low:.1f} … {high:.1f}%, where {LEVEL:.0%} of honest re-runs lie"
+        "fail", f"{mean:.1f}% is {side} {low:.1f} … {high:.1f}%, the interval of {LEVEL:.0%} of honest re-runs"
     )
 
 
 def interval(entry: Retrained, seeds: int) -> tuple[float, float]:
-    """Percent: where the mean of `seeds` new trainings lies with probability LEVEL."""
+    """(low, high) in percent, around the mean of `seeds` new trainings with probability LEVEL."""
     known = spread(entry.shares_pct)
     deviation = max(known.deviation, 100.0 / entry.n)
     half = student(LEVEL, known.count - 1) * deviation * math.sqrt(1 / seeds + 1 / known.count)
@@ -80,22 +79,22 @@ def _promise(entry: Retrained) -> str:
     return f"{known.mean:.1f} ± {known.deviation:.1f}% ({known.count} seeds, n = {entry.n})"
 
 
-def _told(found: Mapping[int, tuple[int, int]]) -> str:
-    if not found:
-        return "not in the ledger"
-    shares = [100.0 * right / n for right, n in found.values()]
+def _shares(counts: Mapping[int, tuple[int, int]]) -> str:
+    if not counts:
+        return "not finished"
+    shares = [100.0 * right / n for right, n in counts.values()]
     listed = ", ".join(f"{share:.1f}" for share in shares)
-    return f"{spread(shares).mean:.1f}% (seed{'s' if len(found) > 1 else ''} {', '.join(map(str, found))}: {listed})"
+    return f"{spread(shares).mean:.1f}% (seed{'s' if len(counts) > 1 else ''} {', '.join(map(str, counts))}: {listed})"
 
 
-def check_rescored(suite: str, entry: Rescored, again: Scores, recorded: Scores) -> Outcome:
-    """The same weights scored `again`: every count as expected, and every logit where the record has it."""
+def check_rescored(suite: str, entry: Rescored, again: Scores, recorded: Scores) -> CheckOutcome:
+    """The same weights scored `again`: every count as expected, and every logit as recorded."""
     right1, right5 = int(topk_correct(again).sum()), int(topk_correct(again, 5).sum())
     expected = f"{entry.correct1} / {entry.correct5} of {entry.n}" if entry.known else "not known yet"
-    found = f"{right1} / {right5} of {again.n}"
+    counts = f"{right1} / {right5} of {again.n}"
 
-    def outcome(state: Literal["ok", "fail"], why: str) -> Outcome:
-        return Outcome(suite, "rescored", entry.title, state, expected, found, why)
+    def outcome(state: Literal["ok", "fail"], why: str) -> CheckOutcome:
+        return CheckOutcome(suite, "rescored", entry.title, state, expected, counts, why)
 
     if not entry.known:
         return outcome("fail", "no counts are expected yet: `harness check --update`")
@@ -106,14 +105,11 @@ def check_rescored(suite: str, entry: Rescored, again: Scores, recorded: Scores)
         why = f"the labels of {relabelled} videos are not those recorded: another order of classes, or other lists"
         return outcome("fail", why)
     moved, changed = differences(again, recorded)
-    what = (
-        f"{changed} videos are answered otherwise and logits moved by up to {moved:.2g}: what is fed to the network "
-        "changed, or how it computes"
-    )
+    change = f"{changed} predictions changed and logits moved by up to {moved:.2g}: the network's input or arithmetic has changed"
     if (right1, right5, again.n) != (entry.correct1, entry.correct5, entry.n):
-        return outcome("fail", f"the same weights give other counts; {what}")
+        return outcome("fail", f"the same weights give other counts; {change}")
     if moved > entry.logits_within:
-        return outcome("fail", f"the counts stand, but {what} (allowed: {entry.logits_within:g})")
+        return outcome("fail", f"the counts are the same, but {change} (allowed: {entry.logits_within:g})")
     return outcome("ok", "")
 
 

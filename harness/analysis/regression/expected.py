@@ -3,10 +3,10 @@
 ::
 
     [[retrained]]                    # a cell, trained again
-    baseline = "two-stream"          # the axes of a selection; what is unsaid takes the card's value
+    baseline = "two-stream"          # the axes of a selection; others default to the card
     dataset = "micro-hmdb51"
     protocol = "original"
-    seeds = [0, 1, 2, 3, 4]          # at least five, really run; from here on: what they came to
+    seeds = [0, 1, 2, 3, 4]          # at least five, really run; from here on: their results
     correct1 = [171, 165, 180, 169, 174]
     n = 280
     mean_pct = 61.36                 # of the counts above; the reader refuses a file where they disagree
@@ -14,7 +14,7 @@
     jobs = ["…", …]                  # that the counts were read from
 
     [[rescored]]                     # the weights of a finished job, scored again
-    job = "37e76001beb9"             # its record lies in checkpoints/ beside the file, or in the ledger
+    job = "37e76001beb9"             # its record: in checkpoints/ next to the file, or in the results folder
     weights_sha256 = "…"
     n = 280
     correct1 = 109
@@ -29,7 +29,7 @@ from __future__ import annotations
 import json
 import math
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -50,7 +50,7 @@ COUNTS = ("correct1", "n", "mean_pct", "deviation_pct", "jobs")
 
 @dataclass(frozen=True)
 class Retrained:
-    """A cell and what its seeds came to."""
+    """A cell and the results of its seeds."""
 
     axes: Mapping[str, str | int]
     """As in a selection file: 'baseline', 'dataset', 'split', ..."""
@@ -79,19 +79,19 @@ class Retrained:
     def selection(self, seeds: tuple[int, ...]) -> Selection:
         """The cells of these seeds."""
 
-        def one(axis: str) -> tuple[str, ...]:
+        def values(axis: str) -> tuple[str, ...]:
             return (str(self.axes[axis]),) if axis in self.axes else ()
 
         return Selection(
-            baselines=one("baseline"),
-            modalities=one("modality"),
-            datasets=one("dataset"),
+            baselines=values("baseline"),
+            modalities=values("modality"),
+            datasets=values("dataset"),
             splits=(int(self.axes.get("split", 1)),),
-            subset=one("subset")[0] if one("subset") else None,
-            protocols=one("protocol"),
-            inits=one("init"),
-            source=one("source")[0] if one("source") else None,
-            scale=one("scale")[0] if one("scale") else None,
+            subset=values("subset")[0] if values("subset") else None,
+            protocols=values("protocol"),
+            inits=values("init"),
+            source=values("source")[0] if values("source") else None,
+            scale=values("scale")[0] if values("scale") else None,
             seeds=seeds,
             backbone=str(self.axes.get("backbone", "")),
             overrides=tuple(self.overrides.items()),
@@ -129,7 +129,7 @@ class Expected:
 
     @property
     def checkpoints(self) -> Path:
-        """Records that are shipped beside the file, one folder a job."""
+        """Shipped records next to the file, one folder per job."""
         return self.path.parent / CHECKPOINTS
 
 
@@ -144,10 +144,10 @@ def read(path: Path | None = None) -> list[Expected]:
         except (OSError, UnicodeDecodeError) as error:
             raise HarnessError(f"cannot read the expected numbers in {path}: {error}") from error
     folder = paper_numbers.folder("expected")
-    found = [parse(folder / name, text) for name, text in paper_numbers.read_files("expected", ".toml").items()]
-    if not found:
-        raise HarnessError(f"there are no expected numbers in {folder}; name a file with --expected")
-    return found
+    files = paper_numbers.read_files("expected", ".toml")
+    if not files:
+        raise HarnessError(f"no expected numbers in {folder}; name a file with --expected")
+    return [parse(folder / name, text) for name, text in files.items()]
 
 
 def parse(path: Path, text: str) -> Expected:
@@ -178,14 +178,12 @@ def _retrained(entry: Mapping[str, Any], where: str) -> Retrained:
             raise HarnessError(f"{where}: {unknown('key', key, (*AXES, 'set', 'seeds', *COUNTS))}")
     missing = {"baseline", "dataset", "protocol"} - entry.keys()
     if missing:
-        raise HarnessError(f"{where} does not say its {' and '.join(sorted(missing))}")
+        raise HarnessError(f"{where} has no {' and '.join(sorted(missing))}")
     seeds = tuple(entry.get("seeds", range(MIN_SEEDS)))
     if len(set(seeds)) < MIN_SEEDS or not all(isinstance(seed, int) for seed in seeds):
         raise HarnessError(f"{where} names {len(set(seeds))} seeds; a deviation needs at least {MIN_SEEDS}")
-    said = [key for key in COUNTS if key in entry]
-    if said and len(said) < len(COUNTS):
-        raise HarnessError(f"{where} has {', '.join(said)} but not all of {', '.join(COUNTS)}; see `--update`")
-    read_ = Retrained(
+    _all_or_none(entry, COUNTS, where)
+    retrained = Retrained(
         axes={axis: entry[axis] for axis in AXES if axis in entry},
         seeds=seeds,
         overrides={str(key): str(value) for key, value in entry.get("set", {}).items()},
@@ -193,16 +191,23 @@ def _retrained(entry: Mapping[str, Any], where: str) -> Retrained:
         n=int(entry.get("n", 0)),
         jobs=tuple(entry.get("jobs", ())),
     )
-    if read_.known:
-        _agreeing(read_, entry, where)
-    return read_
+    if retrained.known:
+        _check_counts(retrained, entry, where)
+    return retrained
 
 
-def _agreeing(read_: Retrained, entry: Mapping[str, Any], where: str) -> None:
-    if len(read_.correct1) != len(read_.seeds) or not all(0 <= count <= read_.n for count in read_.correct1):
-        raise HarnessError(f"{where}: {len(read_.correct1)} counts of {read_.n} for {len(read_.seeds)} seeds")
-    found = spread(read_.shares_pct)
-    for name, value in (("mean_pct", found.mean), ("deviation_pct", found.deviation)):
+def _all_or_none(entry: Mapping[str, Any], keys: Sequence[str], where: str) -> None:
+    given = [key for key in keys if key in entry]
+    if given and len(given) < len(keys):
+        raise HarnessError(f"{where} has {', '.join(given)} but not all of {', '.join(keys)}; see `--update`")
+
+
+def _check_counts(retrained: Retrained, entry: Mapping[str, Any], where: str) -> None:
+    counts, n = retrained.correct1, retrained.n
+    if len(counts) != len(retrained.seeds) or not all(0 <= count <= n for count in counts):
+        raise HarnessError(f"{where}: {len(counts)} counts of {n} for {len(retrained.seeds)} seeds")
+    measured = spread(retrained.shares_pct)
+    for name, value in (("mean_pct", measured.mean), ("deviation_pct", measured.deviation)):
         if not math.isclose(entry[name], value, abs_tol=0.006):
             raise HarnessError(
                 f"{where}: {name} = {entry[name]}, but its counts give {value:.2f}; numbers come from `harness check --update`, "
@@ -216,10 +221,8 @@ def _rescored(entry: Mapping[str, Any], where: str) -> Rescored:
         if key not in names:
             raise HarnessError(f"{where}: {unknown('key', key, names)}")
     if "job" not in entry:
-        raise HarnessError(f"{where} does not say which job")
-    said = [key for key in ("weights_sha256", "n", "correct1", "correct5") if key in entry]
-    if said and len(said) < 4:
-        raise HarnessError(f"{where} has {', '.join(said)} but not all of weights_sha256, n, correct1, correct5")
+        raise HarnessError(f"{where} has no job")
+    _all_or_none(entry, ("weights_sha256", "n", "correct1", "correct5"), where)
     return Rescored(**entry)
 
 
@@ -243,12 +246,12 @@ def _retrained_text(entry: Retrained) -> str:
         lines.append(f"set = {{ {pairs} }}")
     lines.append(f"seeds = {list(entry.seeds)}")
     if entry.known:
-        found = spread(entry.shares_pct)
+        measured = spread(entry.shares_pct)
         lines += [
             f"correct1 = {list(entry.correct1)}",
             f"n = {entry.n}",
-            f"mean_pct = {found.mean:.2f}",
-            f"deviation_pct = {found.deviation:.2f}",
+            f"mean_pct = {measured.mean:.2f}",
+            f"deviation_pct = {measured.deviation:.2f}",
             f"jobs = {json.dumps(list(entry.jobs))}",
         ]
     return "\n".join(lines) + "\n"

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from xml.etree import ElementTree
 
-from harness.analysis.regression.compare import Outcome
+from harness.analysis.regression.compare import CheckOutcome
 
 
-def junit(outcomes: Sequence[Outcome]) -> str:
-    """One test case an expectation; a missing number is a failure of its own type."""
+def junit(outcomes: Sequence[CheckOutcome]) -> str:
+    """One test case per expectation; a missing number is a failure of its own type."""
     failed = [outcome for outcome in outcomes if not outcome.ok]
     suite = ElementTree.Element(
         "testsuite",
@@ -29,8 +29,8 @@ def junit(outcomes: Sequence[Outcome]) -> str:
             time=f"{outcome.seconds:.3f}",
         )
         if not outcome.ok:
-            told = f"expected {outcome.expected}, found {outcome.found}: {outcome.why}"
-            ElementTree.SubElement(case, "failure", type=outcome.state, message=told).text = told
+            message = f"expected {outcome.expected}, found {outcome.actual}: {outcome.why}"
+            ElementTree.SubElement(case, "failure", type=outcome.state, message=message).text = message
     root = ElementTree.Element("testsuites")
     root.append(suite)
     ElementTree.indent(root)
