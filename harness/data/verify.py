@@ -13,7 +13,7 @@ from harness.core.contract import Dataset, Listing
 from harness.core.errors import BadLists, BrokenVideo
 from harness.data import prepare, truncation
 from harness.data.index import IndexRow, Progress
-from harness.datasets.formats.listing import PICTURE_SUFFIXES, VIDEO_SUFFIXES, files_in
+from harness.datasets.formats.listing import IMAGE_SUFFIXES, VIDEO_SUFFIXES, files_in
 from harness.video import decode
 
 KINDS = {
@@ -150,7 +150,7 @@ def _strangers(
     dataset: Dataset, root: Path, listings: Mapping[int, Listing], rows: Mapping[str, IndexRow]
 ) -> Iterator[Finding]:
     """Files that no list names, and further copies of those that one does."""
-    suffixes = VIDEO_SUFFIXES if dataset.kind == "video" else PICTURE_SUFFIXES
+    suffixes = VIDEO_SUFFIXES if dataset.kind == "video" else IMAGE_SUFFIXES
     known = {row.path for row in rows.values()}
     stems = {PurePosixPath(row.path).stem: row.path for row in rows.values()}
     unused = {name for listing in listings.values() for name in listing.unused}

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from harness.core.contract import Dataset, Listing
 from harness.core.errors import HarnessError
-from harness.datasets.formats import read_own
+from harness.datasets.formats import read_custom
 
 _LAYOUT = (
     "train/<class>/*.mp4   test/<class>/*.mp4   (or val/)\n"
@@ -38,7 +38,7 @@ def _at(argument: str) -> Dataset:
 @functools.lru_cache(maxsize=8)
 def _card(path: Path, mtime_ns: int) -> Dataset:
     root = path if path.is_dir() else path.parent
-    read = functools.partial(read_own, list_file="" if path.is_dir() else path.name, remedy=_WHERE)
+    read = functools.partial(read_custom, list_file="" if path.is_dir() else path.name, remedy=_WHERE)
     listing = read(root, 1)
     if len(listing.classes) < 2:
         raise HarnessError(f"'{path}' has one class, '{listing.classes[0]}'; a classifier needs two")
@@ -68,7 +68,7 @@ DATASET = Dataset(
     splits=(1,),
     subsets=("test", "val"),
     counts={},
-    read=functools.partial(read_own, remedy=_WHERE),
+    read=functools.partial(read_custom, remedy=_WHERE),
     layout=_LAYOUT,
     download=_WHERE,
     licence="yours",

@@ -16,7 +16,7 @@ from pathlib import Path
 from harness.core.contract import Dataset
 from harness.core.errors import HarnessError
 from harness.datasets.formats import read_213
-from harness.datasets.formats.minikinetics_lists import CLASSES, SCORED, TRAIN_TOTAL
+from harness.datasets.formats.minikinetics import CLASSES, SCORED, TRAIN_TOTAL
 
 _WHERE = (
     "It is a part of Kinetics-400: get that into the folder kinetics400 (see `harness ls datasets kinetics400`). Which "

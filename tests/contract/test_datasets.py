@@ -346,9 +346,9 @@ def test_hmdb_clip_in_two_subsets_cannot_be_said_and_unused_ones_are_left_out(tm
     assert listing.unused == ("kick/c",)
 
 
-def test_stills_of_a_class_that_is_never_trained_are_refused(tmp_path):
+def test_images_of_a_class_that_is_never_trained_are_refused(tmp_path):
     _touch(tmp_path, ["train/a/1.jpg", "train/b/1.png", "val/a/2.JPEG", "val/c/1.jpg"])
-    with pytest.raises(HarnessError, match="pictures of the class 'c'"):
+    with pytest.raises(HarnessError, match="images of the class 'c'"):
         formats.read_images(tmp_path, 1)
     (tmp_path / "val" / "c" / "1.jpg").unlink()
     listing = formats.read_images(tmp_path, 1)

@@ -8,8 +8,8 @@ from harness.core import registry
 from harness.core.errors import BadLists, DataMissing, HarnessError
 from harness.core.spec import Cell
 from harness.datasets import formats
-from harness.datasets.formats import minikinetics_lists
-from harness.datasets.formats.annotations import KineticsRow
+from harness.datasets.formats import minikinetics
+from harness.datasets.formats.kinetics import KineticsRow
 from harness.records import caveats
 
 
@@ -31,7 +31,7 @@ KINETICS = {
 
 @pytest.fixture(scope="module")
 def chosen():
-    return minikinetics_lists.chosen(KINETICS)
+    return minikinetics.sampled_rows(KINETICS)
 
 
 def test_the_choice_has_the_papers_counts(chosen):
@@ -46,20 +46,20 @@ def test_the_choice_has_the_papers_counts(chosen):
 
 def test_the_choice_is_everybodys(chosen):
     backwards = {subset: those[::-1] for subset, those in KINETICS.items()}
-    again = minikinetics_lists.chosen(backwards)
+    again = minikinetics.sampled_rows(backwards)
     assert all(set(again[subset]) == set(chosen[subset]) for subset in KINETICS)
 
 
 def test_lists_that_are_too_small_are_not_kinetics():
     with pytest.raises(HarnessError, match="Are these the lists of Kinetics-400"):
-        minikinetics_lists.chosen(
+        minikinetics.sampled_rows(
             {"train": rows("train", lambda i: 200, classes=50), "val": rows("val", lambda i: 50, classes=50)}
         )
 
 
 def test_given_classes_keep_all_their_training_videos():
     names = [f"class {i:03d}" for i in range(20, 233)]
-    taken = minikinetics_lists.given(KINETICS, names, name="mine.txt")
+    taken = minikinetics.rows_of_classes(KINETICS, names, name="mine.txt")
     assert {row.label for row in taken["train"]} == set(names)
     assert sum(row.label == "class 232" for row in taken["train"]) == 120 + 5 * 232
     assert (len(taken["val"]), len(taken["test"])) == (25 * 213, 75 * 212 + 60)
@@ -75,7 +75,7 @@ def test_given_classes_keep_all_their_training_videos():
 )
 def test_class_lists_that_cannot_be_right_are_refused(names, says):
     with pytest.raises(BadLists, match=says):
-        minikinetics_lists.given(KINETICS, names, name="mine.txt")
+        minikinetics.rows_of_classes(KINETICS, names, name="mine.txt")
 
 
 def test_mini_kinetics_200_is_by_ids_whose_labels_are_kinetics(tmp_path):

@@ -1,27 +1,32 @@
-"""A folder of one's own videos: class folders below train/ and test/ (or val/), or lists."""
+"""A folder of the user's own videos: class folders below train/ and test/ (or val/), or lists.
+
+==========================  ===========================================  ============================================
+list                        a line                                       what goes wrong
+==========================  ===========================================  ============================================
+CSV with a header           ``path,label`` and perhaps ``split``         columns under other names; labels are names
+mmaction2, videos           ``some/clip.mp4 3``                          names with spaces; labels count from 0
+mmaction2, frames           ``some/folder 300 3``                        frames, not videos: refused
+SlowFast                    ``some/clip.mp4 3`` or ``some/clip.mp4,3``   called .csv, has no header, often no commas
+==========================  ===========================================  ============================================
+"""
 
 from __future__ import annotations
 
+import csv
+import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from harness.core.contract import Listing
 from harness.core.errors import BadLists, Fault, HarnessError, unknown
-from harness.datasets.formats.annotations import inside
-from harness.datasets.formats.custom_lists import (
-    SUBSET_WORDS,
-    UserLine,
-    class_names,
-    numbered,
-    subset_of_name,
-    user_list,
-)
 from harness.datasets.formats.listing import (
     SUBSETS,
     VIDEO_SUFFIXES,
     Listed,
     absent,
     files_in,
+    inside,
     listing_of,
     read_text,
     stem_of,
@@ -30,29 +35,40 @@ from harness.datasets.formats.listing import (
 LIST_SUFFIXES = (".csv", ".txt")
 CLASS_FILES = ("classes.txt", "labels.txt", "label_map.txt", "class_names.txt")
 LIST_FOLDERS = (".", "annotations", "lists")
-EXPECTED = "train/ and test/ (or val/) with a folder a class, or lists such as train.csv and test.csv"
+EXPECTED = "train/ and test/ (or val/) with one folder per class, or lists such as train.csv and test.csv"
+COLUMNS = {
+    "path": ("path", "video", "video_path", "file", "filename", "file_name", "name"),
+    "label": ("label", "class", "class_name", "action", "target"),
+    "subset": ("split", "subset", "set", "partition"),
+}
+SUBSET_WORDS = {
+    "train": "train", "training": "train",
+    "val": "val", "valid": "val", "validate": "val", "validation": "val", "dev": "val",
+    "test": "test", "testing": "test", "eval": "test",
+}  # fmt: skip
+LINE = "'path label', 'path,label', or columns under a header with path and label"
 
 
-def read_own(root: Path, split: int, *, list_file: str = "", remedy: str = "") -> Listing:
+def read_custom(root: Path, split: int, *, list_file: str = "", remedy: str = "") -> Listing:
     """`train/<class>/*` and `test/<class>/*`, or lists -> Listing. Ids are paths below the root without suffix.
 
-    Lists are `.csv` and `.txt` files in the root or in `annotations/` whose names say a subset, or the only `.csv`,
-    with a column `split`; `list_file`, a path below the root, names that one instead. Labels are class names, in
-    alphabetical order, or numbers from 0, whose names `classes.txt` may tell. Absolute paths are taken if they lie
-    below the root. Raises DataMissing where there is neither, BadLists for lists that cannot be trusted.
+    Lists are `.csv` and `.txt` files in the root or in `annotations/` whose names contain a subset, or the only `.csv`,
+    with a column `split`; `list_file`, a path below the root, replaces them. Labels are class names, in alphabetical
+    order, or numbers from 0, with names in `classes.txt` if there is one. Absolute paths must be below the root. Raises
+    DataMissing where there is neither, BadLists for lists that contradict themselves.
     """
     if not root.is_dir():
         raise absent(root, EXPECTED, remedy)
-    found = files_in(root, VIDEO_SUFFIXES)
+    videos = files_in(root, VIDEO_SUFFIXES)
     if lists := {"": root / list_file} if list_file else _lists(root):
-        return _from_lists(root, lists, found, remedy)
-    return _from_folders(root, found, remedy)
+        return _from_lists(root, lists, videos, remedy)
+    return _from_folders(root, videos, remedy)
 
 
 # -------------------------------------------------------------------------------------------- class folders
 
 
-def _from_folders(root: Path, found: set[str], remedy: str) -> Listing:
+def _from_folders(root: Path, videos: set[str], remedy: str) -> Listing:
     folders: dict[str, str] = {}
     for entry in sorted(path.name for path in root.iterdir() if path.is_dir()):
         subset = SUBSET_WORDS.get(entry.lower(), "")
@@ -66,7 +82,7 @@ def _from_folders(root: Path, found: set[str], remedy: str) -> Listing:
     listed: list[Listed] = []
     faults: list[Fault] = []
     for subset, folder in folders.items():
-        for path in sorted(path for path in found if path.startswith(f"{folder}/") and path.count("/") > 1):
+        for path in sorted(path for path in videos if path.startswith(f"{folder}/") and path.count("/") > 1):
             cls = path.split("/")[1]
             if cls not in classes:
                 what = f"'{path}' below '{root}': {unknown('class', cls, classes)}."
@@ -84,7 +100,7 @@ def _from_folders(root: Path, found: set[str], remedy: str) -> Listing:
 
 
 def _lists(root: Path) -> dict[str, Path]:
-    """Subset -> its list; '' -> the one list that tells subsets in a column; {} where there are no lists."""
+    """Subset -> its list; '' -> the only list, with subsets in a column; {} where there are no lists."""
     files = [
         path
         for folder in LIST_FOLDERS
@@ -92,22 +108,22 @@ def _lists(root: Path) -> dict[str, Path]:
         for path in sorted((root / folder).iterdir())
         if path.suffix.lower() in LIST_SUFFIXES and path.name.lower() not in CLASS_FILES and path.is_file()
     ]
-    found: dict[str, Path] = {}
+    by_subset: dict[str, Path] = {}
     for path in files:
         if subset := subset_of_name(path.name):
-            if subset in found:
+            if subset in by_subset:
                 raise HarnessError(
-                    f"'{root}' has two lists of {subset} videos, '{found[subset].name}' and '{path.name}'; keep one, or "
+                    f"'{root}' has two lists of {subset} videos, '{by_subset[subset].name}' and '{path.name}'; keep one, or "
                     "name one list with a column 'split': --dataset folder:/path/to/list.csv"
                 )
-            found[subset] = path
+            by_subset[subset] = path
     tables = [path for path in files if path.suffix.lower() == ".csv"]
-    if found:
-        return {subset: found[subset] for subset in SUBSETS if subset in found}
+    if by_subset:
+        return {subset: by_subset[subset] for subset in SUBSETS if subset in by_subset}
     return {"": tables[0]} if len(tables) == 1 else {}
 
 
-def _from_lists(root: Path, lists: Mapping[str, Path], found: set[str], remedy: str) -> Listing:
+def _from_lists(root: Path, lists: Mapping[str, Path], videos: set[str], remedy: str) -> Listing:
     faults: list[Fault] = []
     lines: list[tuple[str, UserLine, Path]] = []
     for subset, path in lists.items():
@@ -118,14 +134,14 @@ def _from_lists(root: Path, lists: Mapping[str, Path], found: set[str], remedy: 
             faults += bad.faults
     if not faults and not all(subset for subset, _, _ in lines):
         _, line, path = next(item for item in lines if not item[0])
-        what = f"{path.name}, line {line.number}: the list has no column 'split', and its name says no subset"
+        what = f"{path.name}, line {line.number}: the list has no column 'split', and its name contains no subset"
         faults.append(Fault("unreadable line", f"{what}; call the lists train.csv and test.csv, or add the column."))
     if faults:
         raise BadLists(faults)
     if {subset for subset, _, _ in lines} in ({"train"}, {"test"}, {"val"}):
         raise absent(root, "lists of training and of test (or val) videos", remedy)
     classes = _classes(root, [line.label for subset, line, _ in lines if subset == "train"], lines)
-    return listing_of(root, classes, _listed(root, lines, classes, found), remedy=remedy)
+    return listing_of(root, classes, _listed(root, lines, classes, videos), remedy=remedy)
 
 
 def _classes(root: Path, trained: Sequence[str], lines: Sequence[tuple[str, UserLine, Path]]) -> tuple[str, ...]:
@@ -140,7 +156,7 @@ def _classes(root: Path, trained: Sequence[str], lines: Sequence[tuple[str, User
 
 
 def _listed(
-    root: Path, lines: Sequence[tuple[str, UserLine, Path]], classes: Sequence[str], found: set[str]
+    root: Path, lines: Sequence[tuple[str, UserLine, Path]], classes: Sequence[str], videos: set[str]
 ) -> list[Listed]:
     label_of = {cls: label for label, cls in enumerate(classes)}
     counted = numbered([line.label for _, line, _ in lines]) and not set(label_of) & {lines[0][1].label}
@@ -157,8 +173,8 @@ def _listed(
         except BadLists as bad:
             faults += bad.faults
             continue
-        there = [inner for inner in _places(path, subset) if inner in found]
-        listed.append(Listed(stem_of(path) or path, subset, label, "", there[0] if there else None))
+        present = (inner for inner in _candidates(path, subset) if inner in videos)
+        listed.append(Listed(stem_of(path) or path, subset, label, "", next(present, None)))
     if faults:
         raise BadLists(faults)
     return listed
@@ -171,6 +187,102 @@ def _below_root(root: Path, line: UserLine, source: Path) -> str:
     return inside(str(inner), name=source.name, number=line.number)
 
 
-def _places(path: str, subset: str) -> tuple[str, ...]:
-    """Where mmaction2's and SlowFast's prefixes put a listed file."""
+def _candidates(path: str, subset: str) -> tuple[str, ...]:
+    """Paths of a listed file with the prefixes that mmaction2 and SlowFast add."""
     return path, f"videos/{path}", f"videos_{subset}/{path}", f"{subset}/{path}"
+
+
+# ------------------------------------------------------------------------------------------------- lines of a list
+
+
+@dataclass(frozen=True)
+class UserLine:
+    """One video of a list."""
+
+    path: str
+    """As listed; not yet checked against any root."""
+    label: str
+    """A class name, or a number that counts from 0."""
+    subset: str
+    """'train', 'val' or 'test'; '' where the line names none."""
+    number: int
+    """Of the line, from 1."""
+
+
+def subset_of_name(file_name: str) -> str:
+    """'kinetics_train_list_videos.txt', 'trainlist01.txt', 'val.csv' -> 'train', 'train', 'val'; '' if it names none or several."""
+    words = re.findall(r"[a-z]+", PurePosixPath(file_name).stem.lower())
+    subsets = {SUBSET_WORDS[word.removesuffix("list")] for word in words if word.removesuffix("list") in SUBSET_WORDS}
+    return subsets.pop() if len(subsets) == 1 else ""
+
+
+def user_list(text: str, *, name: str) -> tuple[UserLine, ...]:
+    """The lines of a list in any of the forms above. Raises BadLists with every line that is wrong."""
+    lines = [(number, line) for number, line in enumerate(text.removeprefix("\ufeff").splitlines(), 1) if line.strip()]
+    if not lines:
+        raise BadLists([Fault("unreadable line", f"{name} lists no video.")])
+    header = _header(lines[0][1])
+    faults: list[Fault] = []
+    videos: list[UserLine] = []
+    for number, line in lines[1:] if header else lines:
+        try:
+            videos.append(_by_header(line, header, number, name) if header else _plain(line, number, name))
+        except BadLists as bad:
+            faults += bad.faults
+    if faults:
+        raise BadLists(faults)
+    if not videos:
+        raise BadLists([Fault("unreadable line", f"{name} has a header and no video.")])
+    return tuple(videos)
+
+
+def class_names(text: str) -> tuple[str, ...]:
+    """One name per line, without its number ('0 archery') where every line has one."""
+    lines = [line.strip() for line in text.removeprefix("\ufeff").splitlines() if line.strip()]
+    for first in (0, 1):
+        if all(line.split(maxsplit=1)[0] == str(i) and " " in line for i, line in enumerate(lines, first)):
+            return tuple(line.split(maxsplit=1)[1] for line in lines)
+    return tuple(lines)
+
+
+def _header(line: str) -> dict[str, int] | None:
+    """Content of a column -> its index, if the line is a header."""
+    fields = [field.strip().lower() for field in next(csv.reader([line]))]
+    places = {what: fields.index(name) for what, names in COLUMNS.items() for name in names[::-1] if name in fields}
+    return places if {"path", "label"} <= set(places) else None
+
+
+def _by_header(line: str, header: dict[str, int], number: int, name: str) -> UserLine:
+    fields = [field.strip() for field in next(csv.reader([line]))]
+    if len(fields) <= max(header.values()):
+        raise _bad(name, number, line, f"{max(header.values()) + 1} columns, as the header has")
+    subset = fields[header["subset"]].lower() if "subset" in header else ""
+    if subset and subset not in SUBSET_WORDS:
+        raise _bad(name, number, line, f"train, val or test instead of '{subset}'")
+    return _line(fields[header["path"]], fields[header["label"]], SUBSET_WORDS.get(subset, ""), number, name, line)
+
+
+def _plain(line: str, number: int, name: str) -> UserLine:
+    """The label is what follows the last comma or blank; a path may have blanks."""
+    before, comma, label = line.strip().rpartition("," if "," in line else " ")
+    if not comma or not before.strip():
+        raise _bad(name, number, line, LINE)
+    words = before.split()
+    if len(words) > 1 and words[-1].isdigit() and label.strip().isdigit() and not PurePosixPath(words[-2]).suffix:
+        raise _bad(name, number, line, f"{LINE}; a list of folders of frames cannot be read, name the videos")
+    return _line(before.strip(), label.strip(), "", number, name, line)
+
+
+def _line(path: str, label: str, subset: str, number: int, name: str, line: str) -> UserLine:
+    if not path or not label:
+        raise _bad(name, number, line, LINE)
+    return UserLine(path, label, subset, number)
+
+
+def _bad(name: str, number: int, line: str, expected: str) -> BadLists:
+    return BadLists([Fault("unreadable line", f"{name}, line {number}: expected {expected}, got '{line[:120]}'.")])
+
+
+def numbered(labels: Sequence[str]) -> bool:
+    """Whether labels are numbers, not names."""
+    return all(label.isdigit() for label in labels)

@@ -1,16 +1,51 @@
-"""Kinetics' lists and clips, all of them or a choice."""
+"""Kinetics' lists and clips, all of them or a part.
+
+A line is ``label,youtube_id,time_start,time_end,split``, with quoted labels and perhaps a further ``is_cc``. Test files may
+lack ``label``; a split is 'val' or 'validate'.
+"""
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from harness.core.contract import Listing
-from harness.core.errors import BadLists, Fault
-from harness.datasets.formats.annotations import AGAIN, KineticsRow, kinetics_csv
-from harness.datasets.formats.listing import Listed, absent, listing_of, paths_by_stem, read_text
+from harness.core.errors import BadLists, Fault, HarnessError
+from harness.datasets.formats.listing import (
+    AGAIN,
+    Listed,
+    absent,
+    bad_line,
+    fault,
+    inside,
+    listing_of,
+    paths_by_stem,
+    read_text,
+)
 
-KINETICS_LISTS = {"train": ("train.csv",), "val": ("val.csv", "validate.csv"), "test": ("test.csv",)}
+LISTS = {"train": ("train.csv",), "val": ("val.csv", "validate.csv"), "test": ("test.csv",)}
+COLUMNS = "the columns label,youtube_id,time_start,time_end,split, times in seconds"
+
+
+@dataclass(frozen=True)
+class KineticsRow:
+    """One line of a Kinetics CSV."""
+
+    label: str | None
+    """None where the file has no labels (the test list as it was first published)."""
+    youtube_id: str
+    start_s: int
+    end_s: int
+    split: str
+    """'train', 'val' or 'test'; '' where the file does not say."""
+
+    @property
+    def stem(self) -> str:
+        """Name of the clip's file without its suffix, as every crawler writes it."""
+        return f"{self.youtube_id}_{self.start_s:06d}_{self.end_s:06d}"
+
 
 Rows = Mapping[str, Sequence[KineticsRow]]
 """Subset -> its rows, all with labels."""
@@ -21,52 +56,46 @@ def read_kinetics(
 ) -> Listing:
     """`train.csv`, `val.csv` (or `validate.csv`), `test.csv`, and clips `<id>_<start>_<end>.mp4` -> Listing.
 
-    Clips may lie anywhere below the root: in class folders with spaces or underscores, below a folder a subset, or
-    flat. Ids are their names without suffix, wherever they lie. There is one split. A list that is absent, or has no
-    labels (the test list as first published), gives no subset. `choose(root, rows)` takes a part of the labelled rows;
-    what it leaves is unused.
+    Clips may be anywhere below the root: in class folders with spaces or underscores, in one folder per subset, or
+    flat. Ids are their names without suffix. There is one split. A list that is absent, or has no labels (the test list
+    as first published), gives no subset. `choose(root, rows)` selects a part of the labelled rows; the rest is unused.
     """
-    read = {subset: _rows(root, subset, remedy) for subset in KINETICS_LISTS}
-    rows: Rows = {subset: those for subset, those in read.items() if those and those[0].label is not None}
+    read = {subset: _rows(root, subset, remedy) for subset in LISTS}
+    rows: Rows = {subset: part for subset, part in read.items() if part and part[0].label is not None}
     if "train" not in rows or len(rows) < 2:
         raise absent(root, "train.csv, and val.csv or test.csv with labels", remedy)
     if choose:
         rows = choose(root, rows)
     classes = tuple(sorted({str(row.label) for row in rows["train"]}))
-    _refuse_strangers(root, classes, rows)
+    _refuse_unknown_classes(root, classes, rows)
     label_of = {cls: label for label, cls in enumerate(classes)}
-    found = paths_by_stem(root)
+    paths = paths_by_stem(root)
     listed = [
         Listed(
             row.stem,
             subset,
             label_of[str(row.label)],
             row.youtube_id,
-            _nearest(found.get(row.stem, ()), subset, str(row.label)),
+            _nearest(paths.get(row.stem, ()), subset, str(row.label)),
             seconds=float(row.end_s - row.start_s),
         )
-        for subset, those in rows.items()
-        for row in those
+        for subset, part in rows.items()
+        for row in part
     ]
-    taken = {video.id for video in listed}
-    rest = {row.stem for those in read.values() for row in those} - taken
-    listed += [Listed(name, "unused", 0, "", None) for name in sorted(rest)]
+    unused = {row.stem for part in read.values() for row in part} - {video.id for video in listed}
+    listed += [Listed(name, "unused", 0, "", None) for name in sorted(unused)]
     return listing_of(root, classes, listed, remedy=remedy)
 
 
-def _refuse_strangers(root: Path, classes: Sequence[str], rows: Rows) -> None:
-    said = {(subset, str(row.label)) for subset, those in rows.items() for row in those}
-    strange = sorted((subset, label) for subset, label in said if label not in classes)
-    if strange:
-        raise BadLists(
-            [
-                Fault(
-                    "unknown class",
-                    f"the {subset} list in '{root}' has the class '{label}', and train.csv has not. {AGAIN}",
-                )
-                for subset, label in strange
-            ]
-        )
+def _refuse_unknown_classes(root: Path, classes: Sequence[str], rows: Rows) -> None:
+    labels = {(subset, str(row.label)) for subset, part in rows.items() for row in part}
+    faults = [
+        Fault("unknown class", f"the {subset} list in '{root}' has the class '{label}', and train.csv has not. {AGAIN}")
+        for subset, label in sorted(labels)
+        if label not in classes
+    ]
+    if faults:
+        raise BadLists(faults)
 
 
 def _nearest(paths: Sequence[str], subset: str, label: str) -> str | None:
@@ -78,12 +107,75 @@ def _nearest(paths: Sequence[str], subset: str, label: str) -> str | None:
 def _rows(root: Path, subset: str, remedy: str) -> tuple[KineticsRow, ...]:
     """The rows of a subset's list, all or none of them with a label; () where there is no such list."""
     for folder in (root, root / "annotations"):
-        for name in KINETICS_LISTS[subset]:
+        for name in LISTS[subset]:
             if (folder / name).is_file():
-                rows = kinetics_csv(read_text(folder / name, remedy), name=name)
+                rows = rows_of_csv(read_text(folder / name, remedy), name=name)
                 unlabelled = [row for row in rows if row.label is None]
                 if unlabelled and len(unlabelled) < len(rows):
                     what = f"{name} gives '{unlabelled[0].stem}' no label, and others one. {AGAIN}"
                     raise BadLists([Fault("wrong label", what)])
                 return rows
     return ()
+
+
+# ------------------------------------------------------------------------------------------------- the CSV file
+
+
+def rows_of_csv(text: str, *, name: str) -> tuple[KineticsRow, ...]:
+    """Rows of a Kinetics CSV: columns by their header, or the usual order where there is none."""
+    reader = csv.reader(text.removeprefix("\ufeff").splitlines())
+    columns: list[str] | None = None
+    rows: list[KineticsRow] = []
+    seen: dict[str, int] = {}
+    faults: list[Fault] = []
+    for fields in reader:
+        if not any(field.strip() for field in fields):
+            continue
+        if columns is None:
+            columns = _columns(fields, name)
+            if "youtube_id" in fields:
+                continue
+        try:
+            row = _row(dict(zip(columns, fields, strict=False)), reader.line_num, name)
+            if row.stem in seen:
+                what = f"{name}, line {reader.line_num}: '{row.stem}' is on line {seen[row.stem]} already."
+                raise fault("listed twice", what)
+        except BadLists as bad:
+            faults += bad.faults
+            continue
+        seen[row.stem] = reader.line_num
+        rows.append(row)
+    if faults:
+        raise BadLists(faults)
+    if not rows:
+        raise HarnessError(f"{name} lists no video. Fetch it again.")
+    return tuple(rows)
+
+
+def _columns(first: list[str], name: str) -> list[str]:
+    if "youtube_id" in first:
+        absent = {"time_start", "time_end"} - set(first)
+        if absent:
+            raise HarnessError(f"{name} has no column {sorted(absent)[0]}. {COLUMNS}")
+        return [column.strip() for column in first]
+    usual = ["label", "youtube_id", "time_start", "time_end", "split", "is_cc"]
+    if len(first) < 4:
+        raise bad_line(name, 1, ",".join(first), COLUMNS)
+    return usual[1:] if len(first) == 4 else usual
+
+
+def _row(fields: dict[str, str], number: int, name: str) -> KineticsRow:
+    try:
+        start_s, end_s = int(float(fields["time_start"])), int(float(fields["time_end"]))
+        youtube_id = fields["youtube_id"].strip()
+    except (KeyError, ValueError, OverflowError) as cause:
+        raise bad_line(name, number, ",".join(fields.values()), COLUMNS) from cause
+    if not youtube_id or "/" in youtube_id or "\\" in youtube_id or not 0 <= start_s <= end_s:
+        raise bad_line(name, number, ",".join(fields.values()), "a YouTube id and 0 <= time_start <= time_end")
+    label = fields.get("label", "").strip()
+    if label:
+        inside(label, name=name, number=number)
+    split = {"validate": "val", "validation": "val"}.get(
+        fields.get("split", "").strip(), fields.get("split", "").strip()
+    )
+    return KineticsRow(label=label or None, youtube_id=youtube_id, start_s=start_s, end_s=end_s, split=split)

@@ -1,39 +1,104 @@
-"""What all layouts share: from listed videos and found files to a Listing."""
+"""What all formats share: lines of annotation files, files on disk, and the Listing made of both.
+
+Functions that take ``name``, an annotation file's name, use it in their errors: BadLists, with the numbers of all wrong lines.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from harness.core.contract import Listing, Video
 from harness.core.errors import BadLists, DataMissing, Fault
-from harness.datasets.formats.annotations import AGAIN
 
 VIDEO_SUFFIXES = (".avi", ".mp4", ".mkv", ".webm", ".mov", ".mpg", ".mpeg", ".m4v", ".flv", ".wmv", ".3gp")
-PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 SUBSETS = ("train", "val", "test")
+AGAIN = "Fetch the official lists again."
+
+
+# ------------------------------------------------------------------------------------------------- lines of annotation files
+
+
+@dataclass(frozen=True)
+class Line:
+    """One listed video of UCF-101 or HMDB-51."""
+
+    path: str
+    """As listed: 'Class/file.avi' (UCF-101) or 'file.avi' (HMDB-51)."""
+    label: int | None
+    """0-based class of a UCF-101 line; None for HMDB-51, whose class is in the name of the list."""
+    subset: str
+    """'train', 'test' or 'unused'."""
+
+
+def inside(path: str, *, name: str, number: int) -> str:
+    """`path`, if it stays below the root. Raises BadLists for '..', an absolute path or a NUL."""
+    parts = path.replace("\\", "/").split("/")
+    if not path or ".." in parts or parts[0] == "" or re.match(r"^[A-Za-z]:$", parts[0]) or "\0" in path:
+        raise fault(
+            "leaves the root", f"{name}, line {number}: '{path}' leaves the data set's folder; refused. {AGAIN}"
+        )
+    return path
+
+
+def lines_of(text: str) -> Iterator[tuple[int, str]]:
+    """(number from 1, stripped line) of every line that is not empty."""
+    for number, line in enumerate(text.removeprefix("\ufeff").split("\n"), start=1):
+        if line.strip():
+            yield number, line.strip()
+
+
+def each_line(text: str, read: Callable[[int, str], Line], *, name: str) -> tuple[Line, ...]:
+    """`read(number, line)` for every line; a path may be listed only once. Raises BadLists with all faults of the file."""
+    listed: dict[str, Line] = {}
+    faults: list[Fault] = []
+    for number, text_line in lines_of(text):
+        try:
+            line = read(number, text_line)
+        except BadLists as bad:
+            faults += bad.faults
+            continue
+        if line.path in listed:
+            faults.append(Fault("listed twice", f"{name}, line {number}: '{line.path}' is listed twice. {AGAIN}"))
+        listed[line.path] = line
+    if faults:
+        raise BadLists(faults)
+    return tuple(listed.values())
+
+
+def bad_line(name: str, number: int, line: str, expected: str) -> BadLists:
+    return fault("unreadable line", f"{name}, line {number}: expected {expected}, got '{line[:120]}'. {AGAIN}")
+
+
+def fault(kind: str, text: str) -> BadLists:
+    return BadLists([Fault(kind, text)])
+
+
+# ------------------------------------------------------------------------------------------------- the Listing
 
 
 @dataclass(frozen=True)
 class Listed:
-    """A video that a list names, found or not."""
+    """A video that a list names, on disk or not."""
 
     id: str
     subset: str
-    """'train', 'val' or 'test'; 'unused' where the lists give it to none."""
+    """'train', 'val' or 'test'; 'unused' where the lists put it in none."""
     label: int
     group: str
     path: str | None
     """Below the root; None: not on disk."""
     seconds: float = 0.0
-    """How long the lists say it is; 0: they do not."""
+    """Its length by the lists; 0: not given."""
 
 
-def listing_of(root: Path, classes: Sequence[str], everything: Sequence[Listed], *, remedy: str) -> Listing:
-    """The Listing, if no id is listed twice, every class has something to learn from and one file at least is there."""
-    listed = [video for video in everything if video.subset != "unused"]
+def listing_of(root: Path, classes: Sequence[str], lines: Sequence[Listed], *, remedy: str) -> Listing:
+    """The Listing. Raises BadLists for an id listed twice or a class without training videos, DataMissing without a file."""
+    listed = [video for video in lines if video.subset != "unused"]
     _refuse_contradictions(root, classes, listed)
     missing = tuple(video.id for video in listed if video.path is None)
     if len(missing) == len(listed):
@@ -45,10 +110,10 @@ def listing_of(root: Path, classes: Sequence[str], everything: Sequence[Listed],
             subsets[video.subset].append(Video(id=video.id, path=video.path, label=video.label, group=video.group))
     return Listing(
         tuple(classes),
-        {subset: tuple(those) for subset, those in subsets.items()},
+        {subset: tuple(videos) for subset, videos in subsets.items()},
         missing,
         missing_from={video.id: video.subset for video in listed if video.path is None},
-        unused=tuple(video.id for video in everything if video.subset == "unused"),
+        unused=tuple(video.id for video in lines if video.subset == "unused"),
         seconds={video.id: video.seconds for video in listed if video.seconds},
     )
 
@@ -82,12 +147,15 @@ def _is_utf8(path: str) -> bool:
     return path.isascii() or path.encode("utf-8", "replace").decode() == path
 
 
+# ------------------------------------------------------------------------------------------------- files on disk
+
+
 def absent(root: Path, what: str, remedy: str) -> DataMissing:
     return DataMissing(f"looked in '{root}' for {what}, and it is not there. {remedy}".rstrip())
 
 
 def find_folder(root: Path, names: Sequence[str], what: str, remedy: str, has: Callable[[str], bool]) -> Path:
-    """The first of these folders of the root with an entry that `has` takes; `what` says in words which."""
+    """The first of these folders of the root with an entry that `has` accepts; `what` describes the entry."""
     for folder in (root / name for name in names):
         if folder.is_dir() and any(has(entry.name) for entry in folder.iterdir()):
             return folder
@@ -106,18 +174,18 @@ def read_text(path: Path, remedy: str) -> str:
 
 def files_in(folder: Path, suffixes: Sequence[str]) -> set[str]:
     """Paths below the folder, with '/', of the files with one of the suffixes. Links are followed, loops are not."""
-    found: set[str] = set()
+    files: set[str] = set()
     visited: set[Path] = set()
     for parent, folders, names in os.walk(folder, followlinks=True):
         visited.add(Path(parent).resolve())
         folders[:] = [name for name in folders if (Path(parent) / name).resolve() not in visited]
-        below = "" if parent == str(folder) else Path(parent).relative_to(folder).as_posix() + "/"
-        found.update(below + name for name in names if name.lower().endswith(tuple(suffixes)))
-    return found
+        prefix = "" if parent == str(folder) else Path(parent).relative_to(folder).as_posix() + "/"
+        files.update(prefix + name for name in names if name.lower().endswith(tuple(suffixes)))
+    return files
 
 
 def paths_by_stem(root: Path) -> Mapping[str, list[str]]:
-    """Name without suffix -> the videos of that name below the root, wherever they lie."""
+    """Name without suffix -> the videos of that name below the root, at any depth."""
     by_stem: dict[str, list[str]] = {}
     for path in sorted(files_in(root, VIDEO_SUFFIXES)):
         by_stem.setdefault(PurePosixPath(path).stem, []).append(path)

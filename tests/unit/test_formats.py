@@ -3,14 +3,14 @@
 import pytest
 
 from harness.core.errors import HarnessError
-from harness.datasets.formats import annotations
+from harness.datasets.formats import hmdb, kinetics, ucf
 
 CLASSES = ("ApplyEyeMakeup", "Archery", "HandstandPushups")
 
 
 def test_ucf_class_index_is_read_with_windows_line_ends():
     text = "1 ApplyEyeMakeup\r\n2 Archery\r\n3 HandstandPushups\r\n\r\n"
-    assert annotations.ucf_classes(text, name="classInd.txt") == CLASSES
+    assert ucf.class_index(text, name="classInd.txt") == CLASSES
 
 
 @pytest.mark.parametrize(
@@ -25,12 +25,12 @@ def test_ucf_class_index_is_read_with_windows_line_ends():
 )
 def test_ucf_class_index_that_is_damaged_is_refused(text, says):
     with pytest.raises(HarnessError, match=says):
-        annotations.ucf_classes(text, name="classInd.txt")
+        ucf.class_index(text, name="classInd.txt")
 
 
 def test_ucf_train_and_test_lines_give_the_same_labels():
-    train = annotations.ucf_list("Archery/v_Archery_g08_c01.avi 2\r\n", CLASSES, subset="train", name="trainlist01.txt")
-    test = annotations.ucf_list("Archery/v_Archery_g01_c01.avi\r\n", CLASSES, subset="test", name="testlist01.txt")
+    train = ucf.video_list("Archery/v_Archery_g08_c01.avi 2\r\n", CLASSES, subset="train", name="trainlist01.txt")
+    test = ucf.video_list("Archery/v_Archery_g01_c01.avi\r\n", CLASSES, subset="test", name="testlist01.txt")
     assert [(line.path, line.label, line.subset) for line in train + test] == [
         ("Archery/v_Archery_g08_c01.avi", 1, "train"),
         ("Archery/v_Archery_g01_c01.avi", 1, "test"),
@@ -38,11 +38,11 @@ def test_ucf_train_and_test_lines_give_the_same_labels():
 
 
 def test_ucf_label_is_the_folders_where_file_names_are_spelt_otherwise():
-    (line,) = annotations.ucf_list(
+    (line,) = ucf.video_list(
         "HandstandPushups/v_HandStandPushups_g01_c01.avi", CLASSES, subset="test", name="testlist01.txt"
     )
     assert line.label == 2
-    assert annotations.ucf_group(line.path) == "HandstandPushups/g01"
+    assert ucf.group_of(line.path) == "HandstandPushups/g01"
 
 
 @pytest.mark.parametrize(
@@ -61,12 +61,12 @@ def test_ucf_label_is_the_folders_where_file_names_are_spelt_otherwise():
 )
 def test_ucf_lines_that_cannot_be_trusted_are_refused(text, says):
     with pytest.raises(HarnessError, match=says):
-        annotations.ucf_list(text, CLASSES, subset="train", name="trainlist01.txt")
+        ucf.video_list(text, CLASSES, subset="train", name="trainlist01.txt")
 
 
 def test_hmdb_flags_stand_before_a_trailing_space_and_after_any_name():
     text = "a_[b]_(c);#1&2.avi 1 \nd!@~+.avi 2 \ne.f.avi 0 \n"
-    assert [(line.path, line.subset) for line in annotations.hmdb_flags(text, name="x")] == [
+    assert [(line.path, line.subset) for line in hmdb.flagged(text, name="x")] == [
         ("a_[b]_(c);#1&2.avi", "train"),
         ("d!@~+.avi", "test"),
         ("e.f.avi", "unused"),
@@ -85,23 +85,20 @@ def test_hmdb_flags_stand_before_a_trailing_space_and_after_any_name():
 )
 def test_hmdb_lines_that_cannot_be_trusted_are_refused(text, says):
     with pytest.raises(HarnessError, match=says):
-        annotations.hmdb_flags(text, name="turn_test_split1.txt")
+        hmdb.flagged(text, name="turn_test_split1.txt")
 
 
 def test_hmdb_class_names_that_begin_alike_are_told_apart():
-    assert annotations.hmdb_class("climb_test_split1.txt", 1) == "climb"
-    assert annotations.hmdb_class("climb_stairs_test_split1.txt", 1) == "climb_stairs"
-    assert annotations.hmdb_class("climb_test_split2.txt", 1) is None
-    assert annotations.hmdb_class("README.txt", 1) is None
+    assert hmdb.class_of("climb_test_split1.txt", 1) == "climb"
+    assert hmdb.class_of("climb_stairs_test_split1.txt", 1) == "climb_stairs"
+    assert hmdb.class_of("climb_test_split2.txt", 1) is None
+    assert hmdb.class_of("README.txt", 1) is None
 
 
 def test_hmdb_group_is_the_movie_of_the_class():
-    assert annotations.hmdb_group("kick", "The_Matrix_3_kick_f_cm_np1_fr_med_5.avi") == "kick/The_Matrix_3"
-    assert (
-        annotations.hmdb_group("turn", "x/Movie09_turn_the_page_turn_f_cm_np1_fr_goo_0.avi")
-        == "turn/Movie09_turn_the_page"
-    )
-    assert annotations.hmdb_group("turn", "plain.avi") == "turn/plain"
+    assert hmdb.group_of("kick", "The_Matrix_3_kick_f_cm_np1_fr_med_5.avi") == "kick/The_Matrix_3"
+    assert hmdb.group_of("turn", "x/Movie09_turn_the_page_turn_f_cm_np1_fr_goo_0.avi") == "turn/Movie09_turn_the_page"
+    assert hmdb.group_of("turn", "plain.avi") == "turn/plain"
 
 
 KINETICS = (
@@ -110,7 +107,7 @@ KINETICS = (
 
 
 def test_kinetics_rows_have_quoted_labels_and_ids_that_begin_oddly():
-    rows = annotations.kinetics_csv(KINETICS, name="train.csv")
+    rows = kinetics.rows_of_csv(KINETICS, name="train.csv")
     assert [(row.label, row.stem, row.split) for row in rows] == [
         ("playing cricket", "-abc_DEF123_000005_000015", "train"),
         ("hugging", "_x_000000_000010", "train"),
@@ -129,16 +126,16 @@ def test_kinetics_rows_have_quoted_labels_and_ids_that_begin_oddly():
     ids=["is_cc", "byte order mark and CRLF", "no header", "float times", "other order"],
 )
 def test_kinetics_variants_mean_the_same(text):
-    assert annotations.kinetics_csv(text, name="train.csv") == annotations.kinetics_csv(KINETICS, name="train.csv")
+    assert kinetics.rows_of_csv(text, name="train.csv") == kinetics.rows_of_csv(KINETICS, name="train.csv")
 
 
 def test_kinetics_test_list_without_labels_and_the_other_name_of_val():
-    (row,) = annotations.kinetics_csv("youtube_id,time_start,time_end,split\nabc,1,11,test\n", name="test.csv")
+    (row,) = kinetics.rows_of_csv("youtube_id,time_start,time_end,split\nabc,1,11,test\n", name="test.csv")
     assert row.label is None
     assert row.split == "test"
-    (row,) = annotations.kinetics_csv("abc,1,11,test\n", name="test.csv")
+    (row,) = kinetics.rows_of_csv("abc,1,11,test\n", name="test.csv")
     assert (row.label, row.youtube_id) == (None, "abc")
-    (row,) = annotations.kinetics_csv("label,youtube_id,time_start,time_end,split\nx,abc,1,11,validate\n", name="v")
+    (row,) = kinetics.rows_of_csv("label,youtube_id,time_start,time_end,split\nx,abc,1,11,validate\n", name="v")
     assert row.split == "val"
 
 
@@ -158,4 +155,4 @@ def test_kinetics_test_list_without_labels_and_the_other_name_of_val():
 )
 def test_kinetics_lines_that_cannot_be_trusted_are_refused(text, says):
     with pytest.raises(HarnessError, match=says):
-        annotations.kinetics_csv(text, name="train.csv")
+        kinetics.rows_of_csv(text, name="train.csv")

@@ -9,8 +9,8 @@ import pytest
 
 from harness.core import registry
 from harness.core.errors import BadLists, DataMissing, HarnessError
-from harness.datasets.formats import read_own
-from harness.datasets.formats.custom_lists import class_names, subset_of_name, user_list
+from harness.datasets.formats import read_custom
+from harness.datasets.formats.custom import class_names, subset_of_name, user_list
 
 
 def touch(root: Path, *names: str) -> Path:
@@ -46,7 +46,7 @@ def test_lists_in_every_form_mean_the_same(names, train, test, tmp_path):
     touch(tmp_path, *CLIPS)
     for name, text in zip(names, (train, test), strict=True):
         touch(tmp_path, name).joinpath(name).write_text(text.replace("{root}", str(tmp_path)))
-    assert told(read_own(tmp_path, 1)) == TOLD
+    assert told(read_custom(tmp_path, 1)) == TOLD
 
 
 def test_one_list_tells_subsets_in_a_column_and_classes_by_name(tmp_path):
@@ -54,12 +54,12 @@ def test_one_list_tells_subsets_in_a_column_and_classes_by_name(tmp_path):
     (tmp_path / "all.csv").write_text(
         "path,label,split\na/x.mp4,juggling,training\nb/x.mp4,archery,train\na/y.mp4,juggling,validation\ngone.mp4,archery,val\n"
     )
-    listing = read_own(tmp_path, 1, list_file="all.csv")
+    listing = read_custom(tmp_path, 1, list_file="all.csv")
     assert listing.classes == ("archery", "juggling")
     assert told(listing)["val"] == [("a/y.mp4", "juggling")]
     assert listing.missing == ("gone",) == listing.missing_of("val")
     assert listing.missing_of("train") == ()
-    assert told(read_own(tmp_path, 1)) == told(listing)
+    assert told(read_custom(tmp_path, 1)) == told(listing)
 
 
 def test_numbers_take_their_names_from_a_class_file_and_mmaction2s_folders_are_searched(tmp_path):
@@ -67,7 +67,7 @@ def test_numbers_take_their_names_from_a_class_file_and_mmaction2s_folders_are_s
     (tmp_path / "classes.txt").write_text("0 riding a bike\n1 surfing\n")
     (tmp_path / "train_list.txt").write_text("x.mp4 1\ny.mp4 0\n")
     (tmp_path / "val_list.txt").write_text("x2.mp4 0\n")
-    assert told(read_own(tmp_path, 1)) == {
+    assert told(read_custom(tmp_path, 1)) == {
         "train": [("videos_train/x.mp4", "surfing"), ("videos_train/y.mp4", "riding a bike")],
         "val": [("videos_val/x2.mp4", "riding a bike")],
     }
@@ -75,7 +75,7 @@ def test_numbers_take_their_names_from_a_class_file_and_mmaction2s_folders_are_s
 
 def test_class_folders_below_train_and_test(tmp_path):
     touch(tmp_path, "Train/b c/1.mp4", "Train/a/deep/2.avi", "Train/a/3.txt", "Train/loose.mp4", "test/a/4.mkv")
-    listing = read_own(tmp_path, 1)
+    listing = read_custom(tmp_path, 1)
     assert listing.classes == ("a", "b c")
     assert told(listing) == {
         "train": [("Train/a/deep/2.avi", "a"), ("Train/b c/1.mp4", "b c")],
@@ -109,7 +109,7 @@ def test_lists_that_cannot_be_trusted_are_refused(train, test, kind, says, tmp_p
     (root / "train.csv").write_bytes(train if isinstance(train, bytes) else train.encode())
     (root / "test.csv").write_text(test.replace("{root}", str(root)))
     with pytest.raises(BadLists, match=says) as caught:
-        read_own(root, 1)
+        read_custom(root, 1)
     assert kind in {fault.kind for fault in caught.value.faults}
 
 
@@ -119,7 +119,7 @@ def test_every_fault_is_told_at_once(tmp_path):
     (tmp_path / "test.csv").write_text("a/y.mp4 9\n")
     (tmp_path / "classes.txt").write_text("first\nsecond\n")
     with pytest.raises(BadLists, match=r"\(2 more: see `harness data verify`\.\)") as caught:
-        read_own(tmp_path, 1)
+        read_custom(tmp_path, 1)
     assert sorted(fault.kind for fault in caught.value.faults) == ["leaves the root", "unknown class", "unknown class"]
 
 
@@ -127,21 +127,21 @@ def test_names_that_are_not_utf8_are_refused(tmp_path):
     touch(tmp_path, "train/a/1.mp4", "train/b/1.mp4", "test/a/1.mp4")
     touch(tmp_path, f"train/a/{os.fsdecode(b'%c.mp4' % 0xFF)}")
     with pytest.raises(BadLists, match=r"udcff\.mp4' .* is not UTF-8; rename the file"):
-        read_own(tmp_path, 1)
+        read_custom(tmp_path, 1)
 
 
 def test_folders_that_contradict_themselves_are_refused(tmp_path):
     with pytest.raises(DataMissing, match="train/ and test/"):
-        read_own(touch(tmp_path / "one", "train/a/1.mp4"), 1)
+        read_custom(touch(tmp_path / "one", "train/a/1.mp4"), 1)
     with pytest.raises(HarnessError, match="'val' and 'validation', which mean the same"):
-        read_own(touch(tmp_path / "two", "train/a/1.mp4", "val/a/1.mp4", "validation/a/2.mp4"), 1)
+        read_custom(touch(tmp_path / "two", "train/a/1.mp4", "val/a/1.mp4", "validation/a/2.mp4"), 1)
     with pytest.raises(BadLists, match="no class 'c'"):
-        read_own(touch(tmp_path / "three", "train/a/1.mp4", "train/b/1.mp4", "test/c/1.mp4"), 1)
+        read_custom(touch(tmp_path / "three", "train/a/1.mp4", "train/b/1.mp4", "test/c/1.mp4"), 1)
     with pytest.raises(BadLists, match="no training video of the class 'b'"):
-        read_own(touch(tmp_path / "four", "train/a/1.mp4", "train/b/none.txt", "test/a/1.mp4"), 1)
+        read_custom(touch(tmp_path / "four", "train/a/1.mp4", "train/b/none.txt", "test/a/1.mp4"), 1)
     lists = touch(tmp_path / "five", "a.mp4", "train.csv", "train_list.txt")
     with pytest.raises(HarnessError, match=r"two lists of train videos, 'train\.csv' and 'train_list\.txt'"):
-        read_own(lists, 1)
+        read_custom(lists, 1)
 
 
 def test_the_card_of_a_folder_is_what_lies_in_it(tmp_path):

@@ -1,0 +1,99 @@
+"""HMDB-51's folders and lists: one list per class and split, a line ``name.avi 1`` (1 train, 2 test, 0 unused).
+
+Lines end in a blank, and file names have odd characters.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path, PurePosixPath
+
+from harness.core.contract import Listing
+from harness.core.errors import BadLists, Fault
+from harness.datasets.formats.listing import (
+    VIDEO_SUFFIXES,
+    Line,
+    Listed,
+    bad_line,
+    below,
+    each_line,
+    files_in,
+    find_folder,
+    inside,
+    listing_of,
+    read_text,
+    stem_of,
+)
+
+# The archive's own folder first; then other common names.
+LISTS, VIDEOS = ("testTrainMulti_7030_splits", "test_train_splits", "."), ("hmdb51_org", "videos", ".")
+FLAGS = {"0": "unused", "1": "train", "2": "test"}
+SUFFIX = re.compile(r"_test_split([123])\.txt$")
+# What follows movie and class in a file name: visible part, camera motion, people, viewpoint, quality, number.
+_TAIL = re.compile(r"_[a-z]_(?:cm|nm)_np\d+_(?:ba|fr|le|ri)_(?:bad|med|goo)_\d+$")
+
+
+def read_hmdb(root: Path, split: int, *, remedy: str = "") -> Listing:
+    """`<class>/*.avi` and `testTrainMulti_7030_splits/<class>_test_splitN.txt` -> Listing.
+
+    Classes in alphabetical order, as there is no index file. Ids are '<class>/<file without .avi>'. Clips with flag 0
+    belong to no subset.
+    """
+    lists = find_folder(
+        root,
+        LISTS,
+        f"brush_hair_test_split{split}.txt or the like",
+        remedy,
+        lambda name: bool(class_of(name, split)),
+    )
+    files = {cls: path for path in lists.iterdir() if (cls := class_of(path.name, split))}
+    classes = tuple(sorted(files))
+    videos = find_folder(root, VIDEOS, f"the class folder '{classes[0]}'", remedy, files.__contains__)
+    present = files_in(videos, VIDEO_SUFFIXES)
+    listed: list[Listed] = []
+    faults: list[Fault] = []
+    for label, cls in enumerate(classes):
+        try:
+            lines = flagged(read_text(files[cls], remedy), name=files[cls].name)
+        except BadLists as bad:
+            faults += bad.faults
+            continue
+        for line in lines:
+            inner = f"{cls}/{line.path}"
+            path = below(root, videos, inner) if inner in present else None
+            listed.append(Listed(stem_of(inner), line.subset, label, group_of(cls, inner), path))
+    if faults:
+        raise BadLists(faults)
+    return listing_of(root, classes, listed, remedy=remedy)
+
+
+def class_of(file_name: str, split: int) -> str | None:
+    """'climb_stairs_test_split1.txt' -> 'climb_stairs'; None if it is not a list of this split. Class names contain '_'
+    and begin with one another (climb, climb_stairs), so only the suffix tells."""
+    match = SUFFIX.search(file_name)
+    return file_name[: match.start()] if match and int(match.group(1)) == split else None
+
+
+def flagged(text: str, *, name: str) -> tuple[Line, ...]:
+    """The videos of one class in one split; those with flag 0 have subset 'unused'."""
+
+    def read(number: int, line: str) -> Line:
+        path, _, flag = line.rpartition(" ")
+        path = path.strip()
+        if not path or flag not in FLAGS:
+            raise bad_line(name, number, line, "'file.avi 0', 1 (train) or 2 (test)")
+        if "/" in inside(path, name=name, number=number):
+            raise bad_line(name, number, line, "a file name without a folder")
+        return Line(path=path, label=None, subset=FLAGS[flag])
+
+    return each_line(text, read, name=name)
+
+
+def group_of(cls: str, path: str) -> str:
+    """('kick', 'The_Matrix_3_kick_f_cm_np1_fr_med_5.avi') -> 'kick/The_Matrix_3': the movie that the clip was cut from.
+
+    The official splits keep the clips of a movie on one side within a class; a movie also gives clips to other classes,
+    and those are not kept together.
+    """
+    stem = PurePosixPath(path).stem
+    return f"{cls}/{_TAIL.sub('', stem).removesuffix(f'_{cls}')}"
