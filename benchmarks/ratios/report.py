@@ -6,7 +6,6 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from benchmarks.ratios.suites import SUITES
 from benchmarks.ratios.values import Ceiling, Paired
 from harness.core import environment
 from harness.core.errors import HarnessError
+from reports.figures.drawing import Axis, Drawing, standalone
 
 SCHEMA = 1
 ORDER = tuple(SUITES)
@@ -91,32 +91,20 @@ MOST = 3.0
 def figure(stored: Mapping[str, Any]) -> str:
     """SVG: a bar per pair, as long as its ratio, with its interval, and a line where both are equally fast."""
     rows = stored["results"]
-    scale = BAR_PX / MOST
-    height = ROW_PX * (len(rows) + 2)
-    equal_x = TEXT_PX + scale
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{TEXT_PX + BAR_PX + 60}" height="{height}" '
-        'font-family="sans-serif" font-size="12" role="img">',
-        f"<title>Times as fast as the reference: {escape(str(stored['machine']['cpu']))}</title>",
-        '<rect width="100%" height="100%" fill="white"/>',
-    ]
-    numbers = []
-    for number, row in enumerate(rows):
-        y = ROW_PX * (number + 1)
+    bottom = ROW_PX * (len(rows) + 1)
+    drawing = Drawing(TEXT_PX + BAR_PX + 60, bottom + ROW_PX)
+    axis = Axis(0, MOST, TEXT_PX, TEXT_PX + BAR_PX)
+    drawing.line(axis(1), ROW_PX - 6, axis(1), bottom + 6, style="axis")
+    for number, row in enumerate(rows, start=1):
+        y = ROW_PX * number
         low, high, ratio = (min(row[key], MOST) for key in ("low", "high", "ratio"))
-        parts += [
-            f'<text x="{TEXT_PX - 8}" y="{y + 13}" text-anchor="end">{escape(row["name"])}</text>',
-            f'<rect x="{TEXT_PX}" y="{y + 2}" width="{scale * ratio:.1f}" height="14" fill="#4477aa"/>',
-            f'<path d="M{TEXT_PX + scale * low:.1f} {y + 9}H{TEXT_PX + scale * high:.1f}" stroke="black"/>',
-        ]
-        # White outline, to be legible on the line.
-        numbers.append(
-            f'<text x="{TEXT_PX + scale * max(ratio, high) + 5:.1f}" y="{y + 13}" stroke="white" stroke-width="4" '
-            f'paint-order="stroke">{row["ratio"]:.2f}</text>'
-        )
-    parts.append(f'<path d="M{equal_x:.1f} {ROW_PX - 6}V{height - ROW_PX + 6}" stroke="black" stroke-dasharray="3 3"/>')
-    label = f'<text x="{equal_x:.1f}" y="{height - 6}" text-anchor="middle">as fast as the reference</text></svg>'
-    return "\n".join([*parts, *numbers, label]) + "\n"
+        drawing.text(TEXT_PX - 8, y + 13, row["name"], anchor="end")
+        drawing.rect(axis(0), y + 2, axis(ratio) - axis(0), 14, style="f2", opacity=0.7)
+        drawing.line(axis(low), y + 9, axis(high), y + 9, style="axis")
+        drawing.text(axis(max(ratio, high)) + 5, y + 13, f"{row['ratio']:.2f}")
+    drawing.text(axis(1), bottom + 18, "as fast as the reference", anchor="middle")
+    title = f"Times as fast as the reference: {stored['machine']['cpu']}"
+    return standalone(drawing.panel("ratios", title, ", ".join(f"{row['name']} {row['ratio']:.2f}" for row in rows)))
 
 
 def committed(path: Path) -> dict[str, float]:
