@@ -14,7 +14,9 @@ import click
 from harness.commands.options import workspace_options
 from harness.core import registry
 from harness.core.contract import Baseline, Dataset, Protocol, Scale, Weights
+from harness.core.job_specs import to_plain
 from harness.core.parameters import Range
+from harness.core.plain import plain
 from harness.core.plugins import LauncherOption, Metric
 from harness.core.workspace import Workspace
 from harness.metrics.summary import PRIMARY, named, text
@@ -146,8 +148,8 @@ def job(name: str, workspace: Workspace) -> str:
     record = RunStore(workspace.runs).find(name)
     left_out = ("folder", "curves", "classes", "fingerprint", "files")
     content = {key: value for key, value in vars(record).items() if key not in left_out}
-    content["folder"] = str(record.folder)
-    return json.dumps(content, indent=1, ensure_ascii=False)
+    content |= {"spec": to_plain(record.spec), "folder": str(record.folder)}
+    return json.dumps(plain(content), indent=1, ensure_ascii=False)
 
 
 def card(value: Any) -> str:

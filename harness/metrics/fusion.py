@@ -2,33 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 
 from harness.core.errors import HarnessError
-from harness.metrics.scores import Scores, aligned, log_softmax
+from harness.metrics.scores import Scores, aligned
 
 
-def late_fusion(scores_a: Scores, scores_b: Scores, *, how: Literal["logits", "probabilities"] = "logits") -> Scores:
-    """The fused Scores, in the order of `scores_a`; `scores_b` is aligned by id.
+def late_fusion(scores_a: Scores, scores_b: Scores) -> Scores:
+    """The sum of the logits, in the order of `scores_a`; `scores_b` is aligned by id.
 
-    'logits' adds them with equal weight, as the released I3D does. 'probabilities' averages the two softmaxes; its
-    "logits" are the logarithm of that average, so a softmax gives it back. The paper says only that predictions are
-    averaged (section 2.4). A video that either stream could not decode counts as wrong.
+    The two have equal weight, as in the released I3D; the paper says only that predictions are averaged (section 2.4). A
+    video that either stream could not decode counts as wrong.
     Raises HarnessError when the two were not scored on the same videos with the same labels.
     """
-    other = _aligned(scores_a, scores_b).logits
-    if how == "logits":
-        fused = scores_a.logits.astype(np.float64) + other
-    elif how == "probabilities":
-        fused = np.logaddexp(log_softmax(scores_a.logits), log_softmax(other)) - np.log(2.0)
-    else:
-        raise HarnessError(f"no way of fusing '{how}'; have: logits, probabilities")
+    other = _same_videos(scores_a, scores_b)
     bad = set(scores_a.undecodable) | set(scores_b.undecodable)
     return Scores(
         ids=scores_a.ids,
-        logits=fused.astype(np.float32),
+        logits=(scores_a.logits.astype(np.float64) + other.logits).astype(np.float32),
         labels=scores_a.labels,
         groups=scores_a.groups,
         undecodable=tuple(video for video in scores_a.ids if video in bad),
@@ -36,15 +27,13 @@ def late_fusion(scores_a: Scores, scores_b: Scores, *, how: Literal["logits", "p
     )
 
 
-def _aligned(scores_a: Scores, scores_b: Scores) -> Scores:
-    """`scores_b` in the order of `scores_a`, of which everything but the logits must be the same."""
-    for name in ("ids", "missing"):
-        ours, theirs = set(getattr(scores_a, name)), set(getattr(scores_b, name))
-        if ours != theirs:
-            odd = sorted(ours ^ theirs)
-            what = "videos" if name == "ids" else "missing videos"
+def _same_videos(scores_a: Scores, scores_b: Scores) -> Scores:
+    """`scores_b` in the order of `scores_a`; everything but the logits must be equal."""
+    for name, kind in (("ids", "videos"), ("missing", "missing videos")):
+        odd = sorted(set(getattr(scores_a, name)) ^ set(getattr(scores_b, name)))
+        if odd:
             raise HarnessError(
-                f"two streams can be fused only on the same videos; {len(odd)} {what} are in one of them alone: "
+                f"two streams can be fused only on the same videos; {len(odd)} {kind} are in one of them alone: "
                 f"{', '.join(odd[:5])}{' ...' if len(odd) > 5 else ''}. Score both streams on the same split."
             )
     if scores_a.logits.shape[1] != scores_b.logits.shape[1]:

@@ -49,24 +49,24 @@ def pool(
 ) -> Pooled:
     """The weighted sum of the contrasts' mean gains with Student's t interval, groups of videos drawn independently.
 
-    The variance is the linearised one over groups (what a bootstrap over groups converges to): what each group moves the
-    effect by, squared and summed, times G / (G - S) for G groups in S data sets. It is never below that of independent videos with half a
-    video added to each kind of disagreement, so that two runs that agree everywhere still have an interval. For one
-    contrast it is what `stats.paired` does, without resampling. `extra_variance` is added, such as that over seeds, of which
-    `degrees` is then the number of degrees of freedom where it is the smaller one.
+    The variance is the linearised one over groups, the limit of a bootstrap over groups: the contribution of each group to
+    the effect, squared and summed, times G / (G - S) for G groups in S data sets. It is never below that of independent
+    videos with half a video added to each kind of disagreement, so that two runs that agree everywhere still have an
+    interval. For one contrast it agrees with `statistics.paired`, without resampling. `extra_variance` is added, such as
+    that over seeds; `degrees` are its degrees of freedom, which count where they are fewer.
     Raises HarnessError for no contrast, or fewer than two groups.
     """
     from scipy.special import stdtr, stdtrit
 
     if not contrasts:
-        raise HarnessError("nothing to pool: no pair of numbers is there")
+        raise HarnessError("nothing to pool: no pair of numbers")
     effect = sum(contrast.weight * float(contrast.gains.mean()) for contrast in contrasts)
     by_cluster = _moves(contrasts, [contrast.clusters for contrast in contrasts])
     by_video = _moves(contrasts, [contrast.videos for contrast in contrasts])
     strata = len({contrast.strata for contrast in contrasts})
     freedom = len(by_cluster) - strata
     if freedom < 1:
-        raise HarnessError(f"{len(by_cluster)} group(s) of videos show no deviation; two a data set are needed")
+        raise HarnessError(f"{len(by_cluster)} group(s) of videos show no deviation; two per data set are needed")
     half_videos = sum((contrast.weight / len(contrast.gains)) ** 2 for contrast in contrasts)
     drawn = sum(move * move for move in by_cluster.values()) * (1 + strata / freedom)
     independent = sum(move * move for move in by_video.values()) + half_videos
@@ -78,7 +78,7 @@ def pool(
 
 
 def _moves(contrasts: Sequence[Contrast], names: Sequence[Sequence[Hashable]]) -> dict[Hashable, float]:
-    """Unit -> what it moves the effect by: its part of every contrast's weighted, centred mean."""
+    """Unit -> its contribution to the effect: its part of every contrast's weighted, centred mean."""
     moves: dict[Hashable, float] = {}
     for contrast, units in zip(contrasts, names, strict=True):
         if not len(contrast.gains) == len(units) or len(units) == 0:

@@ -17,7 +17,7 @@ Bools = NDArray[np.bool_]
 
 @dataclass(frozen=True, eq=False)
 class Scores:
-    """What a finished scoring leaves: one row of logits for every video of the evaluated set that is on disk.
+    """One row of logits for every video of the evaluated set that is on disk.
 
     Raises HarnessError when shapes disagree, an id appears twice, a label is out of range, or a logit is not finite.
     """
@@ -62,14 +62,14 @@ class Scores:
 
 @dataclass(frozen=True, eq=False)
 class CellResult:
-    """What the ledger has for a cell: the scores that its number is computed from, and the jobs behind them."""
+    """Scores that a cell's number is computed from, and the jobs behind them."""
 
     scores: Scores
     """After late fusion, where the cell's streams are scored apart."""
     job_ids: tuple[str, ...] = ()
-    """The scored jobs: one, or one a stream."""
+    """The scored jobs: one, or one per stream."""
     records: tuple[Any, ...] = ()
-    """Their records, for whoever wants the spec, the cost or the curves."""
+    """Their records."""
 
 
 def _check_shapes(scores: Scores) -> None:
@@ -159,15 +159,10 @@ def confusion(scores: Scores) -> NDArray[np.int64]:
     return counts.reshape(classes, classes + 1).astype(np.int64)
 
 
-def log_softmax(logits: Floats) -> NDArray[np.float64]:
-    """(..., C) -> (..., C) float64 log-probabilities, without overflow."""
-    shifted = logits.astype(np.float64) - logits.max(axis=-1, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
-
-
 def softmax(logits: Floats) -> NDArray[np.float64]:
-    """(..., C) -> (..., C) float64 probabilities that sum to 1."""
-    return np.exp(log_softmax(logits))
+    """(..., C) -> (..., C) float64 probabilities that sum to 1, without overflow."""
+    shifted = logits.astype(np.float64) - logits.max(axis=-1, keepdims=True)
+    return np.exp(shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True)))
 
 
 def aligned(scores: Scores, ids: Sequence[str], *, part: bool = False) -> Scores:
@@ -185,13 +180,13 @@ def aligned(scores: Scores, ids: Sequence[str], *, part: bool = False) -> Scores
             f"different videos were scored, {len(rest)} in one of two only: {_few(rest)}; score both on the same"
         )
     rows = [row_of[video] for video in ids]
-    asked = set(ids)
+    chosen = set(ids)
     return Scores(
         ids=tuple(ids),
         logits=scores.logits[rows],
         labels=scores.labels[rows],
         groups=tuple(scores.groups[row] for row in rows),
-        undecodable=tuple(video for video in scores.undecodable if video in asked),
+        undecodable=tuple(video for video in scores.undecodable if video in chosen),
         missing=scores.missing,
     )
 

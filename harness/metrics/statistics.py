@@ -1,4 +1,4 @@
-"""Intervals and tests on right and wrong answers: proportions in [0, 1], arrays of bool with one entry a video.
+"""Intervals and tests on right and wrong answers: proportions in [0, 1], arrays of bool with one entry per video.
 
 scipy is imported when a function needs it. Every bootstrap draws from a fixed seed, so a table does not change when it
 is rendered again.
@@ -93,7 +93,7 @@ def split_mean(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Interval:
-    """Interval of the mean over splits of the share of right answers; one (correct, clusters) pair a split.
+    """Interval of the mean over splits of the share of right answers; one (correct, clusters) pair per split.
 
     An answer is right (True), wrong (False), or the share of seeds that had it right.
 
@@ -236,7 +236,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
     """p adjusted by Holm's step-down: below alpha with at most alpha of any false finding in the whole list."""
     p = np.asarray(p_values, dtype=np.float64)
     if not ((p >= 0) & (p <= 1)).all():
-        raise HarnessError(f"p values lie in [0, 1], got {list(p_values)}")
+        raise HarnessError(f"p values must be in [0, 1], got {list(p_values)}")
     order = np.argsort(p, kind="stable")
     adjusted = np.empty_like(p)
     adjusted[order] = np.minimum(1.0, np.maximum.accumulate(p[order] * (len(p) - np.arange(len(p)))))

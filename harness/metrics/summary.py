@@ -77,9 +77,9 @@ def shares(metric: Metric, scores: Scores) -> NDArray[np.float64]:
     values = np.asarray(metric.shares(scores), dtype=np.float64)
     outside = values[~((values >= 0) & (values <= 1))]
     if values.shape != (scores.n,) or outside.size:
-        seen = f"the value {outside[0]}" if outside.size else f"an array {values.shape}"
+        returned = f"the value {outside[0]}" if outside.size else f"an array {values.shape}"
         raise HarnessError(
-            f"metric '{metric.name}' must give one share in [0, 1] for each of {scores.n} videos, got {seen}"
+            f"metric '{metric.name}' must give one share in [0, 1] for each of {scores.n} videos, got {returned}"
         )
     return np.where(scores.decodable, values, 0.0)
 

@@ -1,4 +1,4 @@
-"""Late fusion: alignment by id, both ways of averaging, and what is refused."""
+"""Late fusion: alignment by id, and what is refused."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from harness.core.errors import HarnessError
 from harness.metrics.fusion import late_fusion
-from harness.metrics.scores import Scores, softmax, topk_correct
+from harness.metrics.scores import Scores, topk_correct
 
 
 def stream(logits: list[list[float]], *, seed: int = 0) -> Scores:
@@ -46,19 +46,6 @@ def test_fusion_rights_what_a_stream_alone_has_wrong() -> None:
     assert topk_correct(late_fusion(RGB, FLOW)).all()
 
 
-def test_probabilities_are_averaged() -> None:
-    fused = late_fusion(RGB, FLOW, how="probabilities")
-    expected = (softmax(RGB.logits) + softmax(FLOW.logits)) / 2
-    assert np.allclose(softmax(fused.logits), expected, atol=1e-6)
-    assert np.allclose(np.exp(fused.logits.astype(float)), expected, atol=1e-6)
-
-
-def test_the_two_ways_differ_where_one_stream_is_sure() -> None:
-    sure, unsure = stream([[40.0, 0.0, 0.0]]), stream([[0.0, 41.0, 0.0]])
-    assert late_fusion(sure, unsure).logits.argmax() == 1
-    assert abs(np.diff(late_fusion(sure, unsure, how="probabilities").logits[0, :2])[0]) < 1e-4
-
-
 def test_a_video_either_stream_could_not_decode_is_wrong() -> None:
     fused = late_fusion(replace(RGB, undecodable=("v0",)), replace(FLOW, undecodable=("v2",)))
     assert fused.undecodable == ("v0", "v2")
@@ -77,8 +64,3 @@ def test_a_video_either_stream_could_not_decode_is_wrong() -> None:
 def test_streams_of_different_videos_are_refused(other: Scores, said: str) -> None:
     with pytest.raises(HarnessError, match=said):
         late_fusion(RGB, other)
-
-
-def test_an_unknown_way_is_refused() -> None:
-    with pytest.raises(HarnessError, match="no way of fusing 'votes'"):
-        late_fusion(RGB, FLOW, how="votes")  # type: ignore[arg-type]
