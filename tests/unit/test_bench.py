@@ -115,7 +115,7 @@ def test_every_default_that_helps_here_is_held_against_its_absence(computes, mon
 
 @pytest.mark.parametrize("name", DEFAULTS)
 def test_a_default_that_is_switched_off_is_off_and_the_others_stay(name, monkeypatch):
-    places = (inception, "folds"), (inception, "shares"), (WideConv3d, "plain_on_cpu")
+    places = (inception, "may_fold"), (inception, "may_fuse"), (WideConv3d, "plain_on_cpu")
     for place_, what in places:
         monkeypatch.setattr(place_, what, getattr(place_, what))  # put back afterwards
     before = [getattr(*one) for one in places]
