@@ -218,3 +218,17 @@ def test_the_architecture_names_every_package():
     packages = [path.parent.relative_to(ROOT).as_posix() for path in (ROOT / "harness").glob("*/__init__.py")]
     assert len(packages) > 10
     assert [name for name in packages if f"`{name}/`" not in text] == []
+
+
+def test_common_tasks_take_one_or_two_files_that_exist():
+    """The last table of the architecture. NAME stands for a new file."""
+    rows = (ROOT / "docs" / "architecture.md").read_text("utf-8").split("| task | files |\n|---|---|\n")[1].splitlines()
+    assert len(rows) == 10
+    for row in rows:
+        _, task, files, _ = row.split("|")
+        paths = re.findall(r"`((?:harness|reports)/[^`]+)`", files)
+        assert 1 <= len(paths) <= 2, row
+        existing = [path for path in paths if "NAME" not in path and "slurm" not in path]
+        assert all((ROOT / path).is_file() for path in existing), row
+        new = [path for path in paths if path not in existing]
+        assert all((ROOT / path).parent.is_dir() for path in new), (task, new)

@@ -110,7 +110,7 @@ def test_the_selection_file_is_one_and_gives_the_cells_and_jobs_that_are_told(tm
     file = tmp_path / "selection.toml"
     file.write_text(text)
     found = cells(selection_of({"file": str(file)}))
-    planner = Planner(Workspace(data=tmp_path / "data", results=tmp_path / "results"), looking=True)
+    planner = Planner(Workspace(data=tmp_path / "data", results=tmp_path / "results"), dry_run=True)
     for cell in found:
         planner.jobs_of(cell)
     assert f"# {len(found)} cells, {len(planner.jobs)} jobs" in PAGE

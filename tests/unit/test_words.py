@@ -81,33 +81,35 @@ _DIALECT = re.compile("|".join(_WORDS).replace(" ", r"\s+"), re.IGNORECASE)
 
 
 LEFT = {
-    "benchmarks": 50,
-    "core": 54,
-    "data": 47,
-    "datasets": 48,
-    "jobs": 36,
-    "launch": 4,
+    "benchmarks": 4,
+    "core": 20,
+    "data": 45,
+    "datasets": 24,
+    "jobs": 26,
+    "launch": 2,
     "metrics": 6,
-    "planning": 15,
-    "records": 21,
-    "reports": 66,
-    "video": 68,
+    "planning": 4,
+    "protocols": 1,
+    "records": 19,
+    "reports": 34,
+    "training": 1,
+    "video": 47,
 }
 """Words of the dialect that are still there, by package. May only fall; goes when all are 0."""
 
 NOT_NAMES = frozenset(["asked", "found", "how", "mine", "one", "said", "seen", "theirs", "those", "told", "what"])
 """A variable is named after what it holds, by a noun: `videos`, `message`, `records`."""
 NAMES_LEFT = {
-    "benchmarks": 60,
-    "core": 11,
+    "benchmarks": 12,
+    "core": 1,
     "data": 33,
-    "datasets": 47,
-    "jobs": 10,
+    "datasets": 15,
+    "jobs": 8,
     "metrics": 5,
-    "planning": 15,
-    "records": 18,
-    "reports": 85,
-    "video": 15,
+    "planning": 12,
+    "records": 14,
+    "reports": 17,
+    "video": 12,
 }
 """Variables and parameters with such names, by package. May only fall; goes when all are 0."""
 
