@@ -11,7 +11,6 @@ from harness.core import registry
 from harness.core.contract import Baseline, Scale
 from harness.core.errors import UnknownName
 from harness.core.plain import plain
-from harness.jobs.restore import scored_spec
 from harness.records.record import Record
 
 OF_SCHEDULE = (
@@ -51,7 +50,7 @@ class SettingDiff:
 
 def compare_settings(record: Record) -> list[SettingDiff]:
     """Every setting of a training, those that differ from the card first. Raises UnknownName for a card that is gone."""
-    spec = scored_spec(record)
+    spec = record.scored_spec
     baseline: Baseline = registry.load("baseline", spec.baseline.name)
     stage, name = spec.stage, spec.scale.name
     clips = {"train_clip": plain(spec.train_clip), "test_clip": plain(spec.test_clip)}

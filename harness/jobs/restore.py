@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +14,6 @@ from harness.core import environment, registry
 from harness.core.callbacks import Callback
 from harness.core.contract import Baseline, BuildSpec, Clip, Listing, Scale, Video
 from harness.core.errors import RecordError
-from harness.core.job_specs import ScoredSpec
 from harness.core.spec import Job
 from harness.core.workspace import Workspace
 from harness.jobs.common import build_head, start
@@ -65,18 +65,8 @@ class Scorer:
 
 def work_of(record: Record, options: JobOptions) -> JobContext:
     """The job of a record, as if it were under way. Raises RecordError for kinds that score no videos."""
-    scored_spec(record)
-    return JobContext(job=job_of(record), options=options, callback=Callback())
-
-
-def scored_spec(record: Record) -> ScoredSpec:
-    """The record's spec. Raises RecordError for kinds that score no videos."""
-    if not isinstance(record.spec, ScoredSpec):
-        raise RecordError(
-            f"job {record.job_id} ({record.title}) is of kind '{record.kind}' and ends with no network that scores videos; "
-            "name a training, see `harness ls jobs`"
-        )
-    return record.spec
+    job = dataclasses.replace(job_of(record), spec=record.scored_spec)
+    return JobContext(job=job, options=options, callback=Callback())
 
 
 def open_job(record: Record, options: JobOptions) -> Scorer:
@@ -177,13 +167,13 @@ def open_published(name: str, baseline: Baseline, stream: str, workspace: Worksp
 
 def scored_videos(record: Record, listing: Listing) -> tuple[Video, ...]:
     """The videos that the job was scored on, in its order."""
-    return listing.subsets[scored_spec(record).subset]
+    return listing.subsets[record.scored_spec.subset]
 
 
 def open_test_set(record: Record, options: JobOptions) -> Data:
     """The data set a job was scored on, with the flow of its scored videos at hand. Raises HarnessError if it changed."""
     return open_data(
-        work_of(record, options), split=scored_spec(record).split, videos=lambda listing: scored_videos(record, listing)
+        work_of(record, options), split=record.scored_spec.split, videos=lambda listing: scored_videos(record, listing)
     )
 
 

@@ -21,9 +21,9 @@ from torch import Tensor
 from harness.core.atomic import file_sha256
 from harness.core.contract import Weights
 from harness.core.errors import HarnessError, unknown
-from harness.core.tensor_io import save_tensors
 from harness.models.catalog import imported_path
 from harness.models.name_maps import DATA, INDEX, LAYOUTS, Layout, timm
+from harness.models.tensor_io import save_tensors
 from harness.models.tf_checkpoint import read_checkpoint
 
 WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model", "net")

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from harness.core.contract import Baseline, BuildSpec
 from harness.core.errors import HarnessError, RecordError
-from harness.core.tensor_io import save_tensors
 from harness.models.activation_checkpointing import stages_of
+from harness.models.tensor_io import save_tensors
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.core.errors import HarnessError, RecordError
-from harness.core.job_specs import JobSpec, from_plain, job_id, to_plain
+from harness.core.job_specs import JobSpec, ScoredSpec, from_plain, job_id, to_plain
 from harness.core.plain import plain, read
 from harness.core.spec import Cell
 
@@ -71,6 +71,16 @@ class Record:
     @property
     def kind(self) -> str:
         return self.spec.kind
+
+    @property
+    def scored_spec(self) -> ScoredSpec:
+        """Its spec. Raises RecordError for a job of a kind that scores no videos."""
+        if not isinstance(self.spec, ScoredSpec):
+            raise RecordError(
+                f"job {self.job_id} ({self.title}) is of kind '{self.kind}' and ends with no network that scores videos; "
+                "name a training, see `harness ls jobs`"
+            )
+        return self.spec
 
     def path(self, name: str) -> Path:
         """The file called `name`, checked to be there. Raises RecordError."""

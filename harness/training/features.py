@@ -13,7 +13,7 @@ from torch import Tensor
 from harness.core.callbacks import Callback
 from harness.core.contract import Schedule, Video
 from harness.core.errors import HarnessError
-from harness.core.tensor_io import save_tensors
+from harness.models.tensor_io import save_tensors
 from harness.training.config import Step, TrainingConfig
 
 

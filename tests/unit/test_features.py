@@ -11,7 +11,7 @@ from baselines.parts.network import Head, JointHead, WithHead
 from harness.core.callbacks import Callback
 from harness.core.contract import Schedule, Video
 from harness.core.errors import HarnessError
-from harness.core.tensor_io import save_tensors
+from harness.models.tensor_io import save_tensors
 from harness.models.transfer import freeze_all_but_head
 from harness.training.config import Step, TrainingConfig
 from harness.training.evaluation import clip_loss

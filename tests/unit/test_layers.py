@@ -1,7 +1,7 @@
-"""Imports go down only, large libraries load only when used, and one file knows each outside tool.
+"""Packages lie in layers: imports go down only, no circle, small packages; large libraries load only when used.
 
-Reads the imports with `ast`, runs nothing. Every rule is also tried on a small broken tree, so that it is known to
-bite.
+Reads the imports with `ast` and runs nothing. Imports inside functions and under TYPE_CHECKING count. Every rule is also
+tried on a small broken tree.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ import ast
 import functools
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,107 +21,23 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("harness", "baselines", "reports")
 
-FLOORS: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("values", ("harness", "harness.core.contract", "harness.core.spec", "harness.core.errors")),
-    (
-        "pure",
-        (
-            "harness.metrics.scores",
-            "harness.metrics.statistics",
-            "harness.metrics.fusion",
-            "harness.metrics.pooling",
-            "harness.core.registry",
-            "harness.core.workspace",
-            "harness.core.environment",
-            "harness.data.splits",
-            "harness.planning.schedules",
-            "harness.planning.ranges",
-            "harness.data.leaks",
-            "harness.core.tensor_io",
-            "harness.core.allocator",
-            "harness.core.processes",
-            "harness.analysis.paper_numbers",
-            "harness.datasets.formats.annotations",
-            "harness.datasets.formats.custom_lists",
-            "harness.datasets.formats.minikinetics_lists",
-            "harness.datasets.formats",
-            "harness.video",
-            "harness.video.sampling",
-            "harness.video.resample",
-            "harness.video.encode",
-        ),
-    ),
-    (
-        "plug-ins",
-        ("harness.datasets", "harness.protocols", "harness.scales", "harness.datasets.synthetic", "baselines"),
-    ),
-    (
-        "edges",
-        (
-            "harness.video.*",
-            "harness.records.record",
-            "harness.core.callbacks",
-            "harness.jobs.options",
-            "harness.core.locks",
-            "harness.models.pretrained",
-            "harness.models.build",
-            "harness.data.archives",
-        ),
-    ),
-    (
-        "work",
-        (
-            "harness.models.precision",
-            "harness.models.transfer",
-            "harness.training.replicas",
-            "harness.models.activation_checkpointing",
-            "harness.training.checkpoint",
-            "harness.training.trainer",
-            "harness.training.evaluation",
-            "harness.training.features",
-            "harness.jobs.context",
-            "harness.jobs.outcome",
-            "harness.jobs.common",
-            "harness.jobs.linear_probe",
-            "harness.jobs.execute",
-            "harness.jobs.restore",
-            "harness.training.prefetch",
-            "harness.jobs.profiler",
-            "harness.jobs.predict",
-        ),
-    ),
-    (
-        "orchestration",
-        (
-            "harness.planning.selection",
-            "harness.records.caveats",
-            "harness.planning.keys",
-            "harness.planning.plan",
-            "harness.planning.lookup",
-            "harness.launch",
-            "harness.records.tracking",
-            "harness.analysis.regression",
-            "harness.analysis.ablation",
-            "harness.analysis.settings_diff",
-            "harness.analysis.claims",
-            "harness.planning.cost",
-            "harness.analysis.claim_definitions",
-            "harness.planning.tuned",
-        ),
-    ),
-    (
-        "surface",
-        (
-            "harness.__main__",
-            "harness.commands",
-            "harness.bench",
-            "reports",
-        ),
-    ),
+LAYERS = (
+    ("harness.core",),
+    ("harness.metrics", "harness.video", "harness.protocols", "harness.scales", "baselines.parts"),
+    ("harness.datasets", "harness.models", "harness.records"),
+    ("harness.data", "harness.training", "baselines"),
+    ("harness.planning", "harness.jobs"),
+    ("harness.launch", "harness.analysis"),
+    ("reports",),
+    ("harness.commands", "harness.__main__"),
 )
-"""From the ground up: a module imports from its own floor and those below. A name stands for the module and, unless a
-longer name says otherwise, for everything in it; a module that no line covers fails the test, so a new room is placed
-on purpose. `harness` stands for itself alone."""
+"""Packages, lowest layer first. A package imports from lower layers, and from its own layer without a circle. The longest
+name that covers a module counts; `harness` itself is imported by all and imports nothing."""
+
+MAX_LAYERS = 8
+MAX_MODULES = 16
+MAX_TOP_ENTRIES = 17
+"""Packages and modules directly in harness/, `__init__` and `__main__` included."""
 
 HEAVY = frozenset({"torch", "torchvision", "timm", "ray", "mlflow", "sklearn", "matplotlib", "cv2", "av", "numba"})
 """0.9 s to 12 s each to import: a card, a plan, a table or `--help` must not pay that."""
@@ -131,7 +49,7 @@ FAST_ROOTS = (
     "harness.records.record",
     "harness.analysis.regression",
     "harness.analysis.claims",
-    "harness.datasets",
+    "harness.datasets.*",
     "harness.protocols",
     "harness.scales",
     "harness.metrics.scores",
@@ -145,20 +63,20 @@ FAST_ROOTS = (
 TOOL_OWNERS = {
     "ray": ("harness.launch.ray",),
     "mlflow": ("harness.records.tracking",),
-    "av": ("harness.video", "harness.bench"),
-    "torchcodec": ("harness.video", "harness.bench"),
-    "timm": ("baselines.parts",),
-    "numba": ("harness.video.numba_cache", "harness.video.flow.tvl1_kernels", "harness.video.convert_kernels"),
-    "llvmlite": ("harness.video.convert_kernels",),
+    "av": ("harness.video",),
+    "torchcodec": ("harness.video.decoders",),
+    "timm": ("baselines.parts", "harness.models"),
+    "numba": ("harness.video",),
+    "llvmlite": ("harness.video",),
 }
-"""The modules, and what lies in them, that may name an outside tool."""
+"""Library -> packages whose modules may import it."""
 
 
 class Import(NamedTuple):
     target: str
     line: int
     lazy: bool
-    """Inside a function, or for the type checker only: costs nothing until it is called."""
+    """Inside a function, or for the type checker only."""
 
 
 class Problem(NamedTuple):
@@ -174,12 +92,12 @@ class Problem(NamedTuple):
 
 def read_tree(root: Path) -> dict[str, Path]:
     """Module name -> file, for the import packages below `root`."""
-    found = {}
+    modules = {}
     for package in PACKAGES:
         for path in sorted((root / package).rglob("*.py")):
             parts = path.relative_to(root).with_suffix("").parts
-            found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
-    return found
+            modules[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return modules
 
 
 def read_imports(path: Path, module: str, known: dict[str, Path]) -> list[Import]:
@@ -219,57 +137,83 @@ def _targets(node: ast.AST, package: str, known: dict[str, Path]) -> list[str]:
 
 
 def within(module: str, name: str) -> bool:
-    """True if `module` is `name` or lies in it."""
+    """True if `module` is `name` or part of it."""
     return module == name or module.startswith(f"{name}.")
 
 
-def floor_of(module: str) -> int | None:
-    """Index into FLOORS, by the longest name that covers the module; None if no line does."""
-    best: tuple[int, int] | None = None
-    for index, (_, names) in enumerate(FLOORS):
-        for name in names:
-            covers = module == name if name == "harness" else within(module, name.removesuffix(".*"))
-            # 'x.*' is what remains of x once the names in it that are listed elsewhere are taken out.
-            if covers and (best is None or len(name) > best[0]):
-                best = (len(name), index)
-    return best[1] if best else None
+def package_of(module: str) -> str | None:
+    """The package of LAYERS that a module belongs to; None if there is none."""
+    names = [name for layer in LAYERS for name in layer if within(module, name)]
+    return max(names, key=len, default=None)
+
+
+def layer_of(package: str) -> int:
+    return next(number for number, layer in enumerate(LAYERS) if package in layer)
 
 
 # ------------------------------------------------------------------------------------------------ rules
 
 
 def upward(root: Path) -> list[Problem]:
-    """Imports from a lower floor to a higher one, and modules that stand on none."""
+    """Imports from a lower layer to a higher one, and modules that belong to no package."""
     known = read_tree(root)
     problems = []
     for module, path in known.items():
-        own = floor_of(module)
-        if own is None:
-            problems.append(Problem(module, f"on no floor; add it to FLOORS in {Path(__file__).name}"))
+        package = package_of(module)
+        if package is None:
+            if module != "harness":
+                problems.append(
+                    Problem(module, f"is in no package; add its package to LAYERS in {Path(__file__).name}")
+                )
             continue
-        for found in read_imports(path, module, known):
-            other = floor_of(found.target) if found.target.split(".")[0] in PACKAGES else None
-            if other is not None and other > own:
-                what = f"{FLOORS[own][0]} imports {found.target} ({FLOORS[other][0]}); imports go down only"
-                problems.append(Problem(f"{path.relative_to(root)}:{found.line}", what))
+        for imported in read_imports(path, module, known):
+            target = package_of(imported.target)
+            if target is not None and layer_of(target) > layer_of(package):
+                what = f"{package} imports {imported.target} from a higher layer"
+                problems.append(Problem(f"{path.relative_to(root)}:{imported.line}", what))
     return problems
 
 
 def sideways(root: Path) -> list[Problem]:
     """Baselines that import each other instead of what they share, `baselines.parts`."""
     known = read_tree(root)
-    cards = [
-        name for name in known if name.count(".") == 1 and name.startswith("baselines.") and name != "baselines.parts"
-    ]
+    cards = {name for name in known if name.startswith("baselines.") and not within(name, "baselines.parts")}
     return [
         Problem(
-            f"{known[card].relative_to(root)}:{found.line}",
-            f"imports {found.target}; shared blocks go to baselines.parts",
+            f"{known[card].relative_to(root)}:{imported.line}",
+            f"imports {imported.target}; shared blocks go to baselines.parts",
         )
-        for card in cards
-        for found in read_imports(known[card], card, known)
-        if found.target in cards
+        for card in sorted(cards)
+        for imported in read_imports(known[card], card, known)
+        if imported.target in cards
     ]
+
+
+def beyond_the_registry(root: Path) -> list[Problem]:
+    """Imports of `baselines` and `reports` in harness, outside the two top layers: they are found by name."""
+    known = read_tree(root)
+    return [
+        Problem(f"{path.relative_to(root)}:{imported.line}", f"imports {imported.target}; use harness.core.registry")
+        for module, path in known.items()
+        if within(module, "harness") and package_of(module) not in LAYERS[-1] + LAYERS[-2]
+        for imported in read_imports(path, module, known)
+        if imported.target.split(".")[0] in ("baselines", "reports")
+    ]
+
+
+def large(root: Path) -> list[Problem]:
+    """Packages with too many modules, and too many entries at the top of harness/."""
+    known = read_tree(root)
+    sizes = Counter(module.rpartition(".")[0] for module, path in known.items() if path.name != "__init__.py")
+    problems = [
+        Problem(package, f"has {size} modules, more than {MAX_MODULES}")
+        for package, size in sorted(sizes.items())
+        if size > MAX_MODULES
+    ]
+    top = [path for path in (root / "harness").iterdir() if path.suffix == ".py" or (path / "__init__.py").is_file()]
+    if len(top) > MAX_TOP_ENTRIES:
+        problems.append(Problem("harness", f"has {len(top)} entries, more than {MAX_TOP_ENTRIES}"))
+    return problems
 
 
 def _is_root(module: str, name: str) -> bool:
@@ -279,93 +223,98 @@ def _is_root(module: str, name: str) -> bool:
 
 
 def heavy_at_start(root: Path) -> list[Problem]:
-    """Large libraries imported at module level by anything that a fast path loads."""
+    """Large libraries imported at module level by anything that `--help`, a plan or a table loads."""
     known = read_tree(root)
     reached = {module for module in known if any(_is_root(module, name) for name in FAST_ROOTS)}
     queue = list(reached)
     problems = []
     while queue:
         module = queue.pop()
-        for found in read_imports(known[module], module, known):
-            if found.lazy:
+        for imported in read_imports(known[module], module, known):
+            if imported.lazy:
                 continue
-            if found.target.split(".")[0] in HEAVY:
-                where = f"{known[module].relative_to(root)}:{found.line}"
+            if imported.target.split(".")[0] in HEAVY:
+                where = f"{known[module].relative_to(root)}:{imported.line}"
                 problems.append(
-                    Problem(where, f"imports {found.target} at module level; import it in the function that uses it")
+                    Problem(where, f"imports {imported.target} at module level; import it in the function that uses it")
                 )
-            elif found.target in known and found.target not in reached:
-                reached.add(found.target)
-                queue.append(found.target)
+            elif imported.target in known and imported.target not in reached:
+                reached.add(imported.target)
+                queue.append(imported.target)
     return sorted(problems)
 
 
-def strangers(root: Path) -> list[Problem]:
-    """Outside tools named outside the files that own them."""
+def foreign_tools(root: Path) -> list[Problem]:
+    """Libraries that are imported outside the packages that own them."""
     known = read_tree(root)
     problems = []
     for module, path in known.items():
-        for found in read_imports(path, module, known):
-            tool = found.target.split(".")[0]
+        for imported in read_imports(path, module, known):
+            tool = imported.target.split(".")[0]
             owners = TOOL_OWNERS.get(tool)
             if owners and not any(within(module, owner) for owner in owners):
-                where = f"{path.relative_to(root)}:{found.line}"
+                where = f"{path.relative_to(root)}:{imported.line}"
                 problems.append(Problem(where, f"imports {tool}; only {', '.join(owners)} may"))
     return problems
 
 
 def circles(root: Path) -> list[Problem]:
-    """Modules that import each other at module level, along whatever way."""
+    """Modules, or packages, that import each other along any path."""
     known = read_tree(root)
-    below = {
-        module: {
-            found.target for found in read_imports(path, module, known) if not found.lazy and found.target in known
-        }
+    modules = {
+        module: {imported.target for imported in read_imports(path, module, known) if imported.target in known}
         for module, path in known.items()
     }
-    done: set[str] = set()
-    problems = []
-
-    def visit(module: str, trail: tuple[str, ...]) -> None:
-        if module in trail:
-            problems.append(Problem(module, " -> ".join((*trail[trail.index(module) :], module))))
-        elif module not in done:
-            for target in sorted(below[module] - {module}):
-                visit(target, (*trail, module))
-            done.add(module)
-
-    for module in sorted(known):
-        visit(module, ())
-    return problems
+    packages: dict[str, set[str]] = {}
+    for module, targets in modules.items():
+        package = package_of(module)
+        if package is not None:
+            packages.setdefault(package, set()).update(filter(None, map(package_of, targets)))
+    return [*_circle(modules), *_circle(packages)]
 
 
-RULES = (upward, sideways, heavy_at_start, strangers, circles)
+def _circle(imports: Mapping[str, Iterable[str]]) -> list[Problem]:
+    graph = {name: {target for target in targets if target != name} for name, targets in imports.items()}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        return [Problem(error.args[1][0], " -> ".join(reversed(error.args[1])))]
+    return []
+
+
+RULES = (upward, sideways, beyond_the_registry, large, heavy_at_start, foreign_tools, circles)
 
 
 # ------------------------------------------------------------------------------------------------ tests
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
-def test_the_house_keeps_the_rule(rule):
+def test_the_project_keeps_the_rule(rule):
     assert len(read_tree(ROOT)) > 30, "the packages were not found"
+    assert len(LAYERS) <= MAX_LAYERS
     problems = rule(ROOT)
     assert not problems, "\n".join(map(str, problems))
 
 
 BROKEN = {
     upward: {
-        "harness/metrics/statistics.py": "def f():\n    from harness import plan\n",
+        "harness/metrics/statistics.py": "def f():\n    from harness.planning import plan\n",
         "harness/planning/plan.py": "",
     },
     sideways: {"baselines/a.py": "from baselines.b import x\n", "baselines/b.py": "x = 1\n"},
+    beyond_the_registry: {
+        "harness/jobs/execute.py": "def f():\n    from baselines import a\n",
+        "baselines/a.py": "",
+    },
+    large: {f"harness/core/m{number}.py": "" for number in range(MAX_MODULES + 1)},
     heavy_at_start: {
-        "harness/commands.py": "from harness.training import trainer\n",
+        "harness/commands/run.py": "from harness.training import trainer\n",
         "harness/training/trainer.py": "from torch import nn\n",
     },
-    strangers: {"harness/jobs/execute.py": "def f():\n    import mlflow.tracking\n"},
+    foreign_tools: {"harness/jobs/execute.py": "def f():\n    import mlflow.tracking\n"},
     circles: {
-        "harness/metrics/statistics.py": "import harness.metrics.fusion\n",
-        "harness/metrics/fusion.py": "from . import stats\n",
+        "harness/metrics/statistics.py": "def f():\n    import harness.metrics.fusion\n",
+        "harness/metrics/fusion.py": "from . import statistics\n",
     },
 }
 SOUND = {
@@ -378,17 +327,14 @@ SOUND = {
 
 
 def plant(root: Path, files: dict[str, str]) -> Path:
-    for package in PACKAGES:
-        (root / package).mkdir()
-        (root / package / "__init__.py").touch()
-    (root / "baselines" / "parts").mkdir()
-    for name, text in files.items():
-        (root / name).write_text(text)
+    for name in (*(f"{package}/__init__.py" for package in PACKAGES), "baselines/parts/__init__.py", *files):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(files.get(name, ""))
     return root
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
-def test_the_rule_bites(rule, tmp_path):
+def test_the_rule_finds_what_breaks_it(rule, tmp_path):
     assert len(rule(plant(tmp_path, BROKEN[rule]))) == 1
 
 
@@ -397,8 +343,18 @@ def test_the_rule_lets_a_sound_tree_pass(rule, tmp_path):
     assert rule(plant(tmp_path, SOUND)) == []
 
 
-def test_a_module_on_no_floor_is_named(tmp_path):
+def test_a_module_in_no_package_is_named(tmp_path):
     assert "harness.utils" in str(upward(plant(tmp_path, {"harness/utils.py": ""}))[0])
+
+
+def test_a_circle_of_packages_is_found_where_no_modules_form_one(tmp_path):
+    files = {
+        "harness/planning/plan.py": "import harness.jobs.options\n",
+        "harness/jobs/options.py": "",
+        "harness/jobs/execute.py": "import harness.planning.cost\n",
+        "harness/planning/cost.py": "",
+    }
+    assert len(circles(plant(tmp_path, files))) == 1
 
 
 def test_cards_planning_and_help_load_without_the_large_libraries():
@@ -406,8 +362,8 @@ def test_cards_planning_and_help_load_without_the_large_libraries():
     code = (
         "import sys\n"
         "import harness.commands, harness.planning.plan, harness.records.record\n"
-        "from harness import discover\n"
-        "n = sum(len(discover.all(kind)) for kind in discover.KINDS)\n"
+        "from harness.core import registry\n"
+        "n = sum(len(registry.all(kind)) for kind in registry.KINDS)\n"
         "print(n, *sorted({name.split('.')[0] for name in sys.modules}))\n"
     )
     run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
