@@ -9,7 +9,6 @@ levels, and what it saves in time, stands in docs/performance.md. Flow is comput
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -18,9 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.core.atomic import write_text
 from harness.core.contract import Scale, Video
-from harness.core.errors import BrokenVideo, DataMissing, HarnessError
+from harness.core.errors import BrokenVideo
 from harness.core.plain import digest
 from harness.data import derived
 from harness.data.index import Progress
@@ -37,7 +35,6 @@ FORMAT = 1
 CODECS = {"store": "mpeg4-store", "raw-store": "raw"}
 """By what `Scale.frames` says."""
 SUFFIXES = {"mpeg4-store": ".mp4", "raw": ".avi"}
-BROKEN = "broken.json"
 BYTES_PER_PIXEL = {"mpeg4-store": 0.35, "raw": 1.52}
 """At most. Recoded, real clips take 0.035 to 0.08, noise 0.3."""
 
@@ -123,14 +120,16 @@ def build_store(
     announce: Callable[[derived.Estimate], None] | None = None,
 ) -> FrameStore:
     """The frame store of `videos`, made from the originals where it is not there yet; see `derive.build`."""
-    folder, sizes, codec = _folder(prepared, scale, decoder), _sizes(prepared, videos), codec_of(scale)
+    codec, key = codec_of(scale), store_key(scale, decoder)
+    folder = prepared.store / f"frames-{digest(key)}"
+    sizes = {video.id: prepared.rows[video.id].bytes for video in videos}
     files = {video_id: _file(folder, video_id, size, codec) for video_id, size in sizes.items()}
     recipe = StoreRecipe(scale.fps, scale.short_side_px, codec, decoder)
     tasks = derived.tasks_of(prepared, recipe, videos, files, scale.fps)
     broken = derived.build(
         recipe,
         tasks,
-        key=store_key(scale, decoder),
+        key=key,
         folder=folder,
         name=prepared.dataset.name,
         there=len(files) - len(tasks),
@@ -138,32 +137,7 @@ def build_store(
         progress=progress,
         announce=announce,
     )
-    if broken:
-        _remember(folder, {video_id: [sizes[video_id], cause] for video_id, cause in broken.items()})
     return FrameStore(folder, codec, sizes, broken)
-
-
-def open_store(prepared: Prepared, scale: Scale, videos: Sequence[Video]) -> FrameStore:
-    """The frame store as it is. Raises DataMissing, naming the remedy, where a video was never put there."""
-    folder, sizes, codec = _folder(prepared, scale, DEFAULT), _sizes(prepared, videos), codec_of(scale)
-    broken = {video_id: cause for video_id, (size, cause) in _remembered(folder).items() if sizes.get(video_id) == size}
-    absent = [
-        video_id
-        for video_id, size in sizes.items()
-        if video_id not in broken and not _file(folder, video_id, size, codec).is_file()
-    ]
-    if absent:
-        raise DataMissing(
-            f"{len(absent)} of {len(sizes)} videos of {prepared.dataset.name} are not in the frame store {folder}, "
-            f"{absent[0]} for one; run: harness data prepare {prepared.dataset.name} {flag_of(codec)} --scale {scale.name}, or "
-            "read the originals: --set scale.video_source=originals"
-        )
-    return FrameStore(folder, codec, sizes, broken)
-
-
-def flag_of(codec: str) -> str:
-    """Of `harness data prepare`, for a frame store of this codec."""
-    return next(f"--{name}" for name, one in CODECS.items() if one == codec)
 
 
 def _with(first: np.ndarray, frames: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
@@ -172,32 +146,6 @@ def _with(first: np.ndarray, frames: Iterator[np.ndarray]) -> Iterator[np.ndarra
     yield from frames
 
 
-def _folder(prepared: Prepared, scale: Scale, decoder: str) -> Path:
-    return prepared.store / f"frames-{digest(store_key(scale, decoder))}"
-
-
-def _sizes(prepared: Prepared, videos: Sequence[Video]) -> dict[str, int]:
-    return {video.id: prepared.rows[video.id].bytes for video in videos}
-
-
 def _file(folder: Path, video_id: str, size: int, codec: str) -> Path:
     # The size of the original is part of the name: a file that was replaced is recoded.
     return folder / f"{video_id}.{size}{SUFFIXES[codec]}"
-
-
-def _remember(folder: Path, broken: Mapping[str, list[Any]]) -> None:
-    known = {**_remembered(folder), **broken}
-    write_text(folder / BROKEN, json.dumps(known, indent=1, sort_keys=True))
-
-
-def _remembered(folder: Path) -> dict[str, list[Any]]:
-    """Video id -> [bytes, cause] of originals that could not be decoded."""
-    try:
-        found = json.loads((folder / BROKEN).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except (ValueError, OSError) as error:
-        raise HarnessError(
-            f"{folder / BROKEN} cannot be read ({error}); delete it and prepare the store again"
-        ) from error
-    return dict(found)

@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 import stat
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -67,6 +68,12 @@ class Prepared:
         if fps is None or self.dataset.kind == "images":
             return row.frames
         return timeline_frames(row.duration_s, fps)
+
+    @cached_property
+    def videos(self) -> tuple[Video, ...]:
+        """Every video of any split, once, in the order of ids."""
+        by_id = _by_id(self.listing(split) for split in self.dataset.splits)
+        return tuple(by_id[video_id] for video_id in sorted(by_id))
 
     @cached_property
     def rows(self) -> dict[str, IndexRow]:
@@ -196,12 +203,15 @@ def _index(dataset: Dataset, root: Path, store: Path, progress: Progress | None)
         remove_if_stale(left)
     signature = _signature(root)
     listings = {split: _read(dataset, root, split) for split in dataset.splits}
-    videos = {video.id: video for listing in listings.values() for part in listing.subsets.values() for video in part}
-    rows = index.build(videos, dataset, root, store, progress=progress)
+    rows = index.build(_by_id(listings.values()), dataset, root, store, progress=progress)
     fingerprint = _fingerprint(dataset, listings, rows)
     kept = {"key": _key(dataset), "fingerprint": fingerprint, "videos": len(rows), "signature": signature}
     write_text(store / FINGERPRINT, json.dumps(kept, indent=1))
     return fingerprint
+
+
+def _by_id(listings: Iterable[Listing]) -> dict[str, Video]:
+    return {video.id: video for listing in listings for subset in listing.subsets.values() for video in subset}
 
 
 def _key(dataset: Dataset) -> str:

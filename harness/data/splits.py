@@ -1,17 +1,26 @@
-"""The held-out part of a training set, on which drops, stopping and learning rates are chosen. Never what is scored."""
+"""Which videos are trained on: a part is held out for choices, and none that is scored may be among them.
+
+Learning-rate drops, stopping and learning rates are chosen on the held-out part, never on what is scored. Weights carry the
+ids and groups they were trained on, and scoring an overlap is refused.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
+import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
 from harness.core.contract import Listing, Video
 from harness.core.errors import HarnessError
 
 HELD_OUT = "held-out"
 """The subset that a trial is scored on."""
+TRAINED_ON = "trained_on.json"
+TrainedOn = dict[str, list[str]]
+"""Data set -> ids and group keys."""
 
 
 def hold_out(videos: Sequence[Video], share: float) -> tuple[list[Video], list[Video]]:
@@ -60,3 +69,37 @@ def _groups_of_classes(videos: Sequence[Video]) -> dict[int, dict[str, int]]:
 
 def _order(group: str) -> str:
     return hashlib.sha256(group.encode()).hexdigest()
+
+
+# ---------------------------------------------------------------------------------------------------- leaks
+
+
+def refuse_leaks(
+    name: str, training: Sequence[Video], scored: Sequence[Video], *, before: Mapping[str, list[str]]
+) -> TrainedOn:
+    """What weights have been trained on after `training` on the data set `name`, given what they were trained on before.
+
+    Raises HarnessError if a video to be scored, or its group, is among it.
+    """
+    known = {*before.get(name, ()), *(video.id for video in training), *filter(None, map(_group_key, training))}
+    leaked = [video.id for video in scored if video.id in known or _group_key(video) in known]
+    if leaked:
+        raise HarnessError(
+            f"{len(leaked)} of the {len(scored)} videos to be scored, {leaked[0]} among them, were trained on (themselves "
+            "or their group) by these weights or those they start from; choose another --source or --split"
+        )
+    return {**before, name: sorted(known)}
+
+
+def _group_key(video: Video) -> str:
+    """Marks a group among ids; '' where the group is not known."""
+    return f"group:{video.label}:{video.group}" if video.group else ""
+
+
+def merge_trained_on(files: Iterable[Path]) -> TrainedOn:
+    """What the records behind several roles were trained on, together."""
+    merged: TrainedOn = {}
+    for path in files:
+        for name, ids in json.loads(path.read_text()).items():
+            merged[name] = sorted({*merged.get(name, ()), *ids})
+    return merged

@@ -13,8 +13,7 @@ from harness.core import registry
 from harness.core.callbacks import Callback
 from harness.core.contract import Dataset, Listing, Schedule, Video, Weights
 from harness.core.plugins import Head
-from harness.data import leaks
-from harness.data.leaks import TRAINED_ON, TrainedOn
+from harness.data.splits import TRAINED_ON, TrainedOn, merge_trained_on, refuse_leaks
 from harness.jobs.context import Data, JobContext
 from harness.metrics.scores import Scores, check_count
 from harness.models import build, pretrained, transfer
@@ -139,9 +138,9 @@ def trained_on(context: JobContext[Any], data: Data, training: Sequence[Video], 
     Raises HarnessError if a scored video is among it, or if the scored videos are not as many as the card expects.
     """
     check_count(len(scored), len(data.listing.missing_of(scored_subset(context))), expected_count(context))
-    return leaks.refuse(data.prepared.dataset.name, training, scored, before=upstream_trained_on(context))
+    return refuse_leaks(data.prepared.dataset.name, training, scored, before=upstream_trained_on(context))
 
 
 def upstream_trained_on(context: JobContext[Any]) -> TrainedOn:
     """What the weights that the job starts from were trained on."""
-    return leaks.merged(context.upstream(role).path(TRAINED_ON) for role in context.job.upstream)
+    return merge_trained_on(context.upstream(role).path(TRAINED_ON) for role in context.job.upstream)

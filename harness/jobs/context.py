@@ -241,11 +241,4 @@ def stored_frames(
 def everything(context: JobContext[Any]) -> list[Video]:
     """Every video of the data set in any split, once, in the order of ids."""
     dataset = registry.load("dataset", context.spec.dataset.name)
-    prepared = prepare.open_prepared(dataset, context.options.places.data)
-    found = {
-        video.id: video
-        for split in dataset.splits
-        for subset in prepared.listing(split).subsets.values()
-        for video in subset
-    }
-    return [found[video_id] for video_id in sorted(found)]
+    return list(prepare.open_prepared(dataset, context.options.places.data).videos)

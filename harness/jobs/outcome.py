@@ -16,7 +16,7 @@ from torch import nn
 
 from harness.core import environment
 from harness.core.contract import Listing, Schedule, Video
-from harness.data.leaks import TRAINED_ON, TrainedOn
+from harness.data.splits import TRAINED_ON, TrainedOn
 from harness.jobs.context import JobContext
 from harness.metrics.scores import Scores, counts
 from harness.metrics.summary import summary

@@ -52,13 +52,6 @@ def test_positions(num_frames: int, clip: Clip) -> list[dict[str, np.ndarray]]:
     return [_window(start, num_frames, clip) for start in starts]
 
 
-def num_views(num_frames: int, clip: Clip) -> int:
-    """How many clips `test_positions` gives."""
-    if not clip.dense:
-        return clip.count
-    return 1 + -(-_last_start(num_frames, clip) // clip.window)
-
-
 def train_crop(height: int, width: int, side: int, rng: np.random.Generator) -> tuple[int, int]:
     """(top, left) of a random square of `side` px, every position equally likely."""
     _check_crop(height, width, side)

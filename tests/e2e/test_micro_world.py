@@ -1,9 +1,8 @@
-"""The embedded data sets as files: rendered whole or not at all, always the same bytes, real video, and honest.
+"""The embedded data sets as files: rendered completely or not at all, always the same bytes, real video, and honest.
 
 To look at them: `harness data stats micro-hmdb51` draws a contact sheet.
 """
 
-import errno
 import hashlib
 import itertools
 import os
@@ -17,10 +16,11 @@ import cv2
 import numpy as np
 import pytest
 
-from harness.core.errors import HarnessError
-from harness.datasets.synthetic import render as public_render, scene, sets
+from harness.core import registry
+from harness.data import prepare
+from harness.datasets.synthetic import scene, sets
 from harness.datasets.synthetic.catalogue import APPEARANCE, REVERSED, ClipSpec
-from harness.datasets.synthetic.rendering import is_rendered, render_set
+from harness.datasets.synthetic.rendering import render_set
 from harness.video.encode import write_video
 
 
@@ -88,62 +88,27 @@ def test_pixels_survive_the_codecs(tmp_path):
         assert np.abs(np.float32(decoded) - frames).mean() <= worst
 
 
-def test_rendering_again_does_nothing_and_another_version_is_replaced(small, tmp_path, monkeypatch):
-    root = tmp_path / "set"
-    public_render("micro-imagenet", root)
-    before = _digests(root)
-    (root / "train" / "kept.txt").write_text("still here")
-    public_render("micro-imagenet", root)
-    assert (root / "train" / "kept.txt").exists()
-    monkeypatch.setattr(sets, "VERSION", sets.VERSION + 1)
-    assert not is_rendered("micro-imagenet", root)
-    public_render("micro-imagenet", root)
-    assert is_rendered("micro-imagenet", root)
-    assert not (root / "train" / "kept.txt").exists()
-    assert {path: digest for path, digest in _digests(root).items() if not path.startswith(".")} == {
-        path: digest for path, digest in before.items() if not path.startswith(".")
-    }
-
-
-def test_a_folder_that_is_somebody_elses_is_left_alone(small, tmp_path):
-    (tmp_path / "set").mkdir()
-    (tmp_path / "set" / "thesis.tex").write_text("years of work")
-    with pytest.raises(HarnessError, match="not the embedded data set micro-hmdb51"):
-        render_set("micro-hmdb51", tmp_path / "set", workers=1)
-    assert (tmp_path / "set" / "thesis.tex").read_text() == "years of work"
-
-
-def test_a_full_disk_leaves_nothing_and_says_so(small, tmp_path, monkeypatch):
-    def full(path, frames, **kwargs):
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr("harness.video.encode.write_video", full)
-    with pytest.raises(HarnessError, match="No space left on device.*Free some disk space"):
-        render_set("micro-hmdb51", tmp_path / "set", workers=1)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_killed_render_leaves_nothing_that_reads_as_whole(tmp_path, small):
-    root = tmp_path / "set"
+def test_a_killed_render_leaves_nothing_that_reads_as_whole(tmp_path):
+    card, root = registry.load("dataset", "micro-imagenet"), tmp_path / "micro-imagenet"
     code = (
         "import sys; from pathlib import Path\n"
-        "from harness.datasets.synthetic.rendering import render_set\n"
-        "if __name__ == '__main__': render_set('micro-imagenet', Path(sys.argv[1]), workers=2)\n"
+        "from harness.core import registry; from harness.data import prepare\n"
+        "card = registry.load('dataset', 'micro-imagenet')\n"
+        "if __name__ == '__main__': prepare.open_prepared(card, Path(sys.argv[1]))\n"
     )
     script = tmp_path / "script.py"
     script.write_text(code)
-    process = subprocess.Popen([sys.executable, str(script), str(root)], env=_environment())
+    process = subprocess.Popen([sys.executable, str(script), str(tmp_path)], env=_environment())
     try:
         _wait_for(lambda: len(list(tmp_path.rglob("*.jpg"))) > 5)
     finally:
         process.send_signal(signal.SIGKILL)
         process.wait()
     assert not root.exists()
-    (draft,) = tmp_path.glob(".set.rendering-*")
-    _wait_for(lambda: _still(draft))  # the workers leave with their parent
-    render_set("micro-imagenet", root, workers=1)
-    assert is_rendered("micro-imagenet", root)
-    assert not draft.exists()
+    (temporary,) = tmp_path.glob(".micro-imagenet.*.half")
+    _wait_for(lambda: _still(temporary))  # the workers exit with their parent
+    prepared = prepare.open_prepared(card, tmp_path)
+    assert len(prepared.videos) == sum(card.counts.values()) and not temporary.exists()
 
 
 def _environment():

@@ -15,7 +15,7 @@ import pytest
 
 from harness.core import registry
 from harness.core.contract import Clip
-from harness.core.errors import BrokenVideo, DataMissing, HarnessError
+from harness.core.errors import BrokenVideo, HarnessError
 from harness.core.spec import Selection
 from harness.core.workspace import places
 from harness.data import derived, frame_store, loader, prepare
@@ -165,30 +165,17 @@ def test_raw_frames_take_what_was_foretold_and_are_another_store(toy):
     built, recoded = build_raw(toy, announce=told.append), build(toy)
     assert built.folder != recoded.folder and frame_store.store_key(RAW) != frame_store.store_key(SCALE)
     assert told[0].bytes == pytest.approx(sum(path.stat().st_size for path in built.folder.rglob("*.avi")), rel=0.2)
-    built.path(everything(toy)[0]).unlink()
-    with pytest.raises(DataMissing, match=r"1 of 4 videos.*harness data prepare toy --raw-store --scale micro"):
-        frame_store.open_store(toy, RAW, everything(toy))
-
-
-def test_a_store_that_was_not_prepared_names_the_command(toy):
-    with pytest.raises(DataMissing, match=r"4 of 4 videos.*harness data prepare toy --store --scale micro"):
-        frame_store.open_store(toy, SCALE, everything(toy))
-    build(toy)
-    opened = frame_store.open_store(toy, SCALE, everything(toy))
-    opened.path(everything(toy)[0]).unlink()
-    with pytest.raises(DataMissing, match=r"1 of 4 videos"):
-        frame_store.open_store(toy, SCALE, everything(toy))
 
 
 def test_broken_originals_stay_broken_and_damaged_files_of_ours_are_not_their_fault(toy):
     third, fourth = everything(toy)[2:]
     toy.path(third).write_bytes(b"\0" * toy.path(third).stat().st_size)
-    assert list(build(toy).broken) == [third.id]
-    opened = frame_store.open_store(toy, SCALE, everything(toy))
+    built = build(toy)
+    assert list(built.broken) == list(build(toy).broken) == [third.id]
     with pytest.raises(BrokenVideo, match=r"v2\.avi"):
-        opened.path(third)
-    opened.path(fourth).write_bytes(b"damaged")
-    reader = loader.VideoReader(toy, streams=("rgb",), scale=SCALE, frame_store=opened)
+        built.path(third)
+    built.path(fourth).write_bytes(b"damaged")
+    reader = loader.VideoReader(toy, streams=("rgb",), scale=SCALE, frame_store=built)
     with pytest.raises(HarnessError, match="delete it, then run harness data prepare toy --store") as raised:
         reader.check(fourth)
     assert not isinstance(raised.value, BrokenVideo)

@@ -59,7 +59,7 @@ def command(
     if dataset.kind != "video":
         raise HarnessError(f"{dataset.name} contains images: --store, --raw-store and --flow are for videos")
     card: Scale = registry.load("scale", scale or ("micro" if dataset.micro else "paper"))
-    videos, workers = _all_videos(prepared), workers or cpu_threads()
+    videos, workers = list(prepared.videos), workers or cpu_threads()
     with console.screen(jobs=0) as callback:
         for source, title in stores:
             _make_store(prepared, replace(card, video_source=source), videos, workers, title, callback)
@@ -145,14 +145,3 @@ def _print_result(title: str, folder: Path, videos: int, broken: Mapping[str, st
         callback.note(cause)
     if len(broken) > 10:
         callback.note(f"and {len(broken) - 10} more that cannot be decoded")
-
-
-def _all_videos(prepared: Prepared) -> list[Video]:
-    """Every video of every split, once, by id."""
-    videos = {
-        video.id: video
-        for split in prepared.dataset.splits
-        for subset in prepared.listing(split).subsets.values()
-        for video in subset
-    }
-    return [videos[video_id] for video_id in sorted(videos)]
