@@ -64,11 +64,11 @@ def test_another_decoder_makes_the_record_and_no_other_one_stands_in(house, monk
 
 
 def test_a_head_by_logistic_regression(house, transferred):
-    fixed = ("--dataset", "toy-hmdb51", "--protocol", "fixed", "--split", "all", *FLOW[:4])
-    cells = run(*fixed, "--set", "head.solver=logreg", "--set", "head.logreg_c=0.1", workspace=house)
+    words = ("--dataset", "toy-hmdb51", "--protocol", "logreg", "--split", "all", *FLOW[:4])
+    cells = run(*words, "--set", "head.c=0.1", workspace=house)
     records = [record_of(house, cell["jobs"][0]) for cell in cells]
     assert len({record["upstream"]["features"] for record in records}) == 1
-    assert {record["chosen"]["rule"] for record in records} == {"logistic regression, C = 0.1"}
+    assert {record["chosen"]["rule"] for record in records} == {"logistic regression, c = 0.1"}
     right, n = (sum(cell["counts"][name] for cell in cells) for name in ("correct", "n"))
     assert right / n > 0.4, "chance is a quarter"
 
