@@ -15,7 +15,7 @@ from benchmarks.rendering import rendering
 from benchmarks.three_nodes import three_nodes
 from harness.core import environment
 from harness.core.errors import HarnessError
-from harness.core.workspace import places, writable
+from harness.core.workspace import resolve_workspace, writable
 
 
 @click.group(
@@ -49,7 +49,7 @@ def main(
     if context.invoked_subcommand:
         return 0
     device = environment.device()
-    folder = places(results=results).results / "bench"
+    folder = resolve_workspace(results=results).results / "bench"
     writable(folder, what="benchmark results", flag="--results")
     committed = report.committed(check) if check else {}
     path = folder / f"{report.machine_name(device)}.json"

@@ -48,12 +48,12 @@ def nothing(job: Any, options: Any, callback: Any) -> Any:
     from harness.core import locks
     from harness.records.record import Record, write_record
 
-    with locks.job_lock(options.places.jobs, job.id):
+    with locks.job_lock(options.workspace.jobs, job.id):
         callback.job_started(job)
         time.sleep(job.spec.sleep_s)
         empty: dict[str, Any] = {"environment": {}, "metrics": {}, "cost": {"wall_s": 0.0}, "fingerprint": ""}
         identity = {"job_id": job.id, "spec": job.spec, "title": job.title, "upstream": job.upstream, "cell": None}
-        record = write_record(options.places.runs, Record(**identity, **empty), fill=lambda folder: None)
+        record = write_record(options.workspace.runs, Record(**identity, **empty), fill=lambda folder: None)
         callback.job_finished(record)
         return record
 

@@ -11,7 +11,7 @@ import numpy as np
 from harness.core import registry
 from harness.core.job_specs import ClipsSpec
 from harness.core.spec import Cell, Job
-from harness.core.workspace import Workspace, places
+from harness.core.workspace import Workspace, resolve_workspace
 from harness.metrics.scores import Scores, counts
 from harness.metrics.summary import summary
 from harness.planning.plan import make_plan
@@ -30,7 +30,7 @@ def cells(jobs: int) -> list[Cell]:
         for seed in range(99):
             question = tables.Question(scale="micro", seeds=(seed,))
             wanted |= {cell: None for number in (2, 3, 4, 5) for cell in tables.wanted(number, question)}
-            if len(make_plan(wanted, places(empty, empty)).jobs) >= jobs:
+            if len(make_plan(wanted, resolve_workspace(empty, empty)).jobs) >= jobs:
                 break
     return list(wanted)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 
 from benchmarks import made_up
-from harness.core.workspace import Workspace, places
+from harness.core.workspace import Workspace, resolve_workspace
 
 PAGE_JOBS, TABLE_JOBS = 200, 1000
 PAGE_TARGET_S, TABLE_TARGET_S, BUILD_TARGET_S = 20.0, 4.0, 1.0
@@ -57,7 +57,7 @@ def _table() -> list[str]:
 
 def _filled(folder: str, jobs: int) -> Workspace:
     """A results folder of that many jobs of Tables 2 to 5 at micro scale."""
-    workspace = places(f"{folder}/data", f"{folder}/results")
+    workspace = resolve_workspace(f"{folder}/data", f"{folder}/results")
     made_up.fill(workspace, made_up.cells(jobs), limit=jobs)
     return workspace
 

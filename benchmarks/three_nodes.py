@@ -28,14 +28,14 @@ def three_nodes(tables: Sequence[int], compare: Path | None) -> int:
     The cluster is a head without cores and three nodes of one core. Each table (default: 4 2 3 5) is run by the command
     a user would type; HARNESS_DATA and HARNESS_RESULTS apply.
     """
-    from harness.core.workspace import places
+    from harness.core.workspace import resolve_workspace
 
     cluster = _cluster(NODES)
     try:
         _run_tables(tables or (4, 2, 3, 5), cluster.address)
     finally:
         cluster.shutdown()
-    differing = _differing(places().results, compare) if compare else []
+    differing = _differing(resolve_workspace().results, compare) if compare else []
     for title in differing:
         click.echo(title)
     return int(bool(differing))

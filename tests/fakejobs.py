@@ -88,7 +88,7 @@ def run_fake(job: Job, options: JobOptions, callback: Callback) -> Record:
     """As `execute.execute`: the lock, the checkpoint, the steps, the record."""
     if options.run_store.has(job.id):
         return options.run_store.read(job.id)
-    with locks.job_lock(options.places.jobs, job.id, callback.note):
+    with locks.job_lock(options.workspace.jobs, job.id, callback.note):
         if options.run_store.has(job.id):
             return options.run_store.read(job.id)
         callback.job_started(job)
@@ -97,19 +97,19 @@ def run_fake(job: Job, options: JobOptions, callback: Callback) -> Record:
             raise HarnessError(f"{job.title} was started before {missing}")
         if job.spec.more.get("fails"):
             raise HarnessError(f"{job.title} cannot be done; choose another number")
-        checkpoint = options.places.jobs / job.id
+        checkpoint = options.workspace.jobs / job.id
         total = job.spec.steps
         callback.stage("count", total, "steps")
         for step in range(_resumed(checkpoint), total):
             time.sleep(job.spec.step_s)
-            _line(options.places.results, f"{job.id} {step} {os.getpid()}")
+            _line(options.workspace.results, f"{job.id} {step} {os.getpid()}")
             _save(checkpoint, step + 1)
             callback.advance(1, f"step {step}")
-            if job.spec.more.get("dies_at") == step and not (options.places.results / "died").exists():
-                (options.places.results / "died").touch()
+            if job.spec.more.get("dies_at") == step and not (options.workspace.results / "died").exists():
+                (options.workspace.results / "died").touch()
                 os.kill(os.getpid(), signal.SIGKILL)
         callback.curve(job.id, [(total, "count", float(total))])
-        record = write_record(options.places.runs, record_of(job), fill=lambda folder: None)
+        record = write_record(options.workspace.runs, record_of(job), fill=lambda folder: None)
         shutil.rmtree(checkpoint, ignore_errors=True)
         callback.job_finished(record)
         return record

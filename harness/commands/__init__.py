@@ -42,12 +42,13 @@ FIRST = (
 
 def use_plugins(args: list[str]) -> None:
     """Register the folder of `--plugins` before the verb is imported: plug-ins add options and names to its help."""
+    from harness.core import registry
+
+    folder = None
     for word, value in itertools.pairwise([*args, ""]):
         if word == "--plugins" or word.startswith("--plugins="):
-            from harness.core import registry
-
-            folder = value if word == "--plugins" else word.partition("=")[2]
-            registry.use_plugins(str(Path(folder).resolve()))
+            folder = str(Path(value if word == "--plugins" else word.partition("=")[2]).resolve())
+    registry.use_plugins(folder)
 
 
 class Group(click.Group):

@@ -175,7 +175,7 @@ def scores_now(record: Record, workspace: Workspace) -> Scores:
     from harness.jobs.options import JobOptions
     from harness.jobs.restore import open_job, open_test_set, score_again, scored_videos
 
-    options = JobOptions(places=workspace)
+    options = JobOptions(workspace=workspace)
     _prepare_data(record, workspace)
     data = open_test_set(record, options)
     return score_again(open_job(record, options), data, scored_videos(record, data.listing))

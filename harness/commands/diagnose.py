@@ -42,7 +42,7 @@ def command(job: str, workspace: Workspace, videos: int, as_json: bool) -> None:
     from harness.jobs.options import JobOptions
 
     with console.screen(jobs=0, as_json=as_json) as callback:
-        report = ablate(record, JobOptions(places=workspace), sample=videos, callback=callback)
+        report = ablate(record, JobOptions(workspace=workspace), sample=videos, callback=callback)
     settings = compare_settings(record)
     click.echo(json.dumps(as_dict(report, settings)) if as_json else as_text(report, settings))
 

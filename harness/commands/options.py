@@ -15,7 +15,7 @@ from harness.core import registry
 from harness.core.errors import HarnessError, unknown
 from harness.core.registry import dashed
 from harness.core.spec import Selection
-from harness.core.workspace import Workspace, places
+from harness.core.workspace import Workspace, resolve_workspace
 
 if TYPE_CHECKING:
     from harness.core.callbacks import Callback
@@ -66,23 +66,13 @@ def scale_option(purpose: str) -> Decorator:
 # ---------------------------------------------------------------------------------------------------- folders
 
 
-def _use_plugins(_: click.Context, __: click.Parameter, folder: str | None) -> None:
-    registry.use_plugins(folder and str(Path(folder).resolve()))
-
-
 workspace_options = _combined(
     "workspace",
-    lambda values: places(values["data"], values["results"]),
+    lambda values: resolve_workspace(values["data"], values["results"]),
     click.option("--data", metavar="DIR", help="Folder of data sets [default: HARNESS_DATA, or your data folder]."),
     click.option("--results", metavar="DIR", help="Results folder [default: HARNESS_RESULTS, or ./results]."),
-    click.option(
-        "--plugins",
-        metavar="DIR",
-        is_eager=True,
-        expose_value=False,
-        callback=_use_plugins,
-        help="Folder of plug-in files [default: HARNESS_PLUGINS].",
-    ),
+    # Its value was read before the verb was imported: `harness.commands.use_plugins`.
+    click.option("--plugins", metavar="DIR", help="Folder of plug-in files [default: HARNESS_PLUGINS]."),
 )
 
 
@@ -250,7 +240,7 @@ class LaunchOptions:
         from harness.jobs.options import JobOptions
 
         return JobOptions(
-            places=workspace,
+            workspace=workspace,
             workers=self.workers,
             on_bad_video=self.on_bad_video,
             profile=self.profile,

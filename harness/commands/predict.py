@@ -91,7 +91,7 @@ def open_scorers(
     from harness.jobs.options import JobOptions
     from harness.jobs.restore import open_job
 
-    return [open_job(record, JobOptions(places=workspace)) for record in records]
+    return [open_job(record, JobOptions(workspace=workspace)) for record in records]
 
 
 def _published(workspace: Workspace, weights: str, baseline: str | None, streams: Sequence[str]) -> list[Scorer]:

@@ -20,7 +20,7 @@ from harness.core.callbacks import Callback, CallbackList
 from harness.core.contract import Dataset
 from harness.core.errors import DataMissing, HarnessError
 from harness.core.spec import Cell, Selection
-from harness.core.workspace import Workspace, places, writable
+from harness.core.workspace import Workspace, resolve_workspace, writable
 from harness.metrics.scores import CellResult, counts
 from harness.metrics.summary import PRIMARY, named, summary, text
 from harness.planning import plan as planning, selection as selecting
@@ -161,7 +161,11 @@ def _as_dict(cell: Cell, result: CellResult | None) -> dict[str, Any]:
 def _next_steps(workspace: Workspace, plan: planning.Plan, *, mlflow: bool) -> str:
     """The folder of the records, and commands that show them, ready to be copied."""
     micro = " --scale micro" if {cell.scale for cell in plan.cells} == {"micro"} else ""
-    results = "" if workspace.results == places().results else f" --results {shlex.quote(_short(workspace.results))}"
+    results = (
+        ""
+        if workspace.results == resolve_workspace().results
+        else f" --results {shlex.quote(_short(workspace.results))}"
+    )
     tracking = open_mirror(None, workspace.results, "").how_to_open if mlflow else f"harness mlflow push{results}"
     return f"\nrecords  {_short(workspace.runs)}/<job>\nMLflow   {tracking}\ntable    harness table 4{micro}{results}"
 

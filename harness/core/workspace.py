@@ -1,4 +1,4 @@
-"""Where things are: data sets, the ledger, rendered output. Nothing is written anywhere else."""
+"""The folders that a command works in. Nothing is written anywhere else."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ class Workspace:
     """The folders of one invocation."""
 
     data: Path
-    """Data sets, one folder each (`--data`, HARNESS_DATA, default: the user's data folder)."""
+    """Data sets, one folder each."""
     results: Path
-    """The ledger (`--results`, HARNESS_RESULTS, default: ./results)."""
+    """Results folder: records, checkpoints, profiles."""
 
     @property
     def runs(self) -> Path:
-        """One folder a finished job."""
+        """Records, one folder per finished job."""
         return self.results / "runs"
 
     @property
     def jobs(self) -> Path:
-        """Checkpoints of jobs under way."""
+        """Locks and checkpoints of running jobs."""
         return self.results / "jobs"
 
 
-def places(data: str | None = None, results: str | None = None) -> Workspace:
-    """Flag, else environment variable, else default."""
+def resolve_workspace(data: str | None = None, results: str | None = None) -> Workspace:
+    """The given folders; by default HARNESS_DATA or the user's data folder, and HARNESS_RESULTS or ./results."""
     return Workspace(
         data=_folder(data or os.environ.get("HARNESS_DATA") or _user_data(), flag="--data"),
         results=_folder(results or os.environ.get("HARNESS_RESULTS") or "results", flag="--results"),
@@ -41,7 +41,7 @@ def _folder(text: str, *, flag: str) -> Path:
     """Raises HarnessError for a URL: locks, checkpoints and records need a file system that renames."""
     if "://" in text:
         raise HarnessError(
-            f"{flag} {text}: a URL is not a folder; for the nodes of a Ray cluster name it with --storage, else mount it and name that path"
+            f"{flag} {text} is a URL; name a folder, or pass --storage URL for the nodes of a Ray cluster"
         )
     folder = Path(text).expanduser().resolve()
     if folder.exists() and not folder.is_dir():
@@ -50,7 +50,7 @@ def _folder(text: str, *, flag: str) -> Path:
 
 
 def writable(folder: Path, *, what: str, flag: str) -> None:
-    """Raises HarnessError unless files can be made in `folder`, which is made if it is not there."""
+    """Create `folder` if needed. Raises HarnessError if files cannot be created in it."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / f".write-{os.getpid()}"
@@ -58,7 +58,7 @@ def writable(folder: Path, *, what: str, flag: str) -> None:
         probe.unlink()
     except OSError as error:
         raise HarnessError(
-            f"cannot write {what} to {folder}: {error.strerror}; choose another folder with {flag}, or mend its permissions"
+            f"cannot write {what} to {folder}: {error.strerror}; choose another folder with {flag}, or change its permissions"
         ) from error
 
 

@@ -55,7 +55,7 @@ def starting_weights(context: JobContext[Any]) -> tuple[State | None, State | No
 def _imported(context: JobContext[Any], weights: Weights) -> State:
     from harness.models.importing import load_imported
 
-    state, _ = load_imported(weights, pretrained.folder(context.options.places))
+    state, _ = load_imported(weights, pretrained.folder(context.options.workspace))
     return state
 
 

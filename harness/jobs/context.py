@@ -47,7 +47,7 @@ class JobContext(Generic[Spec]):
 
     @property
     def checkpoints(self) -> Path:
-        return self.options.places.jobs / self.job.id
+        return self.options.workspace.jobs / self.job.id
 
     @property
     def baseline(self) -> Baseline:
@@ -204,7 +204,7 @@ def open_data(context: JobContext[Any], *, split: int | None, videos: Callable[[
 def open_planned(context: JobContext[Any]) -> prepare.Prepared:
     """The job's data set. Raises HarnessError if it is not what the job was planned for."""
     dataset = registry.load("dataset", context.spec.dataset.name)
-    prepared = prepare.open_prepared(dataset, context.options.places.data, progress=context.callback.progress)
+    prepared = prepare.open_prepared(dataset, context.options.workspace.data, progress=context.callback.progress)
     if prepared.fingerprint != context.spec.dataset.fingerprint:
         raise HarnessError(
             f"{dataset.name} under {prepared.root} changed since this job was planned "
@@ -241,4 +241,4 @@ def stored_frames(
 def everything(context: JobContext[Any]) -> list[Video]:
     """Every video of the data set in any split, once, in the order of ids."""
     dataset = registry.load("dataset", context.spec.dataset.name)
-    return list(prepare.open_prepared(dataset, context.options.places.data).videos)
+    return list(prepare.open_prepared(dataset, context.options.workspace.data).videos)

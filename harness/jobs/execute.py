@@ -51,7 +51,7 @@ def execute(job: Job, options: JobOptions, callback: Callback) -> Record:
     group = Replicas(1, *rank_and_world())
     if group.world == 1 and options.run_store.has(job.id):
         return options.run_store.read(job.id)
-    with locks.job_lock(options.places.jobs, job.id, callback.note) if group.is_main else contextlib.nullcontext():
+    with locks.job_lock(options.workspace.jobs, job.id, callback.note) if group.is_main else contextlib.nullcontext():
         if not group.broadcast(options.run_store.has(job.id)):
             _do(job, options, callback, is_main=group.is_main)
             group.broadcast(True)  # no process continues before the record exists
@@ -68,7 +68,7 @@ def _do(job: Job, options: JobOptions, callback: Callback, *, is_main: bool) -> 
         torch.cuda.reset_peak_memory_stats()
     outcome = with_page(context) if options.profile else KINDS[job.kind](context)
     if is_main:
-        locks.clear_leftovers(options.places.runs, job.id)
+        locks.clear_leftovers(options.workspace.runs, job.id)
         record = leave_record(context, outcome, wall_s=time.perf_counter() - started, cpu_s=cpu_seconds() - spent)
         shutil.rmtree(context.checkpoints, ignore_errors=True)
         callback.job_finished(record)
@@ -80,7 +80,7 @@ def with_page(context: JobContext[Any]) -> Outcome:
 
     with profiler.profiled(context.device) as timed:
         outcome = KINDS[context.job.kind](context)
-    path = context.options.places.results / "profiles" / f"{context.job.id}.html"
+    path = context.options.workspace.results / "profiles" / f"{context.job.id}.html"
     threads = getattr(context.spec, "threads", 0)
     profiler.write(path, profiler.page(context.job.title, timed, threads=threads, workers=context.options.workers))
     context.callback.note(f"where its time went: {path}")

@@ -13,7 +13,7 @@ from harness.records.record import RunStore
 class JobOptions:
     """What a job needs to know about where it runs; nothing here changes a number."""
 
-    places: Workspace
+    workspace: Workspace
     workers: int = 0
     """Processes that decode; 0: in the training process, from memory where the data set fits."""
     on_bad_video: str = "stop"
@@ -29,4 +29,4 @@ class JobOptions:
 
     @property
     def run_store(self) -> RunStore:
-        return RunStore(self.places.runs)
+        return RunStore(self.workspace.runs)

@@ -82,7 +82,7 @@ def leave_record(context: JobContext[Any], outcome: Outcome, *, wall_s: float, c
             write_features(folder / FEATURES, outcome.features)
         (folder / TRAINED_ON).write_text(json.dumps(outcome.trained_on))
 
-    return write_record(context.options.places.runs, record, fill=fill)
+    return write_record(context.options.workspace.runs, record, fill=fill)
 
 
 def cpu_seconds() -> float:

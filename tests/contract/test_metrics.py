@@ -17,7 +17,7 @@ from harness.core import registry
 from harness.core.errors import HarnessError
 from harness.core.plugins import Metric
 from harness.core.spec import Selection
-from harness.core.workspace import Workspace, places
+from harness.core.workspace import Workspace, resolve_workspace
 from harness.metrics.scores import Scores
 from harness.metrics.summary import estimate, metrics, named, summary, text
 from harness.planning.selection import cells
@@ -179,7 +179,7 @@ def test_a_metric_whose_plug_in_is_gone_keeps_its_numbers(monkeypatch: pytest.Mo
 def workspace(tmp_path_factory: pytest.TempPathFactory, plugins: None) -> Workspace:
     """Finished jobs of one cell, with made-up scores."""
     folder = tmp_path_factory.mktemp("third_party")
-    workspace = places(str(folder / "data"), str(folder / "results"))
+    workspace = resolve_workspace(str(folder / "data"), str(folder / "results"))
     fill(workspace, cells(Selection(baselines=("c3d",), datasets=("micro-hmdb51",), protocols=("original",))))
     return workspace
 

@@ -15,7 +15,7 @@ import pytest
 
 from benchmarks.made_up import fill
 from harness.core.spec import Selection
-from harness.core.workspace import places
+from harness.core.workspace import resolve_workspace
 from harness.planning import selection
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -27,7 +27,7 @@ PATIENCE_MS = 120_000
 def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
     """(folder of a report, the large libraries that writing it has loaded), by the command line in a process of its own."""
     folder = tmp_path_factory.mktemp("page")
-    workspace = places(str(folder / "data"), str(folder / "results"))
+    workspace = resolve_workspace(str(folder / "data"), str(folder / "results"))
     scratch = Selection(
         baselines=("i3d", "c3d"),
         modalities=("rgb",),

@@ -17,7 +17,7 @@ from harness.core import registry
 from harness.core.contract import Clip
 from harness.core.errors import BrokenVideo, HarnessError
 from harness.core.spec import Selection
-from harness.core.workspace import places
+from harness.core.workspace import resolve_workspace
 from harness.data import derived, frame_store, loader, prepare
 from harness.planning.plan import make_plan
 from harness.planning.selection import cells
@@ -184,7 +184,7 @@ def test_broken_originals_stay_broken_and_damaged_files_of_ours_are_not_their_fa
 def test_jobs_that_read_the_store_have_other_ids_and_others_keep_theirs():
     def decoder_of(**said):
         asked = Selection(("c3d",), ("rgb",), ("micro-hmdb51",), protocols=("original",), overrides=tuple(said.items()))
-        return make_plan(cells(asked), places("/nowhere", "/nowhere")).jobs[-1].spec.decoder
+        return make_plan(cells(asked), resolve_workspace("/nowhere", "/nowhere")).jobs[-1].spec.decoder
 
     assert decoder_of() == decode.decoder_key()
     key = decoder_of(**{"scale.video_source": "store"})

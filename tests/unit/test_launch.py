@@ -137,7 +137,7 @@ def test_a_worker_that_does_not_exit_is_killed(workspace, two_cores, monkeypatch
 
 
 def do_not_exit(job: Job, options: JobOptions, callback: EventSender) -> None:
-    ready = options.places.results / "ready"
+    ready = options.workspace.results / "ready"
     if job.spec.more["mode"] == "fails":
         while not ready.exists():
             time.sleep(0.02)
@@ -160,7 +160,7 @@ def fork_and_die(job: Job, options: JobOptions, callback: EventSender) -> None:
     child = os.fork()
     if child == 0:
         time.sleep(600)
-    (options.places.results / "child").write_text(str(child))
+    (options.workspace.results / "child").write_text(str(child))
     os.kill(os.getpid(), signal.SIGKILL)
 
 

@@ -32,7 +32,7 @@ def options(folder: Path) -> JobOptions:
 def write(options: JobOptions, job: fakejobs.Job) -> None:
     """A record with a file of 100 kB."""
     write_record(
-        options.places.runs,
+        options.workspace.runs,
         fakejobs.record_of(job),
         fill=lambda folder: (folder / "weights.safetensors").write_bytes(os.urandom(100_000)) and None,
     )
@@ -43,44 +43,44 @@ def test_a_record_arrives_complete(storage, tmp_path):
     write(here, job)
     assert storage.ids() == []
     with pytest.raises(RecordError, match="has no record of job"):
-        storage.fetch(job.id, there.places.runs)
-    storage.send(job.id, here.places.runs)
+        storage.fetch(job.id, there.workspace.runs)
+    storage.send(job.id, here.workspace.runs)
     assert storage.ids() == [job.id]
-    storage.fetch(job.id, there.places.runs)
+    storage.fetch(job.id, there.workspace.runs)
     first, second = (side.run_store.read(job.id) for side in (here, there))
     assert first.files == second.files
     assert first.path("weights.safetensors").read_bytes() == second.path("weights.safetensors").read_bytes()
-    assert os.listdir(there.places.runs) == [job.id]
+    assert os.listdir(there.workspace.runs) == [job.id]
 
 
 def test_an_incomplete_record_does_not_count(storage, tmp_path):
     here, job = options(tmp_path / "here"), fakejobs.fake_job(1)
     write(here, job)
-    record = here.places.runs / job.id / RECORD
+    record = here.workspace.runs / job.id / RECORD
     record.rename(tmp_path / RECORD)
-    storage.send(job.id, here.places.runs)
+    storage.send(job.id, here.workspace.runs)
     assert storage.ids() == []
     (tmp_path / RECORD).rename(record)
-    storage.send(job.id, here.places.runs)
+    storage.send(job.id, here.workspace.runs)
     assert storage.ids() == [job.id]
 
 
 def test_a_damaged_file_in_the_storage_is_refused_by_name(storage, tmp_path):
     here, there, job = options(tmp_path / "here"), options(tmp_path / "there"), fakejobs.fake_job(1)
     write(here, job)
-    storage.send(job.id, here.places.runs)
+    storage.send(job.id, here.workspace.runs)
     system, root = storage.system
     system.pipe_file(f"{root}/runs/{job.id}/weights.safetensors", b"rot")
     with pytest.raises(RecordError, match=r"weights\.safetensors is not the recorded file"):
-        storage.fetch(job.id, there.places.runs)
-    assert os.listdir(there.places.runs) == []
+        storage.fetch(job.id, there.workspace.runs)
+    assert os.listdir(there.workspace.runs) == []
 
 
 def test_another_node_resumes_from_the_checkpoint_of_a_lost_one(storage, tmp_path):
     lost, successor = options(tmp_path / "lost"), options(tmp_path / "next")
     job = fakejobs.fake_job(1, steps=4)
     for side in (lost, successor):
-        side.places.results.mkdir(parents=True)
+        side.workspace.results.mkdir(parents=True)
 
     class Died(Exception):
         pass
@@ -98,8 +98,8 @@ def test_another_node_resumes_from_the_checkpoint_of_a_lost_one(storage, tmp_pat
         fakejobs.run_fake(job, lost, DiesAtTwo())
     with synchronised(job, successor, storage):
         fakejobs.run_fake(job, successor, Callback())
-    assert fakejobs.steps_done(lost.places.results) == [(job.id, 0), (job.id, 1)]
-    assert fakejobs.steps_done(successor.places.results) == [(job.id, 2), (job.id, 3)]
+    assert fakejobs.steps_done(lost.workspace.results) == [(job.id, 0), (job.id, 1)]
+    assert fakejobs.steps_done(successor.workspace.results) == [(job.id, 2), (job.id, 3)]
     system, root = storage.system
     assert storage.ids() == [job.id] and not system.exists(f"{root}/jobs/{job.id}")
 
@@ -137,7 +137,7 @@ def test_the_driver_exchanges_records_first(storage, tmp_path):
     done, to_do = fakejobs.fake_job(2, after=[top]), fakejobs.fake_job(3, after=[top])
     write(driver, top)
     write(node, done)
-    storage.send(done.id, node.places.runs)
+    storage.send(done.id, node.workspace.runs)
     assert sync_driver((done, to_do), driver, storage) == {done.id}
     assert driver.run_store.has(done.id)
     assert sorted(storage.ids()) == sorted([done.id, top.id])
@@ -146,8 +146,8 @@ def test_the_driver_exchanges_records_first(storage, tmp_path):
 def test_every_node_has_its_own_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("HARNESS_NODE_FOLDER", str(tmp_path))
     first, second = (node_options(options(tmp_path), Storage("s3://a/b"), node) for node in ("1" * 56, "2" * 56))
-    assert first.places.results != second.places.results and first.places.results.parent == tmp_path
-    assert first.places.data == options(tmp_path).places.data
+    assert first.workspace.results != second.workspace.results and first.workspace.results.parent == tmp_path
+    assert first.workspace.data == options(tmp_path).workspace.data
 
 
 def test_a_path_and_an_unknown_protocol_are_refused():

@@ -15,7 +15,7 @@ from benchmarks.made_up import fill
 from harness.commands.options import selection_of
 from harness.core.errors import HarnessError
 from harness.core.spec import Cell, Selection
-from harness.core.workspace import Workspace, places
+from harness.core.workspace import Workspace, resolve_workspace
 from harness.metrics.scores import Scores
 from harness.planning import selection
 from harness.planning.command import command_of
@@ -33,7 +33,7 @@ from reports.tables.words import p_text
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """Records of two baselines, one of them with two streams, on two data sets."""
     folder = tmp_path_factory.mktemp("report")
-    workspace = places(str(folder / "data"), str(folder / "results"))
+    workspace = resolve_workspace(str(folder / "data"), str(folder / "results"))
     two_stream = Selection(
         baselines=("i3d",), modalities=("rgb", "flow"), datasets=("micro-hmdb51",), protocols=("full-ft", "fixed")
     )

@@ -27,7 +27,7 @@ CHECK_EVERY_S = 1.0
 
 def launch(plan: Plan, options: JobOptions, callback: Callback, *, run: JobFunction = run_job) -> int:
     """Run every unfinished job after the jobs it needs. Returns the number of jobs run."""
-    clear_finished(options.places.jobs, options.run_store.has)
+    clear_finished(options.workspace.jobs, options.run_store.has)
     count = parallel_jobs(plan, options)
     if count == 1:
         for job in plan.to_do:

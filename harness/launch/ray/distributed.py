@@ -26,7 +26,7 @@ def run_together(task: RayTask, queue: Any) -> None:
     needs = task.needs
     resources = {"CPU": needs.cpus} | ({"GPU": needs.gpus} if needs.gpus else {})
     # Train requires a folder of its own; the job's checkpoints are in the results folder.
-    folder = task.options.places.jobs / f".{task.job.id}-group"
+    folder = task.options.workspace.jobs / f".{task.job.id}-group"
     trainer = TorchTrainer(
         _run_member,
         train_loop_config={"task": task, "queue": queue},

@@ -45,7 +45,7 @@ def launch(
     """
     if gpus_per_job < 1:
         raise HarnessError(f"--gpus-per-job must be >= 1, got {gpus_per_job}")
-    clear_finished(options.places.jobs, options.run_store.has)
+    clear_finished(options.workspace.jobs, options.run_store.has)
     shared = Storage(storage) if storage else None
     finished = sync_driver(plan.to_do, options, shared) if shared and plan.to_do else frozenset()
     jobs = [job for job in plan.to_do if job.id not in finished]
@@ -110,7 +110,7 @@ class _Driver:
                 "Finished jobs are saved; run the same command again to resume from the last checkpoints"
             ) from error
         if self.tasks.storage:
-            self.tasks.storage.fetch(job_id, self.tasks.options.places.runs)
+            self.tasks.storage.fetch(job_id, self.tasks.options.workspace.runs)
         self.dispatcher.finish(job_id)
 
 

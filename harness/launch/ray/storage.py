@@ -203,20 +203,20 @@ def node_options(options: JobOptions, storage: Storage, node: str) -> JobOptions
     """The options with a results folder that only this node uses. It stays there, so nothing is fetched twice."""
     parent = Path(os.environ.get(NODE_FOLDER) or tempfile.gettempdir())
     results = parent / f"harness-{digest(storage.url)}-{node[:12]}"
-    return dataclasses.replace(options, places=dataclasses.replace(options.places, results=results))
+    return dataclasses.replace(options, workspace=dataclasses.replace(options.workspace, results=results))
 
 
 @contextlib.contextmanager
 def synchronised(job: Job, options: JobOptions, storage: Storage) -> Iterator[None]:
     """On a node: fetch the records and checkpoints that a job starts from; send what the block makes of it."""
-    options.places.results.mkdir(parents=True, exist_ok=True)
+    options.workspace.results.mkdir(parents=True, exist_ok=True)
     for upstream in job.upstream.values():
-        storage.fetch(upstream, options.places.runs)
+        storage.fetch(upstream, options.workspace.runs)
     if not options.run_store.has(job.id):
-        storage.fetch_checkpoints(job.id, options.places.jobs)
-    with storage.sending_checkpoints(job.id, options.places.jobs):
+        storage.fetch_checkpoints(job.id, options.workspace.jobs)
+    with storage.sending_checkpoints(job.id, options.workspace.jobs):
         yield
-    storage.send(job.id, options.places.runs)
+    storage.send(job.id, options.workspace.runs)
     storage.remove_checkpoints(job.id)
 
 
@@ -228,9 +228,9 @@ def sync_driver(jobs: Sequence[Job], options: JobOptions, storage: Storage) -> f
     stored = set(storage.ids())
     finished = frozenset(job.id for job in jobs if job.id in stored)
     for job_id in finished:
-        storage.fetch(job_id, options.places.runs)
+        storage.fetch(job_id, options.workspace.runs)
     needed = {upstream for job in jobs if job.id not in finished for upstream in job.upstream.values()}
     for job_id in sorted(needed - stored):
         if options.run_store.has(job_id):
-            storage.send(job_id, options.places.runs)
+            storage.send(job_id, options.workspace.runs)
     return finished

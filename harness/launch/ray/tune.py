@@ -67,7 +67,7 @@ def _tune(tasks: Sequence[RayTask], queue: Any) -> None:
 
     first = tasks[0]
     # Tune requires a folder of its own; nothing in it is needed afterwards.
-    folder = first.options.places.results / tuned.TUNED / f".search-{os.getpid()}"
+    folder = first.options.workspace.results / tuned.TUNED / f".search-{os.getpid()}"
     trainable = tune.with_parameters(_run_trial, tasks={task.job.id: task for task in tasks}, queue=queue)
     tuner = tune.Tuner(
         tune.with_resources(trainable, {"cpu": first.needs.cpus, "gpu": first.needs.gpus}),
@@ -87,7 +87,7 @@ def _tune(tasks: Sequence[RayTask], queue: Any) -> None:
         shutil.rmtree(folder, ignore_errors=True)
     for task in tasks:
         if task.storage:
-            task.storage.fetch(task.job.id, task.options.places.runs)
+            task.storage.fetch(task.job.id, task.options.workspace.runs)
 
 
 def _run_trial(config: dict[str, str], tasks: dict[str, RayTask], queue: Any) -> None:
