@@ -74,13 +74,6 @@ class Result:
         """Top-1 as a proportion with its 95% interval."""
         return statistics.group_bootstrap(self.right, statistics.clusters_of(self.scores.ids, self.scores.groups))
 
-    def in_order(self, ids: tuple[str, ...]) -> np.ndarray:
-        """Rows of `scores` in the order of `ids`."""
-        if ids == self.scores.ids:
-            return np.arange(len(ids))
-        row = {video: k for k, video in enumerate(self.scores.ids)}
-        return np.array([row[video] for video in ids])
-
 
 @dataclass(frozen=True)
 class Evidence:

@@ -82,5 +82,5 @@ def text_of(
     lookup = lookup_in(workspace)
     table = tables.build(number, lookup, question)
     asides = [tables.significance(number, lookup, question)] if significance else []
-    asides += [costs.aside(table, RunStore(workspace.runs))] if with_cost else []
+    asides += [costs.aside(table, {record.job_id: record for record in RunStore(workspace.runs)})] if with_cost else []
     return aside.below(tables.render(table, style), asides, style)

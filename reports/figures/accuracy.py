@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from harness.metrics.scores import aligned, topk_correct
 from reports.evidence import PAPER_ORDER, Evidence, Result, order_of, title_of
 from reports.figures.charts import LABELS_PX, PANEL_PX, axis_below, axis_left, legend, stack
 from reports.figures.drawing import COLOURS, Axis, Drawing, Figure, Panel
@@ -126,7 +127,7 @@ def _streams(evidence: Evidence, dataset: str) -> Panel | None:
 
 def _shares(rgb: Result, flow: Result, both: Result) -> tuple[list[float], float]:
     """([right in both, RGB alone, flow alone], right together), in percent."""
-    a, b = rgb.right, flow.right[flow.in_order(rgb.scores.ids)]
+    a, b = rgb.right, topk_correct(aligned(flow.scores, rgb.scores.ids))
     return [100 * float(np.mean(part)) for part in (a & b, a & ~b, ~a & b)], 100 * float(both.right.mean())
 
 

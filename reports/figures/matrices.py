@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from harness.metrics.scores import confusion, per_class_pct, predictions
+from harness.metrics.scores import aligned, confusion, per_class_pct, predictions, topk_correct
 from reports.evidence import Evidence, Result, dataset_of, title_of
 from reports.figures.accuracy import scored_on
 from reports.figures.charts import Shaded, table
@@ -159,7 +159,8 @@ def _agreement(evidence: Evidence, dataset: str) -> Panel | None:
     if len(results) < 2 or len({frozenset(result.scores.ids) for result in results}) > 1:
         return None
     ids, names = results[0].scores.ids, [title_of(result.baseline) for result in results]
-    answers = [predictions(result.scores)[result.in_order(ids)] for result in results]
+    same_order = [aligned(result.scores, ids) for result in results]
+    answers = [predictions(scores) for scores in same_order]
     cells, texts = {}, []
     for i, a in enumerate(answers):
         for j, b in enumerate(answers[i + 1 :], start=i + 1):
@@ -168,7 +169,7 @@ def _agreement(evidence: Evidence, dataset: str) -> Panel | None:
             cells[j, i] = Shaded(f"{round(beyond_chance, 2) + 0.0:.2f}", max(0.0, beyond_chance))
             texts.append(f"{names[i]} and {names[j]} {100 * same:.0f}%")
     drawing = table(names, names, cells, cell_px=(44, 25), below_px=68)
-    right = np.sum([result.right[result.in_order(ids)] for result in results], axis=0)
+    right = np.sum([topk_correct(scores) for scores in same_order], axis=0)
     _tally(drawing, np.bincount(right, minlength=len(results) + 1), drawing.height - 48)
     return drawing.panel(dataset, scored_on(evidence, dataset), "Same answers: " + ", ".join(texts))
 

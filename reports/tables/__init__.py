@@ -18,12 +18,14 @@ __all__ = ["NUMBERS", "Lookup", "Question", "Table", "TableCell", "build", "rend
 
 
 def build(number: int, lookup: Lookup, question: Question) -> Table:
-    """Table `number` as `question` asks for it; `lookup` gives what the ledger has for a cell, or None.
+    """Table `number` as `question` asks for it; `lookup` gives the result of a cell, or None.
 
     Numbers are compared with those of one version of the paper. Several seeds give their mean, and their deviation.
     """
     module = _module(number)
     if number == 1:
+        if question.metrics:
+            raise HarnessError("Table 1 has sizes, not accuracies; leave out --metric")
         return module.build(question)
     layout: Layout = with_metrics(module.layout(question))
     printed = layout.printed()
@@ -33,13 +35,17 @@ def build(number: int, lookup: Lookup, question: Question) -> Table:
     }
     for key, number_ in printed.items():
         cells.setdefault(key, TableCell(paper=number_.value, verdict="blank", why=number_.note))
+    measured = {column for (_, column), cell in cells.items() if cell.ours is not None}
+    columns = tuple(column for column in layout.columns if not column.optional or column.key in measured)
+    keys = {column.key for column in columns}
+    cells = {(row, column): cell for (row, column), cell in cells.items() if column in keys}
     table = Table(
         number=number,
         title=layout.title,
         scale=question.scale,
         version=question.version,
         groups=layout.groups,
-        columns=layout.columns,
+        columns=columns,
         rows=layout.rows,
         cells=cells,
         joiner=layout.joiner,
@@ -66,16 +72,16 @@ def wanted(number: int, question: Question) -> list[Cell]:
 
 
 def significance(number: int, lookup: Lookup, question: Question) -> Aside:
-    """Which differences between the rows of a table are more than luck."""
+    """The significance of the differences between the rows of a table."""
     from reports.tables import pairs
 
     if number == 1:
-        raise HarnessError("Table 1 has sizes, not accuracies; there is nothing to test in it")
+        raise HarnessError("Table 1 has sizes, not accuracies; leave out --significance")
     layout = _module(number).layout(question)
     return pairs.aside(layout, pairs.compare(layout, lookup))
 
 
 def _module(number: int) -> Any:
     if number not in NUMBERS:
-        raise HarnessError(f"the paper has no Table {number} of results; have: 1, 2, 3, 4, 5")
+        raise HarnessError(f"the paper has no Table {number} of results; have: {', '.join(map(str, NUMBERS))}")
     return importlib.import_module(f"reports.tables.table_{number}")

@@ -1,4 +1,4 @@
-"""What may be asked for below a table (its significance, its cost), in the table's own format."""
+"""Grids printed below a table, such as its significance and its cost, in the table's own format."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ class Aside:
     title: str
     headers: tuple[str, ...]
     rows: tuple[tuple[str | float, ...], ...]
-    """Texts, and p values as numbers: JSON keeps those as they are."""
+    """Texts, and p values as numbers, which JSON keeps."""
     notes: tuple[str, ...]
 
 
-def check_format(how: str, *, asides: bool) -> None:
-    """Raise for a format that is not one, or cannot hold asides: before anything is run or looked up."""
-    if how not in (*FORMATS, "csv", "json"):
-        raise unknown("format", how, (*FORMATS, "csv", "json"))
-    if how == "csv" and asides:
+def check_format(format: str, *, asides: bool) -> None:
+    """Raise HarnessError for an unknown format, or one that cannot hold asides; for use before anything is run."""
+    if format not in (*FORMATS, "csv", "json"):
+        raise unknown("format", format, (*FORMATS, "csv", "json"))
+    if format == "csv" and asides:
         raise HarnessError("a CSV file holds one table: ask for --significance or --with-cost with --format json")
 
 
-def below(table: str, asides: Sequence[Aside], how: str) -> str:
+def below(table: str, asides: Sequence[Aside], format: str) -> str:
     """The rendered table with its asides, in a format that `check_format` let pass."""
     if not asides:
         return table
-    if how == "json":
+    if format == "json":
         return json.dumps(json.loads(table) | {a.key: asdict(a) for a in asides}, indent=1, ensure_ascii=False) + "\n"
-    return "\n".join([table, *[FORMATS[how](aside) for aside in asides]])
+    return "\n".join([table, *[FORMATS[format](aside) for aside in asides]])
 
 
 def _texts(aside: Aside) -> list[tuple[str, ...]]:

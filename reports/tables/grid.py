@@ -24,14 +24,9 @@ def has_derived(table: Table) -> bool:
 
 
 def stacks_of(table: Table, groups: list[Group], *, derived: bool = False) -> Stacks:
-    """The table's stacks under these groups; of optional ones, those with a number."""
+    """The table's stacks under these groups."""
     keys = {group.key for group in groups}
-    stacks = {key: stack for key, stack in table.stacks(derived=derived).items() if key[0] in keys}
-    return {
-        key: stack
-        for key, stack in stacks.items()
-        if any(not column.optional or words.shown_rows(table, [column]) for column in stack)
-    }
+    return {key: stack for key, stack in table.stacks(derived=derived).items() if key[0] in keys}
 
 
 def sides_of(table: Table, stacks: Stacks) -> list[tuple[bool, tuple[str, str]]]:
@@ -61,7 +56,7 @@ def block_title(table: Table, groups: list[Group]) -> str:
     """The data sets, ours and the paper's, with the number of videos."""
     titles = []
     for group in groups:
-        name = group.paper if group.paper == group.ours else f"{group.ours} beside the paper's {group.paper}"
+        name = group.paper if group.paper == group.ours else f"{group.ours} next to the paper's {group.paper}"
         count = words.videos(table.cell(row, c) for row in table.rows for c in table.columns if c.group == group.key)
         titles.append(f"{name}, {count}" if count else name)
     return "; ".join(titles)

@@ -14,7 +14,7 @@ JobLink = Callable[[str], str]
 def html(table: Table, *, job_link: JobLink | None = None) -> str:
     """A <section class="paper-table"> with one <table> per data set.
 
-    A cell of ours opens to its details: the verdict in words (and as a class), the jobs (in data-jobs and, with
+    Our cells open to show details: the verdict in words (and as a class), the jobs (in data-jobs and, with
     `job_link`, job id -> href, as links) and the command that reproduces it. Each table is in a region that may scroll.
     """
     name = f"table-{table.number}"

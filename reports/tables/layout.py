@@ -61,7 +61,7 @@ class Question:
 
 @dataclass(frozen=True)
 class Axes:
-    """The experiment behind a number, but for splits and seeds."""
+    """The experiment behind a number, without splits and seeds."""
 
     baseline: str
     modality: str
@@ -110,7 +110,7 @@ class Layout:
 
 
 def dataset_of(name: str, scale: str) -> str:
-    """The data set that stands for the paper's at this scale."""
+    """The data set that represents the paper's at this scale."""
     return paper_numbers.stand_in(name, scale)
 
 
@@ -151,7 +151,7 @@ def protocols() -> list[Protocol]:
 def slots(
     number: int, question: Question, columns: Sequence[Column], axes: Callable[[Baseline, Column], Axes]
 ) -> tuple[Slot, ...]:
-    """One per baseline and column, but for combinations that cannot be."""
+    """One per baseline and column, except for impossible combinations."""
     places = itertools.product(baselines(number), columns)
     made = (slot(question, row_of(card).key, column, number=number, axes=axes(card, column)) for card, column in places)
     return tuple(filter(None, made))
@@ -160,7 +160,7 @@ def slots(
 def slot(
     question: Question, row: str, column: Column, *, number: int, axes: Axes, splits: tuple[int, ...] = (1,)
 ) -> Slot | None:
-    """The slot for a number; None where the combination cannot be.
+    """The slot for a number; None for an impossible combination.
 
     The paper scores test videos. Where a data set's test labels are withheld, its validation videos are scored, and the
     verdict says so.

@@ -31,7 +31,7 @@ def fill(slot: Slot, lookup: Lookup, *, question: Question, printed: PaperNumber
     if slot.optional:
         return TableCell(paper=paper, verdict="blank", why="the paper leaves this blank", command=command)
     finished = f"; {len(done)} of {len(cells)} parts are" if done else ""
-    return TableCell(paper=paper, verdict="not run", why=f"not in the ledger{finished}", command=command)
+    return TableCell(paper=paper, verdict="not run", why=f"its jobs are not finished{finished}", command=command)
 
 
 def _measured(
@@ -70,22 +70,22 @@ def _measured(
 
 
 def _obstacles(cells: Sequence[Cell], question: Question, printed: PaperNumber | None) -> list[str]:
-    """Everything that forbids holding the number against the paper's."""
-    cell, found = cells[0], []
+    """Reasons not to compare the number with the paper's."""
+    cell, obstacles = cells[0], []
     if question.scale != "paper":
-        found.append(f"{question.scale} scale, on {cell.dataset}")
+        obstacles.append(f"{question.scale} scale, on {cell.dataset}")
     if cell.subset != "test":
-        found.append(f"scored on {cell.subset}, the paper on test")
+        obstacles.append(f"scored on {cell.subset}, the paper on test")
     published = cell.source.startswith(PUBLISHED)
     if question.scale == "paper" and cell.source and not published and cell.source != SOURCES[question.version]:
-        found.append(f"transferred from {cell.source}")
+        obstacles.append(f"transferred from {cell.source}")
     if printed and printed.note.startswith("unverified"):
-        found.append("the printed value is unverified")
-    return found
+        obstacles.append("the printed value is unverified")
+    return obstacles
 
 
 def provenance(cell: Cell) -> str:
-    """'', or what is known of the training videos of the published weights that the cell starts from."""
+    """Provenance of the training videos of the published weights that the cell starts from; '' if it starts from none."""
     name = cell.source.removeprefix(PUBLISHED)
     if name == cell.source:
         return ""

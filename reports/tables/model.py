@@ -14,7 +14,7 @@ MARKS: Mapping[str, str] = {"reproduced": "=", "below": "<", "above": ">"}
 
 @dataclass(frozen=True)
 class TableCell:
-    """One number of a table beside the paper's. Accuracies in percent."""
+    """One number of a table, next to the paper's. Accuracies in percent."""
 
     paper: float | None = None
     """As printed; None where the paper leaves it blank."""
@@ -38,15 +38,15 @@ class TableCell:
     job_ids: tuple[str, ...] = ()
     verdict: Verdict = "blank"
     why: str = ""
-    """What the verdict rests on, in a few words."""
+    """The reason for the verdict, in a few words."""
     caveat: str = ""
-    """What a reader must know of the number itself, such as weights that nobody knows the training videos of."""
+    """A warning about the number, such as weights whose training videos are unknown."""
     command: str = ""
     """Runs, or looks up, exactly this number."""
 
     @property
     def difference(self) -> float | None:
-        """Ours minus the paper's, in points; None where a comparison would mean nothing."""
+        """Ours minus the paper's, in points; None where they are not comparable."""
         if self.paper is None or self.ours is None or self.verdict == "not comparable":
             return None
         return self.ours - self.paper
@@ -59,7 +59,7 @@ class Column:
     key: str
     """As in results/paper."""
     group: str
-    """Key of the `Group` it stands under."""
+    """Key of its `Group`."""
     title: str
     metric: str = PRIMARY
     """Name of the metric."""
@@ -69,9 +69,9 @@ class Column:
     """Computed from other columns."""
     decimals: int = 1
     optional: bool = False
-    """Printed only if it has a number."""
+    """Left out of a table where it has no number."""
     unit: str = ""
-    """Other than percent; the paper's numbers are then printed as they are."""
+    """Other than percent; the paper's numbers are then printed unrounded."""
 
 
 @dataclass(frozen=True)
@@ -123,9 +123,9 @@ class Table:
         return self.cells.get((row.key, column.key), TableCell())
 
     def stacks(self, *, derived: bool = False) -> dict[tuple[str, str], list[Column]]:
-        """(group, title) -> its columns, one a part, in printing order."""
-        found: dict[tuple[str, str], list[Column]] = {}
+        """(group, title) -> its columns, one per part, in printing order."""
+        stacks: dict[tuple[str, str], list[Column]] = {}
         for column in self.columns:
             if column.derived == derived:
-                found.setdefault((column.group, column.title), []).append(column)
-        return found
+                stacks.setdefault((column.group, column.title), []).append(column)
+        return stacks

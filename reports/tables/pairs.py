@@ -1,10 +1,9 @@
-"""Which differences within a table are more than luck: in every column the best row against each other row, in pairs.
+"""Significance of the differences within a table: in every column the best row against each other row.
 
     harness table 2 --scale micro --significance
 
-Both are right or wrong on the same videos, drawn by group (harness.metrics.statistics.paired). The table makes many comparisons, so
-p is adjusted by Holm over all of them; and a column says the smallest difference that its test set would show four
-times in five.
+The tests are paired on the same videos and drawn by group (harness.metrics.statistics.paired). p is adjusted by Holm over
+all comparisons of the table. A column has the smallest difference that its test set would show four times in five.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ ALPHA = 0.05
 
 
 @dataclass(frozen=True)
-class Comparison:
+class RowComparison:
     """The best row of a column against another. Differences in points."""
 
     column: str
@@ -44,11 +43,11 @@ class Comparison:
     """Difference that this test set shows with 80% power, at the disagreement seen and p 0.05; NaN where none."""
 
     @property
-    def found(self) -> bool:
+    def significant(self) -> bool:
         return self.adjusted < ALPHA
 
 
-def compare(layout: Layout, lookup: Lookup) -> tuple[Comparison, ...]:
+def compare(layout: Layout, lookup: Lookup) -> tuple[RowComparison, ...]:
     """Every comparison of the table, column by column. Columns with fewer than two numbers have none."""
     raw = []
     for column in (column for column in layout.columns if not column.derived):
@@ -64,10 +63,10 @@ def compare(layout: Layout, lookup: Lookup) -> tuple[Comparison, ...]:
     )
 
 
-def _comparison(column: Column, best: str, other: str, test: statistics.Paired, adjusted: float) -> Comparison:
+def _comparison(column: Column, best: str, other: str, test: statistics.Paired, adjusted: float) -> RowComparison:
     disagree = (test.only_a + test.only_b) / test.n
     smallest = statistics.smallest_difference(test.n, disagree=disagree) if disagree else float("nan")
-    return Comparison(
+    return RowComparison(
         column=column.key,
         best=best,
         other=other,
@@ -100,20 +99,20 @@ def _paired(metric: Metric, a: Sequence[Scores], b: Sequence[Scores]) -> statist
     return statistics.paired(_shares(metric, a), _shares(metric, same), clusters)
 
 
-def aside(layout: Layout, comparisons: Sequence[Comparison]) -> Aside:
-    """One line a comparison, those that are more than luck marked with '*'."""
+def aside(layout: Layout, comparisons: Sequence[RowComparison]) -> Aside:
+    """One line per comparison; significant ones are marked with '*'."""
     titles = {row.key: row.title for row in layout.rows}
     groups = {group.key: group.ours for group in layout.groups}
     heads = {c.key: " ".join(filter(None, [groups[c.group], c.title, c.part])) for c in layout.columns}
-    found = sum(comparison.found for comparison in comparisons)
+    significant = sum(comparison.significant for comparison in comparisons)
     notes = [
-        f"* more than luck: p below {ALPHA:g} after Holm's correction over all {len(comparisons)} comparisons ({found} of them).",
-        "Paired on the same videos, drawn by group; the best row was picked by looking, which flatters it a little.",
+        f"* significant: p below {ALPHA:g} after Holm's correction over all {len(comparisons)} comparisons ({significant} of them).",
+        "Paired on the same videos, drawn by group; the best row was selected by its result, which favors it slightly.",
         "would show: the difference in points that so many videos reveal four times in five, taken as independent.",
     ]
     if len(layout.question.seeds) > 1:
         notes.append(
-            f"Of seed {layout.question.seeds[0]} alone: answers of several seeds are no pairs of right and wrong."
+            f"Of seed {layout.question.seeds[0]} alone: the test needs answers that are right or wrong, not means over seeds."
         )
     return Aside(
         key="significance",
@@ -124,7 +123,7 @@ def aside(layout: Layout, comparisons: Sequence[Comparison]) -> Aside:
     )
 
 
-def _line(comparison: Comparison, heads: dict[str, str], titles: dict[str, str]) -> tuple[str | float, ...]:
+def _line(comparison: RowComparison, heads: dict[str, str], titles: dict[str, str]) -> tuple[str | float, ...]:
     smallest = "-" if np.isnan(comparison.smallest) else f"{comparison.smallest:.1f}"
     return (
         heads[comparison.column],
@@ -134,6 +133,6 @@ def _line(comparison: Comparison, heads: dict[str, str], titles: dict[str, str])
         f"[{comparison.low:.1f}, {comparison.high:.1f}]",
         comparison.p_value,
         comparison.adjusted,
-        "*" if comparison.found else "",
+        "*" if comparison.significant else "",
         smallest,
     )

@@ -22,16 +22,16 @@ NUMBER = 1
 MILLION = 1_000_000
 TOLERANCE_M = 1.0
 FPS = 25.0
-"""Of the timeline that clips are counted on (section 2.5)."""
+"""Frame rate in which clips are counted (section 2.5)."""
 COLUMNS = (
     Column("params_m", "network", "Parameters, M", unit="M"),
     Column("gmacs", "network", "GMACs", decimals=2, unit="G"),
     Column("memory_mib", "network", "Memory, MiB", decimals=0, unit="MiB"),
     Column("sees_frames", "network", "Sees, frames", decimals=0, unit="frames"),
     *(
-        Column(f"{phase}/{what}", phase, title, decimals=decimals, unit=unit)
+        Column(f"{phase}/{name}", phase, title, decimals=decimals, unit=unit)
         for phase in ("train", "test")
-        for what, title, decimals, unit in (
+        for name, title, decimals, unit in (
             ("rgb_frames", "RGB", 0, "frames"),
             ("flow_frames", "Flow", 0, "frames"),
             ("footprint_s", "s", 2, "s"),
@@ -41,7 +41,7 @@ COLUMNS = (
 
 
 def build(question: lay.Question) -> Table:
-    """The whole table; nothing of it is in a ledger."""
+    """The whole table; it needs no finished jobs."""
     printed = paper_numbers.table(NUMBER, question.version)
     cells = {}
     cards = lay.baselines(NUMBER)
@@ -65,7 +65,7 @@ def build(question: lay.Question) -> Table:
         rows=tuple(lay.row_of(card) for card in cards),
         cells=cells,
         notes=(
-            "RGB and Flow: frames of a clip in training, of a video in testing; s: what they span.",
+            "RGB and Flow: frames of a clip in training, of a video in testing; s: the seconds they span.",
             "The paper has no columns for GMACs, Memory and Sees. GMACs: thousands of millions of multiply-accumulates, one training clip "
             "forward. Memory: float32 numbers that its forward pass keeps for the backward pass. Sees: frames of the "
             f"{FPS:g} fps timeline that reach one output position, measured on the network.",
@@ -82,7 +82,7 @@ def _facts(card: Any, question: lay.Question) -> dict[str, float]:
     """Column key -> value."""
     streams = streams_of(card.modalities[0])
     size = size_of(card, scale=question.scale, classes=_classes(question))
-    found = {
+    facts = {
         "params_m": size.parameters / MILLION,
         "gmacs": size.macs / 1e9,
         "memory_mib": size.memory_bytes / 2**20,
@@ -90,9 +90,9 @@ def _facts(card: Any, question: lay.Question) -> dict[str, float]:
     }
     for phase, clip in (("train", card.train_clip[question.scale]), ("test", card.test_clip[question.scale])):
         for stream in streams:
-            found[f"{phase}/{stream}_frames"] = clip.count * clip.frames(stream)
-        found[f"{phase}/footprint_s"] = footprint_s(clip)
-    return found
+            facts[f"{phase}/{stream}_frames"] = clip.count * clip.frames(stream)
+        facts[f"{phase}/footprint_s"] = footprint_s(clip)
+    return facts
 
 
 def footprint_s(clip: Clip) -> float:

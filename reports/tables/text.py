@@ -7,7 +7,7 @@ from reports.tables.model import Group, Table
 
 
 def terminal(table: Table) -> str:
-    """Plain text of at most 120 columns: one block per data set, one line for each part of a cell."""
+    """Plain text, one block per data set, one line for each part of a cell. The paper's columns fit in 120 letters."""
     lines = [words.title(table), f"Paper: {table.version}"]
     for groups in grid.blocks(table):
         lines += ["", grid.block_title(table, groups), _grid(table, groups, split_parts=True, tablefmt="simple")]

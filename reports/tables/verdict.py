@@ -1,11 +1,11 @@
-"""The rule by which a number is said to be reproduced.
+"""The rule by which a number counts as reproduced.
 
 =================  ===============================================================================================
-not run            the ledger has no, or not every, job that the number needs
+not run            not all jobs of the number are finished
 not comparable     it was measured on something else: the micro scale, the validation videos where the paper has the test
                    videos, another source of transfer than this version of the paper, or the printed value is unverified
 nothing to compare the paper prints no number here
-reproduced         the paper's value lies inside our 95% interval, widened at both ends by the deviation over seeds
+reproduced         the paper's value is inside our 95% interval, widened at both ends by the deviation over seeds
 below, above       ours is below, or above, the paper's by more than that
 =================  ===============================================================================================
 
@@ -21,7 +21,7 @@ from reports.tables.model import Verdict
 def judge(
     paper: float | None, low: float | None, high: float | None, *, seed_deviation: float | None, obstacles: list[str]
 ) -> tuple[Verdict, str]:
-    """(verdict, why) for a measured number. `obstacles`: everything that forbids comparing it, in words."""
+    """(verdict, why) for a measured number. `obstacles`: reasons not to compare it, in words."""
     if obstacles:
         return "not comparable", "; ".join(obstacles)
     if paper is None or low is None or high is None:

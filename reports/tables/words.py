@@ -1,4 +1,4 @@
-"""The words that every format shares: numbers, headings, legends."""
+"""Texts shared by all formats: numbers, headings, legends."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def videos(cells: Iterable[TableCell]) -> str:
 
 
 def legend(table: Table) -> list[str]:
-    """Notes of the table, and what its signs mean, as far as they occur."""
+    """Notes of the table, and the meaning of the signs that occur in it."""
     cells = [cell for cell in table.cells.values() if cell.ours is not None or cell.verdict == "not run"]
     lines = list(table.notes)
     if any(cell.low is not None for cell in cells):
@@ -67,12 +67,12 @@ def legend(table: Table) -> list[str]:
     judged = [cell for cell in cells if cell.verdict in MARKS and cell.low is not None]
     if judged:
         lines.append(
-            "= reproduced (the paper's value lies inside our interval, widened by the deviation over seeds), "
+            "= reproduced (the paper's value is inside our interval, widened by the deviation over seeds), "
             f"< below it, > above it; {len(judged)} comparisons."
         )
     if table.scale != "paper":
         lines.append(
-            f"{table.scale}: networks and data sets of the {table.scale} scale; not comparable with the paper's numbers beside them."
+            f"{table.scale}: networks and data sets of the {table.scale} scale; not comparable with the paper's numbers next to them."
         )
     lines += sorted({f"not comparable: {cell.why}." for cell in cells if _foreign(table, cell)})
     lines += sorted({f"*: {cell.caveat}." for cell in cells if cell.caveat})
@@ -89,7 +89,7 @@ def legend(table: Table) -> list[str]:
 
 
 def _deviations(cells: Sequence[TableCell]) -> list[str]:
-    """What numbers are means of."""
+    """Seeds and splits that numbers are means of."""
     seeds = next((cell.seeds for cell in cells if len(cell.seeds) > 1), ())
     over = f"seeds {', '.join(map(str, seeds))}"
     if any(cell.split_deviation is not None for cell in cells):
@@ -102,7 +102,7 @@ def _foreign(table: Table, cell: TableCell) -> bool:
 
 
 def sources(table: Table) -> list[str]:
-    """Where the quoted rows come from."""
+    """Sources of the quoted rows."""
     return [f"{row.title}: {row.note}." for row in table.rows if row.quoted]
 
 

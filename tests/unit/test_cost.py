@@ -6,7 +6,6 @@ import json
 import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar
 
 import pytest
 from click.testing import CliRunner
@@ -113,19 +112,11 @@ def test_cost_counts_shared_work_once(where):
     from reports.tables import aside, costs
     from reports.tables.model import Table, TableCell
 
-    class Books:
-        jobs: ClassVar = {"a": {}, "b": {"source": "a"}, "c": {"source": "a"}}
-
-        def has(self, job_id):
-            return job_id in self.jobs
-
-        def read(self, job_id):
-            cost = {"wall_s": 100.0, "device_s": 3600.0}
-            return Record(job_id, train_spec(), "", self.jobs[job_id], None, {}, "", {}, cost)
-
+    upstream = {"a": {}, "b": {"source": "a"}, "c": {"source": "a"}}
+    cost = {"wall_s": 100.0, "device_s": 3600.0}
+    records = {job: Record(job, train_spec(), "", up, None, {}, "", {}, cost) for job, up in upstream.items()}
     cells = {("r", job): TableCell(ours=50.0, job_ids=(job,)) for job in ("b", "c")}
     table = Table(4, "", "micro", "", (), (), (), cells)
-    told = aside.terminal(costs.aside(table, Books()))
-    assert costs.behind(("b",), Books()) == {"a", "b"}
+    told = aside.terminal(costs.aside(table, records))
     total = next(line for line in told.splitlines() if line.startswith("all of them"))
     assert total.split()[-3:] == ["3", "300", "3.00"] and "1 jobs were saved" in told

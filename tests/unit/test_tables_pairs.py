@@ -30,26 +30,26 @@ def lookup(cell: Cell) -> CellResult:
 
 
 @pytest.fixture
-def found() -> tuple[pairs.Comparison, ...]:
+def found() -> tuple[pairs.RowComparison, ...]:
     return pairs.compare(table_2.layout(Question(scale="micro")), lookup)
 
 
-def test_every_row_is_held_against_the_best_of_its_column(found: tuple[pairs.Comparison, ...]) -> None:
+def test_every_row_is_held_against_the_best_of_its_column(found: tuple[pairs.RowComparison, ...]) -> None:
     rgb = [c for c in found if c.column == "hmdb51/rgb"]
     assert {c.other for c in rgb} | {rgb[0].best} == {"i3d", "fused-3d", "two-stream", "c3d", "convnet-lstm"}
     assert all(c.difference >= 0 for c in found)
     assert len(found) == 3 * (4 + 2 + 2)
 
 
-def test_large_differences_are_found_and_small_ones_are_not(found: tuple[pairs.Comparison, ...]) -> None:
+def test_large_differences_are_found_and_small_ones_are_not(found: tuple[pairs.RowComparison, ...]) -> None:
     clear = [c for c in found if {c.best, c.other} <= {"i3d", "c3d"}]
     close = [c for c in found if {c.best, c.other} == {"i3d", "fused-3d"}]
-    assert clear and all(c.found and c.low > 0 for c in clear)
-    assert close and not all(c.found for c in close)
+    assert clear and all(c.significant and c.low > 0 for c in clear)
+    assert close and not all(c.significant for c in close)
     assert all(c.difference > c.smallest for c in clear)
 
 
-def test_p_is_corrected_over_the_whole_table(found: tuple[pairs.Comparison, ...]) -> None:
+def test_p_is_corrected_over_the_whole_table(found: tuple[pairs.RowComparison, ...]) -> None:
     assert [c.adjusted for c in found] == pytest.approx(statistics.holm([c.p_value for c in found]))
     assert any(c.adjusted > c.p_value for c in found)
 
