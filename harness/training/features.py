@@ -46,7 +46,7 @@ class HeadTask:
     config: TrainingConfig | None = None
     """How it is trained in steps; None for a head without a schedule."""
     held_out_loss: Callable[[], float] | None = None
-    """Loss of the head as it is now on the held-out videos; None where nothing is held out."""
+    """Current loss of the head on the held-out videos; None where nothing is held out."""
 
     def in_steps(self) -> TrainingConfig:
         """`config`. Raises HarnessError for a protocol without a schedule."""
