@@ -12,19 +12,16 @@ import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
 from harness.core import processes, registry
-from harness.core.contract import CHANNELS, Clip, FlowMethod, Video
+from harness.core.contract import CHANNELS, Clip, Video
 from harness.core.errors import BrokenVideo
+from harness.data.batch import Batch, View, batch_of, stacked, to_network
 from harness.data.reader import VideoReader
-from harness.video.flow import codec
 from harness.video.sampling import centre_crop, rng_for, test_positions, train_crop, train_positions
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 __all__ = ["Batch", "VideoReader", "test_batches", "to_network", "train_batches"]
 
@@ -41,53 +38,6 @@ ORDER = "\0order"
 
 Spec = TypeVar("Spec")
 Made = TypeVar("Made")
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Clips of N views of videos, before they are numbers."""
-
-    clips: Mapping[str, Any]
-    """stream -> uint8 (N, T, H, W, C): RGB pictures, or flow codes. NumPy arrays, or torch tensors from workers."""
-    flips: np.ndarray
-    """bool (N,): mirror this one left to right, in every stream."""
-    labels: np.ndarray
-    """int64 (N,)."""
-    ids: tuple[str, ...]
-    """Of the videos."""
-    views: np.ndarray
-    """int64 (N,): which view of its video, counted from 0."""
-    broken: tuple[str, ...] = ()
-    """Ids of videos that should have been here and cannot be decoded (training with `skipped`)."""
-
-    def pin_memory(self) -> Batch:
-        """A copy whose clips lie in page-locked memory; called by torch's loader."""
-        return replace(self, clips={stream: clip.pin_memory() for stream, clip in self.clips.items()})
-
-
-@dataclass(frozen=True)
-class _View:
-    """One clip of one video."""
-
-    video: Video
-    number: int
-    flip: bool
-    clips: Mapping[str, np.ndarray]
-
-
-def _stacked(views: Sequence[_View]) -> dict[str, np.ndarray]:
-    return {stream: np.stack([np.asarray(view.clips[stream]) for view in views]) for stream in views[0].clips}
-
-
-def _batch(views: Sequence[_View], clips: Mapping[str, np.ndarray], broken: Iterable[str] = ()) -> Batch:
-    return Batch(
-        clips=clips,
-        flips=np.array([view.flip for view in views], bool),
-        labels=np.array([view.video.label for view in views], np.int64),
-        ids=tuple(view.video.id for view in views),
-        views=np.array([view.number for view in views], np.int64),
-        broken=tuple(broken),
-    )
 
 
 # ---------------------------------------------------------------------------------------------------- training
@@ -149,9 +99,9 @@ class _TrainStep:
                 orders[epoch] = rng_for(self.seed, epoch, ORDER).permutation(len(self.videos))
             rooms = {stream: clip[row] for stream, clip in clips.items()}
             views.append(self._view(np.roll(orders[epoch], -position), epoch, rooms, broken))
-        return _batch(views, clips, broken)
+        return batch_of(views, clips, broken)
 
-    def _view(self, order: np.ndarray, epoch: int, rooms: Mapping[str, np.ndarray], broken: list[str]) -> _View:
+    def _view(self, order: np.ndarray, epoch: int, rooms: Mapping[str, np.ndarray], broken: list[str]) -> View:
         for number in order:
             video = self.videos[int(number)]
             try:
@@ -162,14 +112,14 @@ class _TrainStep:
                 broken.append(video.id)
         raise BrokenVideo(f"none of the {len(self.videos)} training videos can be decoded; {broken[0]} is the first")
 
-    def _cut(self, video: Video, epoch: int, rooms: Mapping[str, np.ndarray]) -> _View:
+    def _cut(self, video: Video, epoch: int, rooms: Mapping[str, np.ndarray]) -> View:
         rng = rng_for(self.seed, epoch, video.id)
         frames = train_positions(self.reader.num_frames(video), self.clip, rng)
         # Drawn whether it is used or not, so that switching flips off changes nothing else.
         mirror = bool(rng.integers(2))
         side = self.clip.side_px
         self.reader.clip_into(video, frames, side, lambda height, width: train_crop(height, width, side, rng), rooms)
-        return _View(video, 0, self.flip and mirror, rooms)
+        return View(video, 0, self.flip and mirror, rooms)
 
 
 # ---------------------------------------------------------------------------------------------------- testing
@@ -190,7 +140,7 @@ def test_batches(
     A video is given whole or not at all: one that cannot be decoded to its end has its id appended to `broken`, for the
     scorer to count as wrong; without a list it raises BrokenVideo.
     """
-    waiting: list[_View] = []
+    waiting: list[View] = []
     batch = min(batch, max(1, BATCH_BYTES // _view_bytes(reader, clip)))
     for found in _in_order(_TestVideo(reader, clip, tolerant=broken is not None), videos, workers):
         if isinstance(found, str):
@@ -200,10 +150,10 @@ def test_batches(
         for view in found:
             waiting.append(view)
             if len(waiting) == batch:
-                yield _batch(waiting, _stacked(waiting))
+                yield batch_of(waiting, stacked(waiting))
                 waiting = []
     if waiting:
-        yield _batch(waiting, _stacked(waiting))
+        yield batch_of(waiting, stacked(waiting))
 
 
 test_batches.__test__ = False  # type: ignore[attr-defined]  # not a test, whatever pytest makes of its name
@@ -217,7 +167,7 @@ class _TestVideo:
     clip: Clip
     tolerant: bool
 
-    def __call__(self, video: Video) -> Iterable[_View] | str:
+    def __call__(self, video: Video) -> Iterable[View] | str:
         try:
             cuts = test_positions(self.reader.num_frames(video), self.clip)
             if len(cuts) * _view_bytes(self.reader, self.clip) <= WHOLE_VIEWS_BYTES:
@@ -229,14 +179,14 @@ class _TestVideo:
                 raise
             return video.id
 
-    def _views(self, video: Video, cuts: Sequence[Mapping[str, np.ndarray]]) -> Iterator[_View]:
+    def _views(self, video: Video, cuts: Sequence[Mapping[str, np.ndarray]]) -> Iterator[View]:
         side = self.clip.side_px
         together = max(1, BATCH_BYTES // _view_bytes(self.reader, self.clip))
         for start in range(0, len(cuts), together):
             part = cuts[start : start + together]
             clips = self.reader.clips(video, part, side, lambda height, width: centre_crop(height, width, side))
             for number, one in enumerate(clips, start):
-                yield _View(video, number, False, one)
+                yield View(video, number, False, one)
 
 
 def _view_bytes(reader: VideoReader, clip: Clip) -> int:
@@ -298,37 +248,3 @@ def _as_tensors(made: Any) -> Any:
     if isinstance(made, str):
         return made
     return replace(made, clips={stream: torch.from_numpy(clip) for stream, clip in made.clips.items()})
-
-
-# ---------------------------------------------------------------------------------------------------- to the network
-
-
-def to_network(batch: Batch, device: Any, method: FlowMethod) -> dict[str, Tensor]:
-    """stream -> float32 (N, C, T, H, W) in [-1, 1] on `device`, in channels_last_3d memory, flips applied.
-
-    It travels as uint8, a quarter of the bytes. A mirrored flow has its x component negated.
-    """
-    return {stream: _floats(stream, clip, batch.flips, device, method) for stream, clip in batch.clips.items()}
-
-
-def _floats(stream: str, clip: Any, flips: np.ndarray, device: Any, method: FlowMethod) -> Tensor:
-    import torch
-
-    codes = torch.as_tensor(clip).to(device, non_blocking=True)
-    mirrored = torch.as_tensor(np.flatnonzero(flips), device=codes.device)
-    if len(mirrored):
-        # As bytes, a quarter of what floats are; in a copy, since the batch is the caller's.
-        codes = codes.index_copy(0, mirrored, codes[mirrored].flip(3))
-    values = _decoded_flow(codes, method) if stream == "flow" else codes.float().mul_(1 / 127.5).sub_(1)
-    if stream == "flow" and len(mirrored):
-        values[..., 0].mul_(1.0 - 2.0 * torch.as_tensor(flips, device=values.device).float().view(-1, 1, 1, 1))
-    # (N, T, H, W, C) in memory is what channels_last_3d means: the permutation moves nothing.
-    return values.permute(0, 4, 1, 2, 3)
-
-
-def _decoded_flow(codes: Tensor, method: FlowMethod) -> Tensor:
-    import torch
-
-    table = torch.from_numpy(codec.decode_table(method.quantization).copy()).to(codes.device)
-    # A quarter of the time that table[codes] takes.
-    return table.index_select(0, codes.flatten().int()).view(codes.shape)

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from harness.data.preview import colour_wheel, flow_colours
-from harness.data.sheet import Strip
+from harness.data.preview import Strip, colour_wheel, flow_colours
 from harness.data.summary import Census, most
 from reports.figures.charts import axis_below, axis_left, legend, stack
 from reports.figures.drawing import Axis, Drawing, Panel

@@ -95,7 +95,7 @@ def test_modules_are_told_apart_forward_and_backward(timed):
 
 def test_nothing_stays_behind(timed):
     assert torch.Tensor.backward.__module__ == "torch._tensor"
-    assert loader.train_batches is steps and loader.to_network.__module__ == loader.__name__
+    assert loader.train_batches is steps and loader.to_network.__module__ == "harness.data.batch"
     before = dict(timed[0].callback.seconds)
     network = Network()
     network(torch.randn(1, 4)).sum().backward()

@@ -35,7 +35,7 @@ def command(
     name: str, workspace: Workspace, out: Path, clips: int, columns: int, flow_name: str, as_json: bool
 ) -> None:
     from harness.data import prepare
-    from harness.data.sheet import SHORT_SIDE_PX, strips
+    from harness.data.preview import SHORT_SIDE_PX, strips
     from reports.figures import dataset as draw
     from reports.figures.drawing import standalone
 
