@@ -69,12 +69,12 @@ def _differing(a: Path, b: Path) -> list[str]:
 
     from harness.records.record import SCORES, RunStore
 
-    ours, theirs = RunStore(a / "runs"), RunStore(b / "runs")
-    common = [job_id for job_id in ours.ids() if theirs.has(job_id)]
+    ours, other = RunStore(a / "runs"), RunStore(b / "runs")
+    common = [job_id for job_id in ours.ids() if other.has(job_id)]
     differing = []
     for job_id in common:
         record = ours.read(job_id)
-        same = record.metrics == theirs.read(job_id).metrics
+        same = record.metrics == other.read(job_id).metrics
         paths = [folder / "runs" / job_id / SCORES for folder in (a, b)]
         if same and paths[0].exists():
             x, y = (np.load(path) for path in paths)

@@ -12,7 +12,7 @@ from harness.core import environment
 
 @dataclass(frozen=True)
 class Case:
-    """One thing to time, as it is sent to the process that does it."""
+    """One thing to time; sent as JSON to the process that does it."""
 
     builder: str
     """A key of `suites.BUILDERS`."""
@@ -83,9 +83,9 @@ class Pair:
     suite: str
     name: str
     reference: str
-    """What `theirs` is, in words."""
+    """What `other` is, in words."""
     ours: Case | Command | Parallel
-    theirs: Case | Command | Parallel
+    other: Case | Command | Parallel
     target: float | None = None
     """Ratio to reach; None: no target."""
 

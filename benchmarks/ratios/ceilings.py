@@ -1,4 +1,4 @@
-"""The best rates of simple operations on this machine: what networks are held against."""
+"""The best rates of simple operations on this machine: the limits that networks are compared with."""
 
 from __future__ import annotations
 

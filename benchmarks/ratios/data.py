@@ -49,15 +49,15 @@ def pairs(machine: Machine) -> Iterator[Pair]:
     for codec, target in TARGETS.items():
         ours = dataclasses.replace(clips, corpus=codec)
         for reader in readers.plain_readers():
-            theirs = Parallel(dataclasses.replace(ours, reader=reader))
-            yield Pair("data", f"{codec} clips, {reader}", f"{reader}, plainly", Parallel(ours), theirs, target)
+            other = Parallel(dataclasses.replace(ours, reader=reader))
+            yield Pair("data", f"{codec} clips, {reader}", f"{reader}, plainly", Parallel(ours), other, target)
     for store in ("store", "raw-store"):
         for codec in TARGETS:
             ours = dataclasses.replace(clips, corpus=f"{store} of {codec}")
             for reader in ("ours", *(name for name in FASTEST if name in readers.plain_readers())):
-                theirs = Parallel(dataclasses.replace(clips, reader=reader, corpus=codec))
+                other = Parallel(dataclasses.replace(clips, reader=reader, corpus=codec))
                 name = f"clips from the {store.replace('-', ' ')} of {codec}, {reader}"
-                yield Pair("data", name, f"{reader} on the originals", Parallel(ours), theirs, STORE_TARGET)
+                yield Pair("data", name, f"{reader} on the originals", Parallel(ours), other, STORE_TARGET)
     loading, decoding, verifying, opening = (
         Case(builder, corpus="all", size=VERIFIED) for builder in ("loading", "decoding", "verifying", "opening")
     )
@@ -75,11 +75,11 @@ def with_files(case: Case) -> Case:
 
 
 def facts_of(
-    ours: Mapping[str, Any], theirs: Mapping[str, Any], ours_s: Sequence[float], theirs_s: Sequence[float]
+    ours: Mapping[str, Any], other: Mapping[str, Any], ours_s: Sequence[float], other_s: Sequence[float]
 ) -> dict[str, str]:
     """A note with the rate or the extra time. Raises HarnessError if two readers gave different pictures."""
     parts = ours.get("parts", ())
-    for a, b in zip(parts, theirs.get("parts", ()), strict=True):
+    for a, b in zip(parts, other.get("parts", ()), strict=True):
         if abs(a["mean"] - b["mean"]) > GREY_LEVELS:
             raise HarnessError(
                 f"two readers gave different pictures: {a['mean']:.1f} and {b['mean']:.1f} grey levels on average"
@@ -88,7 +88,7 @@ def facts_of(
         return {"note": f"{sum(part['clips'] for part in parts) / statistics.median(ours_s):.0f} clips/s"}
     if "files" in ours:
         return {"note": f"{ours['files'] / statistics.median(ours_s):.0f} files/s"}
-    extra_s = statistics.median(x - y for x, y in zip(ours_s, theirs_s, strict=True)) / ours["clips"]
+    extra_s = statistics.median(x - y for x, y in zip(ours_s, other_s, strict=True)) / ours["clips"]
     return {"note": f"{1e3 * extra_s:.2f} ms more per clip"}
 
 

@@ -69,16 +69,16 @@ def _center(frame: np.ndarray, side_px: int) -> np.ndarray:
 
 
 def facts_of(
-    ours: Mapping[str, Any], theirs: Mapping[str, Any], ours_s: Sequence[float], theirs_s: Sequence[float]
+    ours: Mapping[str, Any], other: Mapping[str, Any], ours_s: Sequence[float], other_s: Sequence[float]
 ) -> dict[str, str]:
     """A note with pairs per second. Raises HarnessError if the two did not compute as many, or not the same flow."""
     parts = ours.get("parts", [ours])
     count = sum(part["pairs"] for part in parts)
     length_px = sum(part["pairs"] * part["length_px"] for part in parts) / count
-    if count != theirs["pairs"] or abs(length_px - theirs["length_px"]) > APART_PX:
+    if count != other["pairs"] or abs(length_px - other["length_px"]) > APART_PX:
         raise HarnessError(
-            f"two methods computed different flow: {count} pairs of {length_px:.2f} px on average, and {theirs['pairs']} of "
-            f"{theirs['length_px']:.2f} px"
+            f"two methods computed different flow: {count} pairs of {length_px:.2f} px on average, and {other['pairs']} of "
+            f"{other['length_px']:.2f} px"
         )
     return {"note": f"{count / statistics.median(ours_s):.1f} pairs/s"}
 

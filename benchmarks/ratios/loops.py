@@ -19,8 +19,8 @@ CACHED_TARGET = 20.0
 def loop_pairs(machine: Machine) -> Iterator[Pair]:
     """The training loop's own cost."""
     ours = Case("loop", size=200, device=machine.device)
-    theirs = dataclasses.replace(ours, builder="bare loop")
-    yield Pair("loop", "200 steps of a linear head", "a hand-written loop, same batches", ours, theirs)
+    other = dataclasses.replace(ours, builder="bare loop")
+    yield Pair("loop", "200 steps of a linear head", "a hand-written loop, same batches", ours, other)
 
 
 def fixed_pairs(machine: Machine) -> Iterator[Pair]:
@@ -28,16 +28,16 @@ def fixed_pairs(machine: Machine) -> Iterator[Pair]:
     for views in (1, 3):
         batch = 16 if machine.quick else 64
         ours = Case("fixed, cached", scale="micro", batch=batch, device=machine.device, size=views)
-        theirs = dataclasses.replace(ours, builder="fixed, anew")
+        other = dataclasses.replace(ours, builder="fixed, uncached")
         name = f"{EPOCHS} epochs of a head, {views} view{'s' if views > 1 else ''} per video"
-        yield Pair("fixed", name, "forwarding in every epoch", ours, theirs, CACHED_TARGET if views == 1 else None)
+        yield Pair("fixed", name, "forwarding in every epoch", ours, other, CACHED_TARGET if views == 1 else None)
 
 
 def facts_of(
-    ours: Mapping[str, Any], theirs: Mapping[str, Any], ours_s: Sequence[float], theirs_s: Sequence[float]
+    ours: Mapping[str, Any], other: Mapping[str, Any], ours_s: Sequence[float], other_s: Sequence[float]
 ) -> dict[str, str]:
     """A note with the extra time per step."""
-    extra_s = statistics.median(x - y for x, y in zip(ours_s, theirs_s, strict=True)) / ours["steps"]
+    extra_s = statistics.median(x - y for x, y in zip(ours_s, other_s, strict=True)) / ours["steps"]
     return {"note": f"{1e3 * extra_s:.2f} ms more per step"}
 
 
@@ -98,7 +98,7 @@ def fixed_cached(case: Case) -> Ready:
     return _fixed(case, lambda network, inputs: torch.cat([network.features(inputs) for _ in range(case.size)]))
 
 
-def fixed_anew(case: Case) -> Ready:
+def fixed_uncached(case: Case) -> Ready:
     """The same 30 epochs, with a forward pass of the frozen network in each."""
     return _fixed(case, None)
 
@@ -136,5 +136,5 @@ BUILDERS: Builders = {
     "loop": loop,
     "bare loop": bare_loop,
     "fixed, cached": fixed_cached,
-    "fixed, anew": fixed_anew,
+    "fixed, uncached": fixed_uncached,
 }

@@ -42,8 +42,8 @@ def measure(only: Sequence[str], *, quick: bool, rounds: int, log: Callable[[str
 
 def measure_pair(pair: Pair, *, rounds: int) -> Paired:
     """Both sides in processes of their own, run alternately."""
-    with _process(pair.ours) as a, _process(pair.theirs) as b:
-        ours_s, theirs_s = alternate(a.run, b.run, rounds=rounds)
+    with _process(pair.ours) as a, _process(pair.other) as b:
+        ours_s, other_s = alternate(a.run, b.run, rounds=rounds)
     facts: dict[str, Any] = dict(a.facts)
     if isinstance(pair.ours, Case):
         facts["reference_memory_bytes"] = b.facts["memory_bytes"]
@@ -51,8 +51,8 @@ def measure_pair(pair: Pair, *, rounds: int) -> Paired:
             conv3d = Case("conv3d", precision=pair.ours.precision, threads=pair.ours.threads)
             facts["ceiling"] = ceilings.ceiling_name(conv3d)
     if pair.suite in suites.FACTS:
-        facts |= suites.FACTS[pair.suite](a.facts, b.facts, ours_s, theirs_s)
-    return Paired(pair.suite, pair.name, pair.reference, ours_s, theirs_s, pair.target, facts)
+        facts |= suites.FACTS[pair.suite](a.facts, b.facts, ours_s, other_s)
+    return Paired(pair.suite, pair.name, pair.reference, ours_s, other_s, pair.target, facts)
 
 
 def _process(side: Case | Command | Parallel) -> Worker | CommandProcess | WorkerGroup:

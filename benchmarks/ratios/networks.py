@@ -49,9 +49,9 @@ def networks(builder: str) -> Suite:
             batch = max(2, plain.batch)
             ours = _case(machine, builder, baseline=baseline, streams=streams, batch=batch, frames=0, side_px=0)
             ours = dataclasses.replace(ours, precision=machine.precisions[-1])
-            theirs = dataclasses.replace(ours, layout="plain", malloc="plain", precision="float32")
+            other = dataclasses.replace(ours, layout="plain", malloc="plain", precision="float32")
             name = f"{baseline.replace('_', '-')} {builder} {'+'.join(streams)} batch {batch} {ours.precision}"
-            yield Pair(suite, name, "itself in NCDHW, fp32, default allocator", ours, theirs)
+            yield Pair(suite, name, "itself in NCDHW, fp32, default allocator", ours, other)
 
     return pairs
 
@@ -88,9 +88,9 @@ def defaults(machine: Machine) -> Iterator[Pair]:
 
 
 def _default(default: str, ours: Case, **change: Any) -> Pair:
-    theirs = dataclasses.replace(ours, **(change or {"without": default}))
+    other = dataclasses.replace(ours, **(change or {"without": default}))
     name = f"{default}: {ours.baseline.replace('_', '-')} {ours.scale} {ours.builder}"
-    return Pair("defaults", name, f"without it ({_size(ours)})", ours, theirs)
+    return Pair("defaults", name, f"without it ({_size(ours)})", ours, other)
 
 
 def _case(machine: Machine, builder: str, **changes: Any) -> Case:

@@ -25,11 +25,11 @@ def startup(machine: Machine) -> Iterator[Pair]:
     for words in (("--help",), ("plan", *cell), ("ls", "baselines")):
         ours = Command(("-m", "harness", *words))
         yield Pair("startup", f"harness {words[0]}", "a process that imports torch", ours, imports_torch)
-    ours, theirs = (
+    ours, other = (
         Command(("-c", _FIRST_STEP.format(code))) for code in ("eager(torch.optim.AdamW)", "torch.optim.AdamW")
     )
     reference = "torch's own optimizer, which loads a compiler"
-    yield Pair("startup", "first step of a training", reference, ours, theirs)
+    yield Pair("startup", "first step of a training", reference, ours, other)
 
 
 SUITES: Mapping[str, Suite] = {

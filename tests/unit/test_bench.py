@@ -1,4 +1,4 @@
-"""The machinery of `python -m benchmarks`: arithmetic, pairing, reports, and that each way of computing gives the plain answers."""
+"""`python -m benchmarks`: arithmetic, pairs, reports, and that both sides of a pair compute the same."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ ROOT = Path(__file__).resolve().parents[2]
 MACHINE = Machine("cpu", threads=1, quick=True)
 
 
-def paired(name="one", *, ours=(1.0, 2.0, 1.0), theirs=(3.0, 4.0, 2.5), **facts):
-    return Paired("micro", name, "a plain reference", ours, theirs, None, facts)
+def paired(name="first", *, ours=(1.0, 2.0, 1.0), other=(3.0, 4.0, 2.5), **facts):
+    return Paired("micro", name, "a plain reference", ours, other, None, facts)
 
 
 # ------------------------------------------------------------------------------------------------ arithmetic
 
 
 def test_a_ratio_is_the_median_of_paired_ratios_and_its_interval_holds_it():
-    one = paired()
-    assert one.ratios == [3.0, 2.0, 2.5] and one.ratio == 2.5
-    low, high = one.interval
+    pair = paired()
+    assert pair.ratios == [3.0, 2.0, 2.5] and pair.ratio == 2.5
+    low, high = pair.interval
     assert 2.0 <= low <= 2.5 <= high <= 3.0 and low < high
     assert values.bootstrap([2.0] * 5) == (2.0, 2.0)
 
@@ -55,15 +55,15 @@ def test_turns_are_taken_so_that_a_drift_falls_on_both():
         order.append(name)
         return float(len(order))
 
-    ours, theirs = values.alternate(lambda: timed("ours"), lambda: timed("theirs"), rounds=4)
-    assert order == ["theirs", "ours", "ours", "theirs"] * 2
-    assert sum(ours) == sum(theirs)
+    ours, other = values.alternate(lambda: timed("ours"), lambda: timed("other"), rounds=4)
+    assert order == ["other", "ours", "ours", "other"] * 2
+    assert sum(ours) == sum(other)
 
 
 def test_only_a_fall_of_more_than_a_quarter_is_a_regression():
-    assert not values.regressions([paired()], {"one": 3.3, "another": 99.0})
-    (told,) = values.regressions([paired()], {"one": 3.4})
-    assert "2.50" in told and "3.40" in told and "one" in told
+    assert not values.regressions([paired()], {"first": 3.3, "another": 99.0})
+    (message,) = values.regressions([paired()], {"first": 3.4})
+    assert "2.50" in message and "3.40" in message and "first" in message
 
 
 # ------------------------------------------------------------------------------------------------ reports
@@ -72,9 +72,9 @@ def test_only_a_fall_of_more_than_a_quarter_is_a_regression():
 def test_results_are_merged_by_name_and_rendered(tmp_path):
     path = tmp_path / "bench" / "here.json"
     report.merge(path, {"conv3d float32 1 thread": Ceiling(200.0, "GFLOP/s")}, [paired()], quick=True, device="cpu")
-    again = [paired(theirs=(4.0, 8.0, 4.0), gflop=50.0, ceiling="conv3d float32 1 thread"), paired("two & more")]
+    again = [paired(other=(4.0, 8.0, 4.0), gflop=50.0, ceiling="conv3d float32 1 thread"), paired("two & more")]
     stored = report.merge(path, {}, again, quick=False, device="cpu")
-    assert [(one["name"], one["ratio"]) for one in stored["results"]] == [("one", 4.0), ("two & more", 2.5)]
+    assert [(result["name"], result["ratio"]) for result in stored["results"]] == [("first", 4.0), ("two & more", 2.5)]
     assert json.loads(path.read_text()) == json.loads(json.dumps(stored))
     table = path.with_suffix(".md").read_text()
     assert "**4.00**" in table and "25%" in table, "50 GFLOP in a second of 200"
@@ -84,7 +84,7 @@ def test_results_are_merged_by_name_and_rendered(tmp_path):
 def test_a_baseline_is_ratios_and_the_machine_and_nothing_else(tmp_path):
     path = tmp_path / "baseline.json"
     report.save_baseline(path, [paired()], {"cpu": "some"})
-    assert report.committed(path) == {"one": 2.5}
+    assert report.committed(path) == {"first": 2.5}
     assert json.loads(path.read_text())["machine"] == {"cpu": "some"}
     path.write_text('{"ratios": 3}')
     with pytest.raises(HarnessError, match="--save-baseline"):
@@ -96,10 +96,10 @@ def test_a_baseline_is_ratios_and_the_machine_and_nothing_else(tmp_path):
 
 def test_every_suite_plans_distinct_pairs_and_words_pick_among_them():
     everything = suites.select(MACHINE, [])
-    names = [(one.suite, one.name) for one in everything]
+    names = [(pair.suite, pair.name) for pair in everything]
     assert len(names) == len(set(names)) and {suite for suite, _ in names} == set(suites.SUITES)
     (picked,) = suites.select(MACHINE, ["inference:c3d"])
-    assert picked.ours.baseline == "c3d" and picked.theirs.layout == "plain" and picked.theirs.malloc == "plain"
+    assert picked.ours.baseline == "c3d" and picked.other.layout == "plain" and picked.other.malloc == "plain"
     with pytest.raises(HarnessError, match="nonsense"):
         suites.select(MACHINE, ["nonsense"])
     with pytest.raises(HarnessError, match="i3d"):
@@ -109,7 +109,7 @@ def test_every_suite_plans_distinct_pairs_and_words_pick_among_them():
 @pytest.mark.parametrize("computes", [False, True])
 def test_every_default_that_helps_here_is_held_against_its_absence(computes, monkeypatch):
     monkeypatch.setattr(environment, "computes_bfloat16", lambda device: computes)
-    used = {one.theirs.without for one in networks.defaults(MACHINE)} - {""}
+    used = {pair.other.without for pair in networks.defaults(MACHINE)} - {""}
     assert used == (DEFAULTS.keys() if computes else {"fusing kernel laid out plainly"})
 
 
@@ -118,9 +118,9 @@ def test_a_default_that_is_switched_off_is_off_and_the_others_stay(name, monkeyp
     places = (inception, "may_fold"), (inception, "may_fuse"), (WideConv3d, "plain_on_cpu")
     for place_, what in places:
         monkeypatch.setattr(place_, what, getattr(place_, what))  # put back afterwards
-    before = [getattr(*one) for one in places]
+    before = [getattr(*place_) for place_ in places]
     DEFAULTS[name]()
-    changed = [one for one, old in zip(places, before, strict=True) if getattr(*one) is not old]
+    changed = [place_ for place_, old in zip(places, before, strict=True) if getattr(*place_) is not old]
     assert changed == [dict(zip(DEFAULTS, places, strict=True))[name]]
 
 
@@ -146,18 +146,18 @@ def test_our_i3d_gives_the_plain_ones_logits_and_gradients(dtype, training):
     state = {name: tensor for name, tensor in ours.state_dict().items() if not name.endswith("_extra_state")}
     plain.load_state_dict(state)
     with torch.no_grad():
-        for one, other in zip(ours.head.parameters(), plain.head.parameters(), strict=True):
-            one.normal_(std=0.1)
-            other.copy_(one)
+        for parameter, copy in zip(ours.head.parameters(), plain.head.parameters(), strict=True):
+            parameter.normal_(std=0.1)
+            copy.copy_(parameter)
     ours = place(ours, "cpu").train(training)
     plain.train(training)
     for count in (1, 2):
         clip = torch.randn(count, 17, 45, 51, 3, dtype=dtype).permute(0, 4, 1, 2, 3)
-        expected, found = plain({"rgb": clip.contiguous()}), ours({"rgb": clip})
-        torch.testing.assert_close(found, expected, atol=TOLERANCE[dtype], rtol=TOLERANCE[dtype])
+        expected, logits = plain({"rgb": clip.contiguous()}), ours({"rgb": clip})
+        torch.testing.assert_close(logits, expected, atol=TOLERANCE[dtype], rtol=TOLERANCE[dtype])
         if training:
             expected.square().sum().backward()
-            found.square().sum().backward()
+            logits.square().sum().backward()
             # The stem's gradient has come through everything, batch norms over two numbers among it, which magnify
             # roundings.
             a, b = ours.trunk.conv1a.conv.weight.grad, plain.trunk.conv1a.conv.weight.grad
@@ -181,8 +181,8 @@ def test_the_plain_network_has_our_weights_and_nothing_of_our_layout():
 @pytest.mark.slow
 def test_a_pair_of_processes_is_timed_in_turn():
     ours = Case("matmul", size=256)
-    theirs = dataclasses.replace(ours, malloc="plain")
-    result = measure.measure_pair(Pair("micro", "small", "plain", ours, theirs), rounds=2)
+    other = dataclasses.replace(ours, malloc="plain")
+    result = measure.measure_pair(Pair("micro", "small", "plain", ours, other), rounds=2)
     assert len(result.ours_s) == len(result.reference_s) == 2 and min(result.ours_s + result.reference_s) > 0
     assert result.facts["gflop"] == 2 * 256**3 / 1e9 and result.facts["memory_bytes"] > 2**27
 
@@ -195,7 +195,7 @@ def test_a_process_that_dies_is_an_error_that_names_the_case():
 def test_the_fixed_pair_trains_the_same_head_from_the_same_features():
     """Cached and anew do the same arithmetic: equal heads after 30 epochs, within float32's last bits."""
     heads = []
-    for what in ("fixed, cached", "fixed, anew"):
+    for what in ("fixed, cached", "fixed, uncached"):
         torch.manual_seed(0)
         ready = builder(what)(Case(what, scale="micro", batch=2, frames=9, side_px=32, size=1))
         heads.append(ready.step())
@@ -258,11 +258,11 @@ assert data.missing_libraries() == ["av", "cv2"] and not list(data.pairs(None))
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-# ------------------------------------------------------------------------------------------------ the verb
+# ------------------------------------------------------------------------------------------------ the command
 
 
 @pytest.mark.parametrize("was,code", [(2.0, 0), (3.3, 0), (3.4, 1)])
-def test_the_verb_fails_where_a_ratio_fell(was, code, tmp_path, monkeypatch):
+def test_the_command_fails_where_a_ratio_fell(was, code, tmp_path, monkeypatch):
     """Times are made up here: `tox -e bench` measures them."""
     baseline = tmp_path / "baseline.json"
     baseline.write_text(json.dumps({"machine": {}, "ratios": {"i3d micro training": was}}))
@@ -271,7 +271,7 @@ def test_the_verb_fails_where_a_ratio_fell(was, code, tmp_path, monkeypatch):
     done = CliRunner().invoke(main, words, standalone_mode=False)
     assert done.return_value == code, done.output
     (stored,) = (tmp_path / "bench").glob("*.json")
-    assert [one["name"] for one in json.loads(stored.read_text())["results"]] == [
+    assert [result["name"] for result in json.loads(stored.read_text())["results"]] == [
         "i3d micro training",
         "i3d micro forward",
     ]

@@ -81,7 +81,6 @@ _DIALECT = re.compile("|".join(_WORDS).replace(" ", r"\s+"), re.IGNORECASE)
 
 
 LEFT = {
-    "benchmarks": 4,
     "core": 17,
     "data": 40,
     "datasets": 17,

@@ -44,7 +44,7 @@ def test_what_was_left_out_or_is_another_flow_is_told():
 
 def test_each_back_end_that_is_here_is_timed(monkeypatch):
     def names(device: str) -> list[str]:
-        return [one.name for one in flow.pairs(Machine(device, threads=2, quick=False))]
+        return [pair.name for pair in flow.pairs(Machine(device, threads=2, quick=False))]
 
     both = ["tvl1-own 224x224", "tvl1-torch 224x224"]
     assert names("cpu") == both and names("cuda") == [*both, "tvl1-torch 224x224 cuda"]
