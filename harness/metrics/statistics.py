@@ -44,15 +44,8 @@ class Spread:
     count: int
 
 
-def wilson(correct: int, n: int, *, level: float = LEVEL) -> tuple[float, float]:
-    """(low, high) of the Wilson score interval for `correct` of `n`, as proportions. Raises on an impossible count."""
-    if n <= 0 or not 0 <= correct <= n:
-        raise HarnessError(f"{correct} right of {n} is not a proportion")
-    return _wilson(correct / n, n, NormalDist().inv_cdf(0.5 + level / 2))
-
-
-def _wilson(share: float, n: float, quantile: float) -> tuple[float, float]:
-    """Wilson's interval for a share of n, n not necessarily whole."""
+def wilson(share: float, n: float, quantile: float) -> tuple[float, float]:
+    """(low, high) of Wilson's score interval for a share of n; n need not be whole."""
     shrink = 1 + quantile * quantile / n
     centre = (share + quantile * quantile / (2 * n)) / shrink
     half = quantile / shrink * math.sqrt(share * (1 - share) / n + quantile * quantile / (4 * n * n))
@@ -108,7 +101,7 @@ def split_mean(
     groups = len(right)
     share = float((right.sum(axis=0) / total.sum(axis=0)).mean())
     if len(splits) == 1 and groups == total.sum():
-        return Interval(share, *_wilson(share, answers, NormalDist().inv_cdf(0.5 + level / 2)), method="videos")
+        return Interval(share, *wilson(share, answers, NormalDist().inv_cdf(0.5 + level / 2)), method="videos")
     if groups < 2:
         return Interval(share, 0.0, 1.0, method="groups")
     if share in (0.0, 1.0):
@@ -119,7 +112,7 @@ def split_mean(
         shares = ((weights @ right)[(drawn > 0).all(axis=1)] / drawn[(drawn > 0).all(axis=1)]).mean(axis=1)
         variance = float(shares.var(ddof=1)) * groups / (groups - 1)
         effective = min(answers, share * (1 - share) / variance) if variance > 0 else float(answers)
-    return Interval(share, *_wilson(share, effective, student(level, groups - 1)), method="groups")
+    return Interval(share, *wilson(share, effective, student(level, groups - 1)), method="groups")
 
 
 def _tally(splits: Sequence[tuple[Array, Sequence[Hashable]]]) -> tuple[Array, Array, int]:
