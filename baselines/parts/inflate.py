@@ -71,7 +71,6 @@ def inflate(
     *,
     method: Method = "repeat",
     time_padding: TimePadding = "zeros",
-    time_strides: Mapping[int, int] = TIME_STRIDES,
     side_px: int = 224,
 ) -> nn.Module:
     """A 3D network with the weights of `network_2d`, which is not changed.
@@ -83,7 +82,7 @@ def inflate(
     if isinstance(network_2d, Inception):
         network_3d: nn.Module = _inflate_inception(network_2d, time_padding)
     else:
-        plan = _Plan(time_strides, time_padding, _shrinkage(network_2d, side_px))
+        plan = _Plan(time_padding, _shrinkage(network_2d, side_px))
         network_3d = _convert(copy.deepcopy(network_2d), "", plan)
     network_3d.load_state_dict(inflate_state(network_2d.state_dict(), network_3d.state_dict(), method=method))
     return network_3d.train(network_2d.training)
@@ -102,7 +101,6 @@ def _inflate_inception(trunk: Inception, time_padding: TimePadding) -> Inception
 class _Plan:
     """Settings of an inflation that the conversion of a layer needs."""
 
-    time_strides: Mapping[int, int]
     time_padding: TimePadding
     shrinkage: Mapping[str, tuple[int, int]]
     """Path of a layer -> downscaling of the image before and after it."""
@@ -112,7 +110,7 @@ class _Plan:
             return 1
         before, after = self.shrinkage[path]
         steps = range(round(math.log2(before)) + 1, round(math.log2(after)) + 1)
-        return math.prod(self.time_strides.get(2**step, 1) for step in steps)
+        return math.prod(TIME_STRIDES.get(2**step, 1) for step in steps)
 
 
 def _shrinkage(network: nn.Module, side_px: int) -> dict[str, tuple[int, int]]:

@@ -50,14 +50,13 @@ def train_batches(
     clip: Clip,
     batch: int,
     seed: int,
-    start_step: int = 0,
     steps: int | None = None,
     flip: bool = False,
     workers: int = 0,
     skipped: set[str] | None = None,
     numbers: Iterable[int] | None = None,
 ) -> Iterator[Batch]:
-    """The batches of steps `start_step` .. `steps` - 1 (None: without end) of a training, or those with these `numbers`.
+    """The batches of the first `steps` steps (None: without end) of a training, or of the steps with these `numbers`.
 
     Epochs follow one another without a seam, each a fresh permutation of all videos; a batch may hold the end of one
     and the beginning of the next. Positions, crops and flips are drawn anew for each epoch. A video that cannot be
@@ -67,7 +66,7 @@ def train_batches(
     if not videos:
         raise ValueError("no videos to train on")
     if numbers is None:
-        numbers = itertools.count(start_step) if steps is None else range(start_step, steps)
+        numbers = itertools.count() if steps is None else range(steps)
     step = _TrainStep(reader, tuple(videos), clip, batch, seed, flip, tolerant=skipped is not None)
     for made in _in_order(step, numbers, workers):
         if skipped is not None:

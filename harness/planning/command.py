@@ -11,7 +11,7 @@ from harness.core.spec import Cell
 from harness.planning.overrides import PUBLISHED
 
 
-def command_of(cell: Cell, *, verb: str = "harness run") -> str:
+def command_of(cell: Cell) -> str:
     """`harness run ...`, quoted for a shell. Flags whose default is not known, for want of a plug-in, are written out."""
     flags = [
         ("--baseline", cell.baseline),
@@ -22,7 +22,7 @@ def command_of(cell: Cell, *, verb: str = "harness run") -> str:
         *_unusual(cell),
         *(("--set", f"{key}={value}") for key, value in cell.overrides),
     ]
-    return " ".join([verb, *(f"{flag} {shlex.quote(str(value))}" for flag, value in flags)])
+    return " ".join(["harness run", *(f"{flag} {shlex.quote(str(value))}" for flag, value in flags)])
 
 
 def _unusual(cell: Cell) -> list[tuple[str, object]]:

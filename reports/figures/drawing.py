@@ -51,8 +51,6 @@ class Panel:
     title: str
     svg: str
     """An <svg> element for a page that has `STYLE` and the colours as variables."""
-    alt: str
-    """The content in words, for readers who cannot see it."""
     width: int
     """In px, as it was drawn; a page may scale it."""
 
@@ -159,7 +157,7 @@ class Drawing:
         width, height = math.ceil(self.width), math.ceil(self.height)
         head = f'<svg class="fig" viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img" '
         head += f'aria-label="{escaped(f"{title}. {alt}")}">'
-        return Panel(name, title, head + "".join(self.parts) + "</svg>", alt, width)
+        return Panel(name, title, head + "".join(self.parts) + "</svg>", width)
 
 
 @dataclass(frozen=True)

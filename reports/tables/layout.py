@@ -114,11 +114,11 @@ def dataset_of(name: str, scale: str) -> str:
     return paper_numbers.stand_in(name, scale)
 
 
-def group_of(name: str, scale: str, *, suffix: str = "") -> Group:
+def group_of(name: str, scale: str) -> Group:
     """The heading of a data set's columns."""
     stand_in = dataset_of(name, scale)
     ours = TITLES[name] if stand_in == name else stand_in
-    return Group(name, TITLES[name] + suffix, ours + suffix)
+    return Group(name, TITLES[name], ours)
 
 
 def baselines(number: int) -> list[Baseline]:

@@ -125,11 +125,11 @@ def test_switching_flips_off_changes_nothing_else(reader):
 
 def test_resumed_uncached_and_worked_ahead_batches_are_the_same(toy, store, reader):
     unbroken = train(reader)
-    assert_same(unbroken[4:], train(reader, start_step=4))
+    assert_same(unbroken[4:], train(reader, numbers=range(4, 9)))
     seeking = loader.VideoReader(toy, streams=("rgb", "flow"), scale=SCALE, flow_store=store, cache_bytes=0)
     assert_same(unbroken, train(seeking))
     assert not len(seeking.kept) and len(reader.kept) == 10
-    assert_same(unbroken[5:], train(reader, start_step=5, workers=1))
+    assert_same(unbroken[5:], train(reader, numbers=range(5, 9), workers=1))
 
 
 def test_the_cache_keeps_to_its_budget(toy):
@@ -150,7 +150,7 @@ def test_a_broken_video_stops_training_or_is_skipped(tmp_path):
     batches = train(reader, skipped=skipped)
     assert skipped == {"v1"}
     assert all(len(batch.ids) == 3 and "v1" not in batch.ids for batch in batches)
-    assert_same(batches[3:], train(reader, skipped=set(), start_step=3))
+    assert_same(batches[3:], train(reader, skipped=set(), numbers=range(3, 9)))
     seen: list[str] = []
     tested = list(loader.test_batches(reader, everything(toy), clip=CLIP, batch=3, broken=seen))
     assert seen == ["v1"]
@@ -187,7 +187,11 @@ def test_flow_computed_at_another_size_is_resized_with_its_vectors(toy, store):
 def test_every_view_of_every_video_exactly_once_in_order(reader, toy, clip):
     batches = list(loader.test_batches(reader, everything(toy), clip=clip, batch=4, broken=[]))
     got = [(video, int(view)) for batch in batches for video, view in zip(batch.ids, batch.views)]
-    wanted = [(f"v{n}", view) for n, length in enumerate(LENGTHS) for view in range(sampling.num_views(length, clip))]
+    wanted = [
+        (f"v{n}", view)
+        for n, length in enumerate(LENGTHS)
+        for view in range(len(sampling.test_positions(length, clip)))
+    ]
     assert got == wanted
     assert all(len(batch.ids) == 4 for batch in batches[:-1])
     assert not any(batch.flips.any() for batch in batches)
