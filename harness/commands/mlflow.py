@@ -19,10 +19,10 @@ def command() -> None: ...
 @workspace_options
 def push(workspace: Workspace) -> None:
     """Log every record that the tracking server lacks."""
-    tracker = tracking.open_mirror(None, workspace.results, "pushed by hand")
+    tracker = tracking.open_tracker(None, workspace.results, "pushed by hand")
     with console.screen(jobs=0) as callback:
         pushed = tracking.push(RunStore(workspace.runs), tracker, callback=callback)
-    click.echo(f"{len(pushed.sent)} record(s) sent, {len(pushed.there)} already there. View: {tracker.how_to_open}")
+    click.echo(f"{len(pushed.sent)} record(s) sent, {len(pushed.present)} already there. View: {tracker.how_to_open}")
 
 
 @command.command()
@@ -33,7 +33,7 @@ def pull(workspace: Workspace) -> None:
     The copied records are enough to render every table.
     """
     writable(workspace.results, what="results", flag="--results")
-    tracker = tracking.open_mirror(None, workspace.results, "")
+    tracker = tracking.open_tracker(None, workspace.results, "")
     with console.screen(jobs=0) as callback:
         pulled = tracking.pull(workspace.runs, tracker, callback=callback)
-    click.echo(f"{len(pulled.brought)} record(s) copied, {len(pulled.there)} already here.")
+    click.echo(f"{len(pulled.fetched)} record(s) copied, {len(pulled.present)} already here.")

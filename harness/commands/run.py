@@ -27,7 +27,7 @@ from harness.planning import plan as planning, selection as selecting
 from harness.planning.lookup import result_of
 from harness.records.caveats import caveats_of
 from harness.records.record import RunStore
-from harness.records.tracking import open_mirror
+from harness.records.tracking import open_tracker
 
 
 @click.command()
@@ -64,7 +64,7 @@ def run_cells(
         click.echo(f"{len(plan.cells)} cell(s), {len(plan.to_do)} job(s) to run{done}.")
     title = "; ".join(str(cell) for cell in list(plan.cells)[:3]) + ("; …" if len(plan.cells) > 3 else "")
     with (
-        open_mirror(None, workspace.results, title, enabled=launch.mlflow) as tracker,
+        open_tracker(None, workspace.results, title, enabled=launch.mlflow) as tracker,
         console.screen(jobs=len(plan.to_do), as_json=as_json) as callback,
     ):
         launch.launch(plan, workspace, CallbackList((callback, tracker)))
@@ -166,7 +166,7 @@ def _next_steps(workspace: Workspace, plan: planning.Plan, *, mlflow: bool) -> s
         if workspace.results == resolve_workspace().results
         else f" --results {shlex.quote(_short(workspace.results))}"
     )
-    tracking = open_mirror(None, workspace.results, "").how_to_open if mlflow else f"harness mlflow push{results}"
+    tracking = open_tracker(None, workspace.results, "").how_to_open if mlflow else f"harness mlflow push{results}"
     return f"\nrecords  {_short(workspace.runs)}/<job>\nMLflow   {tracking}\ntable    harness table 4{micro}{results}"
 
 

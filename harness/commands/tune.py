@@ -24,7 +24,7 @@ from harness.metrics.summary import PRIMARY, named
 from harness.planning import plan as planning, selection as selecting, tuned
 from harness.planning.overrides import apply_overrides, stage_of
 from harness.records.record import RunStore
-from harness.records.tracking import open_mirror
+from harness.records.tracking import open_tracker
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +67,7 @@ def command(selection: Selection, launch: LaunchOptions, workspace: Workspace, t
     upstream = upstream_plan(jobs, planner, workspace)
     click.echo(f"{len(searches)} training(s), {len(jobs)} trial(s), {len(upstream.to_do)} job(s) before them.")
     with (
-        open_mirror(None, workspace.results, "tune", enabled=launch.mlflow) as tracker,
+        open_tracker(None, workspace.results, "tune", enabled=launch.mlflow) as tracker,
         console.screen(jobs=len(upstream.to_do) + len(jobs)) as screen,
     ):
         callback = CallbackList((screen, tracker))

@@ -1,4 +1,4 @@
-"""The mirror against a real MLflow database and against servers that fail: nothing is lost, nothing is said twice."""
+"""The tracker against a real MLflow database and against servers that fail: nothing is lost, nothing is said twice."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from harness.core.spec import Job
 from harness.metrics.scores import Scores, counts, topk_correct
 from harness.metrics.summary import summary
 from harness.records.record import Record, RunStore, write_record, write_scores
-from harness.records.tracking import Mirror, open_mirror, pull, push
+from harness.records.tracking import Tracker, open_tracker, pull, push
 from harness.records.tracking.content import allowed, flatten, reportable
 from tests.specs import CELL, train_spec
 
@@ -75,49 +75,49 @@ def finished(seed: int, runs: Path) -> Record:
     return write_record(runs, record, fill=lambda folder: write_scores(folder / "scores.npz", scores))
 
 
-def client_of(mirror: Mirror) -> Any:
+def client_of(tracker: Tracker) -> Any:
     from mlflow import MlflowClient
 
-    return MlflowClient(tracking_uri=mirror.server.uri)
+    return MlflowClient(tracking_uri=tracker.server.uri)
 
 
-def runs_in(mirror: Mirror, query: str = "") -> list[Any]:
-    client = client_of(mirror)
+def runs_in(tracker: Tracker, query: str = "") -> list[Any]:
+    client = client_of(tracker)
     experiment = client.get_experiment_by_name("quovadis-harness")
     return list(client.search_runs([experiment.experiment_id], filter_string=query))
 
 
 @pytest.fixture(scope="module")
-def filled(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Mirror, list[Record], str]:
-    """Two jobs and a cell mirrored as they ran: (results folder, mirror, records, what was said)."""
+def filled(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Tracker, list[Record], str]:
+    """Two jobs and a cell mirrored as they ran: (results folder, tracker, records, what was said)."""
     results = tmp_path_factory.mktemp("results")
     said: list[str] = []
     records = [finished(seed, results / "runs") for seed in (0, 1)]
-    with open_mirror(None, results, "i3d on micro-hmdb51", say=said.append) as mirror:
+    with open_tracker(None, results, "i3d on micro-hmdb51", warn=said.append) as tracker:
         for seed, record in enumerate(records):
-            mirror.job_started(job_of(seed))
-            mirror.curve(record.job_id, [(1, "train/loss", 3.0), (2, "train/loss", 1.5)])
-            mirror.job_finished(record)
-        mirror.cell_finished("i3d · rgb+flow", records[0].metrics)
-    return results, mirror, records, "".join(said)
+            tracker.job_started(job_of(seed))
+            tracker.curve(record.job_id, [(1, "train/loss", 3.0), (2, "train/loss", 1.5)])
+            tracker.job_finished(record)
+        tracker.cell_finished("i3d · rgb+flow", records[0].metrics)
+    return results, tracker, records, "".join(said)
 
 
 def test_a_job_is_a_run_below_the_selections(filled: Any) -> None:
-    _, mirror, records, said = filled
-    assert said == "" and mirror.missed == []
-    (parent,) = runs_in(mirror, "tags.kind = 'selection'")
+    _, tracker, records, said = filled
+    assert said == "" and tracker.unsent == []
+    (parent,) = runs_in(tracker, "tags.kind = 'selection'")
     assert (parent.info.run_name, parent.info.status) == ("i3d on micro-hmdb51", "FINISHED")
-    jobs = runs_in(mirror, "tags.kind = 'train'")
+    jobs = runs_in(tracker, "tags.kind = 'train'")
     assert {run.data.tags["job_hash"] for run in jobs} == {record.job_id for record in records}
     assert {run.data.tags["mlflow.parentRunId"] for run in jobs} == {parent.info.run_id}
     assert {(run.info.status, run.data.tags["reportable"]) for run in jobs} == {("FINISHED", "true")}
-    (cell,) = runs_in(mirror, "tags.kind = 'cell'")
+    (cell,) = runs_in(tracker, "tags.kind = 'cell'")
     assert cell.data.metrics["top1"] == records[0].metrics["top1"]["value"]
 
 
 def test_mlflow_shows_the_records_numbers(filled: Any) -> None:
-    _, mirror, records, _ = filled
-    (run,) = runs_in(mirror, f"tags.job_hash = '{records[1].job_id}'")
+    _, tracker, records, _ = filled
+    (run,) = runs_in(tracker, f"tags.job_hash = '{records[1].job_id}'")
     shown = run.data.metrics
     for name in ("top1", "top5", "mean_class"):
         number = records[1].metrics[name]
@@ -137,15 +137,15 @@ def test_mlflow_shows_the_records_numbers(filled: Any) -> None:
 
 
 def test_streamed_points_are_not_logged_again_at_the_end(filled: Any) -> None:
-    _, mirror, records, _ = filled
-    (run,) = runs_in(mirror, f"tags.job_hash = '{records[0].job_id}'")
-    history = client_of(mirror).get_metric_history(run.info.run_id, "train/loss")
+    _, tracker, records, _ = filled
+    (run,) = runs_in(tracker, f"tags.job_hash = '{records[0].job_id}'")
+    history = client_of(tracker).get_metric_history(run.info.run_id, "train/loss")
     assert [(point.step, point.value) for point in history] == [(1, 3.0), (2, 1.5), (3, 1.0)]
 
 
 def test_artifacts_lie_in_the_results_folder(filled: Any) -> None:
-    results, mirror, records, _ = filled
-    (run,) = runs_in(mirror, f"tags.job_hash = '{records[0].job_id}'")
+    results, tracker, records, _ = filled
+    (run,) = runs_in(tracker, f"tags.job_hash = '{records[0].job_id}'")
     assert run.info.artifact_uri.startswith((results / "mlartifacts").as_uri())
     (folder,) = (results / "mlartifacts").glob(f"{run.info.run_id}/artifacts")
     assert {path.name for path in folder.iterdir()} == {
@@ -161,48 +161,48 @@ def test_artifacts_lie_in_the_results_folder(filled: Any) -> None:
 
 
 def test_pushing_sends_what_is_missing_and_nothing_twice(filled: Any) -> None:
-    results, mirror, records, _ = filled
-    again = push(RunStore(results / "runs"), open_mirror(None, results, "pushed"))
-    assert again.sent == () and set(again.there) == {record.job_id for record in records}
+    results, tracker, records, _ = filled
+    again = push(RunStore(results / "runs"), open_tracker(None, results, "pushed"))
+    assert again.sent == () and set(again.present) == {record.job_id for record in records}
     third = finished(2, results / "runs")
-    half = open_mirror(None, results, "killed half-way")
+    half = open_tracker(None, results, "killed half-way")
     half.job_started(job_of(2))
-    assert push([third, *records], open_mirror(None, results, "pushed")).sent == (third.job_id,)
-    (run,) = runs_in(mirror, f"tags.job_hash = '{third.job_id}'")
+    assert push([third, *records], open_tracker(None, results, "pushed")).sent == (third.job_id,)
+    (run,) = runs_in(tracker, f"tags.job_hash = '{third.job_id}'")
     assert run.data.metrics["top1"] == third.metrics["top1"]["value"]
     assert run.data.metrics["train/loss"] == 1.0
-    assert push([third], open_mirror(None, results, "pushed")).there == (third.job_id,)
+    assert push([third], open_tracker(None, results, "pushed")).present == (third.job_id,)
 
 
 def test_pulling_rebuilds_the_ledger(filled: Any, tmp_path: Path) -> None:
     results, _, records, _ = filled
-    mirror = open_mirror(None, results, "pulled")
+    tracker = open_tracker(None, results, "pulled")
     callback = Counting()
-    pulled = pull(tmp_path / "runs", mirror, callback=callback)
-    assert callback.told == [("bring", len(pulled.brought)), *[1] * len(pulled.brought)]
+    pulled = pull(tmp_path / "runs", tracker, callback=callback)
+    assert callback.told == [("copy", len(pulled.fetched)), *[1] * len(pulled.fetched)]
     run_store = RunStore(tmp_path / "runs")
-    assert set(pulled.brought) == set(run_store.ids()) >= {record.job_id for record in records}
+    assert set(pulled.fetched) == set(run_store.ids()) >= {record.job_id for record in records}
     for record in records:
         mine = run_store.read(record.job_id)
         assert mine.metrics == record.metrics and mine.spec == record.spec and mine.curves == record.curves
         assert np.array_equal(mine.scores().logits, record.scores().logits)
         with pytest.raises(HarnessError, match=r"has no weights\.safetensors"):
             mine.path("weights.safetensors")
-    assert pull(tmp_path / "runs", mirror).brought == ()
+    assert pull(tmp_path / "runs", tracker).fetched == ()
     assert not [path for path in (tmp_path / "runs").iterdir() if path.name.startswith(".")]
 
 
 def test_a_job_that_fails_leaves_a_failed_run(filled: Any) -> None:
-    results, mirror, _, _ = filled
+    results, tracker, _, _ = filled
 
     def context() -> None:
-        with open_mirror(None, results, "broken") as broken:
+        with open_tracker(None, results, "broken") as broken:
             broken.job_started(job_of(9))
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
         context()
-    (run,) = runs_in(mirror, f"tags.job_hash = '{job_of(9).id}'")
+    (run,) = runs_in(tracker, f"tags.job_hash = '{job_of(9).id}'")
     assert (run.info.status, run.data.tags["complete"]) == ("FAILED", "false")
 
 
@@ -242,33 +242,33 @@ def bad_uri(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_failing_server_is_named_once_and_costs_no_job(bad_uri: str, tmp_path: Path) -> None:
     said: list[str] = []
     began = time.monotonic()
-    with open_mirror(bad_uri, tmp_path, "i3d", say=said.append) as mirror:
+    with open_tracker(bad_uri, tmp_path, "i3d", warn=said.append) as tracker:
         for seed in (0, 1):
             record = finished(seed, tmp_path / "runs")
-            mirror.job_started(job_of(seed))
-            mirror.curve(record.job_id, [(1, "train/loss", 3.0)])
-            mirror.job_finished(record)
-        mirror.cell_finished("i3d · rgb", record.metrics)
+            tracker.job_started(job_of(seed))
+            tracker.curve(record.job_id, [(1, "train/loss", 3.0)])
+            tracker.job_finished(record)
+        tracker.cell_finished("i3d · rgb", record.metrics)
     assert time.monotonic() - began < 60
     assert len(said) == 1 and bad_uri in said[0] and "harness mlflow push" in said[0]
-    assert set(mirror.missed) == set(RunStore(tmp_path / "runs").ids())
+    assert set(tracker.unsent) == set(RunStore(tmp_path / "runs").ids())
     with pytest.raises(HarnessError, match="failed after 0 records"):
-        push(RunStore(tmp_path / "runs"), open_mirror(bad_uri, tmp_path, "pushed"))
+        push(RunStore(tmp_path / "runs"), open_tracker(bad_uri, tmp_path, "pushed"))
     with pytest.raises(HarnessError, match="failed after 0 records"):
-        pull(tmp_path / "other", open_mirror(bad_uri, tmp_path, "pulled"))
+        pull(tmp_path / "other", open_tracker(bad_uri, tmp_path, "pulled"))
 
 
 def test_a_server_that_goes_away_in_the_middle_is_caught_up_by_a_push(filled: Any, tmp_path: Path) -> None:
     results, _, _, _ = filled
     said: list[str] = []
     record = finished(5, tmp_path / "runs")
-    mirror = open_mirror(f"sqlite:///{results / 'mlflow.db'}", tmp_path, "cut", say=said.append)
-    with mirror:
-        mirror.job_started(job_of(5))
-        mirror.server._client = client_of(open_mirror("http://127.0.0.1:9", tmp_path, ""))
-        mirror.job_finished(record)
-    assert mirror.missed == [record.job_id] and len(said) == 1
-    caught_up = open_mirror(f"sqlite:///{results / 'mlflow.db'}", tmp_path, "pushed")
+    tracker = open_tracker(f"sqlite:///{results / 'mlflow.db'}", tmp_path, "cut", warn=said.append)
+    with tracker:
+        tracker.job_started(job_of(5))
+        tracker.server._client = client_of(open_tracker("http://127.0.0.1:9", tmp_path, ""))
+        tracker.job_finished(record)
+    assert tracker.unsent == [record.job_id] and len(said) == 1
+    caught_up = open_tracker(f"sqlite:///{results / 'mlflow.db'}", tmp_path, "pushed")
     assert push(RunStore(tmp_path / "runs"), caught_up).sent == (record.job_id,)
     (run,) = runs_in(caught_up, f"tags.job_hash = '{record.job_id}'")
     assert run.data.tags["complete"] == "true"
@@ -281,10 +281,10 @@ def test_nothing_to_log_imports_no_mlflow_and_makes_no_file(tmp_path: Path) -> N
     code = f"""
 import sys
 from pathlib import Path
-from harness.records.tracking import open_mirror
-with open_mirror(None, Path({str(tmp_path)!r}), "nothing") as mirror:
-    mirror.cell_finished("a cell that was there", {{"top1": {{"value": 50.0}}}})
-print(mirror.how_to_open)
+from harness.records.tracking import open_tracker
+with open_tracker(None, Path({str(tmp_path)!r}), "nothing") as tracker:
+    tracker.cell_finished("a cell that was there", {{"top1": {{"value": 50.0}}}})
+print(tracker.how_to_open)
 print([m for m in ("mlflow", "matplotlib", "psutil") if m in sys.modules])
 """
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -293,18 +293,18 @@ print([m for m in ("mlflow", "matplotlib", "psutil") if m in sys.modules])
 
 
 def test_switched_off_it_does_nothing(tmp_path: Path) -> None:
-    with open_mirror(None, tmp_path, "off", enabled=False) as mirror:
-        mirror.job_started(job_of(0))
-        mirror.job_finished(finished(0, tmp_path / "runs"))
-    assert mirror.missed == []
+    with open_tracker(None, tmp_path, "off", enabled=False) as tracker:
+        tracker.job_started(job_of(0))
+        tracker.job_finished(finished(0, tmp_path / "runs"))
+    assert tracker.unsent == []
     assert not (tmp_path / "mlflow.db").exists()
 
 
 def test_the_tracking_server_of_the_environment_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://mlflow.example:5000")
-    mirror = open_mirror(None, tmp_path, "team")
-    assert (mirror.server.uri, mirror.server.artifacts) == ("http://mlflow.example:5000", None)
-    assert open_mirror("sqlite:///x.db", tmp_path, "mine").server.uri == "sqlite:///x.db"
+    tracker = open_tracker(None, tmp_path, "team")
+    assert (tracker.server.uri, tracker.server.artifacts) == ("http://mlflow.example:5000", None)
+    assert open_tracker("sqlite:///x.db", tmp_path, "mine").server.uri == "sqlite:///x.db"
 
 
 def test_specs_are_flattened_within_mlflows_limits() -> None:

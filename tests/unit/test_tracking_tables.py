@@ -13,7 +13,7 @@ from harness.core.workspace import Workspace
 from harness.planning.lookup import lookup_in
 from harness.planning.plan import Planner
 from harness.records.record import RunStore, write_record, write_scores
-from harness.records.tracking import open_mirror, pull, push
+from harness.records.tracking import open_tracker, pull, push
 from reports import tables
 from tests.unit.test_tracking import finished, runs_in
 
@@ -53,10 +53,10 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, Workspace
     here, there = (tmp_path_factory.mktemp(name) for name in ("here", "there"))
     ours, theirs = Workspace(data=here / "data", results=here), Workspace(data=here / "data", results=there)
     cells = filled(ours)
-    mirror = open_mirror(None, here, "pushed by hand")
-    sent = push(RunStore(ours.runs), mirror)
+    tracker = open_tracker(None, here, "pushed by hand")
+    sent = push(RunStore(ours.runs), tracker)
     assert len(sent.sent) > len(cells) >= 2
-    assert set(pull(theirs.runs, mirror).brought) == set(sent.sent)
+    assert set(pull(theirs.runs, tracker).fetched) == set(sent.sent)
     return ours, theirs, cells
 
 
@@ -75,9 +75,9 @@ def test_a_pulled_ledger_renders_the_same_table(both, how):
 
 def test_runs_say_what_they_are_in_mlflow(both):
     ours, _, cells = both
-    mirror = open_mirror(None, ours.results, "")
+    tracker = open_tracker(None, ours.results, "")
     (job_id,) = [job for cell in cells[:1] for job in Planner(ours).jobs_of(cell)][:1]
-    (run,) = runs_in(mirror, f"tags.job_hash = '{job_id}'")
+    (run,) = runs_in(tracker, f"tags.job_hash = '{job_id}'")
     cell, tags = cells[0], run.data.tags
     assert {name: tags[name] for name in ("baseline", "dataset", "protocol", "init", "scale", "split")} == {
         "baseline": cell.baseline,
@@ -94,7 +94,7 @@ def test_runs_say_what_they_are_in_mlflow(both):
 
 def test_a_record_that_is_pushed_later_keeps_its_own_time(tmp_path):
     record = dataclasses.replace(finished(3, tmp_path / "runs"), finished_at="2025-03-01T12:00:00+00:00")
-    mirror = open_mirror(None, tmp_path, "later")
-    push([record], mirror)
-    (run,) = runs_in(mirror, f"tags.job_hash = '{record.job_id}'")
+    tracker = open_tracker(None, tmp_path, "later")
+    push([record], tracker)
+    (run,) = runs_in(tracker, f"tags.job_hash = '{record.job_id}'")
     assert (run.info.end_time, run.info.end_time - run.info.start_time) == (1740830400000, 2500)

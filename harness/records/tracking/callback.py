@@ -1,4 +1,4 @@
-"""The mirror of a running command: jobs stream to MLflow as best they can, and nothing fails because of it."""
+"""The tracker of a running command: jobs stream to MLflow, and none fails because of it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from harness.core.callbacks import Callback, Point
 from harness.core.spec import Job
 from harness.records.record import Record
 from harness.records.tracking import content
-from harness.records.tracking.server import COMPLETE, Server, failures, quiet, told
+from harness.records.tracking.server import COMPLETE, Server, failures, first_line, quiet
 
 URI_ENV = "MLFLOW_TRACKING_URI"
 
@@ -24,23 +24,23 @@ def _to_stderr(text: str) -> None:
 
 
 @dataclass
-class Mirror(Callback):
+class Tracker(Callback):
     """Streams jobs to MLflow. Use as a context; no method raises because of MLflow."""
 
     server: Server
     title: str
-    """Of the selection: the parent run's name."""
+    """Name of the parent run: the selection's."""
     enabled: bool = True
-    say: Callable[[str], None] = _to_stderr
-    """Takes the one sentence about MLflow being away."""
-    missed: list[str] = field(default_factory=list)
+    warn: Callable[[str], None] = _to_stderr
+    """Receives the one message if MLflow is unavailable."""
+    unsent: list[str] = field(default_factory=list)
     """Ids of jobs that finished and are not in MLflow."""
     _parent: str = ""
     _runs: dict[str, str] = field(default_factory=dict)
     _streamed: dict[str, set[tuple[int, str]]] = field(default_factory=dict)
     _away: bool = False
 
-    def __enter__(self) -> Mirror:
+    def __enter__(self) -> Tracker:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
@@ -68,7 +68,7 @@ class Mirror(Callback):
             self._try(stream)
 
     def job_finished(self, record: Record) -> None:
-        """Numbers, artifacts and tags of the finished job; its id goes to `missed` where MLflow is away."""
+        """Numbers, artifacts and tags of the finished job; its id goes to `unsent` if MLflow is unavailable."""
 
         def finish() -> None:
             run = self._runs.get(record.job_id)
@@ -79,10 +79,10 @@ class Mirror(Callback):
             self._runs.pop(record.job_id, None)
 
         if not self._try(finish) and self.enabled:
-            self.missed.append(record.job_id)
+            self.unsent.append(record.job_id)
 
     def cell_finished(self, title: str, metrics: Mapping[str, Any]) -> None:
-        """A run for a cell (late fusion is not a job). Nothing when no job ran: an unchanged cell is there already."""
+        """A run for a cell (late fusion is not a job). None if no job ran: an unchanged cell has its run already."""
 
         def log() -> None:
             run = self.new_run(title, {"kind": "cell"})
@@ -94,34 +94,34 @@ class Mirror(Callback):
 
     @property
     def how_to_open(self) -> str:
-        """What a person visits, or types, to see the runs."""
+        """The URL of the runs, or the command that shows them."""
         uri = self.server.uri
         return uri if uri.startswith("http") else f"mlflow ui --backend-store-uri {uri}"
 
     def new_run(self, name: str, tags: Mapping[str, str], start_ms: int | None = None) -> str:
-        """A child of the selection's run, which the first child brings into being."""
+        """A child of the selection's run, which is made with its first child."""
         if not self._parent:
             self._parent = self.server.start(self.title, {"kind": "selection"})
         return self.server.start(name, {**tags, "mlflow.parentRunId": self._parent}, start_ms)
 
-    def _try(self, context: Callable[[], None]) -> bool:
-        """Whether `work` was done. A failure of MLflow is said once; after it nothing more is tried."""
+    def _try(self, log: Callable[[], None]) -> bool:
+        """Whether `log` succeeded. A failure of MLflow is reported once; after it nothing more is tried."""
         if not self.enabled or self._away:
             return False
         try:
             with quiet():
-                context()
+                log()
         except failures() as error:
             self._away = True
-            self.say(
-                f"MLflow at {self.server.uri} does not answer as it should ({told(error)}). Nothing is lost: every "
+            self.warn(
+                f"MLflow at {self.server.uri} does not answer correctly ({first_line(error)}). Nothing is lost: every "
                 "finished job stays in the results folder, and `harness mlflow push` sends it later."
             )
             return False
         return True
 
     def _close(self, kind: type[BaseException] | None) -> None:
-        """A job that has no record yet did not finish: its run says so."""
+        """A job without a record did not finish: its run is marked as failed, or killed."""
         stopped = "FAILED" if kind is None or not issubclass(kind, KeyboardInterrupt) else "KILLED"
         for run in self._runs.values():
             self.server.finish(run, stopped)
@@ -134,23 +134,23 @@ def job_tags(job: Job) -> dict[str, str]:
 
 
 def record_tags(record: Record) -> dict[str, str]:
-    """The same, of a job that is done."""
+    """The same for a finished job."""
     return {"job_hash": record.job_id, "kind": record.kind, COMPLETE: "false"} | content.axes(record.spec, record.cell)
 
 
-def open_mirror(
+def open_tracker(
     uri: str | None,
     results_dir: Path,
     selection_title: str,
     *,
     enabled: bool = True,
-    say: Callable[[str], None] = _to_stderr,
-) -> Mirror:
-    """The mirror for one command. `uri`, else MLFLOW_TRACKING_URI, else sqlite in the results folder, artifacts beside it.
+    warn: Callable[[str], None] = _to_stderr,
+) -> Tracker:
+    """The tracker for one command. `uri`, else MLFLOW_TRACKING_URI, else sqlite in the results folder, with its artifacts.
 
     Starts nothing: mlflow is imported and the run made when the first job starts.
     """
     results = Path(results_dir).absolute()
     resolved = uri or os.environ.get(URI_ENV) or f"sqlite:///{results / 'mlflow.db'}"
     artifacts = None if resolved.startswith("http") else (results / "mlartifacts").as_uri()
-    return Mirror(server=Server(resolved, artifacts), title=selection_title, enabled=enabled, say=say)
+    return Tracker(server=Server(resolved, artifacts), title=selection_title, enabled=enabled, warn=warn)

@@ -1,4 +1,4 @@
-"""A tracking server as the few things we ask of it. mlflow is imported by the first that is asked."""
+"""The calls to a tracking server that we need. The first one imports mlflow."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ SETTINGS = {
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_CONFIGURE_LOGGING": "false",
-    # A bar for each record of a ledger: ours tells how far the whole is.
+    # One bar per record; ours shows the progress of all records.
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
 }
 """Set before mlflow is imported, where the user has not set them: no telemetry, and a hanging server costs seconds."""
 MOST_METRICS, MOST_PARAMS = 900, 90
-"""Of one log_batch; MLflow takes 1,000 metrics and 100 parameters."""
+"""Most metrics and parameters per log_batch; MLflow takes 1,000 and 100."""
 COMPLETE = "complete"
 """Tag that a job's run gets last."""
 
@@ -93,12 +93,12 @@ class Server:
             self.log_points(run, points)
             self._opened().log_artifacts(run, folder)
         reportable = str(content.reportable(record)).lower()
-        told = {
+        tags = {
             "mlflow.note.content": content.note(record),
             "fingerprint": record.fingerprint,
             "reportable": reportable,
         }
-        for name, value in (told | {COMPLETE: "true"}).items():
+        for name, value in (tags | {COMPLETE: "true"}).items():
             self._opened().set_tag(run, name, value)
         self.finish(run, end_ms=end_ms)
 
@@ -133,16 +133,16 @@ class Server:
                 return
 
     def _opened(self) -> MlflowClient:
-        """The client; the first call imports mlflow, and makes database and experiment where they are not there."""
+        """The client; the first call imports mlflow, and makes the database and the experiment if they are missing."""
         if self._client is None:
             from mlflow import MlflowClient
 
             with _only_one(self.uri):
                 client = MlflowClient(tracking_uri=self.uri)
-                found = client.get_experiment_by_name(EXPERIMENT)
+                experiment = client.get_experiment_by_name(EXPERIMENT)
                 self._experiment = str(
-                    found.experiment_id
-                    if found
+                    experiment.experiment_id
+                    if experiment
                     else client.create_experiment(EXPERIMENT, artifact_location=self.artifacts)
                 )
             self._client = client
@@ -151,7 +151,7 @@ class Server:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """mlflow set up for us, its chatter and alembic's off the screen."""
+    """mlflow with our settings; its log messages and alembic's are hidden."""
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
     loggers = [logging.getLogger(name) for name in ("mlflow", "alembic", "alembic.runtime.migration", "urllib3")]
@@ -173,7 +173,7 @@ def failures() -> tuple[type[Exception], ...]:
     return (MlflowException, utils.sqlalchemy.exc.SQLAlchemyError, OSError)
 
 
-def told(error: Exception) -> str:
+def first_line(error: Exception) -> str:
     """Kind and first line of an error, short enough for a sentence."""
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0][:200] if lines else 'no message'}"
