@@ -49,24 +49,21 @@ def colour_wheel(side_px: int) -> np.ndarray:
     return wheel
 
 
-def clip_rows(
-    clips: dict[str, np.ndarray], method: FlowMethod, *, columns: int = 8, limit_px: float | None = None
-) -> list[list[np.ndarray]]:
+def clip_rows(clips: dict[str, np.ndarray], method: FlowMethod, *, columns: int = 8) -> list[list[np.ndarray]]:
     """stream -> uint8 (T, H, W, C) as a reader gives it -> one row of `columns` pictures per stream, evenly spread in time.
 
-    Flow is coloured up to `limit_px`, by default the largest motion in the clip (its 99th percentile).
+    Flow is coloured up to the largest motion in the clip (its 99th percentile).
     """
     rows = []
     for stream, frames in clips.items():
         sampled = frames[np.linspace(0, len(frames) - 1, min(columns, len(frames))).round().astype(int)]
-        rows.append(list(_coloured(sampled, frames, method, limit_px) if stream == "flow" else sampled))
+        rows.append(list(_coloured(sampled, frames, method) if stream == "flow" else sampled))
     return rows
 
 
-def _coloured(sampled: np.ndarray, codes: np.ndarray, method: FlowMethod, limit_px: float | None) -> np.ndarray:
-    if limit_px is None:
-        lengths = np.linalg.norm(codec.decode(codes, method), axis=-1) * method.bound_px
-        limit_px = max(0.5, float(np.percentile(lengths, 99)))
+def _coloured(sampled: np.ndarray, codes: np.ndarray, method: FlowMethod) -> np.ndarray:
+    lengths = np.linalg.norm(codec.decode(codes, method), axis=-1) * method.bound_px
+    limit_px = max(0.5, float(np.percentile(lengths, 99)))
     return flow_colours(codec.decode(sampled, method) * method.bound_px, limit=limit_px)
 
 

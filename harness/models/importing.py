@@ -122,8 +122,6 @@ class Report:
     """Ours, filled unchanged."""
     reshaped: tuple[str, ...] = ()
     """Ours, filled after a change of axes or of axes of length one."""
-    supplied: tuple[str, ...] = ()
-    """Ours, absent from this layout but with one right value: unit scales, counters, the padding flag."""
     left_out: tuple[str, ...] = ()
     """Theirs, not needed here: auxiliary heads, optimizer state, unit scales."""
     missing: tuple[str, ...] = ()
@@ -216,7 +214,7 @@ def fit(
         name: value for name in target.keys() - state.keys() if (value := _supply(name, target, layout)) is not None
     }
     missing = sorted(target.keys() - state.keys() - supplied.keys())
-    report = Report(layout.name, supplied=tuple(sorted(supplied)), missing=tuple(missing))
+    report = Report(layout.name, missing=tuple(missing))
     names: dict[str, Any] = {kind: tuple(sorted(names)) for kind, names in kinds.items()}
     return state | supplied, replace(report, **names)
 
