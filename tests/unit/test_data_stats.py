@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 from harness.commands.data import stats
 from harness.core import registry
-from harness.data import prepare, sheet
+from harness.data import prepare, preview
 from harness.data.summary import census, most
 from tests import videos
 
@@ -51,7 +51,7 @@ def test_the_census_counts_what_is_there(prepared):
 
 
 def test_clips_are_of_all_classes_the_same_every_time_and_can_be_decoded(prepared):
-    found = sheet.strips(prepared, clips=2, columns=3)
+    found = preview.strips(prepared, clips=2, columns=3)
     assert [strip.class_name for strip in found] == ["down", "up"]
     assert "broken" not in found[0].video.path
     for strip in found:
@@ -59,9 +59,9 @@ def test_clips_are_of_all_classes_the_same_every_time_and_can_be_decoded(prepare
         assert strip.flows.shape == (*strip.frames.shape[:3], 2)
         assert strip.times_s[0] == 0 < strip.times_s[1] < strip.times_s[2]
         assert np.abs(strip.flows).max() > 0.5  # the texture moves by 1.5 px a frame
-    again = sheet.strips(prepared, clips=2, columns=3)
+    again = preview.strips(prepared, clips=2, columns=3)
     assert all((a.frames == b.frames).all() for a, b in zip(found, again, strict=True))
-    many = sheet.strips(prepared, clips=6, columns=2)
+    many = preview.strips(prepared, clips=6, columns=2)
     ids = [strip.video.id for strip in many]
     assert len(ids) == len(set(ids)) == 4, "every video that can be decoded, once"
 
