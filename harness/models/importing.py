@@ -233,6 +233,7 @@ def _is_unit_scale(name: str, tensor: Tensor) -> bool:
 
 
 def _supply(name: str, target: Mapping[str, Tensor], layout: Layout) -> Tensor | None:
+    """The one right value of a tensor that the layout lacks: a unit scale, a counter, the padding flag."""
     if name.endswith(".num_batches_tracked"):
         return torch.zeros((), dtype=torch.int64)
     if name.endswith("._extra_state"):
