@@ -18,7 +18,7 @@ from harness.core import registry
 from harness.core.contract import MODALITIES, Baseline, Dataset
 from harness.core.errors import UnknownName
 from harness.core.job_specs import NetworkSpec
-from harness.core.spec import Cell
+from harness.core.spec import Cell, upstream_closure
 from harness.metrics import statistics
 from harness.metrics.fusion import late_fusion
 from harness.metrics.scores import Scores, topk_correct
@@ -167,18 +167,6 @@ def gather(run_store: RunStore, *, scale: str) -> Evidence:
     kept = {job_id: records[job_id] for job_id in upstream_closure(of_scale, records)}
     ordered = sorted(kept.values(), key=lambda record: (record.finished_at, record.job_id))
     return Evidence(records={record.job_id: record for record in ordered}, results=tuple(_results(ordered)))
-
-
-def upstream_closure(job_ids: Iterable[str], records: Mapping[str, Record]) -> list[str]:
-    """Ids of these jobs and of all they build on, as far as `records` has them."""
-    found: dict[str, None] = {}
-    waiting = list(job_ids)
-    while waiting:
-        job_id = waiting.pop()
-        if job_id in records and job_id not in found:
-            found[job_id] = None
-            waiting += records[job_id].upstream.values()
-    return list(found)
 
 
 def scale_of(record: Record) -> str:

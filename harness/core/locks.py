@@ -89,7 +89,7 @@ def job_lock(folder: Path, job_id: str, notify: Callable[[str], None] = lambda t
 
 def clear_leftovers(runs: Path, job_id: str) -> None:
     """Remove half-written records of killed owners. Only for the process that holds the job's lock."""
-    for path in [*runs.glob(f".{job_id}-*"), *runs.glob(f".{job_id}.*.half")]:
+    for path in runs.glob(f".{job_id}.*.half"):
         shutil.rmtree(path, ignore_errors=True)
 
 

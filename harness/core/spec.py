@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from harness.core.job_specs import JobSpec, job_id
 
@@ -81,3 +82,15 @@ class Job:
     @functools.cached_property
     def id(self) -> str:
         return job_id(self.spec, self.upstream)
+
+
+def upstream_closure(job_ids: Iterable[str], jobs: Mapping[str, Any]) -> list[str]:
+    """Ids of these jobs and of all they build on, as far as `jobs` has them: id -> Job or record."""
+    closure: dict[str, None] = {}
+    waiting = list(job_ids)
+    while waiting:
+        job_id = waiting.pop()
+        if job_id in jobs and job_id not in closure:
+            closure[job_id] = None
+            waiting += jobs[job_id].upstream.values()
+    return list(closure)

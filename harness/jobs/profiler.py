@@ -21,8 +21,8 @@ from torch import Tensor, nn
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
 from harness.core import environment
+from harness.core.atomic import write_text
 from harness.data import loader
-from harness.records.record import write_by_rename
 
 WAIT, COPY, FORWARD, BACKWARD, OPTIMISER, SCORING, REST = (
     "waiting for clips: reading, decoding, cutting",
@@ -229,9 +229,4 @@ def _row(name: str, taken_s: float, total_s: float) -> str:
 
 def write(path: Path, text: str) -> None:
     """The page, by rename."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-
-    def fill(beside: Path) -> None:
-        beside.write_text(text, "utf-8")
-
-    write_by_rename(path, fill)
+    write_text(path, text)

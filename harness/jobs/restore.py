@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from harness.core import environment, registry
+from harness.core.atomic import file_sha256
 from harness.core.callbacks import Callback
 from harness.core.contract import Baseline, BuildSpec, Clip, Listing, Scale, Video
 from harness.core.errors import RecordError
@@ -22,7 +23,7 @@ from harness.jobs.options import JobOptions
 from harness.metrics.scores import Scores
 from harness.models import build, pretrained, transfer
 from harness.models.precision import autocast
-from harness.records.record import WEIGHTS, Record, sha256
+from harness.records.record import WEIGHTS, Record
 from harness.training import evaluation
 from harness.video.decoder import preferred
 
@@ -128,7 +129,7 @@ def _weights(record: Record) -> dict[str, torch.Tensor]:
             "copy runs/ from where it was trained, or run it again here"
         )
     path = record.path(WEIGHTS)
-    if sha256(path) != record.files[WEIGHTS]:
+    if file_sha256(path) != record.files[WEIGHTS]:
         raise RecordError(f"{path} is not what was recorded (sha256 differs); copy it again, or run the job again")
     return transfer.read_weights(path)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from harness.core import environment, registry
 from harness.core.contract import Dataset
 from harness.core.job_specs import JobSpec, PretrainedSpec
-from harness.core.spec import Cell, Job
+from harness.core.spec import Cell, Job, upstream_closure
 from harness.core.workspace import Workspace
 from harness.data import prepare
 from harness.models import pretrained
@@ -34,12 +34,8 @@ class Plan:
     @property
     def to_do(self) -> tuple[Job, ...]:
         """Jobs still to run: those a cell needs that are not done, and what they need in turn."""
-        wanted = {job_id for ids in self.cells.values() for job_id in ids}
-        needed: set[str] = set()
-        for job in reversed(self.jobs):
-            if job.id in wanted and job.id not in self.done:
-                needed.add(job.id)
-                wanted.update(job.upstream.values())
+        unfinished = {job.id: job for job in self.jobs if job.id not in self.done}
+        needed = upstream_closure((job_id for ids in self.cells.values() for job_id in ids), unfinished)
         return tuple(job for job in self.jobs if job.id in needed)
 
 

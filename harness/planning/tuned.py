@@ -13,13 +13,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from harness.core.atomic import write_text
 from harness.core.contract import Schedule
 from harness.core.errors import HarnessError, RecordError
 from harness.core.job_specs import ProbeSpec, TrainSpec, job_id
 from harness.core.spec import Job
 from harness.data.splits import HELD_OUT
 from harness.metrics.summary import PRIMARY
-from harness.records.record import Record, write_by_rename
+from harness.records.record import Record
 
 TUNED = "tuned"
 RATE = "train.base_lr"
@@ -79,12 +80,7 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def write(path: Path, found: Mapping[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-
-    def fill(beside: Path) -> None:
-        beside.write_text(json.dumps(found, indent=1, allow_nan=False))
-
-    write_by_rename(path, fill)
+    write_text(path, json.dumps(found, indent=1, allow_nan=False))
 
 
 # ---------------------------------------------------------------------------------------------------- trials

@@ -14,15 +14,13 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import hashlib
 import json
-import os
-import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.core.atomic import atomic_folder, atomic_write, file_sha256
 from harness.core.errors import HarnessError, RecordError
 from harness.core.job_specs import JobSpec, ScoredSpec, from_plain, job_id, to_plain
 from harness.core.plain import plain, read
@@ -91,15 +89,9 @@ class Record:
     def scores(self) -> Scores:
         """Its per-video logits. Raises RecordError if the file is not the one that was written."""
         path = self.path(SCORES)
-        if sha256(path) != self.files[SCORES]:
+        if file_sha256(path) != self.files[SCORES]:
             raise RecordError(f"{path} is not what was recorded (sha256 differs); {_rerun(self.job_id, path.parent)}")
         return read_scores(path)
-
-
-def sha256(path: Path) -> str:
-    """Hex digest of a file's content."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _rerun(job_id: str, folder: Path) -> str:
@@ -168,8 +160,8 @@ class RunStore:
         """The record whose id starts with `prefix`. Raises HarnessError when there is none, or more than one."""
         hits = [job_id for job_id in self.ids() if job_id.startswith(prefix)]
         if len(hits) != 1:
-            told = "no job" if not hits else f"{len(hits)} jobs ({', '.join(hits[:5])})"
-            raise HarnessError(f"{told} in {self.runs} with an id that starts with '{prefix}'; see `harness ls jobs`")
+            count = "no job" if not hits else f"{len(hits)} jobs ({', '.join(hits[:5])})"
+            raise HarnessError(f"{count} in {self.runs} with an id that starts with '{prefix}'; see `harness ls jobs`")
         return self.read(hits[0])
 
 
@@ -215,43 +207,14 @@ def write_record(runs: Path, record: Record, *, fill: Callable[[Path], None]) ->
     """Write the record's folder by one rename and return the record as read back.
 
     `fill(folder)` puts the files (scores, weights, ...) into the folder; their sha256 are taken here. If another
-    process finished the same job meanwhile, its record stands and this one is dropped: they are equal by their id.
+    process has finished the same job meanwhile, its record is kept and this one is dropped: they are equal by their id.
     """
-    runs.mkdir(parents=True, exist_ok=True)
-    building = runs / f".{record.job_id}-{os.getpid()}"
-    shutil.rmtree(building, ignore_errors=True)
-    building.mkdir()
-    try:
-        fill(building)
+    with atomic_folder(runs / record.job_id) as folder:
+        fill(folder)
         fields = {field.name: plain(getattr(record, field.name)) for field in dataclasses.fields(record)}
         del fields["folder"]
-        files = {path.name: sha256(path) for path in building.iterdir()}
+        files = {path.name: file_sha256(path) for path in folder.iterdir()}
         stored = fields | {"schema": SCHEMA, "spec": to_plain(record.spec), "files": files}
-        _write_synced(building / RECORD, json.dumps(stored, indent=1, allow_nan=False))
-        try:
-            building.rename(runs / record.job_id)
-        except OSError:
-            if not (runs / record.job_id / RECORD).is_file():
-                raise
-    finally:
-        shutil.rmtree(building, ignore_errors=True)
+        with atomic_write(folder / RECORD, sync=True) as temporary:
+            temporary.write_text(json.dumps(stored, indent=1, allow_nan=False))
     return RunStore(runs).read(record.job_id)
-
-
-def write_by_rename(path: Path, write: Callable[[Path], None]) -> None:
-    """Have `write` make a file beside `path`, then rename it into place: it appears whole or not at all."""
-    beside = path.with_name(f".{path.name}-{os.getpid()}")
-    try:
-        write(beside)
-        with beside.open("rb") as stream:
-            os.fsync(stream.fileno())
-        beside.rename(path)
-    finally:
-        beside.unlink(missing_ok=True)
-
-
-def _write_synced(path: Path, text: str) -> None:
-    with path.open("w") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from harness.core.errors import HarnessError
+from harness.core.spec import upstream_closure
 from harness.records.record import Record
-from reports.evidence import upstream_closure
 from reports.tables.aside import Aside
 from reports.tables.model import Table
 

@@ -162,7 +162,7 @@ mount -t tmpfs -o size=$1 tmpfs "$HARNESS_RESULTS"
 shift
 if "$@" >/dev/null 2>"$SAID"; then exit 9; fi
 [ -z "$(find "$HARNESS_RESULTS" -name '*.npz' -size 0)" ]
-find "$HARNESS_RESULTS/runs" -name '.*-*' | wc -l >"$HALVES"
+find "$HARNESS_RESULTS/runs" -name '.*.half' | wc -l >"$HALVES"
 mount -o remount,size=1g "$HARNESS_RESULTS"
 "$@" >"$OUT"
 cp -r "$HARNESS_RESULTS" "$KEPT"

@@ -9,7 +9,7 @@ from harness.core.errors import HarnessError, RecordError
 from harness.core.job_specs import to_plain
 from harness.core.spec import Job
 from harness.metrics.scores import Scores
-from harness.records.record import RECORD, SCORES, Record, RunStore, write_by_rename, write_record, write_scores
+from harness.records.record import RECORD, SCORES, Record, RunStore, write_record, write_scores
 from tests.specs import CELL, train_spec
 
 SCORED = Scores(
@@ -104,16 +104,3 @@ def test_find_needs_one_hit(tmp_path, job):
     assert RunStore(tmp_path).find(job.id[:4]).job_id == job.id
     with pytest.raises(HarnessError, match="no job"):
         RunStore(tmp_path).find("zz")
-
-
-def test_write_by_rename_keeps_the_old_file_when_writing_fails(tmp_path):
-    path = tmp_path / "checkpoint"
-    path.write_text("old")
-
-    def torn(beside):
-        beside.write_text("ne")
-        raise OSError("disk full")
-
-    with pytest.raises(OSError):
-        write_by_rename(path, torn)
-    assert path.read_text() == "old" and [p.name for p in tmp_path.iterdir()] == ["checkpoint"]

@@ -12,7 +12,6 @@ import contextlib
 import dataclasses
 import json
 import os
-import shutil
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
@@ -20,11 +19,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.core.atomic import atomic_folder, atomic_write, file_sha256
 from harness.core.errors import HarnessError, RecordError
 from harness.core.plain import digest
 from harness.core.spec import Job
 from harness.jobs.options import JobOptions
-from harness.records.record import RECORD, RunStore, sha256
+from harness.records.record import RECORD, RunStore
 
 SEND_EVERY_S = 1.0
 """Between two checks for new checkpoints: what a lost node may cost in addition to the steps since its last one."""
@@ -90,31 +90,15 @@ class Storage:
         source = f"{root}/runs/{job_id}"
         if not system.exists(f"{source}/{RECORD}"):
             raise RecordError(f"{self.url} has no record of job {job_id}; run the same command again to make it")
-        runs.mkdir(parents=True, exist_ok=True)
-        building = Path(tempfile.mkdtemp(prefix=f".{job_id}-", dir=runs))
-        try:
-            self._download(source, building)
-            building.chmod(0o755)
-            try:
-                building.rename(runs / job_id)
-            except OSError:
-                # Another process of this node fetched it meanwhile.
-                if not RunStore(runs).has(job_id):
-                    raise
-        finally:
-            shutil.rmtree(building, ignore_errors=True)
-
-    def _download(self, source: str, folder: Path) -> None:
-        """A record's files from the path `source` into `folder`, their hashes checked."""
-        system, _ = self.system
-        system.get_file(f"{source}/{RECORD}", str(folder / RECORD))
-        for name, expected in json.loads((folder / RECORD).read_text())["files"].items():
-            system.get_file(f"{source}/{name}", str(folder / name))
-            if sha256(folder / name) != expected:
-                url = f"{self.url}/runs/{source.rpartition('/')[2]}"
-                raise RecordError(
-                    f"{url}/{name} is not the recorded file (sha256 differs); remove {url} to run the job again"
-                )
+        with atomic_folder(runs / job_id) as folder:
+            system.get_file(f"{source}/{RECORD}", str(folder / RECORD))
+            for name, expected in json.loads((folder / RECORD).read_text())["files"].items():
+                system.get_file(f"{source}/{name}", str(folder / name))
+                if file_sha256(folder / name) != expected:
+                    url = f"{self.url}/runs/{job_id}"
+                    raise RecordError(
+                        f"{url}/{name} is not the recorded file (sha256 differs); remove {url} to run the job again"
+                    )
 
     # ------------------------------------------------------------------------------------------------ checkpoints
 
@@ -127,12 +111,8 @@ class Storage:
         for path in system.glob(f"{root}/jobs/{job_id}/[!.]*"):
             target = jobs / job_id / path.rsplit("/", 1)[-1]
             target.parent.mkdir(parents=True, exist_ok=True)
-            temporary = target.with_name(f".{target.name}-{os.getpid()}")
-            try:
+            with atomic_write(target) as temporary:
                 system.get_file(path, str(temporary))
-                temporary.rename(target)
-            finally:
-                temporary.unlink(missing_ok=True)
 
     def remove_checkpoints(self, job_id: str) -> None:
         system, root = self.system
