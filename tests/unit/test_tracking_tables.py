@@ -42,7 +42,7 @@ def leave(job: Job, model, runs: Path) -> None:
     logits = scores.logits + rng.normal(size=scores.logits.shape).astype(np.float32)
     scores = dataclasses.replace(scores, logits=logits.astype(np.float32))
     record = dataclasses.replace(
-        model, job_id=job.id, kind=job.kind, title=job.title, spec=job.spec, upstream=job.upstream, folder=None
+        model, job_id=job.id, title=job.title, spec=job.spec, cell=job.cell, upstream=job.upstream, folder=None
     )
     write_record(runs, record, fill=lambda folder: write_scores(folder / "scores.npz", scores))
 
