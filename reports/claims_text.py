@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -16,15 +16,6 @@ RULE = (
     "Paired on the same videos, drawn by group. effect: points of top-1, of the weakest part of the claim. p is corrected by Holm "
     f"over the claims that were run; supported takes p < {ALPHA:g} in every part."
 )
-
-
-def render(claims: Sequence[Claim], how: str) -> str:
-    """Text that ends with a line break."""
-    if how == "json":
-        return json.dumps([as_plain(claim) for claim in claims], indent=1, allow_nan=False) + "\n"
-    if how == "csv":
-        return _csv(claims)
-    return _markdown(claims) if how == "markdown" else _terminal(claims)
 
 
 def as_plain(claim: Claim) -> dict[str, Any]:
@@ -71,3 +62,20 @@ def _effect(claim: Claim) -> str:
 
 def _p(claim: Claim) -> str:
     return "" if claim.p_corrected is None else p_text(claim.p_corrected)
+
+
+def _json(claims: Sequence[Claim]) -> str:
+    return json.dumps([as_plain(claim) for claim in claims], indent=1, allow_nan=False) + "\n"
+
+
+FORMATS: Mapping[str, Callable[[Sequence[Claim]], str]] = {
+    "terminal": _terminal,
+    "markdown": _markdown,
+    "csv": _csv,
+    "json": _json,
+}
+
+
+def render(claims: Sequence[Claim], format: str) -> str:
+    """Text in one of `FORMATS`, with a line break at its end."""
+    return FORMATS[format](claims)

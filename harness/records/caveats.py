@@ -1,4 +1,4 @@
-"""What must be said beside a number, because its data set could be taken for another; and beside two that are compared."""
+"""Warnings printed with results whose data set or weights differ from the paper's, and with comparisons of unlike results."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from harness.records.record import Record
 
 
 def caveats_of(cell: Cell) -> tuple[str, ...]:
-    """Of the data set that is scored and of the one that weights come from: 'is on TITLE: ...', 'starts from TITLE: ...'."""
-    said = [("is on", caveat_of(cell.dataset)), ("starts from", caveat_of(cell.source))]
-    return tuple(f"{how} {caveat}" for how, caveat in said if caveat)
+    """Caveats of the scored data set and of the source of the weights: 'is on TITLE: ...', 'starts from TITLE: ...'."""
+    caveats = [("is on", caveat_of(cell.dataset)), ("starts from", caveat_of(cell.source))]
+    return tuple(f"{verb} {caveat}" for verb, caveat in caveats if caveat)
 
 
 def caveat_of(name: str) -> str:
-    """'TITLE: caveat' of a data set; '' for one without, and for weights that are no data set."""
+    """'TITLE: caveat' of a data set; '' for a data set without one, and for published weights."""
     if not name or name.startswith("published:"):
         return ""
     card = _card(name)
@@ -28,7 +28,7 @@ def caveat_of(name: str) -> str:
 def _card(name: str) -> Dataset:
     try:
         card: Dataset = registry.load("dataset", name)
-    except HarnessError:  # a member of a family whose file is gone since; its number remains, and so does the caveat
+    except HarnessError:  # a member of a family whose file was removed; its number and its caveat remain
         card = registry.load("dataset", name.partition(":")[0])
     return card
 
@@ -37,38 +37,38 @@ def _card(name: str) -> Dataset:
 
 
 def caveats_of_pair(first: Record, second: Record) -> list[str]:
-    """What a reader must know of two jobs that are held against each other, in sentences.
+    """Warnings about the comparison of two jobs, in sentences.
 
-    Of each: videos it was not scored on or could not decode, its data set, weights that nobody knows the training
-    videos of. Of both: what differs beside the networks and their training.
+    For each job: videos it was not scored on or could not decode, its data set, weights with unknown training videos.
+    For both: differences that are not in the networks and their training.
     """
     a, b = caveats_of_job(first), caveats_of_job(second)
-    shared = [said for said in a if said in b]
-    told = [f"Both: {said}." for said in shared]
-    told += [f"{name}: {said}." for name, own in (("A", a), ("B", b)) for said in own if said not in shared]
-    return told + [f"A and B differ in {what}." for what in _unlike(first.spec, second.spec)]
+    shared = [caveat for caveat in a if caveat in b]
+    sentences = [f"Both: {caveat}." for caveat in shared]
+    sentences += [f"{name}: {caveat}." for name, own in (("A", a), ("B", b)) for caveat in own if caveat not in shared]
+    return sentences + [f"A and B differ in {difference}." for difference in _unlike(first.spec, second.spec)]
 
 
 def caveats_of_job(record: Record) -> list[str]:
     """'scored on 236 of 240 videos, the others are missing from disk; ...'."""
-    found, counted = [], record.counts
+    caveats, counted = [], record.counts
     n, listed, bad = (counted.get(key, 0) for key in ("n", "n_of", "undecodable"))
     if n < listed:
         low, high = bounds_pct(counted)
-        found.append(
+        caveats.append(
             f"scored on {n} of {listed} videos, the others are missing from disk; on all of them it would have "
             f"{low:.1f} to {high:.1f}%"
         )
     if bad:
-        found.append(f"{bad} videos cannot be decoded and count as wrong")
+        caveats.append(f"{bad} videos cannot be decoded and count as wrong")
     spec = record.spec
     if isinstance(spec, NetworkSpec) and spec.scale.name != "paper":
-        found.append(f"run at {spec.scale.name} scale, which says nothing about the paper's sizes")
+        caveats.append(f"run at {spec.scale.name} scale, which says nothing about the paper's sizes")
     if caveat := caveat_of(spec.dataset.name):
-        found.append(f"on {caveat}")
+        caveats.append(f"on {caveat}")
     if isinstance(spec, TrainSpec) and spec.pretrained:
-        found.append(f"starts from published weights '{spec.pretrained.name}', whose training videos may be unknown")
-    return found
+        caveats.append(f"starts from published weights '{spec.pretrained.name}', whose training videos may be unknown")
+    return caveats
 
 
 DIFFERENCES = {
@@ -86,7 +86,7 @@ DIFFERENCES = {
 def _unlike(first: JobSpec, second: JobSpec) -> list[str]:
     """How the videos, frames and arithmetic of two jobs differ, in words."""
     pairs = {name: (getattr(first, name, None), getattr(second, name, None)) for name in DIFFERENCES}
-    unlike = [DIFFERENCES[name] for name, (one, other) in pairs.items() if one and other and one != other]
+    unlike = [DIFFERENCES[name] for name, (a, b) in pairs.items() if a and b and a != b]
     return _unlike_scales(first, second) + unlike
 
 

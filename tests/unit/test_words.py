@@ -88,7 +88,7 @@ LEFT = {
     "launch": 2,
     "planning": 4,
     "protocols": 1,
-    "records": 19,
+    "records": 4,
     "reports": 8,
     "video": 36,
 }
@@ -102,8 +102,8 @@ NAMES_LEFT = {
     "datasets": 15,
     "jobs": 7,
     "planning": 12,
-    "records": 14,
-    "reports": 9,
+    "records": 1,
+    "reports": 8,
     "video": 12,
 }
 """Variables and parameters with such names, by package. May only fall; goes when all are 0."""
