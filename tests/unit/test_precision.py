@@ -9,8 +9,8 @@ import torch
 from torch.nn import functional as F
 
 from harness.core import environment
+from harness.core.job_specs import ScaleSpec, TrainSpec
 from harness.models.precision import always_padded, autocast
-from harness.planning import keys
 from harness.scales.micro import SCALE as MICRO
 from harness.scales.paper import SCALE as PAPER
 
@@ -38,9 +38,9 @@ def test_the_scale_or_the_device_decides(monkeypatch, device, instructions, scal
     assert environment.precision(device, scale.precision) == precision
 
 
-def test_a_job_says_what_it_was_and_not_what_was_asked():
-    assert "precision" not in keys.scale_key(PAPER)
-    assert keys.scale_key(dataclasses.replace(PAPER, precision="float32")) == keys.scale_key(PAPER)
+def test_a_job_holds_the_resolved_precision_and_not_the_scales():
+    names = {kind: {field.name for field in dataclasses.fields(kind)} for kind in (ScaleSpec, TrainSpec)}
+    assert "precision" not in names[ScaleSpec] and "precision" in names[TrainSpec]
 
 
 # ------------------------------------------------------------------------------------------------ gradients
