@@ -67,7 +67,10 @@ def to_network(batch: Batch, device: Any, method: FlowMethod) -> dict[str, Tenso
 
     It travels as uint8, a quarter of the bytes. A mirrored flow has its x component negated.
     """
-    return {stream: _floats(stream, clip, batch.flips, device, method) for stream, clip in batch.clips.items()}
+    from torch.profiler import record_function
+
+    with record_function("harness.convert clips"):
+        return {stream: _floats(stream, clip, batch.flips, device, method) for stream, clip in batch.clips.items()}
 
 
 def _floats(stream: str, clip: Any, flips: np.ndarray, device: Any, method: FlowMethod) -> Tensor:

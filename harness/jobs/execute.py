@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from harness.core import allocator, locks, registry
-from harness.core.callbacks import Callback
+from harness.core.callbacks import Callback, CallbackList
 from harness.core.contract import Clip, Listing, Scale, Video
 from harness.core.job_specs import FlowFilesSpec, FrameFilesSpec, ImagesSpec, TrainSpec
 from harness.core.spec import Job
@@ -66,7 +66,7 @@ def _do(job: Job, options: JobOptions, callback: Callback, *, is_main: bool) -> 
     configure(context)
     if context.device.startswith("cuda"):
         torch.cuda.reset_peak_memory_stats()
-    outcome = with_page(context) if options.profile else KINDS[job.kind](context)
+    outcome = profiled(context) if options.profile and is_main else KINDS[job.kind](context)
     if is_main:
         locks.clear_leftovers(options.workspace.runs, job.id)
         record = leave_record(context, outcome, wall_s=time.perf_counter() - started, cpu_s=cpu_seconds() - spent)
@@ -74,16 +74,15 @@ def _do(job: Job, options: JobOptions, callback: Callback, *, is_main: bool) -> 
         callback.job_finished(record)
 
 
-def with_page(context: JobContext[Any]) -> Outcome:
-    """The job done with a stopwatch, which leaves a page."""
+def profiled(context: JobContext[Any]) -> Outcome:
+    """Run the job and write a page about its time."""
     from harness.jobs import profiler
 
-    with profiler.profiled(context.device) as timed:
-        outcome = KINDS[context.job.kind](context)
-    path = context.options.workspace.results / "profiles" / f"{context.job.id}.html"
-    threads = getattr(context.spec, "threads", 0)
-    profiler.write(path, profiler.page(context.job.title, timed, threads=threads, workers=context.options.workers))
-    context.callback.note(f"where its time went: {path}")
+    folder = context.options.workspace.results / "profiles"
+    with profiler.StageProfiler(folder, context.job.id, context.device) as stages:
+        callback = CallbackList((context.callback, stages))
+        outcome = KINDS[context.job.kind](dataclasses.replace(context, callback=callback))
+    context.callback.note(f"time profile: {stages.write_page(context.job.title)}")
     return outcome
 
 

@@ -1,232 +1,178 @@
-"""Where the time of one job went: `harness run ... --profile` leaves a page a job beside the ledger.
+"""`harness run --profile`: one HTML page per job about its time, and a chrome trace per stage next to it.
 
-Hooks and two wrapped functions keep a stopwatch while the job runs, and are gone after it; a run without --profile
-meets none of this. On a GPU each stretch waits for the device, which makes the job itself slower and the stretches
-true.
+The duration of every stage is measured; torch.profiler records its first steps. The parts of a step are what the code
+names "harness.PART" with `record_function`, which costs nothing without --profile.
 """
 
 from __future__ import annotations
 
-import contextlib
+import os
 import time
-from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor, nn
-from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
+from torch import nn
+from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
+from torch.profiler import ProfilerActivity, profile, record_function, schedule
 
-from harness.core import environment
 from harness.core.atomic import write_text
-from harness.data import loader
+from harness.core.callbacks import Callback
 
-WAIT, COPY, FORWARD, BACKWARD, OPTIMISER, SCORING, REST = (
-    "waiting for clips: reading, decoding, cutting",
-    "clips to the device, as numbers",
-    "forward",
-    "backward",
-    "optimizer",
-    "scoring: the network",
-    "everything else: start, weights, evaluation's arithmetic, the record",
-)
+os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # or it writes to standard error when it starts and stops
+
+SKIPPED, RECORDED = 1, 10
+"""Steps at the beginning of a stage."""
+PART, MODULE = "harness.", "module."
+START = "start: data, weights, network"
 DEPTH = 2
-"""Parts of a module's name that are told apart: trunk.mixed3b, and not what lies in it."""
+"""Levels of a module's name that are listed: trunk.mixed3b, but not what is in it."""
+ROWS = 12
+"""Longest table of modules or operators."""
+RULES = {
+    "wait for clips": (0.1, "Training waits for clips: use more --workers, or store the frames (docs/performance.md)."),
+    "convert clips": (0.05, "Converting clips takes time: --workers moves decoding to other processes."),
+    "optimizer": (0.1, "The optimizer is slow relative to the network: a larger batch takes fewer steps."),
+    "score": (0.3, "Scoring takes a large share: use fewer or shorter test clips."),
+    START: (0.3, "Starting takes a large share: run several jobs with one command."),
+    "backward": (0.35, "Computing dominates, as it should: use a faster device, smaller clips or a smaller width."),
+}
+"""Part or stage -> (share of the job's time from which to print a suggestion, the suggestion)."""
 
 
 @dataclass
-class Stopwatch:
-    """Seconds by stretch; time in an inner stretch is not counted in the outer one."""
+class Stage:
+    """One stage of a job, such as 'train' or 'score'."""
 
-    seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
-    open: list[str] = field(default_factory=list)
-    since: float = field(default_factory=time.perf_counter)
-    synchronise: Callable[[], None] = lambda: None
-
-    def _account(self) -> None:
-        self.synchronise()
-        now = time.perf_counter()
-        self.seconds[self.open[-1] if self.open else REST] += now - self.since
-        self.since = now
-
-    def enter(self, name: str) -> None:
-        self._account()
-        self.open.append(name)
-
-    def leave(self) -> None:
-        self._account()
-        self.open.pop()
-
-    @contextlib.contextmanager
-    def stretch(self, name: str) -> Iterator[None]:
-        self.enter(name)
-        try:
-            yield
-        finally:
-            self.leave()
+    name: str
+    began: float = field(default_factory=time.perf_counter)
+    wall_s: float = 0.0
+    steps: int = -SKIPPED
+    """Recorded steps, if more than 0."""
+    tables: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """'parts', 'modules' (forward) and 'operators' (on the GPU, if there is one) -> name -> seconds per recorded step."""
 
 
-@dataclass
-class Profile:
-    """What the stopwatch tells, and the modules that it was split over."""
+class StageProfiler(Callback):
+    """Profiles the job whose callback it is. Use it as a context manager: it names the modules of the network."""
 
-    callback: Stopwatch
-    names: dict[int, str] = field(default_factory=dict)
-    """id of a module -> its name, of the network that is running."""
-    forward: dict[str, float] = field(default_factory=lambda: defaultdict(float))
-    """Module -> seconds of its forward passes in training, what lies in it included."""
-    backward: dict[str, float] = field(default_factory=lambda: defaultdict(float))
-    begun: list[tuple[str, float, bool]] = field(default_factory=list)
-    """(module, when, whether it trains) of the forward passes under way."""
-    behind: tuple[str, float] | None = None
-    """The module whose backward pass is under way, and since when."""
+    def __init__(self, folder: Path, job_id: str, device: str) -> None:
+        self.folder, self.job_id, self.cuda = folder, job_id, device.startswith("cuda")
+        self.stages = [Stage(START)]
+        self.recorder: profile | None = None
+        self.names: dict[int, str] = {}
+        self.forward: list[Any] = []
+        """Spans of the forward passes in progress."""
 
-    def before_module(self, module: nn.Module, _: Any) -> None:
-        if not self.begun:
-            self.names = {id(one): name for name, one in module.named_modules() if name.count(".") < DEPTH}
-        if id(module) in self.names:
-            if not self.begun:
-                self.callback.enter(FORWARD if torch.is_grad_enabled() else SCORING)
-            self.callback.synchronise()
-            self.begun.append((self.names[id(module)], time.perf_counter(), torch.is_grad_enabled()))
+    def __enter__(self) -> StageProfiler:
+        self.hooks = [register_module_forward_pre_hook(self._enter), register_module_forward_hook(self._leave)]
+        return self
 
-    def after_module(self, module: nn.Module, _: Any, output: Any) -> None:
-        if id(module) not in self.names or not self.begun:
-            return
-        self.callback.synchronise()
-        name, when, trains = self.begun.pop()
-        if trains and name:
-            self.forward[name] += time.perf_counter() - when
-            if isinstance(output, Tensor) and output.requires_grad and name.count(".") == DEPTH - 1:
-                output.register_hook(lambda _: self.back_to(name))
-        if not self.begun:
-            self.callback.leave()
-
-    def back_to(self, name: str) -> None:
-        """The gradient of a module's output is there: what comes next is its own backward pass."""
-        self.callback.synchronise()
-        now = time.perf_counter()
-        if self.behind is not None:
-            last, since = self.behind
-            self.backward[last] += now - since
-        self.behind = (name, now) if name else None
-
-
-@contextlib.contextmanager
-def profiled(device: str) -> Iterator[Profile]:
-    """Times whatever is trained and scored inside, in this process."""
-    cuda = device.startswith("cuda")
-    callback = Stopwatch(synchronise=torch.cuda.synchronize) if cuda else Stopwatch()
-    profile = Profile(callback)
-    hooks = [
-        nn.modules.module.register_module_forward_pre_hook(profile.before_module),
-        nn.modules.module.register_module_forward_hook(profile.after_module),
-        register_optimizer_step_pre_hook(lambda *_: callback.enter(OPTIMISER)),
-        register_optimizer_step_post_hook(lambda *_: callback.leave()),
-    ]
-    backward, to_network = Tensor.backward, loader.to_network
-    train_batches, test_batches = loader.train_batches, loader.test_batches
-
-    def timed_backward(self: Tensor, *arguments: Any, **named: Any) -> None:
-        with callback.stretch(BACKWARD):
-            backward(self, *arguments, **named)
-            profile.back_to("")
-
-    def timed_copy(*arguments: Any, **named: Any) -> Any:
-        with callback.stretch(COPY):
-            return to_network(*arguments, **named)
-
-    def waited(batches: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:
-        def timed(*arguments: Any, **named: Any) -> Iterator[Any]:
-            found = iter(batches(*arguments, **named))
-            while True:
-                with callback.stretch(WAIT):
-                    batch = next(found, None)
-                if batch is None:
-                    return
-                yield batch
-
-        return timed
-
-    Tensor.backward, loader.to_network = timed_backward, timed_copy  # type: ignore[method-assign]
-    loader.train_batches, loader.test_batches = waited(train_batches), waited(test_batches)
-    try:
-        yield profile
-    finally:
-        Tensor.backward, loader.to_network = backward, to_network  # type: ignore[method-assign]
-        loader.train_batches, loader.test_batches = train_batches, test_batches
-        for hook in hooks:
+    def __exit__(self, *_: object) -> None:
+        for hook in self.hooks:
             hook.remove()
-        callback._account()
+        self._end_stage()
 
+    def _enter(self, module: nn.Module, _: Any) -> None:
+        if id(module) not in self.names and not self.forward:
+            self.names = {id(part): name for name, part in module.named_modules() if name.count(".") < DEPTH}
+        if self.names.get(id(module)):
+            self.forward.append(record_function(MODULE + self.names[id(module)]))
+            self.forward[-1].__enter__()
 
-# ---------------------------------------------------------------------------------------------------- the page
+    def _leave(self, module: nn.Module, *_: Any) -> None:
+        if self.names.get(id(module)):
+            self.forward.pop().__exit__(None, None, None)
 
-
-def advice(seconds: dict[str, float], *, threads: int, workers: int) -> list[str]:
-    """What would help, from the shares; the largest waste first. Never empty."""
-    total = sum(seconds.values()) or 1.0
-    share = {name: seconds.get(name, 0.0) / total for name in (WAIT, COPY, FORWARD, BACKWARD, OPTIMISER, SCORING, REST)}
-    told = []
-    if share[WAIT] > 0.1:
-        told.append(
-            (share[WAIT], f"The network waited for clips: give --workers {workers + 2} or more, or a store of frames.")
+    def stage(self, name: str, total: int, unit: str) -> None:
+        self._end_stage()
+        self.recorder = profile(
+            activities=[ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if self.cuda else [])],
+            schedule=schedule(wait=0, warmup=SKIPPED, active=RECORDED, repeat=1),
+            on_trace_ready=self._save,
+            acc_events=True,
         )
-    if share[COPY] > 0.05:
-        told.append((share[COPY], "Turning clips into numbers shows: --workers moves the cutting out of its way."))
-    if share[OPTIMISER] > 0.1:
-        told.append((share[OPTIMISER], "The optimizer is large against the network: a larger batch takes fewer steps."))
-    if share[SCORING] > 0.3:
-        told.append((share[SCORING], "Scoring is a third or more: fewer looks (eval_every) or shorter test clips."))
-    if share[REST] > 0.3:
-        told.append(
-            (share[REST], "Little of this job is computing: more steps, or more jobs a process, spread the start.")
-        )
-    computing = share[FORWARD] + share[BACKWARD]
-    if computing > 0.6:
-        where = "`python -m benchmarks --only training` says how far from this machine's limit the network computes"
-        told.append((0.01, f"Computing dominates, as it should: a faster device, or a smaller clip or width; {where}."))
-    if threads == 1 and environment.cpu_threads() > 1 and computing > 0.3:
-        told.append((0.0, "One thread a job: other cores take other jobs, so ask for several cells at once."))
-    return [line for _, line in sorted(told, reverse=True)] or ["Nothing stands out."]
+        self.recorder.start()
+        self.stages.append(Stage(name))
+
+    def advance(self, count: int = 1, note: str = "") -> None:
+        if self.recorder and count:
+            began = time.perf_counter()
+            self.stages[-1].steps += self.stages[-1].steps < RECORDED
+            self.recorder.step()
+            # Writing the trace takes seconds, which are not the job's.
+            self.stages[-1].began += time.perf_counter() - began
+
+    def _end_stage(self) -> None:
+        self.stages[-1].wall_s = time.perf_counter() - self.stages[-1].began
+        if self.recorder:
+            self.recorder.stop()
+        self.recorder = None
+
+    def _save(self, recorder: profile) -> None:
+        """Called after the recorded steps, or at the end of a stage that has fewer."""
+        stage, events = self.stages[-1], {event.key: event for event in recorder.key_averages()}
+        step = events.pop("ProfilerStep*", None)
+        if not step or stage.steps < 1:
+            return
+
+        def seconds(prefix: str) -> dict[str, float]:
+            spans = [key for key in events if key.startswith(prefix)]
+            return {key.removeprefix(prefix): events.pop(key).cpu_time_total / 1e6 / stage.steps for key in spans}
+
+        parts, modules = seconds(PART), seconds(MODULE)
+        if "wait for clips" in parts:
+            parts["wait for clips"] -= parts.get("convert clips", 0.0)
+        parts["other"] = step.cpu_time_total / 1e6 / stage.steps - sum(parts.values())
+        own = "self_device_time_total" if self.cuda else "self_cpu_time_total"
+        operators = {key: getattr(event, own) / 1e6 / stage.steps for key, event in events.items()}
+        stage.tables = {"parts": parts, "modules": modules, "operators": operators}
+        self.folder.mkdir(parents=True, exist_ok=True)
+        recorder.export_chrome_trace(str(self.folder / f"{self.job_id}.{stage.name}.json.gz"))
+
+    def write_page(self, title: str) -> Path:
+        """The page of the finished job; returns its path."""
+        path = self.folder / f"{self.job_id}.html"
+        write_text(path, page(title, self.stages))
+        return path
 
 
-def page(title: str, profile: Profile, *, threads: int, workers: int) -> str:
-    """The page: shares of the time, modules, and what would help."""
-    seconds = dict(profile.callback.seconds)
-    total = sum(seconds.values()) or 1.0
-    rows = [(name, seconds.get(name, 0.0)) for name in (WAIT, COPY, FORWARD, BACKWARD, OPTIMISER, SCORING, REST)]
-    modules = {
-        name: profile.forward.get(name, 0.0) + profile.backward.get(name, 0.0)
-        for name in profile.forward
-        if (name.count(".") == DEPTH - 1 and not name.startswith("head.")) or name == "head"
-    }
-    longest = sorted(modules.items(), key=lambda item: -item[1])
+def advice(stages: list[Stage]) -> list[str]:
+    """Suggestions, the largest share of the time first. Never empty."""
+    total = sum(stage.wall_s for stage in stages)
+    seconds = {stage.name: stage.wall_s for stage in stages}
+    for stage in stages:
+        parts = stage.tables.get("parts", {}) if stage.name == "train" else {}
+        seconds |= {name: stage.wall_s * value / sum(parts.values()) for name, value in parts.items()}
+    shares = {name: seconds.get(name, 0.0) / total for name in RULES}
+    longest = sorted(RULES, key=lambda name: -shares[name])
+    return [RULES[name][1] for name in longest if shares[name] > RULES[name][0]] or ["No part stands out."]
+
+
+def page(title: str, stages: list[Stage]) -> str:
+    """HTML: the time of each stage, suggestions, and tables of the recorded steps."""
     parts = [
-        '<!doctype html><meta charset="utf-8">',
-        f"<title>{escape(title)}</title>",
-        "<style>body{font:15px sans-serif;max-width:52em;margin:2em auto}td{padding:2px 8px}"
-        "td+td{text-align:right}b{display:inline-block;height:.8em;background:#47a}</style>",
-        f"<h1>{escape(title)}</h1><p>{total:.1f} s in all.</p><h2>Where the time went</h2><table>",
-        *(_row(name, taken, total) for name, taken in rows),
-        "</table><h2>What would help</h2><ul>",
-        *(f"<li>{escape(line)}</li>" for line in advice(seconds, threads=threads, workers=workers)),
-        "</ul><h2>By module, training, forward and backward</h2><table>",
-        *(_row(name, taken, total) for name, taken in longest),
-        "</table>",
+        f'<!doctype html><meta charset="utf-8"><title>{escape(title)}</title>',
+        "<style>body{font:15px sans-serif;max-width:52em;margin:2em auto}td{padding:2px 8px}td+td{text-align:right}</style>",
+        f"<h1>{escape(title)}</h1>",
+        _table({stage.name: stage.wall_s for stage in stages}, 1.0, "s"),
+        "<h2>Suggestions</h2><ul>",
+        *(f"<li>{escape(line)}</li>" for line in advice(stages)),
+        "</ul>",
     ]
+    for stage in (stage for stage in stages if stage.tables):
+        parts.append(f"<h2>{escape(stage.name)}: {stage.steps} recorded steps</h2><p>Milliseconds per step.</p>")
+        for name, seconds in stage.tables.items():
+            parts.append(f"<h3>{name}</h3>{_table(seconds, 1e-3, 'ms')}")
     return "\n".join(parts) + "\n"
 
 
-def _row(name: str, taken_s: float, total_s: float) -> str:
-    share = taken_s / total_s
-    bar = f'<b style="width:{200 * share:.0f}px"></b>'
-    return f"<tr><td>{escape(name)}</td><td>{taken_s:.2f} s</td><td>{100 * share:.1f}%</td><td>{bar}</td></tr>"
-
-
-def write(path: Path, text: str) -> None:
-    """The page, by rename."""
-    write_text(path, text)
+def _table(seconds: Mapping[str, float], unit_s: float, unit: str) -> str:
+    total = sum(seconds.values()) or 1.0
+    rows = [
+        f"<tr><td>{escape(name)}</td><td>{value / unit_s:.2f} {unit}</td><td>{100 * value / total:.1f}%</td></tr>"
+        for name, value in sorted(seconds.items(), key=lambda item: -item[1])[:ROWS]
+    ]
+    return "\n".join(["<table>", *rows, "</table>"])

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from torch.profiler import record_function
 
 from harness.core.callbacks import Callback
 from harness.core.contract import Video
@@ -50,7 +51,8 @@ def video_logits(
     module.eval()
     with torch.inference_mode(), autocast(device, precision):
         for inputs, ids in views:
-            logits = reduce_positions(module(inputs).float(), reduce).cpu().numpy()
+            with record_function("harness.forward"):
+                logits = reduce_positions(module(inputs).float(), reduce).cpu().numpy()
             before = len(counts)
             for video_id, row in zip(ids, logits, strict=True):
                 sums[video_id] = sums.get(video_id, 0.0) + row.astype(np.float64)

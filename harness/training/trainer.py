@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.profiler import record_function
 
 from harness.core.callbacks import Callback
 from harness.core.errors import HarnessError
@@ -71,7 +72,8 @@ def _timed(passes: Iterator[Step], result: TrainingResult) -> Iterator[Step]:
     """The passes; the time spent waiting for them is added to `result.wait_s`."""
     while True:
         began = time.perf_counter()
-        step = next(passes)
+        with record_function("harness.wait for clips"):
+            step = next(passes)
         result.wait_s += time.perf_counter() - began
         yield step
 
@@ -95,22 +97,25 @@ def _update(
         loss = replicas.run_step(
             module, number, config.seed, lambda: _backward(module, next(passes), rate, config, replicas.loss_scale)
         )
-    optimizer.step()
+    with record_function("harness.optimizer"):
+        optimizer.step()
     return loss
 
 
 def _backward(module: nn.Module, step: Step, rate: float, config: TrainingConfig, scale: float) -> float:
     """Forward and backward of `scale` times the loss, added to the gradients. Returns the scaled loss."""
-    with autocast(config.device, config.precision):
-        logits = module(step.inputs)
-    loss = config.loss(logits.float(), step.labels)
-    value = float(loss.detach())
+    with record_function("harness.forward"):
+        with autocast(config.device, config.precision):
+            logits = module(step.inputs)
+        loss = config.loss(logits.float(), step.labels)
+        value = float(loss.detach())
     if not math.isfinite(value):
         raise HarnessError(
             f"the loss became {value} on the batch of {', '.join(step.ids[:4])}"
             f"{'…' if len(step.ids) > 4 else ''}; lower --set train.base_lr (now {rate:g}), or look at these videos"
         )
-    (loss if scale == 1.0 else loss * scale).backward()
+    with record_function("harness.backward"):
+        (loss if scale == 1.0 else loss * scale).backward()
     return value * scale
 
 

@@ -1,21 +1,23 @@
-"""The page of --profile: every second has one place, modules are told apart, and nothing stays behind."""
+"""The page of --profile: every stage has its time, the parts of a step add up, and nothing stays behind."""
 
 from __future__ import annotations
 
+import gzip
+import json
 import time
 
 import pytest
 import torch
 from torch import nn
 
-from harness.core.callbacks import Callback
 from harness.core.contract import Schedule
-from harness.data import loader
 from harness.jobs import profiler
-from harness.jobs.profiler import BACKWARD, COPY, FORWARD, OPTIMISER, REST, SCORING, WAIT
+from harness.jobs.profiler import START, Stage, StageProfiler
 from harness.training.config import Step, TrainingConfig
 from harness.training.evaluation import clip_loss, video_logits
 from harness.training.trainer import train
+
+STEPS = 5
 
 
 class Slow(nn.Module):
@@ -24,15 +26,14 @@ class Slow(nn.Module):
     def __init__(self, seconds):
         super().__init__()
         self.seconds = seconds
-        self.scale = nn.Parameter(torch.ones(()))
         self.fc = nn.Linear(4, 4)
 
     def forward(self, x):
         time.sleep(self.seconds)
-        x = x * self.scale
+        x = self.fc(x)
         if x.requires_grad:
             x.register_hook(lambda _: time.sleep(2 * self.seconds))
-        return self.fc(x)
+        return x
 
 
 class Network(nn.Module):
@@ -48,84 +49,87 @@ class Network(nn.Module):
 
 
 def steps(first):
-    for _ in range(first, 5):
+    for _ in range(first, STEPS):
         time.sleep(0.02)
         yield Step(torch.randn(2, 4), torch.zeros(2, dtype=torch.int64), ("a", "b"))
 
 
-@pytest.fixture
-def timed(tmp_path, monkeypatch):
+@pytest.fixture(scope="module")
+def profiled(tmp_path_factory):
     """A training of five steps, whose batches come late, then a scoring."""
-    monkeypatch.setattr(loader, "train_batches", steps)
+    folder = tmp_path_factory.mktemp("profiles")
     network = Network()
-    schedule = Schedule(steps=5, batch=2, base_lr=0.01, policy="constant")
     config = TrainingConfig(
-        schedule=schedule,
+        schedule=Schedule(steps=STEPS, batch=2, base_lr=0.01, policy="constant"),
         device="cpu",
         precision="float32",
         job_id="job",
-        checkpoints=tmp_path,
+        checkpoints=folder,
         loss=clip_loss("reduced", "mean"),
     )
-    began = time.perf_counter()
-    with profiler.profiled("cpu") as found:
-        train(network, loader.train_batches, config, callback=Callback())
-        views = [(torch.randn(1, 4), ["a"])]
-        video_logits(network, views, reduce="mean", device="cpu", precision="float32", callback=Callback())
-    return found, time.perf_counter() - began
+    with StageProfiler(folder, "job", "cpu") as profile:
+        train(network, steps, config, callback=profile)
+        profile.stage("score", 3, "videos")
+        views = [(torch.randn(1, 4), [name]) for name in "abc"]
+        video_logits(network, views, reduce="mean", device="cpu", precision="float32", callback=profile)
+    return profile
 
 
-def test_every_second_has_one_place(timed):
-    found, wall_s = timed
-    seconds = found.callback.seconds
-    assert sum(seconds.values()) == pytest.approx(wall_s, rel=0.05)
-    assert seconds[WAIT] >= 5 * 0.02 and seconds[FORWARD] >= 5 * 0.012 and seconds[BACKWARD] >= 5 * 0.024
-    assert 0.012 <= seconds[SCORING] < seconds[FORWARD]
-    assert seconds[OPTIMISER] > 0 and seconds[REST] > 0
-    assert not found.callback.open and not found.begun
+def test_every_stage_and_every_part_of_a_step_has_its_time(profiled):
+    start, training, scoring = profiled.stages
+    assert (start.name, training.name, scoring.name) == (START, "train", "score")
+    assert training.steps == STEPS - profiler.SKIPPED and training.wall_s > STEPS * 0.05
+    parts = training.tables["parts"]
+    assert parts["wait for clips"] >= 0.02 and parts["forward"] >= 0.012 and parts["backward"] >= 0.024
+    assert parts["optimizer"] > 0 and sum(parts.values()) >= 0.056
+    assert 0.012 <= scoring.tables["parts"]["forward"]
 
 
-def test_modules_are_told_apart_forward_and_backward(timed):
-    found, _ = timed
-    # Sleeping may take longer than asked, so that nothing is said of how long at most.
-    assert found.forward["trunk.slow"] >= 0.05 and found.forward["trunk.slow"] > found.forward["trunk.quick"] >= 0.01
-    assert found.backward["trunk.slow"] >= 0.1 and found.backward["trunk.slow"] > found.backward["trunk.quick"]
-    assert "trunk.slow.fc" not in found.forward, "too deep"
+def test_modules_and_operators_have_theirs(profiled):
+    modules, operators = (profiled.stages[1].tables[name] for name in ("modules", "operators"))
+    assert modules["trunk"] >= modules["trunk.slow"] >= 0.01 > modules["trunk.quick"] / 2 >= 0.001
+    assert "trunk.slow.fc" not in modules, "too deep"
+    assert operators["aten::addmm"] > 0 and not any(name.startswith("harness") for name in operators)
 
 
-def test_nothing_stays_behind(timed):
-    assert torch.Tensor.backward.__module__ == "torch._tensor"
-    assert loader.train_batches is steps and loader.to_network.__module__ == "harness.data.batch"
-    before = dict(timed[0].callback.seconds)
-    network = Network()
-    network(torch.randn(1, 4)).sum().backward()
-    torch.optim.SGD(network.parameters(), lr=0.1).step()
-    assert timed[0].callback.seconds == before
+def test_a_trace_per_stage_is_next_to_the_page(profiled):
+    path = profiled.write_page("I3D <rgb>")
+    names = {file.name for file in path.parent.iterdir()}
+    assert names == {"job.html", "job.train.json.gz", "job.score.json.gz"}
+    events = json.loads(gzip.decompress((path.parent / "job.train.json.gz").read_bytes()))["traceEvents"]
+    assert {"harness.backward", "module.trunk.slow"} <= {event.get("name") for event in events}
+    text = path.read_text()
+    assert all(
+        words in text for words in ("I3D &lt;rgb&gt;", "Suggestions", "trunk.slow", "wait for clips", "aten::addmm")
+    )
+    assert text.index("trunk.slow") < text.index("trunk.quick"), "the longest first"
 
 
-def test_hooks_go_when_the_job_fails():
-    with pytest.raises(ZeroDivisionError), profiler.profiled("cpu"):
+def test_nothing_stays_behind_when_the_job_fails(tmp_path):
+    profile = StageProfiler(tmp_path, "job", "cpu")
+    with pytest.raises(ZeroDivisionError), profile:
+        profile.stage("train", 1, "steps")
         raise ZeroDivisionError
-    assert torch.Tensor.backward.__module__ == "torch._tensor"
+    assert profile.recorder is None and not list(tmp_path.iterdir())
+    Network()(torch.randn(1, 4))
+    assert not profile.names, "no module is watched any more"
 
 
 @pytest.mark.parametrize(
-    "seconds,words",
+    ("parts", "score_s", "words"),
     [
-        ({WAIT: 5, FORWARD: 5}, "--workers 5"),
-        ({COPY: 1, FORWARD: 2, REST: 1}, "--workers"),
-        ({OPTIMISER: 2, FORWARD: 5}, "larger batch"),
-        ({SCORING: 4, FORWARD: 5}, "eval_every"),
-        ({FORWARD: 3, BACKWARD: 6, REST: 1}, "python -m benchmarks"),
-        ({REST: 9, FORWARD: 1}, "spread the start"),
+        ({"wait for clips": 5, "forward": 5}, 0, "--workers"),
+        ({"convert clips": 1, "forward": 3}, 0, "--workers"),
+        ({"optimizer": 2, "forward": 5}, 0, "larger batch"),
+        ({"forward": 1}, 9, "test clips"),
+        ({"forward": 3, "backward": 6, "other": 1}, 0, "faster device"),
+        ({"forward": 1, "other": 9}, 0, "No part stands out"),
     ],
 )
-def test_the_largest_share_is_answered_first(seconds, words):
-    assert words in profiler.advice(seconds, threads=0, workers=3)[0]
-
-
-def test_the_page_says_all_of_it(timed):
-    text = profiler.page("I3D <rgb>", timed[0], threads=0, workers=0)
-    for words in ("I3D &lt;rgb&gt;", "trunk.slow", "head", "What would help", WAIT.split(":")[0]):
-        assert words in text
-    assert text.index("trunk.slow") < text.index("trunk.quick"), "the longest first"
+def test_the_largest_share_is_answered_first(parts, score_s, words):
+    stages = [
+        Stage(START, wall_s=1),
+        Stage("train", wall_s=10, tables={"parts": parts}),
+        Stage("score", wall_s=score_s),
+    ]
+    assert words in profiler.advice(stages)[0]
