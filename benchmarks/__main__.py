@@ -50,7 +50,7 @@ def main(
         return 0
     device = environment.device()
     folder = resolve_workspace(results=results).results / "bench"
-    writable(folder, what="benchmark results", flag="--results")
+    writable(folder, content="benchmark results", flag="--results")
     committed = report.committed(check) if check else {}
     path = folder / f"{report.machine_name(device)}.json"
 

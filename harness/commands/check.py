@@ -59,7 +59,7 @@ def command(
     outcomes = [outcome for suite in suites for outcome in _outcomes(suite, workspace)]
     click.echo(as_text(outcomes))
     if junit:
-        writable(junit.absolute().parent, what="the JUnit report", flag="--junit")
+        writable(junit.absolute().parent, content="the JUnit report", flag="--junit")
         junit.write_text(regression.junit(outcomes), encoding="utf-8")
     if update:
         for suite in regression.read(file):
@@ -209,7 +209,7 @@ def _propose(suite: Expected, workspace: Workspace) -> None:
         click.echo(f"\n{suite.path}: nothing to propose.")
         return
     target = suite.path.with_name(suite.path.name + PROPOSED)
-    writable(target.parent, what="the proposal", flag="--expected")
+    writable(target.parent, content="the proposal", flag="--expected")
     target.write_text(after, encoding="utf-8")
     diff = difflib.unified_diff(before.splitlines(), after.splitlines(), str(suite.path), str(target), lineterm="")
     click.echo("\n" + "\n".join(diff))

@@ -32,7 +32,7 @@ def pull(workspace: Workspace) -> None:
 
     The copied records are enough to render every table.
     """
-    writable(workspace.results, what="results", flag="--results")
+    writable(workspace.results, content="results", flag="--results")
     tracker = tracking.open_tracker(None, workspace.results, "")
     with console.screen(jobs=0) as callback:
         pulled = tracking.pull(workspace.runs, tracker, callback=callback)

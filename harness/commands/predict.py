@@ -65,7 +65,7 @@ def command(
         raise HarnessError(f"no video or folder at {video}")
     videos = predict.videos_in(video) if video.is_dir() else [video]
     if out:
-        writable(out, what="pictures", flag="--out")
+        writable(out, content="pictures", flag="--out")
     scorers = open_scorers(workspace, jobs=jobs, weights=weights, baseline=baseline, streams=streams)
     predict.check_together(scorers)
     if video.is_dir():

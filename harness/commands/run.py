@@ -53,7 +53,7 @@ def run_cells(
 ) -> planning.Plan:
     """Run the unfinished jobs of these cells; returns the plan made before."""
     check_backbones(cells)
-    writable(workspace.results, what="results", flag="--results")
+    writable(workspace.results, content="results", flag="--results")
     with console.screen(jobs=0, as_json=as_json) as callback:
         prepare_data(cells, workspace, callback)
     plan = planning.make_plan(cells, workspace)
@@ -96,7 +96,7 @@ def prepare_data(cells: Sequence[Cell], workspace: Workspace, callback: Callback
     for dataset in datasets:
         if prepare.expected_fingerprint(dataset, workspace.data) is None:
             if dataset.micro:
-                writable(workspace.data, what="data sets", flag="--data")
+                writable(workspace.data, content="data sets", flag="--data")
             callback.stage(f"{'render' if dataset.micro else 'index'} {dataset.name}", 0, "files")
             try:
                 prepare.open_prepared(dataset, workspace.data, progress=callback.progress)

@@ -58,7 +58,7 @@ class Search:
 def command(selection: Selection, launch: LaunchOptions, workspace: Workspace, trials: int, share: float) -> None:
     cells = selecting.cells(selection)
     check_backbones(cells)
-    writable(workspace.results, what="results", flag="--results")
+    writable(workspace.results, content="results", flag="--results")
     with console.screen(jobs=0) as callback:
         prepare_data(cells, workspace, callback)
     planner = planning.Planner(workspace)

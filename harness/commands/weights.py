@@ -47,7 +47,7 @@ def fetch(name: str, workspace: Workspace) -> None:
 
     Resumes interrupted downloads.
     """
-    writable(workspace.data, what="weights", flag="--data")
+    writable(workspace.data, content="weights", flag="--data")
     with console.screen(jobs=0) as callback:
         callback.stage(f"fetch {name}", 0, "bytes")
         lines = pretrained.fetch(name, workspace, progress=lambda done, total: callback.progress(done, total or done))
@@ -62,6 +62,6 @@ def fetch(name: str, workspace: Workspace) -> None:
 @workspace_options
 def import_weights(name: str, file: Path, workspace: Workspace, stream: str | None, labels: Path | None) -> None:
     """Import FILE as the weights called NAME."""
-    writable(workspace.data, what="weights", flag="--data")
+    writable(workspace.data, content="weights", flag="--data")
     classes = tuple(labels.read_text().splitlines()) if labels else ()
     click.echo(pretrained.import_file(name, file, workspace, stream=stream, labels=classes))

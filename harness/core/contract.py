@@ -1,7 +1,7 @@
-"""What a plug-in hands over: frozen values that the rest of the house reads and never changes.
+"""Cards: the frozen values that describe baselines, data sets, protocols and scales.
 
-A plug-in is one file with one value of these in it. Nothing here imports torch: cards are read by `harness ls`,
-by planning and by rendering, which must start at once. Functions on a card import what they need when called.
+A plug-in is one file that holds one such value. Nothing here imports torch: `harness ls`, planning and reports read
+cards and must start quickly. Functions on a card import what they need when they are called.
 
 Tensors, everywhere:
 
@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol as TypingProtocol
 
 from harness.core.errors import HarnessError
+from harness.core.settings import Clip, FlowMethod, Schedule
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -33,33 +34,6 @@ CHANNELS = {"rgb": 3, "flow": 2}
 def streams_of(modality: str) -> tuple[str, ...]:
     """'rgb+flow' -> ('rgb', 'flow')."""
     return tuple(modality.split("+"))
-
-
-# ---------------------------------------------------------------------------------------------------- clips
-
-
-@dataclass(frozen=True)
-class Clip:
-    """What a network cuts out of a video. Counted in frames of the 25 fps timeline (paper section 2.5)."""
-
-    window: int
-    """Frames the clip spans, before any stride (I3D in training: 64)."""
-    side_px: int
-    """Height and width of the square crop."""
-    strides: Mapping[str, int] = field(default_factory=dict)
-    """Per stream: keep one of this many frames, the first included (ConvNet+LSTM: {"rgb": 5}). Unsaid: 1."""
-    count: int = 1
-    """Clips a video, at uniform positions, whose logits are averaged (Two-Stream in testing: 25)."""
-    dense: bool = False
-    """The clip covers the video from its first frame on, the network running convolutionally in time. Videos longer
-    than `window` are cut into consecutive windows that are averaged."""
-
-    def stride(self, stream: str) -> int:
-        return self.strides.get(stream, 1)
-
-    def frames(self, stream: str) -> int:
-        """Frames of this stream that the network sees: ceil(window / stride)."""
-        return -(-self.window // self.stride(stream))
 
 
 # ---------------------------------------------------------------------------------------------------- data
@@ -76,33 +50,33 @@ class Video:
     label: int
     """0-based position of the class in `Listing.classes`."""
     group: str = ""
-    """Videos that were cut from one source share it ('' : not known). Never on both sides of a held-out part."""
+    """Videos cut from the same source share it; '': unknown. A group is held out entirely or not at all."""
 
 
 @dataclass(frozen=True)
 class Listing:
-    """A data set as its annotation files tell it, for one split."""
+    """One split of a data set, as its annotation files define it."""
 
     classes: tuple[str, ...]
     subsets: Mapping[str, tuple[Video, ...]]
     """'train', and 'test' or 'val'."""
     missing: tuple[str, ...] = ()
-    """Ids that the lists name and the disk does not have; they are not in `subsets`."""
+    """Listed ids without a file on disk; they are not in `subsets`."""
     missing_from: Mapping[str, str] = field(default_factory=dict)
-    """Missing id -> the subset that has lost it."""
+    """Missing id -> its subset."""
     unused: tuple[str, ...] = ()
-    """Ids that the lists name and put in no subset (HMDB-51's flag 0); files of theirs are not strangers."""
+    """Listed ids in no subset (HMDB-51's flag 0); their files are not reported as unexpected."""
     seconds: Mapping[str, float] = field(default_factory=dict)
-    """Id -> how long the video is, where the lists say so (Kinetics: time_end - time_start)."""
+    """Id -> length of the video, where the lists give it (Kinetics: time_end - time_start)."""
 
     def missing_of(self, subset: str) -> tuple[str, ...]:
-        """Ids that this subset has lost; those that nobody said a subset of count for each."""
+        """Missing ids of this subset; ids without a known subset count as missing from every subset."""
         return tuple(name for name in self.missing if self.missing_from.get(name, subset) == subset)
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """The card of a data set: its facts, and how its annotation files are read."""
+    """The card of a data set: its facts, and the reader of its annotation files."""
 
     name: str
     title: str
@@ -111,38 +85,38 @@ class Dataset:
     num_classes: int
     splits: tuple[int, ...]
     subsets: tuple[str, ...]
-    """Those that can be scored; the first is scored unless another is named."""
+    """Subsets that can be scored; the first is the default."""
     counts: Mapping[tuple[int, str], int]
     """Expected number of videos for (split, subset)."""
     read: Callable[[Path, int], Listing]
-    """(root, split) -> Listing. Raises DataMissing naming what was looked for where; never drops a video silently."""
+    """(root, split) -> Listing. Raises DataMissing, naming what is expected where; never drops a video silently."""
     layout: str
-    """The files expected under the root, as a person would draw them."""
+    """The files expected under the root, as a drawing."""
     download: str
-    """Where to get it, and what to do with it."""
+    """Where to get it, and how to unpack it."""
     licence: str
     version: int = 1
-    """Raised when the content or the reading changes, so that job ids change with it."""
+    """Raised when the content or the reader changes; part of job ids."""
     render: Callable[..., None] | None = None
     """Embedded data sets: render(root, progress=None) writes the whole layout below root. None: must be downloaded."""
     source: str | None = None
-    """Data set that transfer to this one starts from, unless `--source` says otherwise. None: this is a source itself."""
+    """Default of `--source` for transfer to this data set. None: this is a source itself."""
     image_source: str | None = None
     """Data set of images that `--init imagenet` trains on at this scale; None: published ImageNet weights."""
     notes: tuple[str, ...] = ()
-    """What makes numbers on this data set disagree."""
+    """Why published numbers on this data set disagree."""
     class_groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """Named sets of classes that reports break results down by."""
+    """Name -> classes, for results by group of classes."""
     folder: str = ""
-    """Where it lies: a folder below the data root ('' : the one with its name), or an absolute path."""
+    """Its folder: below the data root ('': its name), or an absolute path."""
     at: Callable[[str], Dataset] | None = None
-    """A family of data sets: the card of NAME:ARGUMENT (`folder:/path`). None: there is only the one."""
+    """For a family of data sets: argument -> the card of NAME:ARGUMENT (`folder:/path`). None: not a family."""
     caveat: str = ""
-    """Said beside every number on this data set that could be taken for another one's ('' : none)."""
+    """Printed with every number on this data set that could be taken for one on another; '': none."""
 
     @property
     def micro(self) -> bool:
-        """True for the embedded data sets, which are rendered on the spot and imply `--scale micro`."""
+        """True for the embedded data sets, which are rendered when needed and imply `--scale micro`."""
         return self.render is not None
 
 
@@ -150,60 +124,8 @@ class Dataset:
 
 
 @dataclass(frozen=True)
-class FlowMethod:
-    """How optical flow is computed and stored. All of it is part of the key: two methods never mix."""
-
-    name: str
-    """A registered flow method: 'tvl1' (OpenCV's Dual TV-L1), or another of `harness.video.flow.methods`."""
-    bound_px: float
-    """Displacements are clipped to +-bound and divided by it (the paper's models: 20)."""
-    short_side_px: int
-    """Frames are resized to this short side before flow is computed."""
-    quantization: Literal["zero-exact", "released-256"] = "zero-exact"
-    """8-bit code of a stored component. 'zero-exact': round(f * 127 / bound) + 128. 'released-256': the authors' linear
-    [-bound, bound] -> [0, 255] (kinetics-i3d#24), whose zero falls between 127 and 128."""
-    params: Mapping[str, float | str] = field(default_factory=dict)
-    """Parameters of the method that differ from its library's defaults."""
-    version: int = 1
-    """Raised when our code around the method changes its numbers."""
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """How long and how fast a training runs. Everything is counted in optimizer steps."""
-
-    steps: int
-    batch: int
-    """Global batch: videos per optimizer step, over all devices and accumulations."""
-    base_lr: float
-    bn_batch: int = 0
-    """Videos of one forward pass, which share their batch-norm statistics. A batch is a whole number of these, done one
-    after the other on one device or side by side on many, with the same result. 0: the whole batch in one pass."""
-    optimizer: Literal["sgd", "adamw"] = "sgd"
-    momentum: float = 0.9
-    weight_decay: float = 0.0
-    policy: Literal["plateau", "one-cycle", "steps", "constant"] = "plateau"
-    """'plateau': ten-fold drops when the held-out loss saturates (paper section 2.5)."""
-    milestones: tuple[int, ...] = ()
-    """Steps of the ten-fold drops under policy 'steps'."""
-    lr_factors: tuple[float, ...] = ()
-    """Share of base_lr from each milestone on, where they are not ten-fold drops (the released flow model starts over)."""
-    held_out: float = 0.0
-    """Share of the training videos held out, by class and group, to choose drops on. 0 where nothing is chosen."""
-    eval_every: int = 0
-    """Steps between looks at the held-out part; 0: never."""
-    patience: int = 3
-    """Looks without improvement before a drop, under 'plateau'."""
-    retrain_on_all: bool = False
-    """Train a second time, on all training videos, dropping the rate where the first time found its plateaus."""
-    checkpoint_every: int = 500
-    """Steps between checkpoints: the most that a kill can cost."""
-    label_smoothing: float = 0.0
-
-
-@dataclass(frozen=True)
 class Scale:
-    """The size of the experiment: 'paper', or 'micro', the same experiment small enough for two CPU cores."""
+    """The size of an experiment: 'paper', or 'micro', small enough for two CPU cores."""
 
     name: str
     version: int
@@ -216,34 +138,33 @@ class Scale:
     bn_momentum: float
     """PyTorch's convention: running = (1 - momentum) * running + momentum * batch. TF's decay 0.999 is 0.001 here."""
     dropout: float
-    """Probability of dropping, before the head."""
+    """Probability, before the head."""
     flow: FlowMethod
     stages: Mapping[str, Schedule]
     """By stage: 'images' (the 2D network of `--init imagenet`), 'source', 'original', 'fixed', 'full-ft'."""
     bn_eps: float = 1e-3
-    """Sonnet's and TF-slim's default, which the released models use."""
+    """Default of Sonnet and TF-slim, which the released models use."""
     bn_scale: bool = True
     """Learn a scale (gamma) in batch norm. The released models have none."""
     flip: bool = True
-    """Random left-right flip in training, one decision a video (paper section 2.5)."""
+    """Random left-right flip in training, one decision per video (paper section 2.5)."""
     cpu_threads: int = 0
-    """Threads of one job on a CPU; 0: as many as the machine has. With 1, job ids and numbers are the same on any
-    number of cores, and the launcher runs as many jobs side by side as there are cores, which uses them better than
-    sharing one small network among them."""
+    """Threads of one job on a CPU; 0: all cores. With 1, job ids and numbers do not depend on the number of cores, and the
+    launcher runs one job per core, which uses them better than one small network on all of them."""
     video_source: Literal["originals", "store", "raw-store"] = "originals"
-    """What training and scoring decode: the files as they came, or what `harness data prepare --store` (or `--raw-store`)
-    made of them."""
+    """What training and scoring decode: the original files, or the store that `harness data prepare --store` (or
+    `--raw-store`) made."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Of the networks' arithmetic: 'bfloat16' is autocast, 'float32' rounds nothing else (no TF32 on a GPU either); 'auto':
-    bfloat16 where the device has instructions for it. Resolved when planning, for the device the plan is made for."""
+    """Of the networks' arithmetic: 'bfloat16' is autocast, 'float32' excludes TF32; 'auto': bfloat16 where the device has
+    instructions for it. Resolved in planning, for the device of the plan."""
     compile: bool = False
     """torch.compile the network. Needs a C++ compiler; other kernels, so other last bits."""
     activation_checkpointing: bool = False
-    """Keep only the borders of the network's stages for the backward pass and compute the rest again: about a third
-    more time for a fraction of the memory."""
+    """Keep only the activations between the network's stages for the backward pass and recompute the others: about a
+    third more time for a fraction of the memory."""
     precise_bn_clips: int = 0
-    """Training clips over which batch-norm statistics are re-estimated after the last step; 0: keep the moving ones.
-    A short training at the released decay scores at chance in eval mode with a training loss of 0.1."""
+    """Training clips to re-estimate batch-norm statistics on after the last step; 0: keep the moving averages. With the
+    released decay, a short training scores at chance in eval mode although its training loss is 0.1."""
 
 
 # ---------------------------------------------------------------------------------------------------- protocols
@@ -266,7 +187,7 @@ class Protocol:
     stage: str = ""
     """Key of the schedule that trains it, in the scale or in `schedules`; '' for a head that is not trained in steps."""
     schedules: Mapping[str, Schedule] = field(default_factory=dict)
-    """Scale name -> the protocol's own schedule, in place of the scale's."""
+    """Scale name -> the protocol's own schedule, instead of the scale's."""
     head: str = ""
     """Where `trained` is 'head': name of the registered head."""
     train_views: int = 1
@@ -301,12 +222,12 @@ class Protocol:
 
 
 class Network(TypingProtocol):
-    """What `Baseline.build` gives: a torch module that answers three questions, and its own `forward` from two of them.
+    """The torch module that `Baseline.build` returns: features, head, and a `forward` made of both.
 
     ``clips`` maps stream -> (N, C, T, H, W). ``features(clips)`` -> (N, P, F) float: F numbers at each of P output
     positions in time, before dropout. ``head`` is a module (N, P, F) -> (N, P, num_classes), dropout included;
-    its parameters are named ``head.*``. ``new_head(num_classes)`` replaces it by a freshly initialised one.
-    ``forward(clips)`` is ``head(features(clips))``; torch gives no module one, so it has to be written.
+    its parameters are named ``head.*``. ``new_head(num_classes)`` replaces it with a newly initialised one.
+    ``forward(clips)`` is ``head(features(clips))``.
     """
 
     head: nn.Module
@@ -324,13 +245,13 @@ class Network(TypingProtocol):
 
 @dataclass(frozen=True)
 class Weights:
-    """Published weights that a baseline can load, with everything needed to use them as they were meant."""
+    """Published weights that a baseline can load, with everything needed to use them correctly."""
 
     name: str
     """As in `--source published:NAME`."""
     stream: str
     trained_on: str
-    """Data set and how it was initialised, in words."""
+    """Data set and initialisation, in words."""
     classes: int
     layout: str
     """Name of the reader in harness.models.importing ('pytorch-i3d', 'kinetics-i3d-pytorch', 'tf', 'torchvision', 'timm')."""
@@ -338,17 +259,17 @@ class Weights:
     licence: str
     preprocessing: str
     sha256: str = ""
-    """'' where nobody has published one: the report says so, and the hash of what was imported is recorded."""
+    """'': none is published; reports mention it, and the hash of the imported file is recorded."""
     provenance: str = "unknown"
-    """Whether the ids it was trained on are known; 'unknown' is printed beside every number that rests on it."""
+    """Whether the training videos are known; 'unknown' is printed with every number that depends on these weights."""
 
 
 @dataclass(frozen=True)
 class BuildSpec:
-    """What a baseline needs to know to build its network."""
+    """Arguments of `Baseline.build`."""
 
     streams: tuple[str, ...]
-    """The streams this network reads: one, or both where the baseline trains them jointly."""
+    """Streams this network reads: one, or both for a baseline that trains them jointly."""
     num_classes: int
     scale: Scale
     backbone: str = ""
@@ -357,15 +278,15 @@ class BuildSpec:
 
 @dataclass(frozen=True)
 class Baseline:
-    """The card of an architecture: the facts of the paper, the choices where it is silent, and how to build it."""
+    """The card of an architecture: facts of the paper, our choices where it gives none, and how to build it."""
 
     name: str
     title: str
     """As printed in tables."""
     modalities: tuple[str, ...]
-    """Those it can run; the first is the default."""
+    """Modalities it can run; the first is the default."""
     combine: Literal["late", "joint"]
-    """How 'rgb+flow' comes about: 'late' sums the logits of two networks trained apart, 'joint' trains one network."""
+    """'rgb+flow' is the sum of the logits of two separate networks ('late'), or one network ('joint')."""
     inits: tuple[str, ...]
     """'imagenet' and/or 'scratch'; the first is the default."""
     train_clip: Mapping[str, Clip]
@@ -377,22 +298,22 @@ class Baseline:
     loss: Literal["reduced", "every"]
     """Cross-entropy of the reduced logits, or at every output position (ConvNet+LSTM)."""
     reduce: Literal["mean", "last"]
-    """How the logits of P positions become those of the clip."""
+    """How the logits of P positions are combined for the clip."""
     paper: str
     """Where the paper describes it."""
     build_image: Callable[[BuildSpec], Any] | None = None
-    """-> 2D Network over {"rgb": (N, 3, 1, H, W)}, what `--init imagenet` trains on images at micro scale and loads
-    published weights into at paper scale. None: the baseline cannot start from images."""
+    """-> 2D Network on {"rgb": (N, 3, 1, H, W)}: `--init imagenet` trains it on images at micro scale, and loads published
+    weights into it at paper scale. None: the baseline cannot start from images."""
     image_name: str = ""
-    """Names the 2D network in job ids: baselines that share it share its training."""
+    """Name of the 2D network in job ids: baselines with the same 2D network share its training."""
     bootstrap: Callable[[Any, Mapping[str, Any], BuildSpec], None] | None = None
-    """(network, state of the 2D network, spec) -> None: inflate, or copy, into the network. Strict."""
+    """(network, state of the 2D network, spec) -> None: inflates or copies it into the network, strictly."""
     source: str = "kinetics400"
-    """Where transferred weights come from at paper scale, unless the data set or `--source` says otherwise."""
+    """Origin of transferred weights at paper scale, unless the data set or `--source` names another."""
     weights: tuple[Weights, ...] = ()
     choices: Mapping[str, str] = field(default_factory=dict)
-    """Where the paper is silent: question -> what we chose, and why."""
+    """Details that the paper does not give: question -> our choice and its reason."""
     learning_rate: Mapping[str, float] = field(default_factory=dict)
-    """Stage -> factor on the scale's base_lr, where one value does not fit all."""
+    """Stage -> factor on the scale's base_lr."""
     version: int = 1
-    """Raised when the network changes its numbers."""
+    """Raised when a change of the network changes its numbers."""

@@ -33,7 +33,7 @@ class Metric:
     short: str
     """Head of a column: 'top-1'."""
     shares: Callable[[Any], Any] | None = None
-    """Scores -> (n,) numbers in [0, 1], where each video lies between `worst` and `best`: 1 for a right answer, 0 for a
+    """Scores -> (n,) numbers in [0, 1], where each video is between `worst` and `best`: 1 for a right answer, 0 for a
     wrong one. Videos that cannot be decoded count as 0 whatever is returned for them."""
     mean_over: str = "ids"
     """Field of Scores whose values weigh the same: 'ids' for a mean over videos, 'labels' for one over classes."""

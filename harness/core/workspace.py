@@ -49,7 +49,7 @@ def _folder(text: str, *, flag: str) -> Path:
     return folder
 
 
-def writable(folder: Path, *, what: str, flag: str) -> None:
+def writable(folder: Path, *, content: str, flag: str) -> None:
     """Create `folder` if needed. Raises HarnessError if files cannot be created in it."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -58,7 +58,7 @@ def writable(folder: Path, *, what: str, flag: str) -> None:
         probe.unlink()
     except OSError as error:
         raise HarnessError(
-            f"cannot write {what} to {folder}: {error.strerror}; choose another folder with {flag}, or change its permissions"
+            f"cannot write {content} to {folder}: {error.strerror}; choose another folder with {flag}, or change its permissions"
         ) from error
 
 

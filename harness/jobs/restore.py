@@ -130,7 +130,7 @@ def _weights(record: Record) -> dict[str, torch.Tensor]:
         )
     path = record.path(WEIGHTS)
     if file_sha256(path) != record.files[WEIGHTS]:
-        raise RecordError(f"{path} is not what was recorded (sha256 differs); copy it again, or run the job again")
+        raise RecordError(f"{path} is not the recorded file (sha256 differs); copy it again, or run the job again")
     return transfer.read_weights(path)
 
 

@@ -1,4 +1,4 @@
-"""What a job asks of the machine it runs on, read from its spec and from what jobs like it took."""
+"""Cores, GPUs and memory that a job needs, from its spec and from measurements of similar jobs."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from harness.records.record import Record
 
 GIB = 2**30
 ON_ALL_CORES = ("flow", "store")
-"""Kinds of job that work on videos one process a core."""
+"""Kinds of job that process videos with one process per core."""
 UNKNOWN_BYTES = GIB
-"""Of a job whose like has never been measured here: a micro job stays below."""
-ROOM = 1.2
-"""Over the most that a job of its kind has taken."""
+"""Memory of a job without a similar one in the results folder; micro jobs need less."""
+MARGIN = 1.2
+"""Requested memory, relative to the largest peak of similar jobs."""
 
 
 @dataclass(frozen=True)
 class Needs:
-    """A job's share of a machine."""
+    """Resources of a job, or of each process that shares its steps."""
 
     cpus: int
-    """Cores, which are also its threads."""
+    """Cores, for its threads and its decoding processes."""
     gpus: int
     memory_bytes: int
 
@@ -45,7 +45,7 @@ def threads_of(job: Job) -> int:
 def members_of(job: Job, gpus_per_job: int) -> int:
     """Processes, up to `gpus_per_job`, that can share a step of the job evenly: its batch is made of whole replicas.
 
-    1 for what is not a training, and for a training whose batch is a single replica (`--set train.bn_batch`).
+    1 for jobs that train no network, and for a batch that is a single replica (`--set train.bn_batch`).
     """
     if not isinstance(job.spec, TrainSpec | ImagesSpec):
         return 1
@@ -54,26 +54,27 @@ def members_of(job: Job, gpus_per_job: int) -> int:
 
 
 def needs_of(job: Job, *, workers: int, most_cpus: int, peaks: dict[str, int]) -> Needs:
-    """The job's threads and its decoding processes; a GPU where it was planned for one; memory as measured.
+    """Cores for the job's threads and decoding processes, a GPU if it was planned for one, memory by `peaks_of`.
 
-    Flow and the frame store, one process a core, ask for half of the largest node (`most_cpus`), so that they neither
-    crawl nor wait for an empty machine. `peaks` is what `peaks_of` gives.
+    Flow and frame stores, with one process per core, ask for half of the largest node (`most_cpus`): enough to be fast,
+    without waiting for an empty node.
     """
     cpus = max(1, most_cpus // 2) if job.kind in ON_ALL_CORES else threads_of(job) + workers
-    memory = int(peaks[_like(job)] * ROOM) if _like(job) in peaks else UNKNOWN_BYTES
+    memory = int(peaks[_group(job)] * MARGIN) if _group(job) in peaks else UNKNOWN_BYTES
     return Needs(cpus=cpus, gpus=int(on_gpu(job)), memory_bytes=memory)
 
 
 def peaks_of(records: Iterable[Record]) -> dict[str, int]:
-    """The most memory that finished jobs took, in bytes, by what they have in common with jobs to come."""
+    """Group of similar jobs -> peak memory of finished ones, in bytes."""
     peaks: dict[str, int] = {}
     for record in records:
-        like = _like(record)
-        peaks[like] = max(peaks.get(like, 0), int(record.cost.get("peak_memory_bytes", 0)))
-    return {like: peak for like, peak in peaks.items() if peak}
+        group = _group(record)
+        peaks[group] = max(peaks.get(group, 0), int(record.cost.get("peak_memory_bytes", 0)))
+    return {group: peak for group, peak in peaks.items() if peak}
 
 
-def _like(job: Job | Record) -> str:
+def _group(job: Job | Record) -> str:
+    """Kind, network, scale and data set: jobs with the same need about the same memory."""
     spec = job.spec
     scale = spec.scale.name if isinstance(spec, NetworkSpec) else ""
     return " ".join([job.kind, *network_of(spec), scale, spec.dataset.name])

@@ -1,4 +1,4 @@
-"""What a finished job leaves, written by one rename and read strictly; and the ledger, the records of a results folder.
+"""Records of finished jobs, written by one rename and read strictly; and the run store, the records of a results folder.
 
 A record is a folder ``runs/<job id>/``:
 
@@ -48,16 +48,16 @@ class Record:
     environment: Mapping[str, Any]
     """Versions, hardware and commit it ran with."""
     fingerprint: str
-    """Of the data set it was trained and scored on."""
+    """Fingerprint of the data set it was trained and scored on."""
     metrics: Mapping[str, Mapping[str, Any]]
-    """Metric name -> {'value', 'low', 'high', 'drawn_by'}, as `metrics.summary` gives them; {} where nothing was scored."""
+    """Metric name -> {'value', 'low', 'high', 'drawn_by'}, as `metrics.summary` returns them; {} if nothing was scored."""
     cost: Mapping[str, float]
     """wall_s, cpu_s, device_s, train_s, score_s, samples_per_s, wait_share, peak_memory_bytes, peak_device_bytes."""
     curves: tuple[Mapping[str, Any], ...] = ()
     """{step, name, value} in the order they were measured."""
     classes: tuple[str, ...] = ()
     counts: Mapping[str, int] = field(default_factory=dict)
-    """Of videos: n, n_of, correct, undecodable, missing, as `scores.counts` gives them."""
+    """Numbers of videos: n, n_of, correct, undecodable, missing, as `scores.counts` returns them."""
     chosen: Mapping[str, Any] = field(default_factory=dict)
     """How the final weights were chosen, and on which held-out videos: {'rule', 'held_out'}."""
     files: Mapping[str, str] = field(default_factory=dict)
@@ -90,12 +90,12 @@ class Record:
         """Its per-video logits. Raises RecordError if the file is not the one that was written."""
         path = self.path(SCORES)
         if file_sha256(path) != self.files[SCORES]:
-            raise RecordError(f"{path} is not what was recorded (sha256 differs); {_rerun(self.job_id, path.parent)}")
+            raise RecordError(f"{path} is not the recorded file (sha256 differs); {_rerun(self.job_id, path.parent)}")
         return read_scores(path)
 
 
 def _rerun(job_id: str, folder: Path) -> str:
-    return f"remove {folder} to have job {job_id} run again"
+    return f"remove {folder} to run job {job_id} again"
 
 
 # ---------------------------------------------------------------------------------------------------- scores on disk
@@ -117,7 +117,7 @@ def write_scores(path: Path, scores: Scores) -> None:
 
 
 def read_scores(path: Path) -> Scores:
-    """What `write_scores` wrote."""
+    """The scores of a file by `write_scores`."""
     import numpy as np
 
     from harness.metrics.scores import Scores
@@ -129,7 +129,7 @@ def read_scores(path: Path) -> Scores:
         return Scores(logits=stored["logits"], labels=stored["labels"], **words)
 
 
-# ---------------------------------------------------------------------------------------------------- the ledger
+# ---------------------------------------------------------------------------------------------------- the run store
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,7 @@ class RunStore:
         )
 
     def read(self, job_id: str) -> Record:
-        """The record of a finished job. Raises RecordError, naming the file and the remedy, for anything but a whole one."""
+        """The record of a finished job. Raises RecordError, naming the file and the remedy, if it is missing or damaged."""
         return _read(self.runs / job_id, _stamp(self.runs / job_id / RECORD))
 
     def __iter__(self) -> Iterator[Record]:
@@ -169,7 +169,7 @@ def _stamp(path: Path) -> int:
     try:
         return path.stat().st_mtime_ns
     except FileNotFoundError as error:
-        raise RecordError(f"no record at {path.parent}; see `harness ls jobs` for those there are") from error
+        raise RecordError(f"no record at {path.parent}; `harness ls jobs` lists the records") from error
 
 
 @functools.lru_cache(maxsize=4096)

@@ -24,7 +24,7 @@ def write(content: Content, out: Path, *, formats: tuple[str, ...] = FORMATS) ->
 
     The manifest holds every file's sha256: enough to compare two reports or to remove one.
     """
-    writable(out, what="the report", flag="--out")
+    writable(out, content="the report", flag="--out")
     files = rendered(content, formats)
     stale = _earlier(out) - set(files)
     for name, data in files.items():

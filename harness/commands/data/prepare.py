@@ -52,7 +52,7 @@ def command(
 
     dataset = registry.load("dataset", name)
     stores = [stored for stored, chosen in zip(STORES, (store, raw_store), strict=True) if chosen]
-    writable(workspace.data, what="data sets", flag="--data")
+    writable(workspace.data, content="data sets", flag="--data")
     prepared = _index(dataset, workspace)
     if not (stores or flow):
         return

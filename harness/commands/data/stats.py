@@ -40,8 +40,8 @@ def command(
     from reports.figures.drawing import standalone
 
     method = FlowMethod(flow_name, 20.0, SHORT_SIDE_PX)
-    writable(out, what="pictures", flag="--out")
-    writable(workspace.data, what="the index of data sets", flag="--data")
+    writable(out, content="pictures", flag="--out")
+    writable(workspace.data, content="the index of data sets", flag="--data")
     with console.screen(jobs=0, as_json=as_json) as callback:
         card = registry.load("dataset", name)
         callback.stage(f"index {card.name}", 0, "files")

@@ -35,7 +35,7 @@ def command(name: str, workspace: Workspace, thorough: bool, allow: tuple[str, .
         if kind not in KINDS:
             raise unknown("kind of finding", kind, KINDS)
     dataset = registry.load("dataset", name)
-    writable(workspace.data, what="the index of data sets", flag="--data")
+    writable(workspace.data, content="the index of data sets", flag="--data")
     with console.screen(jobs=0, as_json=as_json) as callback:
         callback.stage(f"verify {dataset.name}", 0, "files")
         verification = verify.verify(dataset, workspace.data, thorough=thorough, progress=callback.progress)

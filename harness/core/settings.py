@@ -1,0 +1,83 @@
+"""Settings that cards hold and job ids include: clips, optical flow, schedules."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Clip:
+    """The part of a video that is a network's input, in frames of the 25 fps timeline (paper section 2.5)."""
+
+    window: int
+    """Frames the clip spans, before any stride (I3D in training: 64)."""
+    side_px: int
+    """Height and width of the square crop."""
+    strides: Mapping[str, int] = field(default_factory=dict)
+    """Per stream: keep one of this many frames, the first included (ConvNet+LSTM: {"rgb": 5}). Default: 1."""
+    count: int = 1
+    """Clips per video, at uniform positions, whose logits are averaged (Two-Stream in testing: 25)."""
+    dense: bool = False
+    """The clip covers the video from its first frame, and the network is applied convolutionally in time. Videos longer
+    than `window` are split into consecutive windows whose logits are averaged."""
+
+    def stride(self, stream: str) -> int:
+        return self.strides.get(stream, 1)
+
+    def frames(self, stream: str) -> int:
+        """Frames of this stream that the network sees: ceil(window / stride)."""
+        return -(-self.window // self.stride(stream))
+
+
+@dataclass(frozen=True)
+class FlowMethod:
+    """How optical flow is computed and stored. All of it is part of job ids and of the store's name."""
+
+    name: str
+    """A registered flow method, such as 'tvl1' (OpenCV's Dual TV-L1)."""
+    bound_px: float
+    """Displacements in px are clipped to [-bound, bound] and divided by it (the paper's models: 20)."""
+    short_side_px: int
+    """Frames are resized to this short side before flow is computed."""
+    quantization: Literal["zero-exact", "released-256"] = "zero-exact"
+    """8-bit code of a stored component. 'zero-exact': round(f * 127 / bound) + 128. 'released-256': the authors' linear
+    [-bound, bound] -> [0, 255] (kinetics-i3d#24), whose zero falls between 127 and 128."""
+    params: Mapping[str, float | str] = field(default_factory=dict)
+    """Parameters of the method that differ from its library's defaults."""
+    version: int = 1
+    """Raised when our code around the method changes its numbers."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Length, batch and learning rate of a training, counted in optimizer steps."""
+
+    steps: int
+    batch: int
+    """Global batch: videos per optimizer step, over all devices and accumulations."""
+    base_lr: float
+    bn_batch: int = 0
+    """Videos of one forward pass, which share their batch-norm statistics. A batch is a whole number of these, one after
+    another on one device or in parallel on several, with the same result. 0: the whole batch in one pass."""
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    momentum: float = 0.9
+    weight_decay: float = 0.0
+    policy: Literal["plateau", "one-cycle", "steps", "constant"] = "plateau"
+    """'plateau': ten-fold drops when the held-out loss saturates (paper section 2.5)."""
+    milestones: tuple[int, ...] = ()
+    """Steps of the ten-fold drops under policy 'steps'."""
+    lr_factors: tuple[float, ...] = ()
+    """Share of base_lr from each milestone, instead of ten-fold drops (the released flow model raises it again)."""
+    held_out: float = 0.0
+    """Share of the training videos held out, by class and group, to choose drops on. 0: none."""
+    eval_every: int = 0
+    """Steps between evaluations of the held-out part; 0: never."""
+    patience: int = 3
+    """Evaluations without improvement before a drop, under policy 'plateau'."""
+    retrain_on_all: bool = False
+    """Train a second time, on all training videos, with drops at the steps that the first training chose."""
+    checkpoint_every: int = 500
+    """Steps between checkpoints: the most that are lost with a killed process."""
+    label_smoothing: float = 0.0
