@@ -86,4 +86,7 @@ if __name__ == "__main__":
         error.show()
         sys.exit(error.exit_code)
     except HarnessError as error:
-        sys.exit(f"benchmarks: {error}")
+        click.echo(f"benchmarks: {error}", err=True)
+        sys.exit(2)
+    except (KeyboardInterrupt, click.Abort):
+        sys.exit(130)

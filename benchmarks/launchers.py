@@ -65,7 +65,7 @@ def seconds(run: Run, jobs: Sequence[Any]) -> float:
     from harness.planning.plan import Plan
 
     with tempfile.TemporaryDirectory() as folder:
-        options = JobOptions(Workspace(Path(folder) / "data", Path(folder) / "results"))
+        options = JobOptions(Workspace(Path(folder) / "data", Path(folder) / "results"), device="cpu")
         plan = Plan(jobs=tuple(jobs), cells={job.id: (job.id,) for job in jobs}, done=frozenset())
         began = time.perf_counter()
         run(plan, options)
@@ -106,7 +106,6 @@ def launchers(busy: bool) -> None:
 
     from harness.launch.ray.cluster import prepare_environment
 
-    os.environ["HARNESS_DEVICE"] = "cpu"
     rows = [
         _row("local, one after the other", local(1), TARGET_LOCAL_MS),
         _row("local, two processes, their start included", local(2), TARGET_LOCAL_MS),
