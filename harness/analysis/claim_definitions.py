@@ -11,7 +11,7 @@ from harness.analysis import paper_numbers
 from harness.core import registry
 from harness.core.contract import Baseline
 from harness.core.spec import Cell, Selection
-from harness.metrics.summary import PRIMARY
+from harness.metrics.cards import PRIMARY
 from harness.planning import selection
 
 ONE, ALL = (1,), (1, 2, 3)

@@ -17,7 +17,7 @@ from harness.core.workspace import Workspace
 @click.option(
     "--format",
     "style",
-    type=click.Choice(["terminal", "markdown", "json"]),
+    type=click.Choice(["terminal", "markdown", "csv", "json"]),
     default="terminal",
     help="Output format [default: terminal].",
 )

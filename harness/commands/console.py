@@ -14,7 +14,7 @@ from typing import Any, TextIO
 from harness.core.callbacks import Callback
 from harness.core.spec import Job
 from harness.core.units import duration
-from harness.metrics.summary import named, text
+from harness.metrics.cards import named, text
 from harness.records.record import Record
 
 PLAIN_EVERY_S = 5.0

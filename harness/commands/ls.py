@@ -19,7 +19,7 @@ from harness.core.parameters import Range
 from harness.core.plain import plain
 from harness.core.plugins import LauncherOption, Metric
 from harness.core.workspace import Workspace
-from harness.metrics.summary import PRIMARY, named, text
+from harness.metrics.cards import PRIMARY, named, text
 from harness.records.caveats import caveat_of
 from harness.records.record import RunStore
 

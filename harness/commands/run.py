@@ -21,8 +21,9 @@ from harness.core.contract import Dataset
 from harness.core.errors import DataMissing, HarnessError
 from harness.core.spec import Cell, Selection
 from harness.core.workspace import Workspace, resolve_workspace, writable
+from harness.metrics.cards import PRIMARY, named, text
 from harness.metrics.scores import CellResult, counts
-from harness.metrics.summary import PRIMARY, named, summary, text
+from harness.metrics.summary import summary
 from harness.planning import plan as planning, selection as selecting
 from harness.planning.lookup import result_of
 from harness.records.caveats import caveats_of

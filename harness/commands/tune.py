@@ -20,7 +20,7 @@ from harness.core.callbacks import Callback, CallbackList
 from harness.core.errors import HarnessError
 from harness.core.spec import Cell, Job, Selection
 from harness.core.workspace import Workspace, writable
-from harness.metrics.summary import PRIMARY, named
+from harness.metrics.cards import PRIMARY, named
 from harness.planning import plan as planning, selection as selecting, tuned
 from harness.planning.overrides import apply_overrides, stage_of
 from harness.records.record import RunStore

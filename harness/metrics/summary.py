@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.core import registry
-from harness.core.errors import HarnessError, UnknownName
+from harness.core.errors import HarnessError
 from harness.core.plugins import Metric
 from harness.metrics import statistics
+from harness.metrics.cards import metrics
 from harness.metrics.pooling import Contrast, pool
 from harness.metrics.scores import Floats, Scores, aligned
-
-PRIMARY = "top1"
-"""Metric that the paper compares by: of tests, claims, learning rates and pages that show one number."""
 
 
 @dataclass(frozen=True)
@@ -37,20 +34,6 @@ class Estimate:
     split_deviation: float | None = None
 
 
-def metrics() -> tuple[Metric, ...]:
-    """Every registered metric, in the order of their columns."""
-    return tuple(sorted(registry.all("metric").values(), key=lambda metric: (metric.order, metric.name)))
-
-
-def named(name: str) -> Metric:
-    """The card of a metric, also of one whose plug-in is no longer here: records still have its numbers."""
-    try:
-        metric: Metric = registry.load("metric", name)
-    except UnknownName:
-        metric = Metric(name=name, title=name, short=name, unit="")
-    return metric
-
-
 def summary(scores: Scores) -> dict[str, dict[str, Any]]:
     """Metric name -> {'value', 'low', 'high', 'drawn_by'}, as records keep it; what a metric does not have is left out."""
     return {metric.name: plain(estimate(metric, [[scores]])) for metric in metrics() if _applies(metric, scores)}
@@ -59,15 +42,6 @@ def summary(scores: Scores) -> dict[str, dict[str, Any]]:
 def plain(number: Estimate) -> dict[str, Any]:
     """The estimate as JSON holds it."""
     return {key: value for key, value in dataclasses.asdict(number).items() if value not in (None, "")}
-
-
-def text(name: str, number: Mapping[str, Any], *, interval: bool = False) -> str:
-    """'61.1%', or '61.1% [55.1, 66.9]', of a metric in a record."""
-    metric = named(name)
-    written = f"{number['value']:.{metric.decimals}f}{metric.unit}"
-    if interval and "low" in number:
-        written += f" [{number['low']:.{metric.decimals}f}, {number['high']:.{metric.decimals}f}]"
-    return written
 
 
 def shares(metric: Metric, scores: Scores) -> NDArray[np.float64]:

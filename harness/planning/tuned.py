@@ -19,7 +19,7 @@ from harness.core.errors import HarnessError, RecordError
 from harness.core.job_specs import ProbeSpec, TrainSpec, job_id
 from harness.core.spec import Job
 from harness.data.splits import HELD_OUT
-from harness.metrics.summary import PRIMARY
+from harness.metrics.cards import PRIMARY
 from harness.records.record import Record
 
 TUNED = "tuned"

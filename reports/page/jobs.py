@@ -9,8 +9,8 @@ from typing import Any
 from harness.core.contract import Schedule
 from harness.core.job_specs import NetworkSpec
 from harness.core.units import duration
+from harness.metrics.cards import PRIMARY, named, text
 from harness.metrics.scores import bounds_pct
-from harness.metrics.summary import PRIMARY, named, text
 from harness.planning.command import command_of
 from harness.records.record import Record
 from reports.evidence import Evidence

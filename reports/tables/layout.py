@@ -13,7 +13,7 @@ from harness.core.contract import Baseline, Protocol
 from harness.core.errors import HarnessError, unknown
 from harness.core.registry import dashed
 from harness.core.spec import Cell, Selection
-from harness.metrics.summary import PRIMARY, named
+from harness.metrics.cards import PRIMARY, named
 from harness.models import pretrained
 from harness.planning import selection as selecting
 from harness.planning.selection import PUBLISHED

@@ -15,8 +15,9 @@ import numpy as np
 
 from harness.core.plugins import Metric
 from harness.metrics import statistics
+from harness.metrics.cards import named
 from harness.metrics.scores import Scores, aligned
-from harness.metrics.summary import named, shares
+from harness.metrics.summary import shares
 from reports.tables.aside import Aside
 from reports.tables.layout import Layout, Slot
 from reports.tables.measure import Lookup

@@ -15,9 +15,9 @@ from harness.core.spec import Cell
 from harness.metrics.scores import CellResult, Scores
 from reports import tables
 from reports.tables import words
+from reports.tables.measure import judge
 from reports.tables.model import Table, TableCell
 from reports.tables.table_4 import errors_removed
-from reports.tables.verdict import judge
 
 CLASSES = 14
 Lookup = Callable[[Cell], CellResult | None]

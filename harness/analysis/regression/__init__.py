@@ -4,9 +4,8 @@ Two kinds of expectation, two kinds of tolerance: the same weights scored again 
 again must be within the interval that the seeds trained before predict.
 """
 
-from harness.analysis.regression.compare import CheckOutcome, check_rescored, check_retrained
+from harness.analysis.regression.compare import CheckOutcome, check_rescored, check_retrained, junit
 from harness.analysis.regression.expected import Expected, Rescored, Retrained, parse, read, render
-from harness.analysis.regression.junit import junit
 
 __all__ = [
     "CheckOutcome",

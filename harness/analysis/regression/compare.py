@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
+from xml.etree import ElementTree
 
 import numpy as np
 
@@ -123,3 +124,35 @@ def differences(again: Scores, recorded: Scores) -> tuple[float, int]:
 def labels_changed(again: Scores, recorded: Scores) -> int:
     """Videos whose label is another than when they were recorded."""
     return int((again.labels != aligned(recorded, again.ids).labels).sum())
+
+
+# ------------------------------------------------------------------------------------------------ report
+
+
+def junit(outcomes: Sequence[CheckOutcome]) -> str:
+    """Outcomes as JUnit XML, which every CI reads: one test case per expectation; a missing number is a failure of its own type."""
+    failed = [outcome for outcome in outcomes if not outcome.ok]
+    suite = ElementTree.Element(
+        "testsuite",
+        name="harness check",
+        tests=str(len(outcomes)),
+        failures=str(len(failed)),
+        errors="0",
+        skipped="0",
+        time=f"{sum(outcome.seconds for outcome in outcomes):.3f}",
+    )
+    for outcome in outcomes:
+        case = ElementTree.SubElement(
+            suite,
+            "testcase",
+            classname=f"{outcome.suite}.{outcome.kind}",
+            name=outcome.title,
+            time=f"{outcome.seconds:.3f}",
+        )
+        if not outcome.ok:
+            message = f"expected {outcome.expected}, found {outcome.actual}: {outcome.why}"
+            ElementTree.SubElement(case, "failure", type=outcome.state, message=message).text = message
+    root = ElementTree.Element("testsuites")
+    root.append(suite)
+    ElementTree.indent(root)
+    return ElementTree.tostring(root, encoding="unicode", xml_declaration=True) + "\n"

@@ -22,8 +22,8 @@ from harness.launch.ray.queue import event_stream
 from harness.launch.ray.storage import Storage, sync_driver
 from harness.launch.ray.task import ATTEMPTS, RayTask, TaskFactory, options_on_node
 from harness.launch.ray.worker import run_task
+from harness.metrics.cards import PRIMARY
 from harness.metrics.scores import Scores, softmax
-from harness.metrics.summary import PRIMARY
 from harness.planning import tuned
 from harness.records.record import Record
 

@@ -15,8 +15,8 @@ import numpy as np
 from harness.core.callbacks import Point
 from harness.core.job_specs import JobSpec, NetworkSpec, ScoredSpec
 from harness.core.spec import Cell
+from harness.metrics.cards import named, text
 from harness.metrics.scores import confusion, per_class_metrics
-from harness.metrics.summary import named, text
 from harness.records.record import RECORD, SCORES, Record
 
 LONGEST_PARAM = 500
