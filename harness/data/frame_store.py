@@ -91,7 +91,7 @@ class StoreRecipe:
     def make(self, source: Path, target: Path, limit: int | None = None) -> int:
         rules: dict[str, Any] = {"fps": self.fps, "short_side_px": self.short_side_px, "decoder": self.decoder}
         if self.codec == "raw":
-            with contextlib.suppress(decode.OtherPictures):
+            with contextlib.suppress(decode.NotStorable):
                 planes = decode.iter_planes(source, **rules)
                 # No comment: these are read as the original is.
                 return self._write(target, islice(planes, limit), "")

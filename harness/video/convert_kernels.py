@@ -1,8 +1,8 @@
 """The arithmetic of `harness.video.convert_numba`, compiled by Numba: one thread, bit for bit OpenCV's.
 
-Numba counts in 64 bits, of which a vector holds an eighth as many as of bytes. The inner steps are therefore written as
-what a compiler makes of vectors, in the widths they need: `_convert`, `_across` and `_down` each do one vector's worth. Each reads and
-writes whole vectors, so that all that is not a file's memory has room for one more.
+Numba computes in 64 bits, and a vector holds an eighth as many of those as of bytes. The inner steps are therefore written
+as LLVM's vector instructions, in the widths they need: `_convert`, `_across` and `_down` each process one vector. They read
+and write whole vectors, so that every array except a file's own memory has space for one more.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from numba.extending import intrinsic
 from harness.video.numba_cache import kernel
 
 _PLANE = types.Array(types.uint8, 2, "A", readonly=True)
-"""However long a decoder's rows are, and whoever may write to them."""
+"""Of any row length, read-only or not."""
 _OUT = types.Array(types.uint8, 3, "C")
 _TABLE, _TABLES, _WEIGHTS, _ROWS, _RING = (
     types.Array(kind, axes, "C")
@@ -29,16 +29,16 @@ def _compiled(*kinds):
 PAIRS = 16
 """Columns of chroma that are converted at once, and twice as many of luma."""
 ACROSS, DOWN = 16, 32
-"""Pixels that are resized at once, along a row and between two."""
+"""Pixels that are resized at once: along a row, and between two rows."""
 FINE = 7
-"""Bits of a row's pixels behind the point, before and after `_across`: the most that leaves a difference in 16 bits."""
+"""Fractional bits of a row's pixels, before and after `_across`: the most for which differences fit into 16 bits."""
 
 # ITU-R BT.601 for OpenCV: (Y - 16), U - 128 and V - 128 into R, G and B, in 2^-20.
 _Y, _U_TO_B, _U_TO_G, _V_TO_G, _V_TO_R, _BITS = 1220542, 2116026, -409993, -852492, 1673527, 20
 
 
 class _Vector:
-    """Integers side by side, of one width; operators with another such, or with a number, make code."""
+    """A vector of integers of one width; operators with another vector, or with a number, emit code."""
 
     def __init__(self, builder, value):
         self.builder, self.value = builder, value
@@ -79,14 +79,14 @@ class _Vector:
         return self._with(limit, self._choice("<"))
 
     def _choice(self, order):
-        return lambda one, other: self.builder.select(self.builder.icmp_signed(order, one, other), one, other)
+        return lambda left, right: self.builder.select(self.builder.icmp_signed(order, left, right), left, right)
 
     def wide(self, bits, *, signed=True):
         extend = self.builder.sext if signed else self.builder.zext
         return _Vector(self.builder, extend(self.value, _vector(bits, self.value.type.count)))
 
     def upper_half(self, other):
-        """The upper 16 bits of signed products of 16 bits each, for which processors have an instruction."""
+        """The upper 16 bits of products of signed 16-bit numbers, for which processors have an instruction."""
         return (self.wide(32) * other.wide(32)).unsigned_shift(16).narrow(16)
 
     def narrow(self, bits):
@@ -98,9 +98,9 @@ def _vector(bits, count):
 
 
 class _Arrays:
-    """The array arguments of an intrinsic, read and written a vector at a time from any place along their last axis.
+    """The array arguments of an intrinsic, read and written one vector at a time from any index along their last axis.
 
-    Places are added up here: a view of a row costs as much as converting a third of it.
+    Addresses are computed here: a view of a row costs as much as converting a third of it.
     """
 
     def __init__(self, context, builder, signature, args):
@@ -124,12 +124,12 @@ class _Arrays:
         self.builder.store(vector.value, self._pointer(argument, place, vector.value.type)).align = 1
 
     def everywhere(self, argument, bits, count):
-        """A number in every place."""
+        """A number in every lane."""
         kind = _vector(bits, count)
         number = self.builder.trunc(self.args[argument], kind.element)
-        one = self.builder.insert_element(ir.Constant(kind, ir.Undefined), number, ir.Constant(ir.IntType(32), 0))
-        places = ir.Constant(_vector(32, count), [0] * count)
-        return _Vector(self.builder, self.builder.shuffle_vector(one, ir.Constant(kind, ir.Undefined), places))
+        first = self.builder.insert_element(ir.Constant(kind, ir.Undefined), number, ir.Constant(ir.IntType(32), 0))
+        lanes = ir.Constant(_vector(32, count), [0] * count)
+        return _Vector(self.builder, self.builder.shuffle_vector(first, ir.Constant(kind, ir.Undefined), lanes))
 
 
 _INDEX = types.intp
@@ -137,30 +137,30 @@ _ZERO, *_COLOURS = (ir.Constant(ir.IntType(64), number) for number in (0, 0, 1, 
 
 
 def _converter(bits):
-    """`PAIRS` pairs of luma in a `row`, and their chroma from column `at`, -> a room (3, W) int16 from `column`, in 2^-bits."""
+    """`PAIRS` pairs of luma in a `row`, and their chroma from column `at` -> a buffer (3, W) int16 from `column`, in 2^-bits."""
 
     @intrinsic
-    def convert(typing, luma, u, v, row, at, room, column):
+    def convert(typing, luma, u, v, row, at, buffer, column):
         def code(context, builder, signature, args):
             arrays, row, at, column = _Arrays(context, builder, signature, args), args[3], args[4], args[6]
-            one = ir.Constant(row.type, 1)
-            half_row, luma_at = builder.ashr(row, one), builder.shl(at, one)
+            bit = ir.Constant(row.type, 1)
+            half_row, luma_at = builder.ashr(row, bit), builder.shl(at, bit)
             pairs = arrays.load(0, row, luma_at, bits=16, count=PAIRS).wide(32, signed=False)
             u, v = (arrays.load(n, half_row, at, bits=8, count=PAIRS).wide(32, signed=False) for n in (1, 2))
             half = 1 << (_BITS - 1)
-            tints = (
+            chroma = (
                 v * _V_TO_R + (half - 128 * _V_TO_R),
                 u * _U_TO_G + v * _V_TO_G + (half - 128 * (_U_TO_G + _V_TO_G)),
                 u * _U_TO_B + (half - 128 * _U_TO_B),
             )
-            lights = [((luma - 16).at_least(0)) * _Y for luma in (pairs & 255, pairs.unsigned_shift(8))]
-            for colour, tint in zip(_COLOURS, tints, strict=True):
-                even, odd = (((light + tint) >> _BITS).at_least(0).at_most(255) << bits for light in lights)
+            lumas = [((luma - 16).at_least(0)) * _Y for luma in (pairs & 255, pairs.unsigned_shift(8))]
+            for colour, tint in zip(_COLOURS, chroma, strict=True):
+                even, odd = (((light + tint) >> _BITS).at_least(0).at_most(255) << bits for light in lumas)
                 both = builder.bitcast((even | (odd << 16)).value, _vector(16, 2 * PAIRS))
                 arrays.store(_Vector(builder, both), 5, colour, column)
             return context.get_dummy_value()
 
-        return types.void(luma, u, v, _INDEX, _INDEX, room, _INDEX), code
+        return types.void(luma, u, v, _INDEX, _INDEX, buffer, _INDEX), code
 
     return convert
 
@@ -169,10 +169,10 @@ _convert, _convert_fine = _converter(0), _converter(FINE)
 
 
 @intrinsic
-def _across(typing, room, colour, at, nearer, weights, ring, slot, x):
-    """`ACROSS` pixels from `x` of a resized row, out of those from `at` of the room and their right neighbours, all in 2^-FINE.
+def _across(typing, buffer, colour, at, nearer, weights, ring, slot, x):
+    """`ACROSS` pixels from `x` of a resized row, made of those from `at` of the buffer and their right neighbours, in 2^-FINE.
 
-    nearer: -1 where that is the right one, else 0. weights: what the nearer one lacks, towards the right one, in 2^-16.
+    nearer: -1 where the right one is nearer, else 0. weights: of the right one beyond the nearer one, in 2^-16.
     """
 
     def code(context, builder, signature, args):
@@ -185,7 +185,7 @@ def _across(typing, room, colour, at, nearer, weights, ring, slot, x):
         arrays.store(moved, 5, slot, colour, x)
         return context.get_dummy_value()
 
-    return types.void(room, _INDEX, _INDEX, nearer, weights, ring, _INDEX, _INDEX), code
+    return types.void(buffer, _INDEX, _INDEX, nearer, weights, ring, _INDEX, _INDEX), code
 
 
 @intrinsic
@@ -197,11 +197,11 @@ def _down(typing, ring, above, below, upper, lower, out, y, x):
         weights = [arrays.everywhere(weight, 16, DOWN) for weight in (3, 4)]
         colours = []
         for colour in _COLOURS:
-            one, other = (
+            first, second = (
                 arrays.load(0, slot, colour, x, bits=16, count=DOWN).upper_half(weight)
                 for slot, weight in zip(slots, weights, strict=True)
             )
-            colours.append((one + other + 2) >> 2)
+            colours.append((first + second + 2) >> 2)
         arrays.store(_interleaved(colours), 5, y, x, _ZERO)
         return context.get_dummy_value()
 
@@ -209,8 +209,8 @@ def _down(typing, ring, above, below, upper, lower, out, y, x):
 
 
 @intrinsic
-def _interleave(typing, room, at, out, y, x):
-    """`DOWN` pixels from `at` of the room -> bytes, RGB by RGB, from pixel `x` of row `y`."""
+def _interleave(typing, buffer, at, out, y, x):
+    """`DOWN` pixels from `at` of the buffer -> bytes, RGB by RGB, from pixel `x` of row `y`."""
 
     def code(context, builder, signature, args):
         arrays, at, (y, x) = _Arrays(context, builder, signature, args), args[1], args[3:5]
@@ -218,7 +218,7 @@ def _interleave(typing, room, at, out, y, x):
         arrays.store(_interleaved(colours), 2, y, x, _ZERO)
         return context.get_dummy_value()
 
-    return types.void(room, _INDEX, out, _INDEX, _INDEX), code
+    return types.void(buffer, _INDEX, out, _INDEX, _INDEX), code
 
 
 def _interleaved(colours):
@@ -226,7 +226,7 @@ def _interleaved(colours):
     builder, count = colours[0].builder, colours[0].value.type.count
     red, green, blue = (colour.narrow(8).value for colour in colours)
     both = ir.Constant(_vector(32, 2 * count), list(range(2 * count)))
-    order = [place for x in range(count) for place in (x, count + x, 2 * count + x)]
+    order = [lane for x in range(count) for lane in (x, count + x, 2 * count + x)]
     return _Vector(
         builder,
         builder.shuffle_vector(
@@ -238,14 +238,14 @@ def _interleaved(colours):
 
 
 @_compiled(_PLANE, _PLANE, _PLANE, _TABLES, types.intp, types.intp, _TABLE, _ROWS, _OUT)
-def cut(luma, u, v, spots, top, beside, places, room, out):
-    """Part of a frame, from row `top` -> out (h, w, 3) uint8. `spots`: (columns of chroma to convert from, columns of the
-    room (3, W) int16 to put them at), of which `beside` is the first that is wanted; places: where whole vectors begin in a row."""
+def crop(luma, u, v, spans, top, skipped, offsets, buffer, out):
+    """Part of a frame, from row `top` -> out (h, w, 3) uint8. spans: (columns of chroma to convert from, columns of the buffer
+    (3, W) int16 to write to), the first `skipped` of which are not used; offsets: starts of whole vectors in a row."""
     for y in range(len(out)):
-        for i in range(spots.shape[1]):
-            _convert(luma, u, v, top + y, spots[0, i], room, spots[1, i])
-        for x in places:
-            _interleave(room, beside + x, out, y, x)
+        for i in range(spans.shape[1]):
+            _convert(luma, u, v, top + y, spans[0, i], buffer, spans[1, i])
+        for x in offsets:
+            _interleave(buffer, skipped + x, out, y, x)
 
 
 @_compiled(
@@ -254,12 +254,12 @@ def cut(luma, u, v, spots, top, beside, places, room, out):
     *(_TABLES, _ROWS, _TABLE),
     *(_ROWS, _RING, _OUT),
 )
-def resize(luma, u, v, spots, blocks, nearer, weights, rows, heights, places, room, ring, out):
-    """Part of a resized frame -> out (h, w, 3) uint8, its `rows` being made of those two (2, h) of the frame.
+def resize(luma, u, v, spans, blocks, nearer, weights, rows, heights, offsets, buffer, ring, out):
+    """Part of a resized frame -> out (h, w, 3) uint8, each row made of two `rows` (2, h) of the frame.
 
-    spots, places: as `cut` has them; blocks: (columns of the room to resize from, columns to put them at), by `nearer` and
-    `weights` (w,) int16 of `_across`; heights (2, h) int16: the weights of both rows; ring (2, 3, w) int16 keeps the last even
-    and the last odd row.
+    spans, offsets: as in `crop`; blocks: (columns of the buffer to resize from, columns to write to), by `nearer` and
+    `weights` (w,) int16 of `_across`; heights (2, h) int16: the weights of both rows; ring (2, 3, w) int16 holds the last
+    even and the last odd row.
     """
     even = odd = -1
     for y in range(len(out)):
@@ -271,10 +271,10 @@ def resize(luma, u, v, spots, blocks, nearer, weights, rows, heights, places, ro
                 odd = row
             else:
                 even = row
-            for i in range(spots.shape[1]):
-                _convert_fine(luma, u, v, row, spots[0, i], room, spots[1, i])
+            for i in range(spans.shape[1]):
+                _convert_fine(luma, u, v, row, spans[0, i], buffer, spans[1, i])
             for colour in range(3):
                 for i in range(blocks.shape[1]):
-                    _across(room, colour, blocks[0, i], nearer, weights, ring, slot, blocks[1, i])
-        for x in places:
+                    _across(buffer, colour, blocks[0, i], nearer, weights, ring, slot, blocks[1, i])
+        for x in offsets:
             _down(ring, rows[0, y] & 1, rows[1, y] & 1, heights[0, y], heights[1, y], out, y, x)

@@ -30,10 +30,10 @@ from harness.video.resample import nearest
 from harness.video.sampling import short_side_size
 
 RULES_VERSION = 1
-"""Raised when the rules above change, so that job ids and stores change with them."""
+"""Raised when the rules above change, so that job ids and stores change too."""
 
 LONGEST_GUESS = 4096
-"""Frames that are given room on the word of a header alone."""
+"""Frames for which memory is allocated because of the header alone."""
 
 Crop = Callable[[int, int], tuple[int, int, int]]
 """(height, width) of the picture -> (top, left, side) of a square, in px."""
@@ -41,13 +41,13 @@ Crop = Callable[[int, int], tuple[int, int, int]]
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """What a file's header says."""
+    """A video file's header."""
 
     num_frames: int
     """Frames in the file, before resampling."""
     fps: float
     width: int
-    """Of the stored picture in px, before rotation."""
+    """Of the stored picture, in px, before rotation."""
     height: int
     duration_s: float
     codec: str
@@ -62,7 +62,7 @@ def probe(path: str | Path) -> VideoInfo:
 
 
 def count_packets(path: str | Path) -> int:
-    """Packets of pictures in a file, which is read to its end and not decoded. Raises BrokenVideo, DataMissing."""
+    """Packets of pictures in a file, which is read to its end but not decoded. Raises BrokenVideo, DataMissing."""
     with VideoFile(path) as video:
         return video.count_packets()
 
@@ -93,22 +93,22 @@ def iter_video(
 ) -> Iterator[np.ndarray]:
     """The frames of `read_video` one by one, so that a long video never has to fit into memory.
 
-    Each is good until the next one is asked for.
+    Each is valid until the next one is asked for.
     """
     with VideoFile(path, decoder) as video:
         yield from _pictures(video, fps, short_side_px)
 
 
-class OtherPictures(Exception):
-    """These pictures are not kept as they are decoded."""
+class NotStorable(Exception):
+    """Pictures that a raw frame store cannot hold as decoded."""
 
 
 def iter_planes(
     path: str | Path, *, fps: float = 25.0, short_side_px: int = 256, decoder: str = DEFAULT
 ) -> Iterator[np.ndarray]:
-    """What the frames of `read_video` are painted from, as decoded: uint8 (3/2 H, W), luma above both chroma planes (I420).
+    """The decoded planes that `read_video` converts: uint8 (3/2 H, W), luma above both chroma planes (I420).
 
-    Raises OtherPictures where some are larger than the short side asks for, turned, or not yuv420p of limited range with
+    Raises NotStorable where some are larger than the short side asks for, turned, or not yuv420p of limited range with
     even sides; else as `read_video` does.
     """
     with VideoFile(path, decoder) as video:
@@ -117,7 +117,7 @@ def iter_planes(
             height, width = video.frames.size(frame)
             planes = None if video.frames.turns(frame) else video.frames.planes(frame)
             if planes is None or min(height, width) > short_side_px or (height, width) != video.stored_size:
-                raise OtherPictures
+                raise NotStorable
             flat = [
                 plane[: height // half, : width // half].ravel() for plane, half in zip(planes, (1, 2, 2), strict=True)
             ]
@@ -128,15 +128,15 @@ def iter_planes(
 
 def _pictures(video: VideoFile, fps: float, short_side_px: int) -> Iterator[np.ndarray]:
     """Every frame in turn, in the same memory; at least one. Raises BrokenVideo."""
-    painter = FrameConverter(video, short_side_px)
-    painted = picture = None
+    converter = FrameConverter(video, short_side_px)
+    converted = picture = None
     count = 0
     for _, frame in nearest(video.timed(), fps=fps, frame_s=video.frame_s):
         if picture is None:
-            picture = np.empty((*painter.size(frame), 3), np.uint8)
-        if painted is not frame:
-            painter.paint(frame, picture)
-            painted = frame
+            picture = np.empty((*converter.size(frame), 3), np.uint8)
+        if converted is not frame:
+            converter.convert(frame, picture)
+            converted = frame
         count += 1
         yield picture
     video.check_length(count, fps)
@@ -155,14 +155,14 @@ def read_window(
     """The frames `read_video(path)[indices]`, bit for bit, decoding from the key frame before the first one only.
 
     Indices may repeat and come in any order. Those past the end (a header may promise a frame or two too many) give
-    the last frame. With a `crop`, only that square of each. With `out`, uint8 of the result's shape, they are put and
-    returned there. Raises as `read_video` does, as far as the damage lies in what had to be decoded; ValueError for an
-    `out` of another shape.
+    the last frame. With a `crop`, only that square of each. With `out`, uint8 of the result's shape, the frames are
+    written to it and it is returned. Raises as `read_video` does, for damage in the part that had to be decoded;
+    ValueError for an `out` of another shape.
     """
     indices = np.asarray(indices, dtype=np.int64)
     wanted = np.unique(indices)
     if len(wanted) == 0 or wanted[0] < 0:
-        raise ValueError("a window needs at least one index, and none below 0")
+        raise ValueError("a window needs at least one index, and indices must be >= 0")
     in_order = len(indices) == len(wanted) and bool((indices == wanted).all())
     with VideoFile(path, decoder) as video:
         window = _Window(wanted, FrameConverter(video, short_side_px), crop, out if in_order else None)
@@ -180,20 +180,22 @@ def read_window(
 class _Window:
     """The pictures of some frame numbers, filled from a stream of numbered frames."""
 
-    def __init__(self, wanted: np.ndarray, painter: FrameConverter, crop: Crop | None, out: np.ndarray | None) -> None:
+    def __init__(
+        self, wanted: np.ndarray, converter: FrameConverter, crop: Crop | None, out: np.ndarray | None
+    ) -> None:
         self.pictures: np.ndarray | None = None
         self.ended: int | None = None
-        """Frames of the video, if its end was met."""
+        """Number of frames of the video, if its end was reached."""
         self._wanted = wanted
-        self._painter = painter
+        self._converter = converter
         self._crop = crop
         self._out = out
         self._corner = (0, 0)
         self._filled = 0
-        self._painted: Any = None
+        self._converted: Any = None
 
     def fill(self, numbered: Iterator[tuple[int, Any]]) -> bool:
-        """True once all are there; numbers past the end are given the last frame. False: there were no frames."""
+        """True once all are filled; numbers past the end get the last frame. False: there were no frames."""
         last: tuple[int, Any] | None = None
         for last in numbered:
             number, frame = last
@@ -210,17 +212,17 @@ class _Window:
 
     def _add(self, frame: Any) -> None:
         if self.pictures is None:
-            self.pictures = self._room(frame)
+            self.pictures = self._allocated(frame)
         target = self.pictures[self._filled]
-        if frame is self._painted:
+        if frame is self._converted:
             target[...] = self.pictures[self._filled - 1]
         else:
-            self._painter.paint(frame, target, top=self._corner[0], left=self._corner[1])
-            self._painted = frame
+            self._converter.convert(frame, target, top=self._corner[0], left=self._corner[1])
+            self._converted = frame
         self._filled += 1
 
-    def _room(self, frame: Any) -> np.ndarray:
-        height, width = self._painter.size(frame)
+    def _allocated(self, frame: Any) -> np.ndarray:
+        height, width = self._converter.size(frame)
         if self._crop is not None:
             top, left, side = self._crop(height, width)
             self._corner = top, left
@@ -229,7 +231,7 @@ class _Window:
         if self._out is None:
             return np.empty(shape, np.uint8)
         if self._out.shape != shape:
-            raise ValueError(f"a window of {shape} has no place in {self._out.shape}")
+            raise ValueError(f"a window of {shape} does not fit into an array of {self._out.shape}")
         return self._out
 
 
@@ -248,7 +250,7 @@ def read_image(path: str | Path, *, short_side_px: int) -> np.ndarray:
 
 
 def decoder_key(name: str = "") -> dict[str, str]:
-    """Names and versions of all that decodes and resizes, for job ids and stores. Imports none of it.
+    """Names and versions of everything that decodes and resizes, for job ids and stores. Imports none of it.
 
     By default with the decoder that HARNESS_DECODER names. Raises UnknownName, and HarnessError where it is not installed.
     """

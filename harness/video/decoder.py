@@ -1,7 +1,7 @@
 """Decoders by name: PyAV is the default, HARNESS_DECODER the user's choice for new jobs.
 
-Which decoder made a number is a part of the job's id: planning takes the user's choice, and everything that decodes for a
-job is given the name that stands in its spec. Decoders themselves are plug-ins, in `harness.video.decoders`.
+The decoder is a part of a job's id: planning takes the user's choice, and everything that decodes for a job gets the name
+in its spec. Decoders themselves are plug-ins, in `harness.video.decoders`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ OPENCV_DISTRIBUTIONS = ("opencv-contrib-python-headless", "opencv-contrib-python
 
 
 def preferred() -> str:
-    """Name of the decoder that the user wants for new jobs: HARNESS_DECODER, or 'pyav'. Raises UnknownName."""
+    """Name of the decoder for new jobs: HARNESS_DECODER, or 'pyav'. Raises UnknownName."""
     name = registry.dashed(os.environ.get(VARIABLE, "")) or DEFAULT
     if name not in (names := registry.names("decoder")):
         raise unknown(f"decoder ({VARIABLE})", name, names)

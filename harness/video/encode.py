@@ -19,13 +19,13 @@ CODECS: dict[str, dict[str, str]] = {
     # A key frame every 12 keeps seeking cheap. 'superfast' spends a third of the time of 'medium' at this size, and
     # at this crf the quality is the same: only the file grows.
     "h264": {"crf": "17", "preset": "superfast", "g": "12", "sc_threshold": "0"},
-    # Quantiser 2, the encoder's lowest unless told: it takes a quantiser from frames, which have none, not from here.
+    # Quantiser 2, the encoder's lowest by default: it reads the quantiser of frames, which have none, not this one.
     "mpeg4": {"flags": "+qscale", "global_quality": "354", "g": "12"},
-    # The frame store (docs/performance.md): decoded fastest of what was tried, and a key frame is never far.
+    # The frame store (docs/performance.md): the fastest to decode of those tried, with a key frame every 12.
     "mpeg4-store": {"qmin": "2", "qmax": "2", "g": "12", "bf": "0"},
     # Exact RGB, for tests that compare pixels.
     "ffv1": {},
-    # The frame store where there is room: planes as they are.
+    # The raw frame store: uncompressed planes.
     "raw": {},
 }
 """Name -> encoder options."""
@@ -33,7 +33,7 @@ CODECS: dict[str, dict[str, str]] = {
 _PIXELS = {"h264": "yuv420p", "mpeg4": "yuv420p", "mpeg4-store": "yuv420p", "ffv1": "bgr0", "raw": "yuv420p"}
 _ENCODERS = {"h264": "libx264", "mpeg4-store": "mpeg4", "raw": "rawvideo"}
 _CONTAINERS = {"mpeg4-store": "mp4", "raw": "avi"}
-"""Of files that are written frame by frame."""
+"""Containers of files that are written frame by frame."""
 JPEG_QUALITY = 95
 
 
@@ -41,7 +41,7 @@ def write_video(path: Path, frames: np.ndarray, *, codec: str = "h264", fps: Fra
     """A video file of frames (T, H, W, 3) uint8 RGB, one after the other at a constant rate.
 
     The container follows from the suffix (.mp4, .avi, .mkv). Codecs: 'h264', 'mpeg4' (both 4:2:0, BT.601, even sides
-    only) and 'ffv1' (lossless RGB). Raises HarnessError for frames of another shape or type, a codec of another name
+    only) and 'ffv1' (lossless RGB). Raises HarnessError for frames of another shape or type, an unknown codec
     and a file that cannot be written.
     """
     import av
@@ -65,7 +65,7 @@ def write_video(path: Path, frames: np.ndarray, *, codec: str = "h264", fps: Fra
 
 
 def write_stream(file: BinaryIO, frames: Iterable[np.ndarray], *, codec: str, fps: float, comment: str) -> int:
-    """Frames one after the other, as the file of a frame store -> how many. Raises OSError where it cannot be written.
+    """Writes frames one after the other as a file of a frame store -> their number. Raises OSError where it cannot.
 
     'mpeg4-store' (.mp4) and 'raw' (.avi) take (H, W, 3) uint8 RGB of any size; an odd side gets one more px. 'raw' also
     takes planes as `decode.iter_planes` gives them.
@@ -99,8 +99,8 @@ def write_stream(file: BinaryIO, frames: Iterable[np.ndarray], *, codec: str, fp
 
 
 class _Sink:
-    """A file that PyAV writes to. The first error is kept: PyAV can raise it from a write, but from a seek, which writes what
-    a buffer holds, it prints a traceback and goes on."""
+    """A file that PyAV writes to. `check` raises the first error: PyAV itself would raise it from a write, but from a seek,
+    which flushes a buffer, it prints a traceback and continues."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -138,7 +138,7 @@ def _size(picture: np.ndarray) -> tuple[int, int]:
 
 
 def _even(picture: np.ndarray) -> np.ndarray:
-    """With its last row and column repeated where a side is odd."""
+    """`picture`, with its last row and column repeated where a side is odd."""
     import numpy as np
 
     height, width = picture.shape[:2]
@@ -152,8 +152,8 @@ def write_still(path: Path, picture: np.ndarray) -> None:
     import cv2
 
     options = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY] if path.suffix in (".jpg", ".jpeg") else []
-    done, encoded = cv2.imencode(path.suffix, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), options)
-    if not done:
+    success, encoded = cv2.imencode(path.suffix, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), options)
+    if not success:
         raise HarnessError(f"cannot encode a picture as '{path.suffix}' for '{path}'; use .png or .jpg.")
     try:
         path.write_bytes(encoded.tobytes())
@@ -168,13 +168,13 @@ def _encoder(codec: str) -> str:
 
 
 def _options(codec: str) -> dict[str, str]:
-    chosen = CODECS[codec]
-    return {"threads": "1", **chosen, "flags": "+bitexact" + chosen.get("flags", "")}
+    options = CODECS[codec]
+    return {"threads": "1", **options, "flags": "+bitexact" + options.get("flags", "")}
 
 
 def _check(frames: np.ndarray, codec: str) -> None:
     if codec not in CODECS:
-        raise HarnessError(f"no codec '{codec}' to encode with; have: {', '.join(CODECS)}.")
+        raise HarnessError(f"no codec '{codec}'; have: {', '.join(CODECS)}.")
     if frames.ndim != 4 or frames.shape[3] != 3 or not len(frames) or frames.dtype != "uint8":
         raise HarnessError(f"a video is (T, H, W, 3) uint8 with T >= 1; got {frames.shape} {frames.dtype}.")
     if _PIXELS[codec] == "yuv420p" and (frames.shape[1] % 2 or frames.shape[2] % 2):

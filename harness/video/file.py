@@ -13,18 +13,18 @@ from harness.video.resample import MAX_GAP_S
 from harness.video.sampling import timeline_frames
 
 MAX_PIXELS = 64 * 2**20
-"""Largest picture that is decoded (8K is 33 M). A damaged header otherwise asks for gigabytes."""
+"""Largest picture that is decoded (8K is 33 M): a damaged header may ask for gigabytes."""
 
 FFMPEG_TIMEOUT_S = 10.0
 
 STORED = "harness frames"
-"""Begins the comment of a file of the frame store; the size without its padding follows."""
+"""Start of the comment in a file of the frame store; the size without padding follows."""
 
 
 class VideoFile:
     """An open video: its header, its frames with their times, from the start or from anywhere. A context manager.
 
-    The header is read by PyAV, whatever decodes (`frames`).
+    PyAV reads the header, whatever decodes the frames (`frames`).
     """
 
     def __init__(self, path: str | Path, decoder: str = decoders.DEFAULT) -> None:
@@ -76,7 +76,7 @@ class VideoFile:
         context.thread_type = "NONE"
         context.options = {"max_pixels": str(MAX_PIXELS)}
         self.stored_size = context.height, context.width
-        self.kept_size = kept_size(self.container.metadata.get("comment", ""))
+        self.unpadded_size = unpadded_size(self.container.metadata.get("comment", ""))
         self.codec = context.name
         rate = self.stream.average_rate or self.stream.guessed_rate or self.stream.base_rate
         self.fps = float(rate) if rate else 25.0
@@ -90,7 +90,7 @@ class VideoFile:
     # ---------------------------------------------------------------- header
 
     def header(self) -> tuple[int, float]:
-        """(frames, seconds); packets are counted where the header says neither. Raises BrokenVideo."""
+        """(frames, seconds); packets are counted where the header lacks one. Raises BrokenVideo."""
         count, duration_s = self.stream.frames, self._header_duration_s()
         if count <= 0 or duration_s <= 0:
             count, duration_s = self._count_packets()
@@ -105,8 +105,8 @@ class VideoFile:
         return self._count_packets()[0]
 
     def packet_times(self) -> list[tuple[int | None, bool]]:
-        """(time in ticks, whether a key frame) of every packet whose picture is shown, in the order they lie in the file, which
-        is read to its end: when it is decoded in an AVI, else when it is shown. Raises BrokenVideo."""
+        """(time in ticks, whether a key frame) of every packet whose picture is shown, in the order of the file, which is read
+        to its end. The time is that of decoding in an AVI, else that of presentation. Raises BrokenVideo."""
         times = []
         try:
             for packet in self.container.demux(self.stream):
@@ -125,7 +125,7 @@ class VideoFile:
             return self.stream.duration * self.tick_s
         if self.stream.frames:
             return self.stream.frames * self.frame_s
-        # Matroska tells the length of the whole file only; where there is sound as well, that may be the longer one.
+        # Matroska stores the length of the whole file only; sound may be longer than the pictures.
         alone = len(self.container.streams) == 1
         late = max(0, self.container.start_time or 0)
         return max(0, (self.container.duration or 0) - late) / 1e6 if alone else 0.0
@@ -143,15 +143,15 @@ class VideoFile:
     # ---------------------------------------------------------------- frames
 
     def timed(self, start_s: float | None = None) -> Iterator[tuple[float, Any]]:
-        """(seconds since the first frame, frame) from where the file stands; with a start, some frames that are over before
-        it may be left out. Raises BrokenVideo."""
+        """(seconds since the first frame, frame) from the current position on; with a start, some frames that end before it
+        may be left out. Raises BrokenVideo."""
         previous_s = None
         start = None if start_s is None else (self._anchor or 0) + int(start_s / self.tick_s)
         try:
             for stamp, frame in self.frames.decode(start):
                 time_s = self._time_s(stamp, previous_s)
                 if previous_s is not None and time_s - previous_s > MAX_GAP_S:
-                    raise self.broken(f"{time_s - previous_s:.0f} s lie between two frames; the timestamps are damaged")
+                    raise self.broken(f"{time_s - previous_s:.0f} s between two frames; the timestamps are damaged")
                 yield time_s, frame
                 previous_s = time_s
         except self.frames.errors as error:
@@ -170,7 +170,7 @@ class VideoFile:
         return time_s if previous_s is None or time_s > previous_s else after_s
 
     def timed_from(self, start_s: float) -> Iterator[tuple[float, Any]]:
-        """As `timed`, from a key frame at or before `start_s`; nothing where seeking does not get there."""
+        """As `timed`, from a key frame at or before `start_s`; nothing where seeking fails."""
         if start_s <= 1.0:
             yield from self.timed()
             return
@@ -204,7 +204,7 @@ class VideoFile:
         """Raises BrokenVideo where the file ended clearly before the length that its header gives."""
         claimed = self.claimed_frames(fps)
         if self.stream.start_time is None and self._anchor:
-            # Matroska counts its length from 0, and does not always say when the first frame comes.
+            # Matroska counts its length from 0, and does not always store the time of the first frame.
             claimed -= round(self._anchor * self.tick_s * fps)
         if num_frames < 0.95 * claimed - 2:
             raise self.broken(f"truncated: {num_frames} of {claimed} frames (at {fps:g} fps) can be decoded")
@@ -213,8 +213,8 @@ class VideoFile:
         return BrokenVideo(f"{self.path}: {cause}")
 
 
-def kept_size(comment: str) -> tuple[int, int] | None:
-    """(height, width) that a file of the frame store says it holds; None for any other file."""
+def unpadded_size(comment: str) -> tuple[int, int] | None:
+    """(height, width) of the pictures in a file of the frame store, without padding; None for any other file."""
     words = comment.removeprefix(STORED).split("x")
     if not comment.startswith(STORED) or len(words) != 2 or not all(word.strip().isdigit() for word in words):
         return None
@@ -222,5 +222,5 @@ def kept_size(comment: str) -> tuple[int, int] | None:
 
 
 def cause(error: BaseException) -> str:
-    """FFmpeg's own words for what went wrong."""
+    """FFmpeg's message."""
     return getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -1,4 +1,4 @@
-"""Numba: whether it is there, and where what it compiles is kept."""
+"""Numba: whether it works, and where compiled code is stored."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 def numba_works() -> bool:
-    """Whether Numba, and the LLVM it brings along, can be imported."""
+    """Whether Numba, with its LLVM, can be imported."""
     try:
         import numba  # noqa: F401
     except (ImportError, OSError):
@@ -18,11 +18,10 @@ def numba_works() -> bool:
 
 
 def kernel(signature: Any, *, fastmath: bool = False) -> Any:
-    """A decorator: compiled as its module is imported, for these arguments alone, so that no call can fail to compile or to be
-    kept. One thread, without the interpreter's lock.
+    """A decorator: compiles a function for these arguments when its module is imported, so that no call can fail to compile.
+    One thread, without the interpreter's lock.
 
-    What is compiled is kept only where somebody has named a folder (`keep_compiled`): Numba's own choice would be the
-    package itself.
+    Compiled code is stored only after `keep_compiled`: Numba's own choice of a folder would be the package itself.
     """
     from numba import config, njit
 
@@ -30,9 +29,9 @@ def kernel(signature: Any, *, fastmath: bool = False) -> Any:
 
 
 def keep_compiled(folder: Path) -> None:
-    """Compiled kernels are kept in `folder`, for this process and those it starts, unless NUMBA_CACHE_DIR names another.
+    """Store compiled kernels in `folder`, for this process and those it starts, unless NUMBA_CACHE_DIR names another.
 
-    Otherwise each process compiles them anew, which takes about 4 s.
+    Otherwise each process compiles them again, which takes about 4 s.
     """
     os.environ.setdefault("NUMBA_CACHE_DIR", str(folder))
     if "numba" in sys.modules:

@@ -1,6 +1,6 @@
-"""A stream of timed frames -> frames at a fixed rate: the frame nearest in time, decided as soon as it can be.
+"""A stream of timed frames -> frames at a fixed rate: the frame nearest in time, decided as early as possible.
 
-Pure arithmetic on timestamps; the items are never looked at.
+Pure arithmetic on timestamps, for items of any kind.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from harness.video.sampling import timeline_frames
 Item = TypeVar("Item")
 
 MAX_GAP_S = 60.0
-"""Longest time between two frames of a file. Damaged timestamps otherwise make hours out of seconds."""
+"""Longest time between two frames of a file. Damaged timestamps would turn seconds into hours."""
 
 TIE_S = 0.6e-3
 """A tie between two frames goes to the earlier one, also where the container rounds times to milliseconds (Matroska)."""
@@ -28,14 +28,14 @@ def nearest(
     the items may start anywhere before (or at) the item that `first` needs.
     """
     k = first
-    held: tuple[float, Item] | None = None
+    previous: tuple[float, Item] | None = None
     for time_s, item in timed:
-        if held is not None:
-            middle_s = (held[0] + time_s) / 2 + TIE_S
+        if previous is not None:
+            middle_s = (previous[0] + time_s) / 2 + TIE_S
             while k / fps <= middle_s:
-                yield k, held[1]
+                yield k, previous[1]
                 k += 1
-        held = time_s, item
-    if held is not None:
-        for tail in range(k, timeline_frames(held[0] + frame_s, fps)):
-            yield tail, held[1]
+        previous = time_s, item
+    if previous is not None:
+        for tail in range(k, timeline_frames(previous[0] + frame_s, fps)):
+            yield tail, previous[1]

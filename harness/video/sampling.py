@@ -17,7 +17,7 @@ from harness.core.contract import STREAMS, Clip
 def rng_for(seed: int, epoch: int, video_id: str) -> np.random.Generator:
     """The generator that decides everything random about one video in one epoch.
 
-    It rests on a SHA-256 of its arguments, so that it is the same on any machine, in any process and with any number
+    It is seeded by a SHA-256 of its arguments, so that it is the same on any machine, in any process and with any number
     of workers (Python's own `hash` differs from process to process).
     """
     text = f"{seed}\n{epoch}\n{video_id}".encode("utf-8", "surrogateescape")
@@ -36,7 +36,7 @@ def train_positions(num_frames: int, clip: Clip, rng: np.random.Generator) -> di
 
 
 def test_positions(num_frames: int, clip: Clip) -> list[dict[str, np.ndarray]]:
-    """The clips a video is scored on, in order: stream -> int64 frame numbers each.
+    """The clips that a video is scored on, in order: stream -> int64 frame numbers of each.
 
     `clip.dense`: consecutive windows from the first frame on, the last one aligned to the end, so that every frame is
     covered. Otherwise `clip.count` windows whose starts are spread evenly from the first possible to the last (one: in
@@ -65,7 +65,7 @@ def centre_crop(height: int, width: int, side: int) -> tuple[int, int]:
 
 
 def short_side_size(height: int, width: int, short_side_px: int) -> tuple[int, int]:
-    """(height, width) after resizing so that the shorter one is `short_side_px`, aspect kept to the nearest pixel."""
+    """(height, width) after resizing so that the shorter one is `short_side_px`, keeping the aspect to the nearest pixel."""
     short = min(height, width)
     if short <= 0:
         raise ValueError(f"a picture of {width}x{height} px has no short side")
@@ -74,7 +74,7 @@ def short_side_size(height: int, width: int, short_side_px: int) -> tuple[int, i
 
 
 def timeline_frames(duration_s: float, fps: float) -> int:
-    """Frames that a video of this length has on a timeline of `fps`; at least one."""
+    """Frames of a video of this length on a timeline of `fps`; at least one."""
     return max(1, int(duration_s * fps + 0.5))
 
 

@@ -52,9 +52,9 @@ def test_any_part_is_opencvs_bit_for_bit(frame, size, data):
     height, width = data.draw(st.integers(1, size[0] - top)), data.draw(st.integers(32, size[1] - left))
     planes = planes_of(frame, data.draw(st.integers(0, 9)))
     out = np.zeros((height + 2, width, 3), np.uint8)
-    convert_numba.FastConverter(frame, size).paint(planes, out[1:-1], top, left)
+    convert_numba.FastConverter(frame, size).convert(planes, out[1:-1], top, left)
     assert np.array_equal(out[1:-1], by_opencv(planes, frame, size)[top : top + height, left : left + width])
-    assert not out[0].any() and not out[-1].any(), "painted beyond its place"
+    assert not out[0].any() and not out[-1].any(), "converted beyond its place"
 
 
 def test_every_colour_is_opencvs():
@@ -65,7 +65,7 @@ def test_every_colour_is_opencvs():
     one, out = convert_numba.FastConverter(size, size), np.empty((*size, 3), np.uint8)
     for v in range(256):
         planes = [luma, u, np.full_like(u, v)]
-        one.paint(planes, out, 0, 0)
+        one.convert(planes, out, 0, 0)
         assert np.array_equal(out, by_opencv(planes, size, size))
 
 
@@ -76,19 +76,19 @@ def test_clips_are_the_same_with_it(tmp_path, monkeypatch, codec, name):
     def clip() -> np.ndarray:
         return decode.read_window(path, range(5, 30), short_side_px=256, crop=lambda *_: (17, 51, 224))
 
-    plain, painted = clip(), []
-    real = convert_numba.FastConverter.paint
-    monkeypatch.setattr(convert_numba.FastConverter, "paint", lambda *args: (painted.append(1), real(*args))[1])
+    plain, converted = clip(), []
+    real = convert_numba.FastConverter.convert
+    monkeypatch.setattr(convert_numba.FastConverter, "convert", lambda *args: (converted.append(1), real(*args))[1])
     monkeypatch.setattr(convert_numba, "COMPILE_AFTER_PX", 0)
     assert np.array_equal(clip(), plain)
-    assert len(painted) >= 25
+    assert len(converted) >= 25
 
 
 def test_small_jobs_do_not_compile(monkeypatch):
-    monkeypatch.setattr(convert_numba, "_painted_px", 0)
+    monkeypatch.setattr(convert_numba, "_converted_px", 0)
     monkeypatch.setattr(convert_numba, "COMPILE_AFTER_PX", 2 * 224 * 224)
-    assert convert_numba.brush(*UCF, (224, 224, 3)) is None
-    assert isinstance(convert_numba.brush(*UCF, (224, 224, 3)), convert_numba.FastConverter)
+    assert convert_numba.fast_converter(*UCF, (224, 224, 3)) is None
+    assert isinstance(convert_numba.fast_converter(*UCF, (224, 224, 3)), convert_numba.FastConverter)
 
 
 @pytest.mark.parametrize(
@@ -102,13 +102,13 @@ def test_small_jobs_do_not_compile(monkeypatch):
     ids=["shrinks", "twice the size", "narrow", "narrow part"],
 )
 def test_what_gains_nothing_is_opencvs(compiled, frame, size, part):
-    assert convert_numba.brush(frame, size, part) is None
+    assert convert_numba.fast_converter(frame, size, part) is None
 
 
 @pytest.mark.parametrize("top, left, shape", [(33, 0, (224, 224, 3)), (0, -1, (224, 224, 3)), (0, 0, (224, 16, 3))])
 def test_what_is_not_in_the_picture_is_refused(top, left, shape):
     with pytest.raises(ValueError, match="in 341x256"):
-        convert_numba.FastConverter(*UCF).paint(planes_of(UCF[0]), np.empty(shape, np.uint8), top, left)
+        convert_numba.FastConverter(*UCF).convert(planes_of(UCF[0]), np.empty(shape, np.uint8), top, left)
 
 
 @pytest.mark.parametrize("kind", ["read-only", "float32"])
@@ -128,7 +128,7 @@ def test_another_opencv_keeps_its_own_pictures(compiled, monkeypatch):
     real = cv2.resize
     monkeypatch.setattr(cv2, "resize", lambda *args, **how: real(*args, **how) ^ 1)
     convert_numba._agrees.cache_clear()
-    assert convert_numba.brush(*UCF, (224, 224, 3)) is None
+    assert convert_numba.fast_converter(*UCF, (224, 224, 3)) is None
     monkeypatch.undo()
     convert_numba._agrees.cache_clear()
 

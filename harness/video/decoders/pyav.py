@@ -1,4 +1,4 @@
-"""Frames by PyAV: the default, and what all numbers of this repository were made with."""
+"""Frames by PyAV: the default, which made all numbers of this repository."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FULL_RANGE = 2
 """FFmpeg's AVCOL_RANGE_JPEG."""
 
 MOST_AHEAD = 1024
-"""Packets that are looked at before they are decoded, where key frames are so far apart."""
+"""Packets that are read before the first is decoded, at most."""
 
 
 class PyavFrames:
@@ -42,16 +42,16 @@ class PyavFrames:
                 yield frame.dts if self._counted else frame.pts, frame
 
     def _lean(self, packets: Iterator[av.Packet], start: int) -> Iterator[av.Packet]:
-        """The packets; those of frames that are over before `start` are decoded only where others are predicted from them."""
+        """The packets; those of frames that end before `start` are decoded only if others are predicted from them."""
         context, ahead = self._stream.codec_context, []
         for packet in packets:
             ahead.append(packet)
             if packet.pts is None or packet.pts >= start or len(ahead) == MOST_AHEAD:
                 break
         times = [packet.pts for packet in ahead if packet.pts is not None]
-        # The frame on show when `start` comes, as far as it is known here; a later one, too, is decoded.
+        # The frame shown at `start`, if it is among these packets; a later one is decoded too.
         shown = max((time for time in times if time < start), default=start)
-        # What is left out must not look like the gap of a damaged file.
+        # Frames left out must not look like the gap of a damaged file.
         skippable = len(times) == len(ahead) and shown - min(times, default=shown) < self._max_gap
         for packet in itertools.chain(ahead, packets):
             early = skippable and packet.pts is not None and packet.pts < shown
@@ -66,7 +66,7 @@ class PyavFrames:
         return True
 
     def close(self) -> None:
-        """The container is the file's."""
+        """The file closes its container."""
 
     def size(self, frame: av.VideoFrame) -> tuple[int, int]:
         return frame.height, frame.width
@@ -84,7 +84,7 @@ class PyavFrames:
         if self._formats is None:
             from av.video.reformatter import VideoReformatter
 
-            # One for the file: a fresh one for each frame would cost as much as the conversion.
+            # One per file: a new one for each frame would cost as much as the conversion.
             self._formats = VideoReformatter()
         return self._formats.reformat(frame, format="rgb24").to_ndarray()  # type: ignore[no-any-return]
 

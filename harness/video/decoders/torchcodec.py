@@ -1,7 +1,7 @@
 """Frames by torchcodec: its demuxer and decoder, FFmpeg of the system, our conversion and our rules of time.
 
-yuv420p pictures, nearly all, are converted as PyAV's are, from the same planes, so that they are the same bit for bit;
-others by torchcodec, which heeds the colour space that a file names.
+yuv420p pictures, as nearly all are, are converted as PyAV's are, from the same planes, and are the same bit for bit.
+torchcodec converts the others, by the colour space that a file names.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class TorchcodecFrames:
     def __init__(self, file: VideoFile) -> None:
         decoders = _decoders()
         self._tick_s = file.tick_s
-        # AVI has no presentation times and torchcodec tells no others, so that the packets' own are taken, by number.
+        # AVI has no presentation times and torchcodec gives no others, so the packets' own are used, by number.
         self._packets = file.packet_times() if file.counted else None
         self._next = 0
         self._converter: Any = None
@@ -48,21 +48,21 @@ class TorchcodecFrames:
     def _source(self, path: str) -> str | BinaryIO:
         try:
             path.encode()
-        except UnicodeEncodeError:  # a name that is not UTF-8 does not reach torchcodec
+        except UnicodeEncodeError:  # torchcodec cannot take a name that is not UTF-8
             self._opened = Path(path).open("rb")  # noqa: SIM115 (closed by `close`)
             return self._opened
         return f"file:{path}"
 
     def decode(self, start: int | None = None) -> Iterator[tuple[int | None, RawFrame]]:
         for packet in self._demuxer:
-            sent = self._sent()
+            sent = self._packet_time()
             for frame in self._decoder.decode(packet):
                 yield self._stamp(frame, sent), frame
         for frame in self._decoder.drain():
             yield self._stamp(frame, None), frame
 
-    def _sent(self) -> int | None:
-        """The time of the packet that was read just now, where packets have their own."""
+    def _packet_time(self) -> int | None:
+        """Time of the packet just read, where packets have their own."""
         if self._packets is None:
             return None
         number, self._next = self._next, self._next + 1
@@ -115,8 +115,8 @@ def _decoders() -> Any:
         import torchcodec.decoders as decoders
     except (ImportError, RuntimeError, OSError) as error:
         raise HarnessError(
-            f"torchcodec is installed and cannot be loaded ({_first_line(error)}); it wants the shared libraries of FFmpeg 4 to "
-            f"9 and a torch of its own kind (CPU or CUDA). Mend that, or unset {VARIABLE}"
+            f"torchcodec is installed and cannot be loaded ({_first_line(error)}); it needs the shared libraries of FFmpeg 4 to "
+            f"9 and a torch of its own kind (CPU or CUDA). Install those, or unset {VARIABLE}"
         ) from error
     return decoders
 

@@ -37,7 +37,7 @@ def parameter(method: str, name: str) -> Parameter:
 
 
 def checked(method: FlowMethod) -> FlowMethod:
-    """`method`, its name spelled as it is registered. Raises UnknownName for a name or a parameter that does not exist,
+    """`method`, with the registered spelling of its name. Raises UnknownName for a name or a parameter that does not exist,
     HarnessError for a value that is out of range."""
     for name in method.params:
         parameter(method.name, name)

@@ -1,11 +1,11 @@
 """Stored optical flow of one video: a file of compressed frames, any of which can be read alone. Lossless.
 
 Chosen by measurement (docs/performance.md): each component is a plane of differences between a row and the row above
-it, compressed by zstd at level 1. Real clips shrink to a tenth or less, and a frame is back faster than a frame of
-video is decoded. PNG, LZ4, DEFLATE, higher levels and differences in time were larger or slower.
+it, compressed by zstd at level 1. Real clips shrink to a tenth or less, and reading a frame is faster than decoding a frame
+of video. PNG, LZ4, DEFLATE, higher levels and differences in time were larger or slower.
 
-The frames come first, then where each of them ends (int64), then one trailer of fixed size, written last: a file
-without it is not whole.
+The frames come first, then the end of each of them (int64), then a trailer of fixed size, written last: a file
+without it is incomplete.
 """
 
 from __future__ import annotations
@@ -22,31 +22,31 @@ MAGIC = b"qv-flow1"
 TRAILER = struct.Struct("<8sIII")
 """Magic, frames, height, width."""
 LEVEL = 1
-"""Of zstd. Level 3 takes 0 to 5% more room at twice the time, level 9 14% less at ten times."""
+"""Of zstd. Level 3 takes 0 to 5% more space and twice the time, level 9 14% less space and ten times the time."""
 
 Square = tuple[int, int, int]
 """(top, left, side) in px."""
 
 
 def write(path: Path, codes: Iterable[np.ndarray]) -> int:
-    """Frames (H, W, 2) uint8, one after the other, at least one -> `path`; how many. Raises OSError where it cannot be."""
+    """Writes frames (H, W, 2) uint8, at least one, to `path` -> their number. Raises OSError."""
     codec = _codec()
     ends: list[int] = []
     shape, end = (0, 0), 0
     with path.open("wb") as file:
-        for one in codes:
-            packed = codec.compress(_differences(one).data, asbytes=True)
+        for frame in codes:
+            packed = codec.compress(_differences(frame).data, asbytes=True)
             file.write(packed)
             end += len(packed)
             ends.append(end)
-            shape = one.shape[:2]
+            shape = frame.shape[:2]
         file.write(np.array(ends, "<i8").tobytes())
         file.write(TRAILER.pack(MAGIC, len(ends), *shape))
     return len(ends)
 
 
 class FlowFile:
-    """An open file of stored flow. Raises HarnessError where it is not whole, FileNotFoundError where there is none."""
+    """An open file of stored flow. Raises HarnessError for an incomplete file, FileNotFoundError where there is none."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -77,7 +77,7 @@ class FlowFile:
             bottom, right = top + side, left + side
         out = np.empty((len(wanted), bottom - top, right - left, 2), np.uint8)
         for target, number in zip(out, wanted, strict=True):
-            # Rows below the square and columns beside it are never added up.
+            # Rows below the square and columns outside of it are not summed.
             rows = np.add.accumulate(self._planes(int(number))[:, :bottom, left:right], axis=1, dtype=np.uint8)
             target[..., 0], target[..., 1] = rows[0, top:], rows[1, top:]
         return out
@@ -96,11 +96,13 @@ class FlowFile:
         return np.frombuffer(packed, np.uint8).reshape(2, height, width)
 
     def _damaged(self, cause: str) -> HarnessError:
-        return HarnessError(f"the stored optical flow {self._path} is damaged ({cause}); delete it, it is made again")
+        return HarnessError(
+            f"the stored optical flow {self._path} is damaged ({cause}); delete it, and it is computed again"
+        )
 
 
 def _differences(codes: np.ndarray) -> np.ndarray:
-    """(H, W, 2) -> (2, H, W), each row less the one above it, modulo 256."""
+    """(H, W, 2) -> (2, H, W), each row minus the one above it, modulo 256."""
     planes = np.ascontiguousarray(codes.transpose(2, 0, 1))
     planes[:, 1:] -= planes[:, :-1].copy()
     return planes

@@ -1,7 +1,7 @@
 """The arithmetic of `harness.video.flow.tvl1_numba`, compiled by Numba: one thread, float32, everything of a level in flat arrays.
 
-A level of H x W pixels lies in arrays with one column more than the picture (its *seam*) and a row more above and
-below, so that neighbours are found by adding to an index and no inner loop asks whether it is at a border. The seam
+A level of H x W pixels is stored in arrays with one more column than the picture (its *seam*) and one more row above and
+below, so that the index of a neighbour is a sum and no inner loop tests for borders. The seam
 repeats the last column of the flow, which makes its forward difference zero, and holds zeros in the dual variables.
 """
 
@@ -38,7 +38,7 @@ def with_gradients(picture, channels):
 
 @_compiled(_PLANE, _PLANE, _PLANE)
 def where_to(flow, map_x, map_y):
-    """Fills map_x and map_y (H, W) with where each pixel has gone."""
+    """Fills map_x and map_y (H, W) with the position that each pixel moves to."""
     height, width = map_x.shape
     for y in range(height):
         lo = (y + 1) * (width + 1)
@@ -53,7 +53,7 @@ def where_to(flow, map_x, map_y):
 def linearise(picture, warped, flow, data):
     """The data term around `flow`: fills data (4, N) with the warped gradient (x, y), the residual, 1 / |gradient|^2."""
     height, width = picture.shape
-    one = np.float32(1)
+    unit = np.float32(1)
     for y in range(height):
         lo = (y + 1) * (width + 1)
         hi = lo + width
@@ -65,7 +65,7 @@ def linearise(picture, warped, flow, data):
             out_x[x] = gx
             out_y[x] = gy
             residual[x] = there[x, 0] - gx * u[x] - gy * v[x] - here[x]
-            inverse[x] = one / square if square > np.float32(1.2e-7) else np.float32(0)
+            inverse[x] = unit / square if square > np.float32(1.2e-7) else np.float32(0)
 
 
 @_compiled(
@@ -79,14 +79,14 @@ def iterate(gx, gy, residual, inverse, u, v, ux, uy, vx, vy, shape, count, limit
     """`count` primal-dual iterations in place -> the sum of squared changes in the last of them.
 
     (gx, gy, residual, inverse): the data term of `linearise`; (u, v): the flow; (ux, uy), (vx, vy): their dual
-    variables; all (N,). They run as a wave: iteration k works a block of rows behind iteration k - 1, while rows are in
-    the cache.
+    variables; all (N,). They run as a wave: iteration k is one block of rows behind iteration k - 1, while the rows are
+    in the cache.
     """
     height, width = shape
     rows = max(1, _BLOCK_PX // (width + 1))
     blocks = (height + rows - 1) // rows
-    # Unsigned, so that no index can be a negative one: Numba would count those from the end, and vectorise nothing.
-    one, below = np.uint64(1), np.uint64(width + 1)
+    # Unsigned: Numba would allow for negative indices, which count from the end, and vectorise nothing.
+    right, below = np.uint64(1), np.uint64(width + 1)
     unit, total = np.float32(1), np.float32(0)
     for tick in range(blocks + count - 1):
         for k in range(max(0, tick - blocks + 1), min(count, tick + 1)):
@@ -97,14 +97,14 @@ def iterate(gx, gy, residual, inverse, u, v, ux, uy, vx, vy, shape, count, limit
             for i in range(lo, hi):
                 move = (residual[i] + gx[i] * u[i] + gy[i] * v[i]) * inverse[i]
                 move = -min(max(move, -limit), limit)
-                du = move * gx[i] + theta * ((ux[i] - ux[i - one]) + (uy[i] - uy[i - below]))
-                dv = move * gy[i] + theta * ((vx[i] - vx[i - one]) + (vy[i] - vy[i - below]))
+                du = move * gx[i] + theta * ((ux[i] - ux[i - right]) + (uy[i] - uy[i - below]))
+                dv = move * gy[i] + theta * ((vx[i] - vx[i - right]) + (vy[i] - vy[i - below]))
                 u[i] += du
                 v[i] += dv
                 change += du * du + dv * dv
-            for seam in range(lo + below - one, hi, below):
-                u[seam] = u[seam - one]
-                v[seam] = v[seam - one]
+            for seam in range(lo + below - right, hi, below):
+                u[seam] = u[seam - right]
+                v[seam] = v[seam - right]
             # Row y of the dual variables needs row y + 1 of the flow, so it follows a row behind.
             start, stop = max(lo - below, below), hi - below
             if last == height:
@@ -113,15 +113,15 @@ def iterate(gx, gy, residual, inverse, u, v, ux, uy, vx, vy, shape, count, limit
                     u[i] = u[i - below]
                     v[i] = v[i - below]
             for i in range(start, stop):
-                dx, dy = u[i + one] - u[i], u[i + below] - u[i]
+                dx, dy = u[i + right] - u[i], u[i + below] - u[i]
                 scale = unit / (unit + step * np.sqrt(dx * dx + dy * dy))
                 ux[i] = (ux[i] + step * dx) * scale
                 uy[i] = (uy[i] + step * dy) * scale
-                dx, dy = v[i + one] - v[i], v[i + below] - v[i]
+                dx, dy = v[i + right] - v[i], v[i + below] - v[i]
                 scale = unit / (unit + step * np.sqrt(dx * dx + dy * dy))
                 vx[i] = (vx[i] + step * dx) * scale
                 vy[i] = (vy[i] + step * dy) * scale
-            for seam in range(start + below - one, stop, below):
+            for seam in range(start + below - right, stop, below):
                 ux[seam], uy[seam] = np.float32(0), np.float32(0)
                 vx[seam], vy[seam] = np.float32(0), np.float32(0)
             if k == count - 1:

@@ -2,7 +2,7 @@
 
 Zach, Pock and Bischof, "A Duality Based Approach for Realtime TV-L1 Optical Flow" (2007), with the changes OpenCV made:
 grey levels 0..255, a bilinear pyramid, several warps a level, cubic warping, a median filter of the flow, and an end of
-the iterations when the flow changes by less than `epsilon` px. Its results are held against OpenCV's in the tests.
+the iterations when the flow changes by less than `epsilon` px. The tests compare its results with OpenCV's.
 
 Two back ends compute it, each a method of its own so that they never mix: `tvl1-own`, compiled by Numba, here and in
 `tvl1_kernels`; `tvl1-torch`, on tensors, in `tvl1_torch`.
@@ -26,7 +26,7 @@ VERSION = 2
 def function(params: Mapping[str, float | str]) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
     """Parameters -> (grey, next grey), uint8 (H, W) each -> float32 (H, W, 2) px, x then y.
 
-    Raises HarnessError where Numba is not installed, and for values that make no sense.
+    Raises HarnessError where Numba is not installed, and for values out of range.
     """
     settings = settings_of(params)
     _kernels()
@@ -43,7 +43,7 @@ def flow_between(grey: np.ndarray, after: np.ndarray, settings: Settings) -> np.
         if flow is None:
             flow = np.zeros((2, *here.shape), np.float32)
         else:
-            flow = np.stack([cv2.resize(one, size, interpolation=cv2.INTER_LINEAR) for one in flow])
+            flow = np.stack([cv2.resize(plane, size, interpolation=cv2.INTER_LINEAR) for plane in flow])
             flow *= np.float32(1 / settings.scale_step)
         flow = _solve_level(here, there, flow, settings)
     assert flow is not None
@@ -60,7 +60,7 @@ def _pyramid(grey: np.ndarray, after: np.ndarray, settings: Settings) -> list[tu
             break
         # By the factor, not to the rounded size, as OpenCV does: a level is not quite the whole picture.
         factor = {"fx": settings.scale_step, "fy": settings.scale_step}
-        here, there = (cv2.resize(one, None, **factor, interpolation=cv2.INTER_LINEAR) for one in levels[-1])
+        here, there = (cv2.resize(picture, None, **factor, interpolation=cv2.INTER_LINEAR) for picture in levels[-1])
         levels.append((here, there))
     return levels
 
@@ -88,7 +88,7 @@ def _solve_level(here: np.ndarray, there: np.ndarray, start: np.ndarray, setting
 
 
 def _settle(state: tuple[Any, ...], inside: np.ndarray, settings: Settings) -> None:
-    """Iterations on one linearisation, a median filter of the flow before each `inner` of them, until it rests."""
+    """Iterations on one linearisation, a median filter of the flow before each `inner` of them, until it converges."""
     import cv2
 
     iterate = _kernels().iterate
@@ -99,8 +99,8 @@ def _settle(state: tuple[Any, ...], inside: np.ndarray, settings: Settings) -> N
         if change <= enough:
             return
         if settings.median > 1:
-            for one in inside:
-                one[:] = cv2.medianBlur(one, settings.median)
+            for plane in inside:
+                plane[:] = cv2.medianBlur(plane, settings.median)
         for done in range(0, settings.inner, settings.check_every):
             change = iterate(*state, min(settings.inner - done, settings.check_every), limit, theta, step)
             if change <= enough:
@@ -117,9 +117,11 @@ def _kernels() -> Any:
             "between them, or 'tvl1', OpenCV's; all give nearly the same flow, more slowly"
         ) from error
     except Exception as error:  # Numba and its files fail in many ways
-        kept = os.environ.get("NUMBA_CACHE_DIR")
+        folder = os.environ.get("NUMBA_CACHE_DIR")
         again = (
-            f"Numba keeps its code in {kept}: delete that folder and run the same command again, or " if kept else ""
+            f"Numba stores its code in {folder}: delete that folder and run the same command again, or "
+            if folder
+            else ""
         )
         raise HarnessError(
             f"flow method 'tvl1-own' could not be compiled ({type(error).__name__}: {error}); {again}use method 'tvl1-torch', "

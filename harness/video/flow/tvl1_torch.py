@@ -1,8 +1,8 @@
 """The arithmetic of `harness.video.flow.tvl1_numba` on tensors: many pairs at once, on a GPU, or on a CPU where Numba is missing.
 
-The same levels, warps, median filters and iterations by the same parameters; only the order of additions differs. Pairs of a
-batch end their iterations one by one, each when its own flow rests, so that a pair's flow does not depend on its
-neighbours. Nothing here asks which device it runs on, and the host waits for it only where it looks who rests.
+The same levels, warps, median filters and iterations by the same parameters; only the order of additions differs. Each
+pair of a batch ends its iterations when its own flow has converged, so that its flow does not depend on its neighbours.
+Nothing here depends on the device, and the host waits for it only to see which pairs have converged.
 
 Planes come first: a flow is (2, N, H, W), x then y; dual variables are (2, 2, N, H, W), direction, then component.
 """
@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.nn.functional import grid_sample, pad
 
 from harness.core.errors import HarnessError
+from harness.video.flow.median import median
 from harness.video.flow.tvl1_settings import Settings, settings_of
 
 FLAT = 1.2e-7
@@ -28,12 +29,12 @@ FLAT = 1.2e-7
 def function(params: Mapping[str, float | str], *, device: str) -> Callable[[Sequence[np.ndarray]], np.ndarray]:
     """Parameters -> (N + 1 pictures in a row, uint8 (H, W)) -> float32 (N, H, W, 2) px, x then y.
 
-    Raises HarnessError for values that make no sense, and where torch does not see the device.
+    Raises HarnessError for values out of range, and where torch does not see the device.
     """
     settings = settings_of(params, "tvl1-torch")
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise HarnessError(
-            f"flow method 'tvl1-torch' was asked for device '{device}', and torch sees no GPU; leave the parameter out "
+            f"flow method 'tvl1-torch' was given device '{device}', and torch sees no GPU; leave the parameter out "
             "to compute on the CPU, or use method 'tvl1-own'"
         )
 
@@ -47,7 +48,7 @@ def function(params: Mapping[str, float | str], *, device: str) -> Callable[[Seq
 
 @contextlib.contextmanager
 def one_thread() -> Iterator[None]:
-    """On a CPU there is a process a core already, and sums over several threads would differ from machine to machine."""
+    """On a CPU there is one process per core already, and sums over several threads would differ between machines."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -57,13 +58,13 @@ def one_thread() -> Iterator[None]:
 
 
 Advance = Callable[..., Tensor]
-"""`advance`, or what a compiler made of it."""
+"""`advance`, or a compiled version of it."""
 
 
 def flows_between(grey: Tensor, after: Tensor, settings: Settings, *, step: Advance | None = None) -> Tensor:
     """uint8 (N, H, W) twice, on one device -> float32 (N, H, W, 2) px there, x then y: where each pixel of `grey` went.
 
-    `step` may be `torch.compile(advance, dynamic=True)`; no method of flow uses that, since on a GPU nobody has timed it.
+    `step` may be `torch.compile(advance, dynamic=True)`; no flow method uses that: it has not been timed on a GPU.
     Raises HarnessError for other types and for shapes that do not fit.
     """
     for name, pictures in (("grey", grey), ("after", after)):
@@ -104,7 +105,7 @@ def pyramid(grey: Tensor, after: Tensor, settings: Settings) -> list[tuple[Tenso
 
 
 def resized(planes: Tensor, height: int, width: int, *, factor: float = 0.0) -> Tensor:
-    """(..., H, W) -> (..., height, width), bilinearly: cv2.resize's answer, given a size, or `factor` as 1 / fx."""
+    """(..., H, W) -> (..., height, width), bilinearly: the result of cv2.resize for a size, or for `factor` as 1 / fx."""
     for axis, side in ((-1, width), (-2, height)):
         here = planes.shape[axis]
         at = (torch.arange(side, dtype=torch.float64) + 0.5) * (factor or here / side) - 0.5
@@ -163,11 +164,11 @@ def with_gradients(picture: Tensor) -> Tensor:
 
 
 def sample(channels: Tensor, flow: Tensor) -> Tensor:
-    """(N, C, H', W') at where `flow` (2, N, H, W) px leads, bicubically, zero outside -> (N, C, H, W).
+    """(N, C, H', W') at the positions that `flow` (2, N, H, W) px leads to, bicubically, zero outside -> (N, C, H, W).
 
-    It is what cv2.remap answers since OpenCV 5 (before, it rounded places to 32nds of a px). torch wants places as
-    shares of a side; only where the side is a power of two do they come back as they were, to the last bit where they are
-    whole. Anything else would see motion in a still picture, where it is nearly flat.
+    The result of cv2.remap since OpenCV 5 (earlier versions rounded positions to 32nds of a px). torch takes positions as
+    fractions of a side. Only for a side of a power of two are they exact, to the last bit for whole pixels; otherwise a
+    still picture would have motion where it is nearly flat.
     """
     height, width = flow.shape[-2:]
     x = torch.arange(width, device=flow.device, dtype=torch.float32)
@@ -179,7 +180,7 @@ def sample(channels: Tensor, flow: Tensor) -> Tensor:
 
 
 def linearise(here: Tensor, warped: Tensor, flow: Tensor) -> Term:
-    """First pictures (N, H, W), second ones with gradients where `flow` leads (N, 3, H, W) -> the data term."""
+    """First pictures (N, H, W), second ones with gradients, sampled along `flow` (N, 3, H, W) -> the data term."""
     gradient = warped[:, 1:].transpose(0, 1).contiguous()
     square = (gradient * gradient).sum(0)
     inverse = torch.where(square > FLAT, 1 / square, 0.0)
@@ -188,9 +189,9 @@ def linearise(here: Tensor, warped: Tensor, flow: Tensor) -> Term:
 
 
 def _settle(term: Term, flow: Tensor, dual: Tensor, settings: Settings, step: Advance) -> tuple[Tensor, Tensor]:
-    """Iterations on one linearisation, a median filter of the flow before each `inner` of them, until every pair rests."""
+    """Iterations on one linearisation, a median filter of the flow before each `inner` of them, until every pair has converged."""
     pairs, enough = flow.shape[1], settings.epsilon**2 * flow[0, 0].numel()
-    rest_flow, rest_dual = torch.empty_like(flow), torch.empty_like(dual)
+    final_flow, final_dual = torch.empty_like(flow), torch.empty_like(dual)
     rows = torch.arange(pairs, device=flow.device)
     dual = dual.clone()
     for _ in range(settings.outer):
@@ -203,14 +204,14 @@ def _settle(term: Term, flow: Tensor, dual: Tensor, settings: Settings, step: Ad
                 continue
             if len(moving) == 0 and len(rows) == pairs:
                 return flow, dual
-            # All are noted, those that go on once more later: one copy, and no second look at who rests.
-            rest_flow[:, rows], rest_dual[:, :, rows] = flow, dual
+            # All are stored, those still moving again later: one copy instead of a second selection.
+            final_flow[:, rows], final_dual[:, :, rows] = flow, dual
             if len(moving) == 0:
-                return rest_flow, rest_dual
+                return final_flow, final_dual
             term, rows = term.of(moving), rows[moving]
             flow, dual = flow[:, moving], dual[:, :, moving]
-    rest_flow[:, rows], rest_dual[:, :, rows] = flow, dual
-    return rest_flow, rest_dual
+    final_flow[:, rows], final_dual[:, :, rows] = flow, dual
+    return final_flow, final_dual
 
 
 def iterate(term: Term, flow: Tensor, dual: Tensor, count: int, settings: Settings, step: Advance) -> Tensor:
@@ -219,17 +220,17 @@ def iterate(term: Term, flow: Tensor, dual: Tensor, count: int, settings: Settin
     ahead, move = torch.zeros_like(dual), flow
     for _ in range(count):
         move = step(term, flow, dual, ahead, *weights)
-    # A row at a time, then a pair's rows: the order of additions must not depend on how many pairs there are.
+    # Row by row, then the rows of a pair: the order of additions must not depend on the number of pairs.
     rows = (move * move).sum(-1)
     return rows.transpose(0, 1).flatten(1).sum(-1)
 
 
 def advance(term: Term, flow: Tensor, dual: Tensor, ahead: Tensor, limit: float, theta: float, pace: float) -> Tensor:
-    """One iteration, `flow` and `dual` in place -> what was added to `flow`.
+    """One iteration, `flow` and `dual` in place -> the change of `flow`.
 
-    `ahead` is room for forward differences, like `dual`; its last column, in x, and row, in y, are zero and stay so: no
-    difference reaches over the border. Nothing but tensor operations of fixed shapes, so that a compiler may have it
-    whole, without `out=` on parts of tensors, which it would not take.
+    `ahead` is memory for forward differences, shaped as `dual`; its last column, in x, and row, in y, stay zero: no
+    difference crosses the border. Only tensor operations of fixed shapes, and no `out=` on parts of tensors, so that a
+    compiler can take the whole function.
     """
     off = torch.addcmul(term.offset, term.pull[0], flow[0]).addcmul_(term.pull[1], flow[1]).clamp_(-limit, limit)
     move = divergence(dual).mul_(theta).addcmul_(term.gradient, off, value=-1)
@@ -242,68 +243,8 @@ def advance(term: Term, flow: Tensor, dual: Tensor, ahead: Tensor, limit: float,
 
 
 def divergence(dual: Tensor) -> Tensor:
-    """(2, 2, N, H, W) -> (2, N, H, W): backward differences, nothing coming in over the border."""
-    found = dual[0] + dual[1]
-    found[..., 1:] -= dual[0, ..., :-1]
-    found[..., 1:, :] -= dual[1, ..., :-1, :]
-    return found
-
-
-# ---------------------------------------------------------------------------------------------------- the median
-
-
-_IN_ORDER = {
-    3: ((0, 2), (0, 1), (1, 2)),
-    5: ((0, 3), (1, 4), (0, 2), (1, 3), (0, 1), (2, 4), (1, 2), (3, 4), (2, 3)),
-}
-"""Comparisons that put 3 or 5 values in order."""
-
-
-def median(planes: Tensor, side: int) -> Tensor:
-    """(A, B, H, W) -> the median of each square of `side` (1, 3, 5) px, borders repeated: cv2.medianBlur's answer.
-
-    By minima and maxima of whole planes: columns are put in order once for all squares that share them, then the rows of
-    each square; the median is then among the few values that neither too many others exceed nor too many fall below.
-    """
-    if side == 1:
-        return planes.clone()
-    rim, (height, width) = side // 2, planes.shape[-2:]
-    padded = pad(planes, (rim, rim, rim, rim), mode="replicate")
-    columns = _in_order([padded[..., y : y + height, :] for y in range(side)])
-    rows = [_in_order([column[..., x : x + width] for x in range(side)]) for column in columns]
-    half = side * side // 2
-    return _middle(
-        [
-            rows[y][x]
-            for y in range(side)
-            for x in range(side)
-            if (y + 1) * (x + 1) <= half + 1 and (side - y) * (side - x) <= half + 1
-        ]
-    )
-
-
-def _in_order(planes: list[Tensor]) -> list[Tensor]:
-    planes = list(planes)
-    for low, high in _IN_ORDER[len(planes)]:
-        planes[low], planes[high] = _exchanged(planes[low], planes[high])
-    return planes
-
-
-def _middle(planes: list[Tensor]) -> Tensor:
-    """The median of an odd number of planes: of n // 2 + 2 of them neither the least nor the greatest can be it."""
-    kept, waiting = planes[: len(planes) // 2 + 2], planes[len(planes) // 2 + 2 :]
-    while len(kept) > 1:
-        for a in range(len(kept) // 2):
-            kept[a], kept[-1 - a] = _exchanged(kept[a], kept[-1 - a])
-        half = len(kept) // 2
-        for a in range(1, len(kept) - half):
-            kept[0], kept[a] = _exchanged(kept[0], kept[a])
-        for a in range(half, len(kept) - 1):
-            kept[a], kept[-1] = _exchanged(kept[a], kept[-1])
-        kept = kept[1:-1] + waiting[:1]
-        waiting = waiting[1:]
-    return kept[0]
-
-
-def _exchanged(one: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
-    return torch.minimum(one, other), torch.maximum(one, other)
+    """(2, 2, N, H, W) -> (2, N, H, W): backward differences, zero across the border."""
+    total = dual[0] + dual[1]
+    total[..., 1:] -= dual[0, ..., :-1]
+    total[..., 1:, :] -= dual[1, ..., :-1, :]
+    return total

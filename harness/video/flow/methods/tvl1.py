@@ -39,7 +39,7 @@ def load(params: Params) -> FlowEstimator:
 
 ALGORITHM = FlowAlgorithm(
     name="tvl1",
-    # The parameters of our own TV-L1, but for two: more median filters by default, and any pyramid that shrinks.
+    # As those of our own TV-L1, except for two: more median filters by default, and any pyramid that shrinks.
     parameters={name: PARAMETERS[name] for name in SETTERS}
     | {
         "outer": Parameter(10, ONE_OR_MORE),
