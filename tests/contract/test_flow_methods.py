@@ -14,7 +14,7 @@ import pytest
 from harness.core.contract import FlowMethod
 from harness.core.errors import HarnessError, UnknownName
 from harness.core.plugins import FlowAlgorithm
-from harness.planning.selection import apply_overrides
+from harness.planning.overrides import apply_overrides
 from harness.scales.micro import SCALE as MICRO
 from harness.video import numba_cache
 from harness.video.flow import estimation

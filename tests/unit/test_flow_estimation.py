@@ -13,8 +13,8 @@ import pytest
 from harness.core.contract import FlowMethod
 from harness.core.errors import HarnessError, UnknownName
 from harness.core.plugins import FlowEstimator
-from harness.planning import keys
-from harness.planning.selection import apply_overrides
+from harness.planning.overrides import apply_overrides
+from harness.planning.specs import flow_spec
 from harness.scales.micro import SCALE as MICRO
 from harness.video.flow import estimation
 from tests import videos
@@ -111,10 +111,9 @@ def test_a_selection_may_name_the_method_its_parameters_and_its_code():
 
 def test_jobs_hold_the_method_that_was_chosen_never_the_choice(monkeypatch):
     monkeypatch.setenv("HARNESS_DEVICE", "cuda")
-    key = keys.flow_key(replace(MICRO, flow=changed("flow.name=tvl1-auto")))
-    assert key["method"]["name"] == key["by"]["name"] == "tvl1-torch"
-    assert key["method"]["params"] == key["by"]["params"] == {"device": "cuda"}
-    assert keys.flow_key(MICRO)["method"]["name"] == "tvl1"
+    spec = flow_spec(changed("flow.name=tvl1-auto"))
+    assert (spec.method.name, spec.method.params) == ("tvl1-torch", {"device": "cuda"})
+    assert flow_spec(MICRO.flow).method == MICRO.flow
 
 
 def test_keys_are_made_without_loading_anything_heavy():
