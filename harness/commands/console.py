@@ -13,9 +13,9 @@ from typing import Any, TextIO
 
 from harness.core.callbacks import Callback
 from harness.core.spec import Job
-from harness.core.units import duration
 from harness.metrics.cards import named, text
 from harness.records.record import Record
+from reports.units import duration
 
 PLAIN_EVERY_S = 5.0
 

@@ -16,11 +16,11 @@ import click
 from harness.commands.options import selection_options, workspace_options
 from harness.core.errors import HarnessError
 from harness.core.spec import Cell, Job, Selection
-from harness.core.units import duration, size
 from harness.core.workspace import Workspace
 from harness.planning import plan as planning, selection as selecting
 from harness.planning.cost import Estimate, estimates
 from harness.records.record import RunStore
+from reports.units import duration, size
 
 TABLES = ("2", "3", "4", "5")
 """Tables with numbers to run; Table 1 needs no jobs."""

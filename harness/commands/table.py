@@ -77,10 +77,10 @@ def text_of(
     from harness.planning.lookup import lookup_in
     from harness.records.record import RunStore
     from reports import tables
-    from reports.tables import aside, costs
+    from reports.tables import aside
 
     lookup = lookup_in(workspace)
     table = tables.build(number, lookup, question)
     asides = [tables.significance(number, lookup, question)] if significance else []
-    asides += [costs.aside(table, {record.job_id: record for record in RunStore(workspace.runs)})] if with_cost else []
+    asides += [aside.costs(table, {record.job_id: record for record in RunStore(workspace.runs)})] if with_cost else []
     return aside.below(tables.render(table, style), asides, style)

@@ -10,7 +10,6 @@ from harness import __version__
 from harness.analysis import claims
 from harness.core.contract import Dataset
 from harness.core.plain import digest
-from harness.core.units import duration
 from harness.core.workspace import Workspace
 from harness.planning.lookup import lookup_in
 from harness.records.record import RunStore
@@ -19,6 +18,7 @@ from reports.evidence import Evidence, dataset_of, gather
 from reports.figures import accuracy, curves, filters, matrices, pictures, receptive
 from reports.figures.drawing import Figure
 from reports.page.jobs import JobView, views
+from reports.units import duration
 
 INLINE_JOBS_BYTES = 1_200_000
 """Up to this size the page holds the details of all jobs; beyond it, each job has a page of its own."""

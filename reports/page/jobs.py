@@ -8,13 +8,13 @@ from typing import Any
 
 from harness.core.contract import Schedule
 from harness.core.job_specs import NetworkSpec
-from harness.core.units import duration
 from harness.metrics.cards import PRIMARY, named, text
 from harness.metrics.scores import bounds_pct
 from harness.planning.command import command_of
 from harness.records.record import Record
 from reports.evidence import Evidence
 from reports.figures.curves import spark
+from reports.units import duration
 
 KINDS = {
     "flow": "optical flow",

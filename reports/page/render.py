@@ -5,11 +5,11 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from harness.core.units import duration
 from reports.figures.drawing import DARK, LIGHT, STYLE, variables
 from reports.page.content import INLINE_JOBS_BYTES, Content
 from reports.tables.html import html
 from reports.tables.words import p_text
+from reports.units import duration
 
 
 def page(content: Content) -> dict[str, str]:

@@ -1,15 +1,53 @@
-"""A table as text in one of the formats, with what may be asked for below it."""
+"""A table in one of the formats; those for programs (a frame, CSV, JSON) are made here."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 from harness.core.errors import unknown
-from reports.tables.data import as_json, csv
 from reports.tables.html import html
 from reports.tables.latex import latex
 from reports.tables.model import Table
 from reports.tables.text import markdown, terminal
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def frame(table: Table) -> pd.DataFrame:
+    """One line per number: its row and column, the paper's number, ours, interval, n, verdict, jobs, command."""
+    import pandas as pd
+
+    groups = {group.key: group for group in table.groups}
+    lines = []
+    for row in table.rows:
+        for column in table.columns:
+            if (row.key, column.key) in table.cells:
+                cell, group = table.cell(row, column), groups[column.group]
+                place = {"table": table.number, "scale": table.scale, "version": table.version}
+                place |= {"row": row.key, "column": column.key, "paper_data": group.paper, "our_data": group.ours}
+                numbers = asdict(cell) | {"difference": cell.difference, "job_ids": " ".join(cell.job_ids)}
+                lines.append(place | numbers)
+    return pd.DataFrame(lines).convert_dtypes()
+
+
+def csv(table: Table) -> str:
+    """The frame; empty fields where there is no number."""
+    return str(frame(table).to_csv(index=False, lineterminator="\n"))
+
+
+def as_json(table: Table) -> str:
+    """Everything the table holds; null where there is no number."""
+    cells = [
+        {"row": row, "column": column, **asdict(cell), "difference": cell.difference}
+        for (row, column), cell in table.cells.items()
+    ]
+    fields: dict[str, Any] = {key: value for key, value in asdict(table).items() if key != "cells"}
+    return json.dumps(fields | {"cells": cells}, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+
 
 FORMATS: Mapping[str, Callable[[Table], str]] = {
     "terminal": terminal,

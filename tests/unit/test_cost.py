@@ -109,7 +109,7 @@ def test_the_picture_has_every_job_and_every_edge(where, tmp_path):
 
 
 def test_cost_counts_shared_work_once(where):
-    from reports.tables import aside, costs
+    from reports.tables import aside
     from reports.tables.model import Table, TableCell
 
     upstream = {"a": {}, "b": {"source": "a"}, "c": {"source": "a"}}
@@ -117,6 +117,6 @@ def test_cost_counts_shared_work_once(where):
     records = {job: Record(job, train_spec(), "", up, None, {}, "", {}, cost) for job, up in upstream.items()}
     cells = {("r", job): TableCell(ours=50.0, job_ids=(job,)) for job in ("b", "c")}
     table = Table(4, "", "micro", "", (), (), (), cells)
-    told = aside.terminal(costs.aside(table, records))
+    told = aside.terminal(aside.costs(table, records))
     total = next(line for line in told.splitlines() if line.startswith("all of them"))
     assert total.split()[-3:] == ["3", "300", "3.00"] and "1 jobs were saved" in told

@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness.core.units import duration, size
+from reports.units import duration, size
 
 
 @pytest.mark.parametrize(

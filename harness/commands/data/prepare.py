@@ -19,8 +19,8 @@ from harness.core import registry
 from harness.core.callbacks import Callback
 from harness.core.contract import Dataset, Scale, Video
 from harness.core.errors import HarnessError
-from harness.core.units import duration, size
 from harness.core.workspace import Workspace, writable
+from reports.units import duration, size
 
 if TYPE_CHECKING:
     from harness.data.derived import Estimate
