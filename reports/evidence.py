@@ -1,6 +1,6 @@
-"""What a ledger holds, as results: a number's scores with everything it was measured under. No plan, no data set, no torch.
+"""The records of a results folder as results: scores with the cell that they are of. No plan, no data set, no torch.
 
-Tables ask the plan which jobs make a cell. Figures ask the records what they are, so that they show any ledger: of
+Tables look up the jobs of a cell in the plan. Figures read the records alone, so that they show any results folder: of
 another machine, of other versions, of data sets that no table of the paper has.
 """
 
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from harness.core import registry
-from harness.core.contract import MODALITIES, Baseline, Dataset
+from harness.core.contract import MODALITIES, Baseline, Dataset, Protocol
 from harness.core.errors import UnknownName
 from harness.core.job_specs import NetworkSpec
 from harness.core.spec import Cell, upstream_closure
@@ -25,8 +26,6 @@ from harness.metrics.scores import Scores, topk_correct
 from harness.planning.lookup import scored
 from harness.records.record import SCORES, Record, RunStore
 
-PROTOCOLS = ("full-ft", "fixed", "original")
-"""The order in which one is chosen to stand for a data set, where several have been run for as many baselines."""
 PAPER_ORDER = ("convnet-lstm", "c3d", "two-stream", "fused-3d", "i3d")
 
 
@@ -91,37 +90,43 @@ class Evidence:
         return tuple(sorted(names, key=lambda name: (name in sources, name)))
 
     def of(self, dataset: str) -> tuple[Result, ...]:
-        """The results that stand for a data set: per baseline and modality one, all under one protocol.
+        """The results that represent a data set: one per baseline and modality, all under one protocol.
 
-        The protocol that most baselines were run under; the lowest split and seed; from the first init on the card that
+        The protocol that most baselines were run under, preferably a transfer of the whole network; the lowest split and seed; from the first init on the card that
         was run; the paper's backbone where it was run.
         """
-        found = [result for result in self.results if result.setting.dataset == dataset]
-        ran: Counter[str] = Counter()
-        for protocol, _ in {(result.setting.protocol, result.baseline) for result in found}:
-            ran[protocol] += 1
-        if not ran:
+        results = [result for result in self.results if result.setting.dataset == dataset]
+        if not results:
             return ()
-        known = [*PROTOCOLS, *sorted(set(ran) - set(PROTOCOLS))]
-        protocol = max(ran, key=lambda name: (ran[name], -known.index(name)))
+        ran = Counter(protocol for protocol, _ in {(result.cell.protocol, result.baseline) for result in results})
+        protocol = max(sorted(ran), key=lambda name: (ran[name], _preference(name)))
         chosen: dict[tuple[str, str], Result] = {}
-        for result in sorted((r for r in found if r.setting.protocol == protocol), key=_rank):
+        for result in sorted((r for r in results if r.cell.protocol == protocol), key=_rank):
             chosen.setdefault((result.baseline, result.modality), result)
         return tuple(sorted(chosen.values(), key=lambda r: (order_of(r.baseline), MODALITIES.index(r.modality))))
 
     def best_modality(self, dataset: str) -> tuple[Result, ...]:
-        """Of `of(dataset)`, one a baseline: both streams where they were run, else the one that was."""
+        """Of `of(dataset)`, one per baseline: both streams if they were run, else the stream that was."""
         last = {result.baseline: result for result in self.of(dataset)}
         return tuple(last.values())
 
     def chain(self, records: Iterable[Record]) -> dict[str, Record]:
-        """The records and all they build on, as far as they are here."""
+        """The records and all they build on, of those that are finished."""
         ids = upstream_closure((record.job_id for record in records), self.records)
         return {job_id: self.records[job_id] for job_id in ids}
 
     def cost_s(self, result: Result) -> float:
         """Wall seconds of the jobs behind a number, pre-training, features and flow included, each once."""
         return sum(record.cost["wall_s"] for record in self.chain(result.records).values())
+
+
+def _preference(protocol: str) -> tuple[bool, bool, int]:
+    """Highest for a transfer of the whole network, then by the order of the cards; lowest for an unknown plug-in."""
+    try:
+        card: Protocol = registry.load("protocol", protocol)
+    except UnknownName:
+        return False, False, -sys.maxsize
+    return card.weights_from == "source", card.trained == "all", -card.order
 
 
 def _rank(result: Result) -> tuple[object, ...]:

@@ -18,7 +18,7 @@ from reports.units import duration
 
 KINDS = {
     "flow": "optical flow",
-    "images": "picture network",
+    "images": "2D image network",
     "train": "training",
     "features": "features",
     "head": "head on features",
@@ -27,7 +27,7 @@ KINDS = {
 
 @dataclass(frozen=True)
 class JobView:
-    """What the page tells of one job."""
+    """One job on the page."""
 
     id: str
     title: str
