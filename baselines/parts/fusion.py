@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from baselines.parts.inception import initialise
-from baselines.parts.network import Head, JointHead, WithHead
+from baselines.parts.network import JointHead, LinearHead, WithHead
 from baselines.parts.same import batch_norm
 from harness.core.contract import CHANNELS, BuildSpec
 
@@ -34,7 +34,7 @@ def stacked(stream: str, flow_frames: int) -> int:
 def _heads(sizes: Mapping[str, int], dropout: float) -> partial[nn.Module]:
     if len(sizes) > 1:
         return partial(JointHead, dict(sizes), dropout=dropout)
-    return partial(Head, sum(sizes.values()), dropout=dropout)
+    return partial(LinearHead, sum(sizes.values()), dropout=dropout)
 
 
 class TwoStream(WithHead):

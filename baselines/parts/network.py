@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from harness.core.errors import HarnessError
 
 
-class Head(nn.Module):
+class LinearHead(nn.Module):
     """Dropout, then one linear layer applied at every position, like a 1x1x1 convolution with bias."""
 
     def __init__(self, features: int, classes: int, *, dropout: float):
@@ -28,12 +28,12 @@ class Head(nn.Module):
 
 
 class JointHead(nn.Module):
-    """One `Head` per stream on its part of the features; their logits are averaged."""
+    """One `LinearHead` per stream on its part of the features; their logits are averaged."""
 
     def __init__(self, features: Mapping[str, int], classes: int, *, dropout: float):
         super().__init__()
         self.sizes = list(features.values())
-        self.streams = nn.ModuleDict({s: Head(size, classes, dropout=dropout) for s, size in features.items()})
+        self.streams = nn.ModuleDict({s: LinearHead(size, classes, dropout=dropout) for s, size in features.items()})
 
     def forward(self, features: Tensor) -> Tensor:
         """features (N, P, sum of F) float -> logits (N, P, classes) float."""
@@ -70,7 +70,7 @@ class ClipNetwork(WithHead):
     """A 3D trunk over one stream, averaged over two positions in time and the whole map in space (2x7x7 at 224 px)."""
 
     def __init__(self, stream: str, trunk: nn.Module, *, classes: int, dropout: float):
-        super().__init__(partial(Head, trunk.out_channels, dropout=dropout), classes)
+        super().__init__(partial(LinearHead, trunk.out_channels, dropout=dropout), classes)
         self.stream = stream
         self.trunk = trunk
 
@@ -93,7 +93,7 @@ class ImageNetwork(WithHead):
     """A 2D trunk over images, averaged over the map."""
 
     def __init__(self, trunk: nn.Module, *, classes: int, dropout: float):
-        super().__init__(partial(Head, trunk.out_channels, dropout=dropout), classes)
+        super().__init__(partial(LinearHead, trunk.out_channels, dropout=dropout), classes)
         self.trunk = trunk
 
     def features(self, clips: Mapping[str, Tensor]) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from baselines.parts.inception import ConvBN, Style, initialise
-from baselines.parts.network import Head, WithHead
+from baselines.parts.network import LinearHead, WithHead
 from baselines.parts.same import SameMaxPool, batch_norm
 
 STAGES = ((64,), (128,), (256, 256), (512, 512), (512, 512))
@@ -42,7 +42,7 @@ class Plain3D(WithHead):
         self, stream: str, *, channels: int, frames: int, side_px: int, style: Style, classes: int, dropout: float
     ):
         hidden = style.channels(HIDDEN)
-        super().__init__(partial(Head, hidden, dropout=dropout), classes)
+        super().__init__(partial(LinearHead, hidden, dropout=dropout), classes)
         self.stream = stream
         self.convolutions = nn.Sequential()
         inputs = channels

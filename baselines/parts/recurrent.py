@@ -15,7 +15,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from baselines.parts.network import Head, WithHead
+from baselines.parts.network import LinearHead, WithHead
 
 GAMMA = 0.1
 """Start of every scale: 1 would saturate the gates (their section 5.1, figure 1)."""
@@ -79,7 +79,7 @@ class RecurrentNetwork(WithHead):
     """A 2D trunk on every frame, averaged over the map, then the LSTM."""
 
     def __init__(self, stream: str, trunk: nn.Module, *, hidden: int, steps: int, momentum: float, classes, dropout):
-        super().__init__(partial(Head, hidden, dropout=dropout), classes)
+        super().__init__(partial(LinearHead, hidden, dropout=dropout), classes)
         self.stream = stream
         self.trunk = trunk
         self.lstm = BatchNormLSTM(trunk.out_channels, hidden, steps=steps, momentum=momentum)

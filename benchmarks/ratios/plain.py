@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from baselines.parts.inception import ENDPOINTS, MIXED, POOLS, Style
-from baselines.parts.network import Head
+from baselines.parts.network import LinearHead
 
 
 def pad_same(x: Tensor, kernel: tuple[int, ...], stride: tuple[int, ...]) -> Tensor:
@@ -71,7 +71,7 @@ class PlainI3D(nn.Module):
         for name in ENDPOINTS:
             layer, channels = _layer(name, channels, style)
             self.trunk.add_module(name, layer)
-        self.head = Head(channels, classes, dropout=dropout)
+        self.head = LinearHead(channels, classes, dropout=dropout)
 
     def forward(self, clips: Mapping[str, Tensor]) -> Tensor:
         x = self.trunk(clips["rgb"])

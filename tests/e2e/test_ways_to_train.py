@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 
 import pytest
+import torch
 
-from tests.commands import FLOW, command, record_of, run
+from tests.commands import FLOW, SOURCE_STEPS, command, record_of, run, source_of, weights_of
 from tests.registered import EXAMPLES
 
 # One worker: others would wait for what these start from.
 pytestmark = pytest.mark.xdist_group("transferred")
 
 ORIGINAL = ("--dataset", "toy-hmdb51", "--protocol", "original", "--modality", "flow", "--init", "scratch")
+SHARED_SOURCE = ("--modality", "flow", "--set", f"source.steps={SOURCE_STEPS}")
+"""Transfers from what the fixture `transferred` has trained."""
 SHORT = ("--set", "train.steps=6", "--set", "train.batch=4", "--set", "scale.dropout=0")
 
 
@@ -109,3 +112,30 @@ def test_raw_frames_give_every_number_that_the_originals_give(house):
     assert [point for point in one["curves"] if point["name"] == "train/loss"] == [
         point for point in other["curves"] if point["name"] == "train/loss"
     ]
+
+
+def test_a_third_party_protocol_brings_its_schedule_and_trains_the_last_block_alone(house, transferred, monkeypatch):
+    monkeypatch.setenv("HARNESS_PLUGINS", str(EXAMPLES))
+    words = ("--dataset", "toy-hmdb51", "--protocol", "last-block", *SHARED_SOURCE)
+    (cell,) = run(*words, workspace=house)
+    record = record_of(house, cell["jobs"][0])
+    assert record["spec"]["schedule"]["steps"] == 8 and record["spec"]["protocol"]["trained"] == "last-1"
+    before = weights_of(house, source_of(house, cell["jobs"][0])["job_id"])
+    after = weights_of(house, cell["jobs"][0])
+    changed = {name.rpartition(".")[0] for name in before if not torch.equal(before[name], after[name])}
+    blocks = {name.split(".")[1] for name in changed if name.startswith("trunk.")}
+    assert blocks == {"mixed5c"} and any(name.startswith("head.") for name in changed)
+    assert any(name.endswith("bn") for name in changed), "the statistics of the block that is trained move, too"
+
+
+def test_a_third_party_head_is_a_protocol_of_its_own(house, transferred, monkeypatch):
+    monkeypatch.setenv("HARNESS_PLUGINS", str(EXAMPLES))
+    words = ("--dataset", "toy-hmdb51", "--protocol", "nearest-mean-protocol,logreg", *SHARED_SOURCE)
+    for cell in run(*words, workspace=house):
+        record = record_of(house, cell["jobs"][0])
+        assert record["spec"]["head"]["name"] in ("nearest-mean", "logreg") and record["spec"]["schedule"] is None
+        assert record["chosen"]["rule"].startswith(
+            ("nearest class mean, temperature = 1.0", "logistic regression, c = 1.0")
+        )
+    video = next((house / "data" / "toy-hmdb51").rglob("*.avi"))
+    command("predict", str(video), "--job", cell["jobs"][0], "--out", str(house / "seen"), workspace=house)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from baselines.parts.network import Head, JointHead, WithHead
+from baselines.parts.network import JointHead, LinearHead, WithHead
 from harness.core.callbacks import Callback
 from harness.core.contract import Schedule, Video
 from harness.core.errors import HarnessError
@@ -29,7 +29,7 @@ class Tiny(WithHead):
 
     def __init__(self):
         torch.manual_seed(0)
-        super().__init__(lambda classes: Head(5, classes, dropout=0.0), 3)
+        super().__init__(lambda classes: LinearHead(5, classes, dropout=0.0), 3)
         self.trunk = nn.Sequential(nn.Conv1d(4, 5, 1), nn.BatchNorm1d(5), nn.ReLU(), nn.Dropout(0.5))
 
     def features(self, clips):
@@ -85,7 +85,7 @@ def test_logistic_regression_is_scikit_learns(reduce):
     from sklearn.linear_model import LogisticRegression
 
     features = cached(Tiny())
-    head = Head(5, 3, dropout=0.5)
+    head = LinearHead(5, 3, dropout=0.5)
     fit_logistic_regression(head, features, VIDEOS[:12], c=0.3, reduce=reduce)
     rows = [row for row, owner in enumerate(features.train_video.tolist()) if owner < 12]
     inputs = {"mean": features.train.mean(1), "last": features.train[:, -1]}[reduce].numpy()
@@ -116,7 +116,7 @@ def test_what_is_not_linear_or_lacks_a_class_is_refused():
         fit_logistic_regression(bent, features, VIDEOS, c=1.0, reduce="mean")
     with pytest.raises(HarnessError, match="no training video has label 2"):
         without = tuple(video for video in VIDEOS if video.label < 2)
-        fit_logistic_regression(Head(5, 3, dropout=0.0), features, without, c=1.0, reduce="mean")
+        fit_logistic_regression(LinearHead(5, 3, dropout=0.0), features, without, c=1.0, reduce="mean")
 
 
 def test_what_cannot_be_written_is_an_error_of_the_system(tmp_path):
