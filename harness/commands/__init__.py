@@ -23,7 +23,7 @@ from harness.core.errors import HarnessError, unknown
 INTERRUPTED = 130
 NO_VERB: Any = getattr(click.exceptions, "NoArgsIsHelpError", ())
 """What click raises from 8.2 on for a group without a verb; before, it printed the overview itself."""
-FIRST = (
+FIRST = [
     "run",
     "plan",
     "table",
@@ -36,7 +36,7 @@ FIRST = (
     "data",
     "weights",
     "tune",
-)
+]
 """Verbs at the top of the overview, in the order of a project. Others follow by name."""
 
 

@@ -7,7 +7,7 @@ import itertools
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TextIO
 
@@ -18,6 +18,13 @@ from harness.records.record import Record
 from reports.units import duration
 
 PLAIN_EVERY_S = 5.0
+
+
+def table(rows: Iterable[Mapping[str, Any]], **options: Any) -> str:
+    """Rows in aligned columns, headed by their keys."""
+    from tabulate import tabulate
+
+    return str(tabulate(list(rows), headers="keys", tablefmt="simple", disable_numparse=True, **options))
 
 
 def headline(record: Record) -> str:

@@ -64,15 +64,13 @@ def verdict(effect: Effect, p_value: float) -> str:
 
 
 def as_text(report: AblationReport, settings: Sequence[SettingDiff]) -> str:
-    from tabulate import tabulate
-
     record, p_values = report.record, corrected_p(report.effects)
     rows = [_row(effect, p_values.get(k, 1.0)) for k, effect in enumerate(report.effects)]
     lines = [
         f"{record.title} (job {record.job_id})",
         f"unchanged: {report.accuracy_pct:.1f}% of {report.n} test videos (of {report.n_of}), {_since_recorded(report)}",
         "",
-        tabulate(rows, headers="keys", tablefmt="simple", disable_numparse=True, maxcolwidths=[None] * 6 + [32]),
+        console.table(rows, maxcolwidths=[None] * 6 + [32]),
         "",
         "Differences are paired on the same videos and resampled by group; verdicts at p < 0.05 after Holm's correction.",
         "",
@@ -106,8 +104,6 @@ def _since_recorded(report: AblationReport) -> str:
 
 
 def _settings_text(settings: Sequence[SettingDiff]) -> list[str]:
-    from tabulate import tabulate
-
     differing = [setting for setting in settings if setting.differs]
     rows = [
         {"setting": s.name, "this job": _word(s.job), "its scale's card": _word(s.card), "paper scale": _word(s.paper)}
@@ -118,7 +114,7 @@ def _settings_text(settings: Sequence[SettingDiff]) -> list[str]:
         if differing
         else f"All {len(settings)} settings equal the card's, among them:"
     )
-    return [summary, "", tabulate(rows, headers="keys", tablefmt="simple", disable_numparse=True)]
+    return [summary, "", console.table(rows)]
 
 
 def _word(value: Any) -> str:

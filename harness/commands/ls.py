@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from harness.commands import console
 from harness.commands.options import workspace_options
 from harness.core import registry
 from harness.core.contract import Baseline, Dataset, Protocol, Scale, Weights
@@ -43,7 +44,7 @@ def command(kind: str, name: str | None, workspace: Workspace) -> None:
 def table(kind: str, workspace: Workspace) -> str:
     """One line per plug-in of a kind."""
     row = ROWS.get(kind, _any_row)
-    return _table(row(value, workspace) for value in registry.all(kind).values())
+    return console.table(row(value, workspace) for value in registry.all(kind).values())
 
 
 def _any_row(card: Any, _: Workspace) -> dict[str, Any]:
@@ -140,7 +141,7 @@ def jobs(workspace: Workspace) -> str:
             }
         )
     caveats = dict.fromkeys(f"\n{caveat}." for caveat in map(caveat_of, sorted(names)) if caveat)
-    return _table(rows) + "".join(caveats) if rows else f"No finished jobs in {workspace.runs}."
+    return console.table(rows) + "".join(caveats) if rows else f"No finished jobs in {workspace.runs}."
 
 
 def job(name: str, workspace: Workspace) -> str:
@@ -221,9 +222,3 @@ def _part(value: Any) -> str:
     if isinstance(value, Mapping):
         return f"({', '.join(f'{name} {_words(item)}' for name, item in value.items())})"
     return _words(value)
-
-
-def _table(rows: Any) -> str:
-    from tabulate import tabulate
-
-    return tabulate(list(rows), headers="keys", tablefmt="simple", disable_numparse=True)

@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from harness.commands import console
 from harness.commands.options import selection_options, workspace_options
 from harness.core.errors import HarnessError
 from harness.core.spec import Cell, Job, Selection
@@ -101,18 +102,14 @@ def _row(job: Job, plan: planning.Plan) -> dict[str, Any]:
 
 
 def _jobs_table(plan: planning.Plan, costs: Mapping[str, Estimate]) -> str:
-    from tabulate import tabulate
-
     rows = [_row(job, plan) | {"takes": duration(costs[job.id].seconds)} for job in plan.jobs]
-    return str(tabulate(rows, headers="keys", tablefmt="simple"))
+    return console.table(rows)
 
 
 def _counts(plan: planning.Plan) -> str:
-    from tabulate import tabulate
-
     jobs, unfinished = Counter(job.kind for job in plan.jobs), Counter(job.kind for job in plan.to_do)
     rows = [{"kind": kind, "jobs": n, "to run": unfinished[kind]} for kind, n in jobs.items()]
-    return str(tabulate(rows, headers="keys", tablefmt="simple")) + "\n(--json or --svg FILE shows each job)"
+    return console.table(rows) + "\n(--json or --svg FILE shows each job)"
 
 
 def _summary(plan: planning.Plan, costs: Mapping[str, Estimate]) -> str:

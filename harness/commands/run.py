@@ -125,8 +125,6 @@ def _alternative_to(dataset: Dataset, cells: Sequence[Cell]) -> str:
 
 def cells_table(results: dict[Cell, CellResult | None]) -> str:
     """One line per cell: accuracy with its interval and n, and the jobs behind it."""
-    from tabulate import tabulate
-
     rows, several_seeds = [], len({cell.seed for cell in results}) > 1
     for cell, result in results.items():
         if result is None:
@@ -149,7 +147,7 @@ def cells_table(results: dict[Cell, CellResult | None]) -> str:
             }
         )
     caveats = dict.fromkeys(f"\n{cell.dataset}: this {caveat}." for cell in results for caveat in caveats_of(cell))
-    return str(tabulate(rows, headers="keys", disable_numparse=True, tablefmt="simple")) + "".join(caveats)
+    return console.table(rows) + "".join(caveats)
 
 
 def _as_dict(cell: Cell, result: CellResult | None) -> dict[str, Any]:

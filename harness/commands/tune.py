@@ -140,8 +140,6 @@ def conclude(
 
 def table(choices: Sequence[dict[str, Any]]) -> str:
     """Every trial, the chosen one marked, and how to use the choice."""
-    from tabulate import tabulate
-
     rows = [
         {
             "training": choice["for"],
@@ -154,6 +152,6 @@ def table(choices: Sequence[dict[str, Any]]) -> str:
         for choice in choices
         for row in choice["trials"]
     ]
-    text = tabulate(rows, headers="keys", disable_numparse=True, tablefmt="simple")
+    text = console.table(rows)
     use = f"harness run ...the same selection... --set {tuned.RATE}={tuned.TUNED}"
     return f"{text}\n\n* chosen: {tuned.RULE}.\nTo use it: {use}"

@@ -20,8 +20,6 @@ def command() -> None: ...
 @workspace_options
 def list_weights(workspace: Workspace) -> None:
     """List published weights, and which of them are on this machine."""
-    from tabulate import tabulate
-
     rows = [
         {
             "name": weights.name,
@@ -34,7 +32,7 @@ def list_weights(workspace: Workspace) -> None:
         }
         for baseline, weights in pretrained.everything()
     ]
-    click.echo(tabulate(rows, headers="keys", tablefmt="simple", maxcolwidths=[None, None, 24, 32, None, 24, None]))
+    click.echo(console.table(rows, maxcolwidths=[None, None, 24, 32, None, 24, None]))
     click.echo("\n--backbone timm/NAME takes any pretrained timm network: `harness weights fetch timm/NAME`.")
     click.echo(f"Imported weights are in {pretrained.folder(workspace)}. To use them: --source published:NAME")
 

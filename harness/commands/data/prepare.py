@@ -6,10 +6,8 @@ was stopped, and does nothing that is done already.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -17,7 +15,7 @@ from harness.commands import console
 from harness.commands.options import workspace_options
 from harness.core import registry
 from harness.core.callbacks import Callback
-from harness.core.contract import Dataset, Scale, Video
+from harness.core.contract import Dataset, Scale
 from harness.core.errors import HarnessError
 from harness.core.workspace import Workspace, writable
 from reports.units import duration, size
@@ -26,7 +24,7 @@ if TYPE_CHECKING:
     from harness.data.derived import Estimate
     from harness.data.prepare import Prepared
 
-STORES: tuple[tuple[Literal["store", "raw-store"], str], ...] = (("store", "frame store"), ("raw-store", "raw frames"))
+STORES = (("store", "frame store"), ("raw-store", "raw frames"))
 
 
 @click.command()
@@ -59,12 +57,8 @@ def command(
     if dataset.kind != "video":
         raise HarnessError(f"{dataset.name} contains images: --store, --raw-store and --flow are for videos")
     card: Scale = registry.load("scale", scale or ("micro" if dataset.micro else "paper"))
-    videos, workers = list(prepared.videos), workers or cpu_threads()
     with console.screen(jobs=0) as callback:
-        for source, title in stores:
-            _make_store(prepared, replace(card, video_source=source), videos, workers, title, callback)
-        if flow:
-            _make_flow(prepared, card, videos, workers, callback)
+        _make(prepared, card, stores, flow, workers or cpu_threads(), callback)
 
 
 def _index(dataset: Dataset, workspace: Workspace) -> Prepared:
@@ -88,41 +82,31 @@ def _index(dataset: Dataset, workspace: Workspace) -> Prepared:
     return prepared
 
 
-def _make_store(
-    prepared: Prepared, scale: Scale, videos: list[Video], workers: int, title: str, callback: Callback
+def _make(
+    prepared: Prepared, scale: Scale, stores: list[tuple[str, str]], flow: bool, workers: int, callback: Callback
 ) -> None:
+    """Make what is missing of the stores, and of the optical flow."""
     from harness.data.frame_store import build_store
-    from harness.video.decoder import preferred
-
-    callback.stage("frame store", len(videos), "videos")
-    store = build_store(
-        prepared,
-        scale,
-        videos=videos,
-        decoder=preferred(),
-        workers=workers,
-        progress=callback.progress,
-        announce=lambda estimate: callback.note(estimate_text(estimate)),
-    )
-    _print_result(title, store.folder, len(videos), store.broken, callback)
-
-
-def _make_flow(prepared: Prepared, scale: Scale, videos: list[Video], workers: int, callback: Callback) -> None:
     from harness.data.prepare import flow_store
     from harness.video.decoder import preferred
 
-    callback.stage("optical flow", len(videos), "videos")
-    store = flow_store(
-        prepared,
-        scale.flow,
-        videos=videos,
-        fps=scale.fps,
-        decoder=preferred(),
-        workers=workers,
-        progress=callback.progress,
-        announce=lambda estimate: callback.note(estimate_text(estimate)),
-    )
-    _print_result("optical flow", store.folder, len(videos), store.broken, callback)
+    videos = list(prepared.videos)
+    settings: dict[str, Any] = {
+        "videos": videos,
+        "decoder": preferred(),
+        "workers": workers,
+        "progress": callback.progress,
+        "announce": lambda estimate: callback.note(estimate_text(estimate)),
+    }
+    for source, title in stores:
+        callback.stage(title, len(videos), "videos")
+        store = build_store(prepared, replace(scale, video_source=source), **settings)  # type: ignore[arg-type]
+        _print_result(title, store, len(videos), callback)
+    if flow:
+        callback.stage("optical flow", len(videos), "videos")
+        _print_result(
+            "optical flow", flow_store(prepared, scale.flow, fps=scale.fps, **settings), len(videos), callback
+        )
 
 
 def estimate_text(estimate: Estimate) -> str:
@@ -138,10 +122,11 @@ def estimate_text(estimate: Estimate) -> str:
     )
 
 
-def _print_result(title: str, folder: Path, videos: int, broken: Mapping[str, str], callback: Callback) -> None:
-    total = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-    click.echo(f"{title} of {videos - len(broken)} videos, {size(total)}, in {folder}")
-    for cause in list(broken.values())[:10]:
+def _print_result(title: str, store: Any, videos: int, callback: Callback) -> None:
+    causes = list(store.broken.values())
+    total = sum(path.stat().st_size for path in store.folder.rglob("*") if path.is_file())
+    click.echo(f"{title} of {videos - len(causes)} videos, {size(total)}, in {store.folder}")
+    for cause in causes[:10]:
         callback.note(cause)
-    if len(broken) > 10:
-        callback.note(f"and {len(broken) - 10} more that cannot be decoded")
+    if len(causes) > 10:
+        callback.note(f"and {len(causes) - 10} more that cannot be decoded")

@@ -67,13 +67,11 @@ def to_json(facts: Census, files: list[Path]) -> str:
 
 def as_text(facts: Census) -> str:
     """A table of subsets, then facts about the files."""
-    from tabulate import tabulate
-
     rows = [_row(subset, facts.kind) for subset in facts.subsets]
     lines = [
         f"{facts.title} ({facts.dataset}), fingerprint {facts.fingerprint}",
         "",
-        tabulate(rows, headers="keys", tablefmt="simple", disable_numparse=True),
+        console.table(rows),
         "",
     ]
     counts = f"{facts.videos:,} in {len(facts.classes)} classes, {facts.bytes / 1e6:,.1f} MB{_lost(facts)}"

@@ -61,8 +61,6 @@ def as_text(verification: Verification, allowed: tuple[str, ...] = ()) -> str:
 
 
 def _counts(verification: Verification) -> str:
-    from tabulate import tabulate
-
     rows: list[dict[str, Any]] = [
         {
             "split": part.split,
@@ -74,7 +72,7 @@ def _counts(verification: Verification) -> str:
         }
         for part in verification.parts
     ]
-    return str(tabulate(rows, headers="keys", tablefmt="simple", disable_numparse=True))
+    return console.table(rows)
 
 
 def _block(kind: str, findings: list[Finding], *, allowed: bool) -> str:
