@@ -23,20 +23,7 @@ from harness.core.errors import HarnessError, unknown
 INTERRUPTED = 130
 NO_VERB: Any = getattr(click.exceptions, "NoArgsIsHelpError", ())
 """What click raises from 8.2 on for a group without a verb; before, it printed the overview itself."""
-FIRST = [
-    "run",
-    "plan",
-    "table",
-    "claims",
-    "compare",
-    "report",
-    "check",
-    "predict",
-    "diagnose",
-    "data",
-    "weights",
-    "tune",
-]
+FIRST = "run plan table claims compare report check predict diagnose data weights tune"
 """Verbs at the top of the overview, in the order of a project. Others follow by name."""
 
 
@@ -87,7 +74,7 @@ class Package(Group):
     def _summaries(self) -> dict[str, str]:
         """Verb -> the first line of its help, without importing it."""
         lines = dict(self._first_lines())
-        return {name: lines.pop(name) for name in FIRST if name in lines} | lines
+        return {name: lines.pop(name) for name in FIRST.split() if name in lines} | lines
 
     def _first_lines(self) -> Iterator[tuple[str, str]]:
         for folder in sys.modules[self.package].__path__:
@@ -102,7 +89,7 @@ class Package(Group):
 @click.command(
     cls=Package,
     package=__name__,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110, "show_default": True},
 )
 @click.version_option(__version__, prog_name="harness")
 def harness() -> None:

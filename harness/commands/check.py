@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -24,6 +24,7 @@ from harness.core.errors import HarnessError
 from harness.core.workspace import Workspace, writable
 from harness.metrics.scores import topk_correct
 from harness.planning import selection
+from harness.planning.command import command_of
 from harness.planning.lookup import Lookup, lookup_in
 from harness.records.record import WEIGHTS, Record, RunStore
 
@@ -39,13 +40,13 @@ PROPOSED = ".proposed"
     "file",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="File of expected numbers [default: every file of results/expected].",
+    help="File of expected numbers.  [default: every file of results/expected]",
 )
 @click.option("--junit", type=click.Path(path_type=Path), metavar="FILE", help="Also write JUnit XML.")
 @click.option(
     "--only",
     type=click.Choice(["retrained", "rescored"]),
-    help="Check one kind of expected number alone [default: both].",
+    help="Check one kind of expected number alone.  [default: both]",
 )
 @click.option("--run", "run_missing", is_flag=True, help="First train one seed of each missing cell.")
 @click.option("--update", is_flag=True, help="Write the new numbers to FILE.proposed, for review.")
@@ -53,27 +54,19 @@ PROPOSED = ".proposed"
 def command(
     workspace: Workspace, file: Path | None, junit: Path | None, only: str | None, run_missing: bool, update: bool
 ) -> None:
-    suites = [_only(suite, only) for suite in regression.read(file)]
-    if run_missing:
+    suites = regression.read(file)
+    if run_missing and only != "rescored":
         _run_missing(suites, workspace)
-    outcomes = [outcome for suite in suites for outcome in _outcomes(suite, workspace)]
+    outcomes = [_timed(check) for check in _checks(suites, only, workspace)]
     click.echo(as_text(outcomes))
     if junit:
         writable(junit.absolute().parent, content="the JUnit report", flag="--junit")
         junit.write_text(regression.junit(outcomes), encoding="utf-8")
     if update:
-        for suite in regression.read(file):
+        for suite in suites:
             _propose(suite, workspace)
     if not all(outcome.ok for outcome in outcomes):
         raise click.exceptions.Exit(1)
-
-
-def _only(suite: Expected, kind: str | None) -> Expected:
-    return replace(
-        suite,
-        retrained=suite.retrained if kind in (None, "retrained") else (),
-        rescored=suite.rescored if kind in (None, "rescored") else (),
-    )
 
 
 def as_text(outcomes: Sequence[CheckOutcome]) -> str:
@@ -90,13 +83,13 @@ def as_text(outcomes: Sequence[CheckOutcome]) -> str:
     return "\n".join([*lines, f"\n{', '.join(counts)}."])
 
 
-def _outcomes(suite: Expected, workspace: Workspace) -> list[CheckOutcome]:
+def _checks(suites: Sequence[Expected], only: str | None, workspace: Workspace) -> Iterator[Callable[[], CheckOutcome]]:
     lookup = lookup_in(workspace)
-    checks = [
-        *(partial(retrained, suite, entry, lookup) for entry in suite.retrained),
-        *(partial(rescored, suite, entry, workspace) for entry in suite.rescored),
-    ]
-    return [_timed(check) for check in checks]
+    for suite in suites:
+        if only != "rescored":
+            yield from (partial(retrained, suite, entry, lookup) for entry in suite.retrained)
+        if only != "retrained":
+            yield from (partial(rescored, suite, entry, workspace) for entry in suite.rescored)
 
 
 def _timed(check: Callable[[], CheckOutcome]) -> CheckOutcome:
@@ -110,7 +103,8 @@ def _timed(check: Callable[[], CheckOutcome]) -> CheckOutcome:
 
 def retrained(suite: Expected, entry: Retrained, lookup: Lookup) -> CheckOutcome:
     """Compare the finished seeds of a cell with the expected ones."""
-    return regression.check_retrained(suite.path.stem, entry, counts_by_seed(entry, lookup), _run_command(entry))
+    (cell,) = selection.cells(entry.selection(entry.seeds[:1]))
+    return regression.check_retrained(suite.path.stem, entry, counts_by_seed(entry, lookup), command_of(cell))
 
 
 def counts_by_seed(entry: Retrained, lookup: Lookup) -> dict[int, tuple[int, int]]:
@@ -119,12 +113,6 @@ def counts_by_seed(entry: Retrained, lookup: Lookup) -> dict[int, tuple[int, int
     return {
         seed: (int(topk_correct(result.scores).sum()), result.scores.n) for seed, result in results.items() if result
     }
-
-
-def _run_command(entry: Retrained) -> str:
-    flags = [f"--{axis} {value}" for axis, value in entry.axes.items()]
-    flags += [f"--set {key}={value}" for key, value in entry.overrides.items()]
-    return " ".join(["harness run", *flags, f"--seed {entry.seeds[0]}"])
 
 
 def _run_missing(suites: Sequence[Expected], workspace: Workspace) -> None:

@@ -19,7 +19,7 @@ from harness.core.workspace import Workspace
     "style",
     type=click.Choice(["terminal", "markdown", "csv", "json"]),
     default="terminal",
-    help="Output format [default: terminal].",
+    help="Output format.",
 )
 @workspace_options
 def command(workspace: Workspace, scale: str, seeds: tuple[int, ...], style: str) -> None:

@@ -31,9 +31,7 @@ MAIN_SETTINGS = ("train.batch", "train.base_lr", "train.steps")
 
 @click.command()
 @click.argument("job")
-@click.option(
-    "--videos", type=click.IntRange(2), default=200, metavar="N", help="Test videos to score per change [default: 200]."
-)
+@click.option("--videos", type=click.IntRange(2), default=200, metavar="N", help="Test videos to score per change.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @workspace_options
 def command(job: str, workspace: Workspace, videos: int, as_json: bool) -> None:
@@ -43,52 +41,74 @@ def command(job: str, workspace: Workspace, videos: int, as_json: bool) -> None:
 
     with console.screen(jobs=0, as_json=as_json) as callback:
         report = ablate(record, JobOptions(workspace=workspace), sample=videos, callback=callback)
-    settings = compare_settings(record)
-    click.echo(json.dumps(as_dict(report, settings)) if as_json else as_text(report, settings))
+    content = as_dict(report, compare_settings(record))
+    click.echo(json.dumps(content) if as_json else as_text(report, content))
 
 
-def corrected_p(effects: Sequence[Effect]) -> dict[int, float]:
-    """Position -> p-value of the difference (by group), by Holm's correction over all measured effects."""
-    measured = {k: effect.difference.p_value_groups for k, effect in enumerate(effects) if effect.difference}
-    return dict(zip(measured, statistics.holm(list(measured.values())), strict=True))
+def as_dict(report: AblationReport, settings: Sequence[SettingDiff]) -> dict[str, Any]:
+    return {
+        "job": report.record.job_id,
+        "n": report.n,
+        "n_of": report.n_of,
+        "accuracy_pct": report.accuracy_pct,
+        "recorded_pct": report.recorded_pct,
+        "largest_logit_change": report.moved,
+        "causes": causes_of(report.effects),
+        "settings": [dataclasses.asdict(setting) | {"differs": setting.differs} for setting in settings],
+    }
 
 
-def verdict(effect: Effect, p_value: float) -> str:
-    if effect.difference is None:
-        return effect.skipped
+def causes_of(effects: Sequence[Effect]) -> list[dict[str, Any]]:
+    """One per effect, with the p-value of its difference (by group) after Holm's correction over all that were measured."""
+    p_values = iter(statistics.holm([effect.difference.p_value_groups for effect in effects if effect.difference]))
+    causes = []
+    for effect in effects:
+        test = effect.difference
+        p_value = next(p_values) if test else None
+        causes.append(
+            {
+                "cause": effect.change.cause,
+                "instead": effect.change.instead,
+                "accuracy_pct": effect.accuracy_pct if test else None,
+                "difference": dataclasses.asdict(test) if test else None,
+                "p_adjusted": p_value,
+                "predictions_changed": effect.predictions_changed,
+                "verdict": _verdict(test.difference, p_value) if test and p_value is not None else effect.skipped,
+            }
+        )
+    return causes
+
+
+def _verdict(difference: float, p_value: float) -> str:
     if p_value >= ALPHA:
         return "no significant difference"
-    if effect.difference.difference > 0:
-        return "ACCURACY IMPROVES: likely cause of the gap"
-    return "would cost this much"
+    return "ACCURACY IMPROVES: likely cause of the gap" if difference > 0 else "would cost this much"
 
 
-def as_text(report: AblationReport, settings: Sequence[SettingDiff]) -> str:
-    record, p_values = report.record, corrected_p(report.effects)
-    rows = [_row(effect, p_values.get(k, 1.0)) for k, effect in enumerate(report.effects)]
+def as_text(report: AblationReport, content: dict[str, Any]) -> str:
     lines = [
-        f"{record.title} (job {record.job_id})",
+        f"{report.record.title} (job {report.record.job_id})",
         f"unchanged: {report.accuracy_pct:.1f}% of {report.n} test videos (of {report.n_of}), {_since_recorded(report)}",
         "",
-        console.table(rows, maxcolwidths=[None] * 6 + [32]),
+        console.table(map(_row, content["causes"]), maxcolwidths=[None] * 6 + [32]),
         "",
         "Differences are paired on the same videos and resampled by group; verdicts at p < 0.05 after Holm's correction.",
         "",
-        *_settings_text(settings),
+        *_settings_text(content["settings"]),
     ]
     return "\n".join(lines)
 
 
-def _row(effect: Effect, p_value: float) -> dict[str, str]:
-    test = effect.difference
+def _row(cause: dict[str, Any]) -> dict[str, str]:
+    test = cause["difference"]
     return {
-        "cause": effect.change.cause,
-        "instead": effect.change.instead,
-        "top-1 %": f"{effect.accuracy_pct:.1f}" if test else "",
-        "difference": f"{100 * test.difference:+.1f}" if test else "",
-        "95% interval": f"{100 * test.low:+.1f} … {100 * test.high:+.1f}" if test else "",
-        "predictions changed": str(effect.predictions_changed) if test else "",
-        "verdict": verdict(effect, p_value),
+        "cause": cause["cause"],
+        "instead": cause["instead"],
+        "top-1 %": f"{cause['accuracy_pct']:.1f}" if test else "",
+        "difference": f"{100 * test['difference']:+.1f}" if test else "",
+        "95% interval": f"{100 * test['low']:+.1f} … {100 * test['high']:+.1f}" if test else "",
+        "predictions changed": str(cause["predictions_changed"]) if test else "",
+        "verdict": cause["verdict"],
     }
 
 
@@ -103,17 +123,14 @@ def _since_recorded(report: AblationReport) -> str:
     )
 
 
-def _settings_text(settings: Sequence[SettingDiff]) -> list[str]:
-    differing = [setting for setting in settings if setting.differs]
-    rows = [
-        {"setting": s.name, "this job": _word(s.job), "its scale's card": _word(s.card), "paper scale": _word(s.paper)}
-        for s in differing or [setting for setting in settings if setting.name in MAIN_SETTINGS]
-    ]
-    summary = (
-        f"{len(differing)} of {len(settings)} settings differ from the card:"
-        if differing
-        else f"All {len(settings)} settings equal the card's, among them:"
-    )
+def _settings_text(settings: list[dict[str, Any]]) -> list[str]:
+    shown = [setting for setting in settings if setting["differs"]]
+    summary = f"{len(shown)} of {len(settings)} settings differ from the card:"
+    if not shown:
+        shown = [setting for setting in settings if setting["name"] in MAIN_SETTINGS]
+        summary = f"All {len(settings)} settings equal the card's, among them:"
+    columns = {"this job": "job", "its scale's card": "card", "paper scale": "paper"}
+    rows = [{"setting": s["name"]} | {head: _word(s[key]) for head, key in columns.items()} for s in shown]
     return [summary, "", console.table(rows)]
 
 
@@ -121,28 +138,3 @@ def _word(value: Any) -> str:
     if value is None or value == "":
         return "-"
     return json.dumps(value) if isinstance(value, (dict, list)) else str(value)
-
-
-def as_dict(report: AblationReport, settings: Sequence[SettingDiff]) -> dict[str, Any]:
-    p_values = corrected_p(report.effects)
-    return {
-        "job": report.record.job_id,
-        "n": report.n,
-        "n_of": report.n_of,
-        "accuracy_pct": report.accuracy_pct,
-        "recorded_pct": report.recorded_pct,
-        "largest_logit_change": report.moved,
-        "causes": [
-            {
-                "cause": effect.change.cause,
-                "instead": effect.change.instead,
-                "accuracy_pct": effect.accuracy_pct if effect.difference else None,
-                "difference": dataclasses.asdict(effect.difference) if effect.difference else None,
-                "p_adjusted": p_values.get(k),
-                "predictions_changed": effect.predictions_changed,
-                "verdict": verdict(effect, p_values.get(k, 1.0)),
-            }
-            for k, effect in enumerate(report.effects)
-        ],
-        "settings": [dataclasses.asdict(setting) | {"differs": setting.differs} for setting in settings],
-    }

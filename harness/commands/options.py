@@ -53,13 +53,13 @@ def _several(flag: str, metavar: str, help_: str) -> Decorator:
     return click.option(flag, multiple=True, callback=split_at_commas, metavar=metavar, help=help_)
 
 
-def _names(kind: str) -> str:
+def names_of(kind: str) -> str:
     return ", ".join(registry.names(kind))
 
 
 def scale_option(purpose: str) -> Decorator:
     """--scale of a command that reads results."""
-    about = f"Scale of the results to {purpose}: {_names('scale')} [default: paper]."
+    about = f"Scale of the results to {purpose}: {names_of('scale')}."
     return click.option("--scale", default="paper", metavar="NAME", help=about)
 
 
@@ -69,20 +69,21 @@ def scale_option(purpose: str) -> Decorator:
 workspace_options = _combined(
     "workspace",
     lambda values: resolve_workspace(values["data"], values["results"]),
-    click.option("--data", metavar="DIR", help="Folder of data sets [default: HARNESS_DATA, or your data folder]."),
-    click.option("--results", metavar="DIR", help="Results folder [default: HARNESS_RESULTS, or ./results]."),
+    click.option("--data", metavar="DIR", help="Folder of data sets.  [default: HARNESS_DATA, or your data folder]"),
+    click.option("--results", metavar="DIR", help="Results folder.  [default: HARNESS_RESULTS, or ./results]"),
     # Its value was read before the verb was imported: `harness.commands.use_plugins`.
-    click.option("--plugins", metavar="DIR", help="Folder of plug-in files [default: HARNESS_PLUGINS]."),
+    click.option("--plugins", metavar="DIR", help="Folder of plug-in files.  [default: HARNESS_PLUGINS]"),
 )
 
 
 out_option = click.option(
     "--out",
     envvar="HARNESS_OUT",
+    show_envvar=True,
     default="reports/out",
     type=click.Path(file_okay=False, path_type=Path),
     metavar="DIR",
-    help="Folder to write to [default: HARNESS_OUT, or reports/out].",
+    help="Folder to write to.",
 )
 
 
@@ -99,7 +100,7 @@ seeds_option = click.option(
     multiple=True,
     callback=_seeds,
     metavar="N",
-    help="Seeds to average over, separated by ',' [default: 0].",
+    help="Seeds to average over, separated by ','.  [default: 0]",
 )
 
 
@@ -147,21 +148,23 @@ selection_options = _combined(
     "selection",
     selection_of,
     click.argument("file", required=False, type=click.Path(exists=True, dir_okay=False), metavar="[SELECTION.toml]"),
-    _several("--baseline", "NAME", "Architectures, separated by ',' [default: i3d]."),
-    _several("--modality", "rgb|flow|rgb+flow", "Input of the network [default: the baseline's first]."),
+    _several("--baseline", "NAME", "Architectures, separated by ','.  [default: i3d]"),
+    _several("--modality", "rgb|flow|rgb+flow", "Input of the network.  [default: the baseline's first]"),
     _several("--dataset", "NAME", "Data sets to score: hmdb51, ucf101, micro-hmdb51, ..."),
-    _several("--split", "1|2|3|all", "Official splits [default: 1]."),
-    click.option("--subset", metavar="test|val", help="Part of the data set to score [default: the data set's first]."),
-    _several("--protocol", "NAME", f"Training protocols: {_names('protocol')}."),
-    _several("--init", "imagenet|scratch", "Initial weights of the first training [default: the baseline's first]."),
+    _several("--split", "1|2|3|all", "Official splits.  [default: 1]"),
+    click.option(
+        "--subset", metavar="test|val", help="Part of the data set to score.  [default: the data set's first]"
+    ),
+    _several("--protocol", "NAME", f"Training protocols: {names_of('protocol')}."),
+    _several("--init", "imagenet|scratch", "Initial weights of the first training.  [default: the baseline's first]"),
     click.option("--source", metavar="NAME", help="Origin of transferred weights: a data set or published:NAME."),
     click.option(
         "--scale",
         metavar="NAME",
-        help=f"Size of the experiment: {_names('scale')} [default: micro for micro data sets, else paper].",
+        help=f"Size of the experiment: {names_of('scale')}.  [default: micro for micro data sets, else paper]",
     ),
-    _several("--seed", "N", "Seeds of the last training, separated by ',' [default: 0]."),
-    click.option("--backbone", default="", metavar="timm/NAME", help="2D network to use instead of Inception-v1."),
+    _several("--seed", "N", "Seeds of the last training, separated by ','.  [default: 0]"),
+    click.option("--backbone", metavar="timm/NAME", help="2D network to use instead of Inception-v1."),
     click.option(
         "--set",
         "overrides",
@@ -281,9 +284,7 @@ def launch_options(function: Any) -> Any:
     """Options of the commands that run jobs, with those of every launcher: passes on LaunchOptions."""
     launchers = ", ".join(f"{launcher.name} ({launcher.title})" for launcher in registry.all("launcher").values())
     options = (
-        click.option(
-            "--launcher", default="local", metavar="NAME", help=f"Where jobs run: {launchers} [default: local]."
-        ),
+        click.option("--launcher", default="local", metavar="NAME", help=f"Where jobs run: {launchers}."),
         *(
             click.option(
                 f"--{name.replace('_', '-')}",
@@ -299,13 +300,13 @@ def launch_options(function: Any) -> Any:
             type=click.IntRange(0),
             default=0,
             metavar="N",
-            help="Decoding processes per job; 0 decodes in the training process [default: 0].",
+            help="Decoding processes per job; 0 decodes in the training process.",
         ),
         click.option(
             "--on-bad-video",
             type=click.Choice(["stop", "skip"]),
             default="stop",
-            help="If a training video cannot be decoded: stop the run, or skip it and name it in the record [default: stop].",
+            help="If a training video cannot be decoded: stop the run, or skip it and name it in the record.",
         ),
         click.option(
             "--profile", is_flag=True, help="Write one HTML page per job with a time breakdown and suggestions."

@@ -36,12 +36,12 @@ CURVE_LETTERS = 60
 )
 @click.option("--weights", metavar="published:NAME", help="Imported weights to use instead of a job.")
 @click.option(
-    "--baseline", metavar="NAME", help="Architecture of --weights [default: the one they were published for]."
+    "--baseline", metavar="NAME", help="Architecture of --weights.  [default: the one they were published for]"
 )
 @click.option(
-    "--stream", "streams", multiple=True, metavar="rgb|flow", help="Stream of --weights to use [default: all]."
+    "--stream", "streams", multiple=True, metavar="rgb|flow", help="Stream of --weights to use.  [default: all]"
 )
-@click.option("--top", type=click.IntRange(1), default=5, help="Number of classes to print [default: 5].")
+@click.option("--top", type=click.IntRange(1), default=5, help="Number of classes to print.")
 @click.option(
     "--out", type=click.Path(path_type=Path), metavar="DIR", help="Folder for pictures of the clip and its scores."
 )

@@ -23,7 +23,7 @@ from harness.core.workspace import Workspace
     multiple=True,
     callback=split_at_commas,
     metavar="NAME",
-    help="Formats to write: html, markdown, latex, csv, json, svg [default: all].",
+    help="Formats to write: html, markdown, latex, csv, json, svg.  [default: all]",
 )
 @workspace_options
 def command(workspace: Workspace, out: Path, scale: str, formats: tuple[str, ...]) -> None:

@@ -5,16 +5,13 @@ The numbers come from the results folder.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 import click
 
 from harness.commands.options import LaunchOptions, launch_options, scale_option, seeds_option, workspace_options
 from harness.core.workspace import Workspace
 from reports.tables.render import FORMATS
-
-if TYPE_CHECKING:
-    from reports.tables import Question
 
 
 @click.command()
@@ -26,20 +23,20 @@ if TYPE_CHECKING:
 @click.option("--with-cost", is_flag=True, help="Also print the cost of each number, upstream jobs included.")
 @seeds_option
 @click.option(
-    "--source", metavar="published:NAME", help="Published weights to transfer from [default: each baseline's source]."
+    "--source", metavar="published:NAME", help="Published weights to transfer from.  [default: each baseline's source]"
 )
 @click.option(
     "--version",
     default="arxiv-kinetics400",
     metavar="VERSION",
-    help="Version of the paper: arxiv-kinetics400 or cvpr2017-minikinetics [default: arxiv-kinetics400].",
+    help="Version of the paper: arxiv-kinetics400 or cvpr2017-minikinetics.",
 )
 @click.option(
     "--format",
     "style",
     type=click.Choice(list(FORMATS)),
     default="terminal",
-    help="Output format [default: terminal]. csv excludes --significance and --with-cost.",
+    help="Output format; csv excludes --significance and --with-cost.",
 )
 @launch_options
 @workspace_options
@@ -47,40 +44,24 @@ def command(
     number: int,
     workspace: Workspace,
     launch: LaunchOptions,
-    *,
-    scale: str,
-    version: str,
-    seeds: tuple[int, ...],
-    source: str | None,
     style: str,
-    metrics: tuple[str, ...],
     run_missing: bool,
     significance: bool,
     with_cost: bool,
+    **question: Any,
 ) -> None:
-    from reports.tables import Question, aside
-
-    question = Question(scale, version, seeds, source, metrics)
-    aside.check_format(style, asides=significance or with_cost)
-    if run_missing:
-        from harness.commands.run import run_cells
-        from reports.tables import wanted
-
-        run_cells(wanted(number, question), workspace, launch)
-    click.echo(text_of(number, workspace, question, style, significance=significance, with_cost=with_cost), nl=False)
-
-
-def text_of(
-    number: int, workspace: Workspace, question: Question, style: str, *, significance: bool, with_cost: bool
-) -> str:
-    """The table as text in the format `style`, with what was asked for below it."""
+    from harness.commands.run import run_cells
     from harness.planning.lookup import lookup_in
     from harness.records.record import RunStore
     from reports import tables
     from reports.tables import aside
 
+    query = tables.Question(**question)
+    aside.check_format(style, asides=significance or with_cost)
+    if run_missing:
+        run_cells(tables.wanted(number, query), workspace, launch)
     lookup = lookup_in(workspace)
-    table = tables.build(number, lookup, question)
-    asides = [tables.significance(number, lookup, question)] if significance else []
+    table = tables.build(number, lookup, query)
+    asides = [tables.significance(number, lookup, query)] if significance else []
     asides += [aside.costs(table, {record.job_id: record for record in RunStore(workspace.runs)})] if with_cost else []
-    return aside.below(tables.render(table, style), asides, style)
+    click.echo(aside.below(tables.render(table, style), asides, style), nl=False)

@@ -44,14 +44,14 @@ class Search:
     "--trials",
     type=click.IntRange(1),
     default=5,
-    help="Number of rates, from a tenth to ten times the scale's [default: 5].",
+    help="Number of rates, from a tenth to ten times the scale's.",
 )
 @click.option(
     "--held-out",
     "share",
     type=click.FloatRange(0, 0.9, min_open=True),
     default=0.2,
-    help="Share of the training videos to compare the rates on, by class and group [default: 0.2].",
+    help="Share of the training videos to compare the rates on, by class and group.",
 )
 @launch_options
 @workspace_options
@@ -81,7 +81,8 @@ def searches_of(cell: Cell, planner: planning.Planner, trials: int, share: float
     if tuned.asked_for(cell.overrides):
         raise HarnessError(f"--set {tuned.RATE}={tuned.TUNED} is for `harness run`; leave it out to search the rate")
     rates = tuned.candidates(base_rate(cell), trials)
-    by_rate = [planner.jobs_of(with_rate(cell, rate)) for rate in rates]
+    cells = [dataclasses.replace(cell, overrides=(*cell.overrides, (tuned.RATE, rate))) for rate in rates]
+    by_rate = [planner.jobs_of(cell) for cell in cells]
     searches = []
     for number, job_id in enumerate(planner.jobs_of(cell)):
         jobs = [planner.jobs[ids[number]] for ids in by_rate]
@@ -95,10 +96,6 @@ def base_rate(cell: Cell) -> float:
     stage = stage_of(registry.load("protocol", cell.protocol), registry.load("dataset", cell.dataset))
     scale = apply_overrides(registry.load("scale", cell.scale), stage, cell.overrides)
     return float(scale.stages[stage].base_lr)
-
-
-def with_rate(cell: Cell, rate: str) -> Cell:
-    return dataclasses.replace(cell, overrides=(*cell.overrides, (tuned.RATE, rate)))
 
 
 def upstream_plan(trials: Sequence[Job], planner: planning.Planner, workspace: Workspace) -> planning.Plan:

@@ -39,9 +39,11 @@ STORES = (("store", "frame store"), ("raw-store", "raw frames"))
 @click.option(
     "--scale",
     metavar="NAME",
-    help="Scale whose frame rate, sizes and flow to use [default: micro for embedded sets, else paper].",
+    help="Scale whose frame rate, sizes and flow to use.  [default: micro for embedded sets, else paper]",
 )
-@click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Number of processes [default: one per core].")
+@click.option(
+    "--workers", type=click.IntRange(min=1), metavar="N", help="Number of processes.  [default: one per core]"
+)
 @workspace_options
 def command(
     name: str, workspace: Workspace, store: bool, raw_store: bool, flow: bool, scale: str | None, workers: int | None

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 import click
 
 from harness.commands import console
-from harness.commands.options import out_option, workspace_options
+from harness.commands.options import names_of, out_option, workspace_options
 from harness.core import registry
 from harness.core.contract import FlowMethod
 from harness.core.plain import plain
@@ -24,22 +24,18 @@ from harness.data.summary import Census, Subset, census, most
 @click.command()
 @click.argument("name")
 @out_option
-@click.option("--clips", default=12, metavar="N", help="Clips on the contact sheet; 0 draws none [default: 12].")
-@click.option("--columns", default=5, metavar="N", help="Frames per clip [default: 5].")
-@click.option(
-    "--flow", "flow_name", default="dis", metavar="METHOD", help="Optical flow method: dis, tvl1, ... [default: dis]."
-)
+@click.option("--clips", default=12, metavar="N", help="Clips on the contact sheet; 0 draws none.")
+@click.option("--columns", default=5, metavar="N", help="Frames per clip.")
+@click.option("--flow", default="dis", metavar="NAME", help=f"Optical flow method: {names_of('flow-method')}.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @workspace_options
-def command(
-    name: str, workspace: Workspace, out: Path, clips: int, columns: int, flow_name: str, as_json: bool
-) -> None:
+def command(name: str, workspace: Workspace, out: Path, clips: int, columns: int, flow: str, as_json: bool) -> None:
     from harness.data import prepare
     from harness.data.preview import SHORT_SIDE_PX, strips
     from reports.figures import dataset as draw
     from reports.figures.drawing import standalone
 
-    method = FlowMethod(flow_name, 20.0, SHORT_SIDE_PX)
+    method = FlowMethod(flow, 20.0, SHORT_SIDE_PX)
     writable(out, content="pictures", flag="--out")
     writable(workspace.data, content="the index of data sets", flag="--data")
     with console.screen(jobs=0, as_json=as_json) as callback:
@@ -52,7 +48,7 @@ def command(
         if clips:
             callback.stage("sample clips", clips, "clips")
             rows = strips(prepared, clips=clips, columns=columns, method=method, progress=callback.progress)
-            panels["-clips.svg"] = draw.contact_sheet(facts, rows, columns=columns, flow_name=flow_name)
+            panels["-clips.svg"] = draw.contact_sheet(facts, rows, columns=columns, flow_name=flow)
         files = [stem.with_name(f"{stem.name}{suffix}") for suffix in panels]
         for path, panel in zip(files, panels.values(), strict=True):
             path.write_text(standalone(panel), encoding="utf-8")

@@ -40,9 +40,8 @@ print(json.dumps({"torch": torch.__version__, "torchvision": torchvision.__versi
 
 def checks(*, import_torch: bool = True) -> Iterator[CheckResult]:
     """All of this module; without torch, those that take no seconds."""
-    yield CheckResult(
-        "python", "ok", f"Python {platform.python_version()}, harness {__version__}, {platform.platform()}"
-    )
+    python = f"Python {platform.python_version()}, harness {__version__}, {platform.platform()}"
+    yield CheckResult("python", "ok", python)
     yield from libraries()
     if import_torch:
         yield from torch_pair()
@@ -57,27 +56,19 @@ def libraries() -> Iterator[CheckResult]:
         names = _names(importlib.metadata.requires(DISTRIBUTION) or [])
     except importlib.metadata.PackageNotFoundError:
         names = _names(_declared(PROJECT))
-        unknown = "" if names else ", so its requirements are not known"
-        yield CheckResult(
-            "libraries", "warn", f"{DISTRIBUTION} is not installed{unknown}", "run 'pip install -e .' in the checkout"
-        )
+        detail = f"{DISTRIBUTION} is not installed" + ("" if names else ", so its requirements are not known")
+        yield CheckResult("libraries", "warn", detail, "run 'pip install -e .' in the checkout")
     versions = {name: environment.package_version(name) for name in names}
-    missing = [name for name, version in versions.items() if not version]
+    missing = " ".join(name for name, version in versions.items() if not version)
     installed = ", ".join(f"{name} {version}" for name, version in versions.items() if version)
     if installed:
         yield CheckResult("libraries", "ok", installed)
     if missing:
-        yield CheckResult(
-            "libraries", "fail", f"not installed: {', '.join(missing)}", f"pip install {' '.join(missing)}"
-        )
+        yield CheckResult("libraries", "fail", f"not installed: {missing}", f"pip install {missing}")
     builds = [name for name in OPENCV_BUILDS if environment.package_version(name)]
     if len(builds) > 1:
-        yield CheckResult(
-            "opencv",
-            "warn",
-            f"{' and '.join(builds)} overwrite each other's 'cv2'",
-            f"pip uninstall -y {' '.join(builds)}; pip install {OPENCV}",
-        )
+        remedy = f"pip uninstall -y {' '.join(builds)}; pip install {OPENCV}"
+        yield CheckResult("opencv", "warn", f"{' and '.join(builds)} overwrite each other's 'cv2'", remedy)
 
 
 def _declared(project: Path) -> list[str]:
@@ -94,27 +85,18 @@ def _names(requirements: list[str]) -> list[str]:
 
 def torch_pair() -> Iterator[CheckResult]:
     """torch and torchvision, imported in another process, and the devices that torch sees."""
+    command = [sys.executable, "-c", IMPORT_TORCH]
     try:
-        run = subprocess.run(
-            [sys.executable, "-c", IMPORT_TORCH], capture_output=True, text=True, timeout=IMPORT_TIMEOUT_S
-        )
+        run = subprocess.run(command, capture_output=True, text=True, timeout=IMPORT_TIMEOUT_S)
     except subprocess.TimeoutExpired:
-        yield CheckResult(
-            "torch",
-            "fail",
-            f"not imported within {IMPORT_TIMEOUT_S:.0f} s",
-            "check the speed of the disk, or run this again when the machine is less busy",
-        )
+        remedy = "check the speed of the disk, or run this again when the machine is less busy"
+        yield CheckResult("torch", "fail", f"not imported within {IMPORT_TIMEOUT_S:.0f} s", remedy)
         return
     if run.returncode:
-        versions = f"torch {_version('torch')} and torchvision {_version('torchvision')}"
         cause = run.stderr.strip().splitlines()[-1] if run.stderr.strip() else f"exit status {run.returncode}"
-        yield CheckResult(
-            "torch",
-            "fail",
-            f"{versions} cannot be imported together: {cause}",
-            "install both from one index: pip uninstall -y torch torchvision; pip install torch torchvision",
-        )
+        versions = f"torch {_version('torch')} and torchvision {_version('torchvision')}"
+        remedy = "install both from one index: pip uninstall -y torch torchvision; pip install torch torchvision"
+        yield CheckResult("torch", "fail", f"{versions} cannot be imported together: {cause}", remedy)
         return
     pair = json.loads(run.stdout.strip().splitlines()[-1])
     yield CheckResult("torch", "ok", f"torch {pair['torch']} and torchvision {pair['torchvision']} work together")
@@ -131,12 +113,8 @@ def _devices(gpus: list[str]) -> CheckResult:
     if gpus:
         return CheckResult("devices", "ok", f"{', '.join(gpus)}; {cpu}; runs use {device}")
     if device != "cpu":
-        return CheckResult(
-            "devices",
-            "fail",
-            f"runs would use {device}, but torch sees no GPU",
-            "install a torch built for this driver, or set HARNESS_DEVICE=cpu",
-        )
+        remedy = "install a torch built for this driver, or set HARNESS_DEVICE=cpu"
+        return CheckResult("devices", "fail", f"runs would use {device}, but torch sees no GPU", remedy)
     return CheckResult("devices", "ok", f"{cpu}, no GPU: enough for the micro scale; the paper scale needs a GPU")
 
 

@@ -25,13 +25,13 @@ LAUNCHER = Launcher(
     launch=launch,
     options=(
         LauncherOption(
-            "address", "Address of a running Ray cluster [default: start Ray on this machine].", "HOST:PORT"
+            "address", "Address of a running Ray cluster; without it, Ray starts on this machine.", "HOST:PORT"
         ),
         LauncherOption(
             "storage",
             "URL that all nodes reach, such as s3://bucket/path; not needed if --results is on a shared file system.",
             "URL",
         ),
-        LauncherOption("gpus_per_job", "GPUs per training job, data parallel [default: 1].", "N", type=int, default=1),
+        LauncherOption("gpus_per_job", "GPUs per training job, data parallel.", "N", type=int, default=1),
     ),
 )
