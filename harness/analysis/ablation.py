@@ -64,7 +64,7 @@ class Effect:
 
     change: Perturbation
     accuracy_pct: float
-    difference: statistics.Paired | None
+    difference: statistics.PairedTest | None
     """Changed minus unchanged; None if it was not measured."""
     predictions_changed: int = 0
     skipped: str = ""

@@ -32,7 +32,7 @@ class PrintedAccuracy:
 
 
 @dataclass(frozen=True)
-class Pair:
+class AccuracyPair:
     """A against B."""
 
     a: PrintedAccuracy
@@ -41,7 +41,7 @@ class Pair:
     """-1 where the gain of the pair is subtracted: the gain on one data set minus the gain on another."""
 
 
-Comparison = tuple[Pair, ...]
+Comparison = tuple[AccuracyPair, ...]
 """Pairs that form one difference: a single pair, or a gain and the gain on another data set that it is compared with."""
 
 
@@ -82,7 +82,9 @@ def _best() -> ClaimDefinition:
     parts = []
     for rival in rivals:
         pairs = [(_i3d_like(number), number) for number in printed() if number.baseline == rival]
-        parts.append(ClaimPart(f"over {_title(rival)}", tuple((Pair(i3d, other),) for i3d, other in pairs if i3d)))
+        parts.append(
+            ClaimPart(f"over {_title(rival)}", tuple((AccuracyPair(i3d, other),) for i3d, other in pairs if i3d))
+        )
     return ClaimDefinition(
         name="i3d-best",
         statement="I3D is better than each of the four other architectures",
@@ -140,7 +142,7 @@ def _smaller_set() -> ClaimDefinition:
     comparisons = []
     for protocol in ("fixed", "full-ft"):
         for (gain,) in _differing("protocol", protocol, "original"):
-            on_ucf101 = Pair(replace(gain.a, dataset="ucf101"), replace(gain.b, dataset="ucf101"), sign=-1)
+            on_ucf101 = AccuracyPair(replace(gain.a, dataset="ucf101"), replace(gain.b, dataset="ucf101"), sign=-1)
             if gain.a.dataset == "hmdb51" and {on_ucf101.a, on_ucf101.b} <= printed().keys():
                 comparisons.append((gain, on_ucf101))
     return ClaimDefinition(
@@ -160,7 +162,7 @@ def _order_of_time(scale: str) -> ClaimDefinition:
         ("I3D's RGB over Two-Stream's single frames", ("i3d", "rgb")),
     ):
         pairs = [
-            Pair(replace(still, baseline=moving[0], modality=moving[1]), still)
+            AccuracyPair(replace(still, baseline=moving[0], modality=moving[1]), still)
             for still in printed()
             if (still.baseline, still.modality) == ("two-stream", "rgb") and _has_reverses(still, scale)
         ]
@@ -188,7 +190,7 @@ def _differing(axis: str, better: str, worse: str) -> tuple[Comparison, ...]:
         changes: dict[str, Any] = {axis: worse}
         other = replace(number, **changes)
         if getattr(number, axis) == better and other in printed():
-            comparisons.append((Pair(number, other),))
+            comparisons.append((AccuracyPair(number, other),))
     return tuple(comparisons)
 
 
@@ -240,7 +242,7 @@ def _title(name: str) -> str:
     return _card(name).title
 
 
-def cells_of(pair: Pair, scale: str) -> list[tuple[Cell, Cell]]:
+def cells_of(pair: AccuracyPair, scale: str) -> list[tuple[Cell, Cell]]:
     """(A, B) for every split, at seed 0. Test videos if the data set has them, else its first subset."""
     return list(zip(_cells(pair.a, scale), _cells(pair.b, scale), strict=True))
 

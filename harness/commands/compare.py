@@ -50,13 +50,13 @@ def _scored(record: Record) -> Record:
     return record
 
 
-def _paired(a: Record, b: Record) -> statistics.Paired:
+def _paired(a: Record, b: Record) -> statistics.PairedTest:
     scores_a = a.scores()
     correct_a, correct_b = topk_correct(scores_a), topk_correct(aligned(b.scores(), scores_a.ids))
     return statistics.paired(correct_a, correct_b, statistics.clusters_of(scores_a.ids, scores_a.groups))
 
 
-def _power(test: statistics.Paired) -> str:
+def _power(test: statistics.PairedTest) -> str:
     """The smallest true difference that so many videos would detect."""
     disagree = (test.only_a + test.only_b) / test.n
     smallest = statistics.smallest_difference(test.n, disagree=disagree) if disagree else math.nan

@@ -147,7 +147,7 @@ def student(level: float, degrees: int) -> float:
 
 
 @dataclass(frozen=True)
-class Paired:
+class PairedTest:
     """A against B on the same videos."""
 
     difference: float
@@ -192,7 +192,7 @@ def paired(
     level: float = LEVEL,
     resamples: int = RESAMPLES,
     seed: int = 0,
-) -> Paired:
+) -> PairedTest:
     """Difference of A and B on the same videos, in the same order, drawn by group, with both tests.
 
     The deviation is that of a bootstrap over groups, but not below that of independent videos with half a video added
@@ -203,7 +203,7 @@ def paired(
     gain, total, n = _tally([(change, clusters)])
     groups, difference = len(gain), (only_a - only_b) / n
     if groups < 2:
-        return Paired(difference, -1.0, 1.0, only_a, only_b, mcnemar(correct_a, correct_b), 1.0, n, groups)
+        return PairedTest(difference, -1.0, 1.0, only_a, only_b, mcnemar(correct_a, correct_b), 1.0, n, groups)
     weights = _resamples(groups, resamples, seed)
     variance = float(((weights @ gain) / (weights @ total)).var(ddof=1)) * groups / (groups - 1)
     independent = (only_a + only_b + 1 - (only_a - only_b) ** 2 / n) / n**2
@@ -212,7 +212,7 @@ def paired(
     p_groups = _student_tail(abs(difference) / deviation, groups - 1)
     p_videos = mcnemar(correct_a, correct_b)
     low, high = max(-1.0, difference - half), min(1.0, difference + half)
-    return Paired(difference, low, high, only_a, only_b, p_videos, p_groups, n, groups)
+    return PairedTest(difference, low, high, only_a, only_b, p_videos, p_groups, n, groups)
 
 
 def _student_tail(ratio: float, degrees: int) -> float:

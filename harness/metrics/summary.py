@@ -20,7 +20,7 @@ from harness.metrics.scores import Floats, Scores, aligned
 
 
 @dataclass(frozen=True)
-class Estimate:
+class MetricValue:
     """A metric, in its unit, as a mean over splits and seeds."""
 
     value: float
@@ -39,7 +39,7 @@ def summary(scores: Scores) -> dict[str, dict[str, Any]]:
     return {metric.name: plain(estimate(metric, [[scores]])) for metric in metrics() if _applies(metric, scores)}
 
 
-def plain(number: Estimate) -> dict[str, Any]:
+def plain(number: MetricValue) -> dict[str, Any]:
     """The estimate as JSON holds it."""
     return {key: value for key, value in dataclasses.asdict(number).items() if value not in (None, "")}
 
@@ -58,10 +58,10 @@ def shares(metric: Metric, scores: Scores) -> NDArray[np.float64]:
     return np.where(scores.decodable, values, 0.0)
 
 
-def estimate(metric: Metric, splits: Sequence[Sequence[Scores]]) -> Estimate:
+def estimate(metric: Metric, splits: Sequence[Sequence[Scores]]) -> MetricValue:
     """The metric over splits, and over the seeds of each. Raises HarnessError where it is not a finite number."""
     values = np.array([[_value(metric, scores) for scores in seeds] for seeds in splits])
-    number = Estimate(float(values.mean())) if metric.shares is None else _with_interval(metric, splits)
+    number = MetricValue(float(values.mean())) if metric.shares is None else _with_interval(metric, splits)
     return dataclasses.replace(
         number, seed_deviation=_deviation(values.mean(axis=0)), split_deviation=_deviation(values.mean(axis=1))
     )
@@ -116,14 +116,14 @@ def _mean(part: _Part) -> float:
     return float((np.bincount(part.strata, part.shares) / np.bincount(part.strata)).mean())
 
 
-def _with_interval(metric: Metric, splits: Sequence[Sequence[Scores]]) -> Estimate:
+def _with_interval(metric: Metric, splits: Sequence[Sequence[Scores]]) -> MetricValue:
     parts = [_Part.of(metric, seeds) for seeds in splits]
     if metric.mean_over == "ids":
         interval = statistics.split_mean([(part.shares, part.clusters) for part in parts])
     else:
         interval = _mean_over_strata(parts)
     ends = sorted(_in_unit(metric, end) for end in (interval.low, interval.high))
-    return Estimate(_in_unit(metric, interval.value), ends[0], ends[1], interval.method)
+    return MetricValue(_in_unit(metric, interval.value), ends[0], ends[1], interval.method)
 
 
 def _mean_over_strata(parts: Sequence[_Part]) -> statistics.Interval:

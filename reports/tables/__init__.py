@@ -8,7 +8,7 @@ from typing import Any
 from harness.core.errors import HarnessError
 from harness.core.spec import Cell
 from reports.tables.aside import Aside
-from reports.tables.layout import Layout, Question, with_metrics
+from reports.tables.layout import Question, TableLayout, with_metrics
 from reports.tables.measure import Lookup, fill
 from reports.tables.model import Table, TableCell
 from reports.tables.render import render
@@ -27,7 +27,7 @@ def build(number: int, lookup: Lookup, question: Question) -> Table:
         if question.metrics:
             raise HarnessError("Table 1 has sizes, not accuracies; leave out --metric")
         return module.build(question)
-    layout: Layout = with_metrics(module.layout(question))
+    layout: TableLayout = with_metrics(module.layout(question))
     printed = layout.printed()
     cells = {
         (slot.row, slot.column): fill(slot, lookup, question=question, printed=printed.get((slot.row, slot.column)))

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 from reports.tables import words
-from reports.tables.model import Column, Group, Row, Table
+from reports.tables.model import Column, ColumnGroup, Row, Table
 
 Stacks = dict[tuple[str, str], list[Column]]
 """(group, title) -> columns that are printed as one, a part each."""
 
 
-def blocks(table: Table) -> list[list[Group]]:
+def blocks(table: Table) -> list[list[ColumnGroup]]:
     """Groups that are printed side by side: all, where each has one column; else one block each. Empty ones are left out."""
     widths = [sum(key == group.key for key, _ in table.stacks()) for group in table.groups]
     groups = [list(table.groups)] if max(widths) == 1 else [[group] for group in table.groups]
@@ -23,7 +23,7 @@ def has_derived(table: Table) -> bool:
     return bool(lines_of(table, stacks_of(table, list(table.groups), derived=True), split_parts=False))
 
 
-def stacks_of(table: Table, groups: list[Group], *, derived: bool = False) -> Stacks:
+def stacks_of(table: Table, groups: list[ColumnGroup], *, derived: bool = False) -> Stacks:
     """The table's stacks under these groups."""
     keys = {group.key for group in groups}
     return {key: stack for key, stack in table.stacks(derived=derived).items() if key[0] in keys}
@@ -52,7 +52,7 @@ def lines_of(table: Table, stacks: Stacks, *, split_parts: bool) -> list[tuple[R
     return lines
 
 
-def block_title(table: Table, groups: list[Group]) -> str:
+def block_title(table: Table, groups: list[ColumnGroup]) -> str:
     """The data sets, ours and the paper's, with the number of videos."""
     titles = []
     for group in groups:

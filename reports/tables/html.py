@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from html import escape
 
 from reports.tables import grid, words
-from reports.tables.model import Column, Group, Row, Table, TableCell
+from reports.tables.model import Column, ColumnGroup, Row, Table, TableCell
 
 JobLink = Callable[[str], str]
 
@@ -29,7 +29,7 @@ def html(table: Table, *, job_link: JobLink | None = None) -> str:
     return "\n".join([*parts, "</section>"]) + "\n"
 
 
-def _table(table: Table, groups: list[Group], *, job_link: JobLink | None, derived: bool = False) -> str:
+def _table(table: Table, groups: list[ColumnGroup], *, job_link: JobLink | None, derived: bool = False) -> str:
     stacks = grid.stacks_of(table, groups, derived=derived)
     lines = grid.lines_of(table, stacks, split_parts=True)
     parts = any(part for _, part, _ in lines)
@@ -49,7 +49,9 @@ def _table(table: Table, groups: list[Group], *, job_link: JobLink | None, deriv
     return "\n".join([*text, "</tbody>", "</table>", "</div>"])
 
 
-def _head(table: Table, groups: list[Group], sides: Sequence[tuple[bool, tuple[str, str]]], *, names: int) -> list[str]:
+def _head(
+    table: Table, groups: list[ColumnGroup], sides: Sequence[tuple[bool, tuple[str, str]]], *, names: int
+) -> list[str]:
     """Two lines: ours or the paper's, then data set and title."""
     known = {group.key: group for group in groups}
     text = ["<thead>", f'<tr><td colspan="{names}"></td>']

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from reports.tables import grid, words
-from reports.tables.model import Group, Table
+from reports.tables.model import ColumnGroup, Table
 
 ESCAPES = {
     "\\": r"\textbackslash{}",
@@ -73,7 +73,7 @@ def small_print(notes: Sequence[str]) -> list[str]:
     return [r"\par\smallskip\raggedright\scriptsize", *[prose(note) + r"\par" for note in notes]]
 
 
-def _tabular(table: Table, groups: list[Group], *, derived: bool = False) -> list[str]:
+def _tabular(table: Table, groups: list[ColumnGroup], *, derived: bool = False) -> list[str]:
     stacks = grid.stacks_of(table, groups, derived=derived)
     lines = grid.lines_of(table, stacks, split_parts=True)
     names = 2 if any(part for _, part, _ in lines) else 1
@@ -94,7 +94,9 @@ def _tabular(table: Table, groups: list[Group], *, derived: bool = False) -> lis
     return [*text, r"\bottomrule", r"\end{tabular}", r"\par\medskip"]
 
 
-def _spans(table: Table, groups: list[Group], shown: list[tuple[bool, tuple[str, str]]], *, names: int) -> list[str]:
+def _spans(
+    table: Table, groups: list[ColumnGroup], shown: list[tuple[bool, tuple[str, str]]], *, names: int
+) -> list[str]:
     """The heading over our columns, and that over the paper's where it has any, each with its rule."""
     group = groups[0] if len(groups) == 1 else None
     heads, rules, start = [], "", names + 1
@@ -108,7 +110,7 @@ def _spans(table: Table, groups: list[Group], shown: list[tuple[bool, tuple[str,
     return [" &" * names + " " + " & ".join(heads) + r" \\", rules]
 
 
-def _head(groups: list[Group], key: tuple[str, str], *, ours: bool, derived: bool) -> str:
+def _head(groups: list[ColumnGroup], key: tuple[str, str], *, ours: bool, derived: bool) -> str:
     group = next(group for group in groups if group.key == key[0])
     name = group.ours if ours else group.paper
     return ", ".join(filter(None, [name if len(groups) > 1 else "", "" if derived else key[1]]))

@@ -17,7 +17,7 @@ from harness.metrics.cards import PRIMARY, named
 from harness.models import pretrained
 from harness.planning import selection as selecting
 from harness.planning.selection import PUBLISHED
-from reports.tables.model import Column, Group, Row
+from reports.tables.model import Column, ColumnGroup, Row
 
 TITLES = {"ucf101": "UCF-101", "hmdb51": "HMDB-51", "kinetics400": "Kinetics", "minikinetics-213": "miniKinetics"}
 MODALITY_TITLES = {"rgb": "RGB", "flow": "Flow", "rgb+flow": "RGB+Flow"}
@@ -84,13 +84,13 @@ class Slot:
 
 
 @dataclass(frozen=True)
-class Layout:
+class TableLayout:
     """A table without numbers."""
 
     number: int
     title: str
     question: Question
-    groups: tuple[Group, ...]
+    groups: tuple[ColumnGroup, ...]
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
     slots: tuple[Slot, ...]
@@ -114,11 +114,11 @@ def dataset_of(name: str, scale: str) -> str:
     return paper_numbers.stand_in(name, scale)
 
 
-def group_of(name: str, scale: str) -> Group:
+def group_of(name: str, scale: str) -> ColumnGroup:
     """The heading of a data set's columns."""
     stand_in = dataset_of(name, scale)
     ours = TITLES[name] if stand_in == name else stand_in
-    return Group(name, TITLES[name], ours)
+    return ColumnGroup(name, TITLES[name], ours)
 
 
 def baselines(number: int) -> list[Baseline]:
@@ -205,7 +205,7 @@ def _cells(question: Question, axes: Axes, splits: tuple[int, ...], subset: str 
 # ---------------------------------------------------------------------------------------------- further metrics
 
 
-def with_metrics(layout: Layout) -> Layout:
+def with_metrics(layout: TableLayout) -> TableLayout:
     """The layout with one more column, for each metric that is asked for, wherever it has the paper's metric."""
     known = {column.key for column in layout.columns}
     papers = [column for column in layout.columns if column.metric == PRIMARY and not column.derived]

@@ -59,7 +59,7 @@ class Column:
     key: str
     """As in results/paper."""
     group: str
-    """Key of its `Group`."""
+    """Key of its `ColumnGroup`."""
     title: str
     metric: str = PRIMARY
     """Name of the metric."""
@@ -75,7 +75,7 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Group:
+class ColumnGroup:
     """Columns that share a data set."""
 
     key: str
@@ -106,7 +106,7 @@ class Table:
     scale: str
     version: str
     """Of the paper, see harness.analysis.paper_numbers."""
-    groups: tuple[Group, ...]
+    groups: tuple[ColumnGroup, ...]
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
     cells: Mapping[tuple[str, str], TableCell]

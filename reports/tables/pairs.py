@@ -19,7 +19,7 @@ from harness.metrics.cards import named
 from harness.metrics.scores import Scores, aligned
 from harness.metrics.summary import shares
 from reports.tables.aside import Aside
-from reports.tables.layout import Layout, Slot
+from reports.tables.layout import Slot, TableLayout
 from reports.tables.measure import Lookup
 from reports.tables.model import Column
 
@@ -48,7 +48,7 @@ class RowComparison:
         return self.adjusted < ALPHA
 
 
-def compare(layout: Layout, lookup: Lookup) -> tuple[RowComparison, ...]:
+def compare(layout: TableLayout, lookup: Lookup) -> tuple[RowComparison, ...]:
     """Every comparison of the table, column by column. Columns with fewer than two numbers have none."""
     raw = []
     for column in (column for column in layout.columns if not column.derived):
@@ -64,7 +64,7 @@ def compare(layout: Layout, lookup: Lookup) -> tuple[RowComparison, ...]:
     )
 
 
-def _comparison(column: Column, best: str, other: str, test: statistics.Paired, adjusted: float) -> RowComparison:
+def _comparison(column: Column, best: str, other: str, test: statistics.PairedTest, adjusted: float) -> RowComparison:
     disagree = (test.only_a + test.only_b) / test.n
     smallest = statistics.smallest_difference(test.n, disagree=disagree) if disagree else float("nan")
     return RowComparison(
@@ -94,13 +94,13 @@ def _shares(metric: Metric, splits: Sequence[Scores]) -> np.ndarray:
     return np.concatenate([shares(metric, scores) for scores in splits])
 
 
-def _paired(metric: Metric, a: Sequence[Scores], b: Sequence[Scores]) -> statistics.Paired:
+def _paired(metric: Metric, a: Sequence[Scores], b: Sequence[Scores]) -> statistics.PairedTest:
     same = [aligned(other, split.ids) for split, other in zip(a, b, strict=True)]
     clusters = [cluster for split in a for cluster in statistics.clusters_of(split.ids, split.groups)]
     return statistics.paired(_shares(metric, a), _shares(metric, same), clusters)
 
 
-def aside(layout: Layout, comparisons: Sequence[RowComparison]) -> Aside:
+def aside(layout: TableLayout, comparisons: Sequence[RowComparison]) -> Aside:
     """One line per comparison; significant ones are marked with '*'."""
     titles = {row.key: row.title for row in layout.rows}
     groups = {group.key: group.ours for group in layout.groups}

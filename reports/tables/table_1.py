@@ -16,7 +16,7 @@ from harness.core import registry
 from harness.core.contract import Clip, streams_of
 from harness.models.measure import size_of
 from reports.tables import layout as lay
-from reports.tables.model import Column, Group, Table, TableCell, Verdict
+from reports.tables.model import Column, ColumnGroup, Table, TableCell, Verdict
 
 NUMBER = 1
 MILLION = 1_000_000
@@ -57,9 +57,9 @@ def build(question: lay.Question) -> Table:
         scale=question.scale,
         version=question.version,
         groups=(
-            Group("network", "network", "network"),
-            Group("train", "training", "training"),
-            Group("test", "testing", "testing"),
+            ColumnGroup("network", "network", "network"),
+            ColumnGroup("train", "training", "training"),
+            ColumnGroup("test", "testing", "testing"),
         ),
         columns=COLUMNS,
         rows=tuple(lay.row_of(card) for card in cards),

@@ -16,7 +16,7 @@ from reports.tables.model import Column
 NUMBER = 2
 
 
-def layout(question: lay.Question) -> lay.Layout:
+def layout(question: lay.Question) -> lay.TableLayout:
     """Rows: architectures. Columns: data set by modality."""
     names = ("ucf101", "hmdb51", paper_numbers.SOURCES[question.version])
     columns = tuple(
@@ -33,7 +33,7 @@ def layout(question: lay.Question) -> lay.Layout:
             init=card.inits[0],
         )
 
-    return lay.Layout(
+    return lay.TableLayout(
         number=NUMBER,
         title="Architectures by data set and modality, trained on that data set; top-1 accuracy, %, split 1",
         question=question,

@@ -9,18 +9,18 @@ from harness.analysis import paper_numbers
 from harness.core.contract import Baseline
 from harness.metrics.cards import named
 from reports.tables import layout as lay
-from reports.tables.model import Column, Group
+from reports.tables.model import Column, ColumnGroup
 
 NUMBER = 3
 
 
-def layout(question: lay.Question) -> lay.Layout:
+def layout(question: lay.Question) -> lay.TableLayout:
     """Rows: architectures. Columns: init by modality, with two parts, top-1 and top-5."""
     source = paper_numbers.SOURCES[question.version]
     data = lay.group_of(source, question.scale)
     groups = (
-        Group("scratch", data.paper, data.ours),
-        Group("imagenet", f"ImageNet then {data.paper}", f"ImageNet then {data.ours}"),
+        ColumnGroup("scratch", data.paper, data.ours),
+        ColumnGroup("imagenet", f"ImageNet then {data.paper}", f"ImageNet then {data.ours}"),
     )
     columns = tuple(
         Column(f"{group.key}/{modality}/{metric}", group.key, title, part=named(metric).short, metric=metric)
@@ -39,7 +39,7 @@ def layout(question: lay.Question) -> lay.Layout:
             init=init,
         )
 
-    return lay.Layout(
+    return lay.TableLayout(
         number=NUMBER,
         title="Training from scratch and from ImageNet; top-1 (top-5) accuracy, %",
         question=question,

@@ -19,7 +19,7 @@ GAIN = "gain"
 DATASETS = ("ucf101", "hmdb51")
 
 
-def layout(question: lay.Question) -> lay.Layout:
+def layout(question: lay.Question) -> lay.TableLayout:
     """Rows: architectures. Columns: data set by protocol, with two parts, with and without ImageNet."""
     printed = _printed()
     columns = [
@@ -44,7 +44,7 @@ def layout(question: lay.Question) -> lay.Layout:
             init=init,
         )
 
-    return lay.Layout(
+    return lay.TableLayout(
         number=NUMBER,
         title="Transfer to small data sets, with / without ImageNet; top-1 accuracy, %, split 1",
         question=question,

@@ -20,7 +20,7 @@ QUOTED = "quoted/"
 HEADLINE = "The paper's headline pair, 98.0 / 80.9, takes the best of two rows."
 
 
-def layout(question: lay.Question) -> lay.Layout:
+def layout(question: lay.Question) -> lay.TableLayout:
     """Rows: quoted methods, then I3D and every baseline the paper does not have, by modality and init."""
     columns = tuple(Column(name, name, "") for name in ("ucf101", "hmdb51"))
     rows, slots = _quoted(question), []
@@ -32,7 +32,7 @@ def layout(question: lay.Question) -> lay.Layout:
                 dataset = lay.dataset_of(column.key, question.scale)
                 axes = lay.Axes(card.name, modality, dataset, paper_numbers.PROTOCOLS[NUMBER], init)
                 slots.append(lay.slot(question, row.key, column, number=NUMBER, axes=axes, splits=(1, 2, 3)))
-    return lay.Layout(
+    return lay.TableLayout(
         number=NUMBER,
         title="Full-FT against results quoted by the paper; top-1 accuracy, %, mean over three splits",
         question=question,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from reports.tables import grid, words
-from reports.tables.model import Group, Table
+from reports.tables.model import ColumnGroup, Table
 
 
 def terminal(table: Table) -> str:
@@ -28,7 +28,7 @@ def markdown(table: Table) -> str:
     return "\n".join([*lines, "", *notes]) + "\n"
 
 
-def _grid(table: Table, groups: list[Group], *, split_parts: bool, tablefmt: str) -> str:
+def _grid(table: Table, groups: list[ColumnGroup], *, split_parts: bool, tablefmt: str) -> str:
     stacks = grid.stacks_of(table, groups)
     parts = words.part_titles([column for stack in stacks.values() for column in stack]) if split_parts else []
     sides = grid.sides_of(table, stacks)
@@ -50,7 +50,7 @@ def _tabulated(rows: list[list[str]], headers: list[str], tablefmt: str) -> str:
     return tabulate(lines, headers=heads, tablefmt=tablefmt, disable_numparse=True)
 
 
-def _header(table: Table, groups: list[Group], key: tuple[str, str], *, ours: bool) -> str:
+def _header(table: Table, groups: list[ColumnGroup], key: tuple[str, str], *, ours: bool) -> str:
     group = next(group for group in groups if group.key == key[0])
     whose = table.ours_name if ours else "paper"
     name = group.ours if ours else group.paper

@@ -32,7 +32,7 @@ def scores_with(right: int, n: int, *, name: str = "v", missing: tuple[str, ...]
     return Scores(tuple(f"{name}{k}" for k in range(n)), logits, labels, groups, missing=missing)
 
 
-def run_store(share: Callable[[Cell], float | None], *, n: int = 280) -> Lookup:
+def lookup_of(share: Callable[[Cell], float | None], *, n: int = 280) -> Lookup:
     def lookup(cell: Cell) -> CellResult | None:
         told = share(cell)
         if told is None:
@@ -44,8 +44,8 @@ def run_store(share: Callable[[Cell], float | None], *, n: int = 280) -> Lookup:
 
 
 PAPERS = ("original", "fixed", "full-ft")
-EVERYTHING = run_store(lambda cell: 0.5 if cell.protocol in PAPERS else None)
-NOTHING = run_store(lambda cell: None)
+EVERYTHING = lookup_of(lambda cell: 0.5 if cell.protocol in PAPERS else None)
+NOTHING = lookup_of(lambda cell: None)
 
 
 def at(table: Table, row: str, column: str) -> TableCell:
@@ -152,7 +152,7 @@ def test_a_cell_knows_its_interval_videos_jobs_and_command() -> None:
 
 
 def test_seeds_are_averaged_and_widen_the_verdict() -> None:
-    by_seed = run_store(lambda cell: {0: 0.50, 1: 0.60, 2: 0.55}[cell.seed])
+    by_seed = lookup_of(lambda cell: {0: 0.50, 1: 0.60, 2: 0.55}[cell.seed])
     cell = at(
         tables.build(4, by_seed, tables.Question(scale="paper", seeds=(0, 1, 2))), "i3d", "hmdb51/original/imagenet"
     )
@@ -165,12 +165,12 @@ def test_seeds_are_averaged_and_widen_the_verdict() -> None:
 
 
 def test_table_5_is_the_mean_over_three_splits_with_their_deviation() -> None:
-    by_split = run_store(lambda cell: {1: 0.9, 2: 0.95, 3: 1.0}[cell.split])
+    by_split = lookup_of(lambda cell: {1: 0.9, 2: 0.95, 3: 1.0}[cell.split])
     cell = at(tables.build(5, by_split, tables.Question(scale="paper")), "i3d/rgb/imagenet", "ucf101")
     assert cell.ours == pytest.approx(95.0)
     assert cell.split_deviation == pytest.approx(5.0)
     assert cell.n == 3 * 280
-    partly = run_store(lambda cell: None if cell.split == 3 else 0.9)
+    partly = lookup_of(lambda cell: None if cell.split == 3 else 0.9)
     missing = at(tables.build(5, partly, tables.Question(scale="paper")), "i3d/rgb/imagenet", "ucf101")
     assert (missing.ours, missing.verdict) == (None, "not run")
     assert "2 of 3 parts" in missing.why
@@ -215,7 +215,7 @@ def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_third_partys_protocol_has_a_column_by_its_title_and_place_once_it_has_results() -> None:
     question = tables.Question(scale="micro")
     assert {cell.protocol for cell in tables.wanted(4, question)} == {"original", "fixed", "full-ft"}
-    with_it = run_store(lambda cell: 0.5 if cell.protocol in (*PAPERS, "slow-ft") else None)
+    with_it = lookup_of(lambda cell: 0.5 if cell.protocol in (*PAPERS, "slow-ft") else None)
     for how in ("terminal", "markdown", "latex", "html"):
         assert "Slow-FT" not in tables.render(tables.build(4, EVERYTHING, question), how)
         assert "Slow-FT" in tables.render(tables.build(4, with_it, question), how)
@@ -278,11 +278,11 @@ def test_an_obstacle_forbids_every_comparison() -> None:
 
 
 def test_validation_videos_are_not_the_papers_test_videos() -> None:
-    only_val = run_store(lambda cell: 0.7 if cell.subset == "val" else None)
+    only_val = lookup_of(lambda cell: 0.7 if cell.subset == "val" else None)
     cell = at(tables.build(3, only_val, tables.Question(scale="paper")), "i3d", "imagenet/rgb/top1")
     assert cell.ours == 70.0 and cell.verdict == "not comparable" and cell.difference is None
     assert "val" in cell.why and "--subset val" in cell.command
-    both = run_store(lambda cell: 0.7 if cell.subset == "val" else 0.71)
+    both = lookup_of(lambda cell: 0.7 if cell.subset == "val" else 0.71)
     assert at(tables.build(3, both, tables.Question(scale="paper")), "i3d", "imagenet/rgb/top1").verdict == "reproduced"
 
 

@@ -15,7 +15,7 @@ import pytest
 from harness.core.errors import HarnessError
 from reports import tables
 from reports.tables import aside, latex
-from tests.unit.test_tables import EVERYTHING, NOTHING, PAPERS, run_store
+from tests.unit.test_tables import EVERYTHING, NOTHING, PAPERS, lookup_of
 
 
 @pytest.mark.parametrize("number", [2, 3, 4, 5])
@@ -28,7 +28,7 @@ def test_the_terminal_table_fits(number: int, scale: str) -> None:
 
 
 def test_terminal_table_4_shows_ours_and_the_papers_in_columns_of_their_own() -> None:
-    only_i3d = run_store(lambda cell: 0.5 if cell.baseline == "i3d" and cell.protocol in PAPERS else None)
+    only_i3d = lookup_of(lambda cell: 0.5 if cell.baseline == "i3d" and cell.protocol in PAPERS else None)
     lines = tables.render(tables.build(4, only_i3d, tables.Question(scale="micro"))).splitlines()
     start = lines.index("micro-hmdb51 next to the paper's HMDB-51, 280 videos")
     assert lines[start + 1].split() == ["micro"] * 3 + ["paper"] * 3
@@ -41,7 +41,7 @@ def test_terminal_table_4_shows_ours_and_the_papers_in_columns_of_their_own() ->
 
 
 def test_marks_are_explained_where_they_occur() -> None:
-    text = tables.render(tables.build(4, run_store(lambda cell: 0.79), tables.Question(scale="paper")))
+    text = tables.render(tables.build(4, lookup_of(lambda cell: 0.79), tables.Question(scale="paper")))
     assert "79.3= [" in text or "78.9= [" in text
     assert "= reproduced" in text and "54 comparisons" in text
     assert "reproduced" not in tables.render(tables.build(4, EVERYTHING, tables.Question(scale="micro")))
