@@ -72,7 +72,7 @@ class Planner:
         """Published weights that are not here are planned with, under provisional ids."""
         self.jobs: dict[str, Job] = {}
         self.fingerprints: dict[str, str | None] = {}
-        self.specs = Specs(environment.device(), self.fingerprint, self.pretrained)
+        self.specs = Specs(environment.device(), environment.cpu_threads(), self.fingerprint, self.pretrained)
 
     def jobs_of(self, cell: Cell) -> tuple[str, ...]:
         """Ids of the scored jobs behind a cell."""

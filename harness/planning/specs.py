@@ -39,6 +39,8 @@ class Specs:
 
     device: str
     """'cpu' or 'cuda': where the jobs are planned to run."""
+    cpu_threads: int
+    """Threads of a job on a CPU, unless its scale sets them."""
     fingerprint: Callable[[Dataset], str | None]
     """Of a data set's files; None while they are not on disk."""
     pretrained: Callable[[Training], PretrainedSpec | None]
@@ -134,7 +136,7 @@ class Specs:
             "scale": scale_spec(scale),
             "decoder": store_key(scale) if scale.video_source != "originals" else decode.decoder_key(),
             "precision": environment.precision(self.device, scale.precision),
-            "threads": (scale.cpu_threads or environment.cpu_threads()) if self.device == "cpu" else 0,
+            "threads": (scale.cpu_threads or self.cpu_threads) if self.device == "cpu" else 0,
             "code_version": CODE_VERSION,
         }
 
