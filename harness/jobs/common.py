@@ -1,4 +1,4 @@
-"""What jobs of several kinds do: start from weights, score videos, keep account of what was trained on."""
+"""Shared steps of several kinds of job: initial weights, scoring, and the ids that weights were trained on."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from harness.training import evaluation
 
 State = Mapping[str, Tensor]
 IMAGES_SUBSET = "val"
-"""What the 2D network is scored on: images have no test set here."""
+"""Subset that the 2D network is scored on: the image data sets here have no test set."""
 
 
 def start(context: JobContext[Any], num_classes: int) -> nn.Module:
-    """The network with the weights that the plan says it starts from."""
+    """The network with the initial weights of the plan."""
     spec = context.build_spec(num_classes)
     network = build.build(context.baseline, spec)
     source, image = starting_weights(context)
@@ -60,7 +60,7 @@ def _imported(context: JobContext[Any], weights: Weights) -> State:
 
 
 def build_head(network: Any, spec: Any, num_classes: int) -> nn.Module:
-    """A fresh head of the kind that the job trains on the network's features."""
+    """A new head of the kind that the job trains on the network's features."""
     card: Head = registry.load("head", spec.head.name)
     if card.build is not None:
         return card.build(network, num_classes, spec.head.params)  # type: ignore[no-any-return]
@@ -69,7 +69,7 @@ def build_head(network: Any, spec: Any, num_classes: int) -> nn.Module:
 
 
 def found_schedule(context: JobContext[Any]) -> Schedule:
-    """The job's schedule; under `retrain_on_all`, on all training videos with the drops that an earlier job found."""
+    """The job's schedule. Under `retrain_on_all`: all training videos, with the drops that an earlier job chose."""
     schedule: Schedule = context.spec.schedule
     if "schedule" not in context.job.upstream:
         return schedule
@@ -87,7 +87,7 @@ def score(
     listing: Listing,
     broken: list[str],
 ) -> Scores:
-    """Scores of `videos`, the subset that the job is scored on; `broken` fills while `views` is read."""
+    """Scores of `videos`, the subset to score. `broken` is filled while `views` is read."""
     logits = evaluation.video_logits(
         module,
         views,
@@ -111,7 +111,8 @@ def scored_subset(context: JobContext[Any]) -> str:
 
 
 def expected_count(context: JobContext[Any]) -> int | None:
-    """Videos of the scored subset by the data set's card; None where the card has no number, as for held-out parts."""
+    """Number of videos of the scored subset on the data set's card; None if the card has none, as for held-out
+    parts."""
     dataset: Dataset = registry.load("dataset", context.spec.dataset.name)
     split = getattr(context.spec, "split", dataset.splits[0])
     return dataset.counts.get((split, scored_subset(context)))
@@ -133,14 +134,13 @@ def loss_on(context: JobContext[Any], module: nn.Module, views: Iterator[Any], v
 
 
 def trained_on(context: JobContext[Any], data: Data, training: Sequence[Video], scored: Sequence[Video]) -> TrainedOn:
-    """What the weights will have been trained on, upstream included.
-
-    Raises HarnessError if a scored video is among it, or if the scored videos are not as many as the card expects.
+    """Ids that the weights will have been trained on, upstream jobs included. Raises HarnessError if a scored video
+    is among them, or if the number of scored videos is not the card's.
     """
     check_count(len(scored), len(data.listing.missing_of(scored_subset(context))), expected_count(context))
     return refuse_leaks(data.prepared.dataset.name, training, scored, before=upstream_trained_on(context))
 
 
 def upstream_trained_on(context: JobContext[Any]) -> TrainedOn:
-    """What the weights that the job starts from were trained on."""
+    """Ids that the job's initial weights were trained on."""
     return merge_trained_on(context.upstream(role).path(TRAINED_ON) for role in context.job.upstream)

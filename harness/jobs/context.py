@@ -1,4 +1,4 @@
-"""A job under way, and its data opened."""
+"""Context of a running job: its options, cards and open data."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ Spec = TypeVar("Spec", bound=JobSpec)
 
 @dataclass(frozen=True)
 class JobContext(Generic[Spec]):
-    """A job under way: where it runs, who is told of its progress, and its spec as the values that its steps take."""
+    """A running job: its options, the callback for its progress, and its spec as values."""
 
     job: Job
     options: JobOptions
@@ -62,7 +62,7 @@ class JobContext(Generic[Spec]):
 
     @property
     def scale(self) -> Scale:
-        """As the network and its clips need it: with the job's flow method, without schedules."""
+        """The scale of the network and its clips: with the job's flow method, without schedules."""
         flow = self.job.spec.flow if isinstance(self.job.spec, ClipsSpec) else None
         return Scale(**vars(self._network.scale), stages={}, flow=flow.method if flow else NO_FLOW)
 
@@ -104,19 +104,19 @@ class JobContext(Generic[Spec]):
 
 
 def configure(context: JobContext[Any]) -> None:
-    """Threads and seed, as the plan resolved them."""
+    """Set threads, precision and seed to the values of the spec."""
     network = context.job.spec if isinstance(context.job.spec, NetworkSpec) else None
     if network and network.threads:
         torch.set_num_threads(network.threads)
     torch.backends.cudnn.benchmark = True
-    # TF32 keeps ten bits of the 23: what says float32 is that.
+    # TF32 keeps ten of the 23 bits, so float32 excludes it.
     torch.backends.cudnn.allow_tf32 = network is None or network.precision != "float32"
     torch.manual_seed(network.seed if network else 0)
 
 
 @dataclass(frozen=True)
 class Data:
-    """The videos of a job and how their frames are had."""
+    """The videos of a job, and the reader of their frames."""
 
     prepared: prepare.Prepared
     listing: Listing
@@ -138,7 +138,7 @@ class Data:
         flip: bool,
         replicas: Replicas | None = None,
     ) -> Callable[[int], Iterator[Step]]:
-        """What `train` takes: this process's passes of the training steps from the k-th on."""
+        """Function k -> this process's forward passes of the training steps from the k-th on."""
         replicas = replicas or Replicas.of(schedule)
 
         def steps_from(first: int) -> Iterator[Step]:
@@ -168,10 +168,10 @@ class Data:
 
 
 def open_data(context: JobContext[Any], *, split: int | None, videos: Callable[[Listing], Sequence[Video]]) -> Data:
-    """The job's data set, indexed, with the flow of `videos(listing)` at hand where a stream reads it.
+    """The job's data set, indexed, with the flow of `videos(listing)` if a stream reads it.
 
-    A flow job has usually computed it before, and a store job recoded the videos where the scale reads a frame store;
-    whatever has been deleted since is made again.
+    Usually a flow job has computed the flow before, and a store job the frame store. Files that were deleted since
+    are made again.
     """
     prepared = open_planned(context)
     listing = prepared.listing(prepared.dataset.splits[0] if split is None else split)
@@ -216,7 +216,7 @@ def open_planned(context: JobContext[Any]) -> prepare.Prepared:
 def stored_flow(
     context: JobContext[Any], prepared: prepare.Prepared, flow: FlowSpec, fps: float, videos: Sequence[Video]
 ) -> prepare.FlowStore:
-    """The flow of `videos`, computed where it is not stored yet, one process per core."""
+    """The stored flow of `videos`. Missing files are computed, by one process per core."""
     context.callback.stage("flow", len(videos), "videos")
     return prepare.flow_store(
         prepared,
@@ -232,7 +232,7 @@ def stored_flow(
 def stored_frames(
     context: JobContext[Any], prepared: prepare.Prepared, scale: Scale, videos: Sequence[Video]
 ) -> FrameStore:
-    """The frame store of `videos`, made where it is not there yet, one process per core."""
+    """The frame store of `videos`. Missing files are made, by one process per core."""
     context.callback.stage("store", len(videos), "videos")
     workers, progress = context.options.cpu_threads, context.callback.progress
     return build_store(prepared, scale, videos=videos, decoder=context.decoder, workers=workers, progress=progress)

@@ -42,10 +42,10 @@ from harness.training.trainer import reestimate_batch_norm, train
 
 
 def execute(job: Job, options: JobOptions, callback: Callback) -> Record:
-    """Do the job and return its record; the record of a job that is already done comes straight from the ledger.
+    """Run the job and return its record, or return the record of a finished job.
 
-    Where another process is at the same job, anywhere on the results folder, its record is waited for. Of the processes
-    that torch.distributed has brought together for one job, the first has the lock, decides for all and leaves the
+    If another process runs the same job, on any machine that shares the results folder, wait for its record. Of the
+    processes that torch.distributed connects for one job, the first holds the lock, decides for all and writes the
     record.
     """
     group = Replicas(1, *rank_and_world())
@@ -106,7 +106,7 @@ def run_store(context: JobContext[FrameFilesSpec]) -> Outcome:
 
 
 def videos_of_split(context: JobContext[Any]) -> tuple[Prepared, Listing, Sequence[Video]]:
-    """Those that the job's split trains on and scores; without a split, all of the data set."""
+    """Videos that the job's split trains on and scores; all of the data set if the job has no split."""
     prepared, split, subset = open_planned(context), context.spec.split, context.spec.subset
     listing = prepared.listing(prepared.dataset.splits[0] if split is None else split)
     if split is None or subset is None:
@@ -144,7 +144,7 @@ def train_and_score(
     schedule, baseline, seed = found_schedule(context), context.baseline, context.spec.seed
     kept, held = hold_out(data.listing.subsets["train"], schedule.held_out)
     scored = data.listing.subsets[subset]
-    seen = trained_on(context, data, kept + held, scored)
+    training_ids = trained_on(context, data, kept + held, scored)
     loss = evaluation.clip_loss(baseline.loss, baseline.reduce, label_smoothing=schedule.label_smoothing)
     steps_from = data.steps(kept, train_clip, schedule, seed=seed, flip=context.scale.flip)
 
@@ -175,14 +175,15 @@ def train_and_score(
         network=network,
         scores=scores,
         trained=trained,
-        trained_on=seen,
+        trained_on=training_ids,
         chosen=choice(schedule, trained, held) | {"skipped": sorted(data.skipped)},
         score_s=time.perf_counter() - began,
     )
 
 
 def prepare_to_train(network: nn.Module, scale: Scale) -> None:
-    """In training mode, compiled or recomputing where the scale says so; the names of its parameters stay."""
+    """The network in training mode, compiled or with activation checkpointing as the scale says. Parameter names do
+    not change."""
     network.train()
     if scale.activation_checkpointing:
         recompute_stages(network)
@@ -191,7 +192,7 @@ def prepare_to_train(network: nn.Module, scale: Scale) -> None:
 
 
 def reestimate(context: JobContext[Any], data: Data, network: nn.Module, videos: Sequence[Video], clip: Clip) -> None:
-    """Batch-norm statistics of the final weights, over clips that come after the last training step."""
+    """Re-estimate batch-norm statistics for the final weights, over clips after the last training step."""
     schedule = context.spec.schedule
     extra = -(-context.scale.precise_bn_clips // schedule.batch)
     longer = dataclasses.replace(schedule, steps=schedule.steps + extra)

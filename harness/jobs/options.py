@@ -1,4 +1,4 @@
-"""Where a job runs."""
+"""Options of running jobs that change no number."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from harness.records.record import RunStore
 
 @dataclass(frozen=True)
 class JobOptions:
-    """What a job needs to know about where it runs; nothing here changes a number."""
+    """Device, folders and resources of a job. Nothing here changes a number."""
 
     workspace: Workspace
     workers: int = 0

@@ -1,4 +1,4 @@
-"""What a job of any kind leaves, and the record made of it."""
+"""The result of a job of any kind, and its record."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from harness.training.replicas import rank_and_world
 
 @dataclass
 class Outcome:
-    """What a job of any kind leaves for its record."""
+    """The result of a job of any kind."""
 
     listing: Listing
     fingerprint: str
@@ -54,7 +54,7 @@ def choice(schedule: Schedule, trained: TrainingResult, held: Sequence[Video]) -
 
 
 def leave_record(context: JobContext[Any], outcome: Outcome, *, wall_s: float, cpu_s: float) -> Record:
-    """Everything the job found out, in one folder, by one rename."""
+    """Write the record: one folder, which appears by one rename."""
     job, trained = context.job, outcome.trained
     record = Record(
         job_id=job.id,
@@ -86,15 +86,15 @@ def leave_record(context: JobContext[Any], outcome: Outcome, *, wall_s: float, c
 
 
 def cpu_seconds() -> float:
-    """Processor time of this process and of those it has waited for, so far."""
+    """Processor time so far, of this process and of finished child processes, in seconds."""
     return sum(sum(resource.getrusage(who)[:2]) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
 
 
 def cost(outcome: Outcome, device: str, *, wall_s: float, cpu_s: float) -> dict[str, float]:
-    """What the job took.
-
-    `cpu_s` is processor time, which other work on the machine stretches less than wall-clock. `device_s` is wall-clock times GPUs, 0 on a CPU. `peak_memory_bytes` is the most that this process ever held: of a worker
-    that did several jobs, the most of any so far. `peak_device_bytes` is the job's own, on the first of its GPUs.
+    """The cost of the job. `cpu_s` is processor time, which depends less on other work on the machine than
+    wall-clock time. `device_s` is wall-clock time times the number of GPUs, 0 on a CPU. `peak_memory_bytes` is the
+    peak of this process, including earlier jobs of the same worker. `peak_device_bytes` is the job's own peak, on
+    its first GPU.
     """
     trained = outcome.trained
     per_kib = 1 if sys.platform == "darwin" else 1024

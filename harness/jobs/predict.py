@@ -36,7 +36,7 @@ class StreamPrediction:
 
     scorer: Scorer
     logits: np.ndarray
-    """(C,) float32: the mean over its views, as testing takes it."""
+    """(C,) float32: the mean over its views, as in testing."""
     positions: np.ndarray
     """(V, P, C) float32: the logits of every view at every output position in time."""
     times_s: np.ndarray
@@ -56,7 +56,7 @@ class Prediction:
     path: Path
     classes: tuple[str, ...]
     logits: np.ndarray
-    """(C,) float64: those of the one network, or the sum over the networks (late fusion, paper section 2.4)."""
+    """(C,) float64: logits of a single network, or the sum over networks (late fusion, paper section 2.4)."""
     streams: tuple[StreamPrediction, ...]
 
     def top(self, k: int = 5) -> list[tuple[str, float]]:
@@ -65,7 +65,7 @@ class Prediction:
         return [(self.classes[c], float(shares[c])) for c in np.argsort(-shares, kind="stable")[:k]]
 
     def curve(self, stream: StreamPrediction, classes: Sequence[str]) -> list[dict[str, Any]]:
-        """Over time: {'time_s', 'view', CLASS: probability there, ...} for one network, in the order of time."""
+        """For one network, in the order of time: {'time_s', 'view', CLASS: its probability at that time, ...}."""
         shares = softmax(stream.positions)
         columns = [self.classes.index(name) for name in classes]
         points = [
@@ -78,7 +78,7 @@ class Prediction:
 
 
 def check_together(scorers: Sequence[Scorer]) -> None:
-    """Raises HarnessError unless the logits of these networks may be summed."""
+    """Raise HarnessError unless the logits of these networks may be summed."""
     first = scorers[0]
     for other in scorers[1:]:
         if other.classes != first.classes:
@@ -107,7 +107,7 @@ def predict(path: Path, scorers: Sequence[Scorer]) -> Prediction:
 
 
 def videos_in(folder: Path) -> list[Path]:
-    """Video files below a folder, sorted. Raises DataMissing where there is none."""
+    """Video files below a folder, sorted. Raises DataMissing if there are none."""
     videos = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
     if not videos:
         raise DataMissing(f"no video below {folder}; expected files ending in {' '.join(sorted(SUFFIXES))}")
@@ -141,11 +141,11 @@ def predict_stream(path: Path, scorer: Scorer) -> StreamPrediction:
     )
 
 
-def _reduced(positions: torch.Tensor, how: str) -> np.ndarray:
-    """As `evaluate.video_logits` has it: over positions, then over views in float64."""
+def _reduced(positions: torch.Tensor, reduce: str) -> np.ndarray:
+    """The mean as in `evaluation.video_logits`: over positions, then over views in float64."""
     from harness.training.evaluation import reduce_positions
 
-    mean: np.ndarray = reduce_positions(positions, how).numpy().astype(np.float64).mean(axis=0)
+    mean: np.ndarray = reduce_positions(positions, reduce).numpy().astype(np.float64).mean(axis=0)
     return mean.astype(np.float32)
 
 

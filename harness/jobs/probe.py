@@ -63,12 +63,12 @@ def training_views(
     """`train_views` augmented views of each video, as epochs 0, 1, ... of a training would cut them."""
     whole = -(-len(videos) // one_pass.batch) * context.spec.train_views
     schedule = dataclasses.replace(one_pass, steps=whole)
-    seen: dict[str, int] = {}
+    views: dict[str, int] = {}
     for step in data.steps(videos, context.spec.train_clip, schedule, seed=0, flip=context.scale.flip)(0):
         features = network.features(step.inputs).float().cpu()  # type: ignore[operator]
-        fresh = [number for number, id_ in enumerate(step.ids) if seen.get(id_, 0) < context.spec.train_views]
+        fresh = [number for number, id_ in enumerate(step.ids) if views.get(id_, 0) < context.spec.train_views]
         for number in fresh:
-            seen[step.ids[number]] = seen.get(step.ids[number], 0) + 1
+            views[step.ids[number]] = views.get(step.ids[number], 0) + 1
         context.callback.advance(len(fresh))
         yield [step.ids[number] for number in fresh], features[fresh]
 
@@ -83,7 +83,7 @@ def run_head(context: JobContext[ProbeSpec]) -> Outcome:
     head = build_head(network, spec, len(listing.classes)).to(context.device)
     kept, held = hold_out(listing.subsets["train"], schedule.held_out if schedule else 0.0)
     scored = listing.subsets[spec.subset]
-    seen = trained_on(context, data, kept + held, scored)
+    training_ids = trained_on(context, data, kept + held, scored)
 
     def held_out_loss() -> float:
         return loss_on(context, head, feature_views(features, held, context.device), held)
@@ -108,13 +108,13 @@ def run_head(context: JobContext[ProbeSpec]) -> Outcome:
         network=nn.ModuleDict({"head": head}),
         scores=scores,
         trained=trained,
-        trained_on=seen,
+        trained_on=training_ids,
         chosen=choice(schedule, trained, held) if schedule else _closed_form(card, spec),
     )
 
 
 def _schedule(context: JobContext[ProbeSpec]) -> Schedule | None:
-    # No batch norm in a head, so nothing to keep apart: a batch is one pass.
+    # A head has no batch norm, so a batch is one pass.
     return dataclasses.replace(found_schedule(context), bn_batch=0) if context.spec.schedule else None
 
 

@@ -1,4 +1,4 @@
-"""A finished network again: built as it was, with the weights it ended with, ready to score videos as it was scored."""
+"""Finished networks, restored from their records to score videos exactly as their jobs did."""
 
 from __future__ import annotations
 
@@ -40,18 +40,18 @@ class Scorer:
     baseline: Baseline
     streams: tuple[str, ...]
     network: nn.Module
-    """In eval mode, on the device."""
+    """The network in eval mode, on the device."""
     scale: Scale
     clip: Clip
-    """What is cut from a video in testing."""
+    """Test clip."""
     classes: tuple[str, ...]
-    """In the order of the logits."""
+    """Class names in the order of the logits."""
     device: str
     precision: str
     decoder: str
     """By name."""
     threads: int
-    """CPU threads that sums are taken over; 0: not said."""
+    """CPU threads, which decide the order of sums; 0: unchanged."""
 
     def logits(self, clips: Any) -> torch.Tensor:
         """stream -> (N, C, T, H, W) -> (N, P, classes) float32 on the CPU: the logits at every output position."""
@@ -65,16 +65,16 @@ class Scorer:
 
 
 def work_of(record: Record, options: JobOptions) -> JobContext:
-    """The job of a record, as if it were under way. Raises RecordError for kinds that score no videos."""
+    """The context of a record's job, as if it were running. Raises RecordError for kinds that score no videos."""
     job = dataclasses.replace(job_of(record), spec=record.scored_spec)
     return JobContext(job=job, options=options, callback=Callback())
 
 
 def open_job(record: Record, options: JobOptions) -> Scorer:
-    """The network that a job ended with.
+    """The final network of a job.
 
-    Raises RecordError where its weights are not here (a ledger pulled from MLflow has none) or are not what was
-    recorded, and where those of the job it rests on are not.
+    Raises RecordError if its weights, or those of an upstream job, are missing (records pulled from MLflow have none)
+    or not the recorded ones.
     """
     context = work_of(record, options)
     configure(context)
@@ -97,7 +97,7 @@ def open_job(record: Record, options: JobOptions) -> Scorer:
 
 
 def job_of(record: Record) -> Job:
-    """The job that left the record."""
+    """The job of a record."""
     return Job(spec=record.spec, title=record.title, upstream=record.upstream, cell=record.cell)
 
 
@@ -108,7 +108,7 @@ def _trained_whole(context: JobContext[Any], record: Record) -> nn.Module:
 
 
 def _head_on_its_trunk(context: JobContext[Any], record: Record) -> nn.Module:
-    """Under Fixed a record holds a head; what it was trained on came out of the network that its features came out of."""
+    """The recorded head on the network that computed its features. Under Fixed a record holds only the head."""
     features: JobContext[Any] = JobContext(
         job=job_of(context.upstream("features")), options=context.options, callback=Callback()
     )
@@ -125,7 +125,7 @@ def _head_on_its_trunk(context: JobContext[Any], record: Record) -> nn.Module:
 def _weights(record: Record) -> dict[str, torch.Tensor]:
     if WEIGHTS not in record.files:
         raise RecordError(
-            f"the ledger has no weights for job {record.job_id} ({record.title}): weights do not travel through MLflow; "
+            f"the record of job {record.job_id} ({record.title}) has no weights, because MLflow stores none; "
             "copy runs/ from where it was trained, or run it again here"
         )
     path = record.path(WEIGHTS)
@@ -138,7 +138,7 @@ def _weights(record: Record) -> dict[str, torch.Tensor]:
 
 
 def open_published(name: str, baseline: Baseline, stream: str, workspace: Workspace) -> Scorer:
-    """Other people's network, imported before, at the paper's scale. Raises HarnessError saying how to get its weights."""
+    """A published network at paper scale. Raises HarnessError with the remedy if its weights are not imported."""
     from harness.models.importing import load_imported
 
     weights = pretrained.stream_weights(baseline, name, stream)
@@ -167,19 +167,19 @@ def open_published(name: str, baseline: Baseline, stream: str, workspace: Worksp
 
 
 def scored_videos(record: Record, listing: Listing) -> tuple[Video, ...]:
-    """The videos that the job was scored on, in its order."""
+    """The scored videos of the job, in its order."""
     return listing.subsets[record.scored_spec.subset]
 
 
 def open_test_set(record: Record, options: JobOptions) -> Data:
-    """The data set a job was scored on, with the flow of its scored videos at hand. Raises HarnessError if it changed."""
+    """The scored data set of a job, with the flow of its scored videos. Raises HarnessError if it has changed."""
     return open_data(
         work_of(record, options), split=record.scored_spec.split, videos=lambda listing: scored_videos(record, listing)
     )
 
 
 def score_again(scorer: Scorer, data: Data, videos: Sequence[Video], *, clip: Clip | None = None) -> Scores:
-    """`videos` scored by the network as it is now: for a job trained as a whole, the same batches as when it was recorded."""
+    """Scores of `videos` by the restored network; a job trained as a whole uses the same batches as before."""
     broken: list[str] = []
     views = data.views(videos, clip or scorer.clip, broken)
     return _scores(scorer, views, videos, data.listing, broken)

@@ -12,7 +12,8 @@ from harness.planning.overrides import PUBLISHED
 
 
 def command_of(cell: Cell) -> str:
-    """`harness run ...`, quoted for a shell. Flags whose default is not known, for want of a plug-in, are written out."""
+    """`harness run ...`, quoted for a shell. Flags are written out if their default is unknown because a plug-in is
+    missing."""
     flags = [
         ("--baseline", cell.baseline),
         ("--modality", cell.modality),
@@ -39,7 +40,7 @@ def _unusual(cell: Cell) -> list[tuple[str, object]]:
 
 
 def usual_source(cell: Cell) -> str:
-    """Data set that the cell's weights come from without `--source`; '' where its cards are not installed."""
+    """Default of `--source` for the cell; '' if its cards are not installed."""
     dataset, baseline = _card("dataset", cell.dataset), _card("baseline", cell.baseline)
     if cell.source.startswith(PUBLISHED) or dataset is None or baseline is None:
         return ""

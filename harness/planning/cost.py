@@ -1,11 +1,13 @@
-"""What a plan will take: seconds, GPU-hours and disk of every job, before anything runs and without torch.
+"""Cost of a plan: seconds, GPU-hours and disk space of every job, before anything runs and without torch.
 
 The model counts multiply-accumulates: a training step is three forward passes (forward, and twice that backward), two
-operations each. Their rate is this machine's, measured by a tenth of a second of matrix products on a CPU (of one core,
-in its own time, so that other work does not count), recorded for a GPU (see GPU_FLOPS), times the share of it that
-networks reach. Where the ledger has finished jobs of the same kind, network, streams and scale, predictions are
-multiplied by the median of what those took over what they were predicted to take; failing that, by that of jobs of the
-same kind and scale. `Estimate.basis` says which.
+operations each. Their rate is measured on this machine's CPU by a tenth of a second of matrix products (of one core,
+in processor time, so that other work does not count), or recorded for a GPU (see GPU_FLOPS), times the share of it
+that networks reach.
+
+If there are records of jobs with the same kind, network, streams and scale, estimates are multiplied by the median
+ratio of their actual cost to their estimate; otherwise by that of jobs with the same kind and scale. `Estimate.basis`
+says which.
 """
 
 from __future__ import annotations
@@ -35,21 +37,21 @@ from harness.planning.plan import Plan
 from harness.records.record import Record
 
 GPU_FLOPS = 790e12 * 0.3
-"""bf16 matrix products of one H200, measured, times the 30% that I3D's training is taken to reach of it."""
+"""bf16 matrix products of one H200, measured, times 0.3, the assumed share that I3D's training reaches."""
 CPU_SHARE = 0.3
-"""Of the rate of matrix products that a small network reaches on a CPU."""
+"""Share of the rate of matrix products that a small network reaches on a CPU."""
 FLOW_PIXELS_PER_S = 250_000.0
-"""TV-L1 with all its iterations, pixels of a pair of frames, one core (measured on 2024's server CPUs)."""
+"""TV-L1 with all its iterations, in pixels of a pair of frames, on one core (measured on server CPUs of 2024)."""
 VIDEO_S: Mapping[str, float] = {"ucf101": 7.2, "hmdb51": 3.2, "kinetics400": 10.0}
-"""Mean length of a video; the embedded ones, and others unless their lists say so, are taken to last a second."""
+"""Mean length of a video. Micro videos, and others without a length in their lists, count as one second."""
 HEAD_S = 5.0
-"""A head on cached features, whatever its size."""
+"""A head on cached features, of any size."""
 STORE_PIXELS_PER_S = 15e6
-"""Decoded and coded again, one core."""
+"""Decoding and encoding, one core."""
 BYTES_A_STORE_PIXEL = 0.06
-"""As real clips take."""
+"""Measured on real clips."""
 BYTES_A_FLOW_PIXEL = 0.2
-"""Two components of 8 bits, packed to a tenth, as real clips are."""
+"""Two components of 8 bits, compressed to a tenth, as measured on real clips."""
 
 
 UNKNOWN = {"micro": (2e6, 0.25e9), "paper": (25e6, 100e9)}
@@ -58,25 +60,26 @@ UNKNOWN = {"micro": (2e6, 0.25e9), "paper": (25e6, 100e9)}
 
 @dataclass(frozen=True)
 class Estimate:
-    """What one job will take."""
+    """Cost of one job."""
 
     seconds: float
     device_s: float
-    """Seconds on a GPU; 0 for work of the CPU."""
+    """Seconds on a GPU; 0 for a CPU job."""
     disk_bytes: float
-    """Left behind: weights, features, flow."""
+    """Stored files: weights, features, flow."""
     basis: str
-    """'records': corrected by finished jobs like it; 'kind': by finished jobs of its kind; 'model': not corrected."""
+    """'records': corrected by similar finished jobs; 'kind': by finished jobs of its kind; 'model': not corrected."""
 
 
 def measured_flops() -> float:
-    """Operations a second of processor time of single-precision matrix products, over a tenth of a second: the rate of a core."""
+    """Float32 operations per second of processor time in matrix products, on one core, measured for a tenth of a
+    second."""
     import numpy as np
     import threadpoolctl
 
     side = 512
     a = np.ones((side, side), np.float32)
-    # Threads that wait for each other on a busy machine burn the processor's time.
+    # On a busy machine, threads that wait for each other use up processor time.
     with threadpoolctl.threadpool_limits(1, "blas"):
         a @ a
         began, products = time.process_time(), 0
@@ -87,26 +90,26 @@ def measured_flops() -> float:
 
 
 def estimates(plan: Plan, records: Iterable[Record], *, flops: float | None = None) -> dict[str, Estimate]:
-    """Job id -> what it will take, for every job of the plan. `flops`: this machine's rate a core; None: measured now."""
+    """Job id -> estimate, for every job of the plan. `flops`: this machine's rate per core; None: measure it now."""
     rate = flops or measured_flops()
     likes, kinds = _corrections(records, rate)
-    found = {}
+    by_job = {}
     for job in plan.jobs:
         seconds = predicted_s(job.spec, rate)
         like, kind = likes.get(_like(job.spec)), kinds.get(_kind(job.spec))
         factor, basis = (like, "records") if like else (kind, "kind") if kind else (1.0, "model")
         on_gpu = isinstance(job.spec, NetworkSpec) and job.spec.on_gpu
-        found[job.id] = Estimate(
+        by_job[job.id] = Estimate(
             seconds=seconds * factor,
             device_s=seconds * factor if on_gpu else 0.0,
             disk_bytes=_disk_bytes(job.spec),
             basis=basis,
         )
-    return found
+    return by_job
 
 
 def _corrections(records: Iterable[Record], rate: float) -> tuple[dict[str, float], dict[str, float]]:
-    """What finished jobs took over what they were predicted to take: by likeness, and by kind and scale."""
+    """Ratios of the actual cost of finished jobs to their estimates: by similarity, and by kind and scale."""
     likes: dict[str, list[float]] = {}
     kinds: dict[str, list[float]] = {}
     for record in records:
@@ -121,7 +124,7 @@ def _corrections(records: Iterable[Record], rate: float) -> tuple[dict[str, floa
 
 
 def _like(spec: JobSpec) -> str:
-    """Jobs with the same text take about the same share of what is predicted."""
+    """Key of similar jobs, whose actual cost is about the same multiple of the estimate."""
     if isinstance(spec, ClipsSpec):
         return f"{_kind(spec)} {spec.baseline.name} {'+'.join(spec.streams)}"
     return f"{_kind(spec)} {spec.network}" if isinstance(spec, ImagesSpec) else _kind(spec)
@@ -134,7 +137,7 @@ def _kind(spec: JobSpec) -> str:
 
 
 def predicted_s(spec: JobSpec, flops: float) -> float:
-    """Seconds by the model alone; 0 for a kind of job that it does not know."""
+    """Seconds by the model alone; 0 for an unknown kind of job."""
     if isinstance(spec, FlowFilesSpec):
         return _pixels(spec) / FLOW_PIXELS_PER_S
     if isinstance(spec, FrameFilesSpec):
@@ -160,8 +163,8 @@ def _operations(spec: NetworkSpec) -> float:
 
 
 def _network(spec: NetworkSpec) -> tuple[float, float]:
-    """(parameters, multiply-accumulates per training clip) of the job's network; one stream of two counts half."""
-    # The 2D network of the images is taken for Two-Stream's RGB.
+    """(parameters, multiply-accumulates per training clip) of the job's network; a single stream of two counts half."""
+    # The 2D image network is estimated as Two-Stream's RGB network.
     name, streams = (spec.baseline.name, len(spec.streams)) if isinstance(spec, ClipsSpec) else ("two-stream", 1)
     card, scale = registry.load("baseline", name), spec.scale.name
     size = size_on_file(card, scale=scale)
@@ -183,7 +186,7 @@ def _scored(spec: ScoredSpec) -> int:
 
 
 def _videos(spec: FilesSpec | FeaturesSpec) -> int:
-    """Of the split and subset that the job names; of the whole data set, split 1, if it names none."""
+    """Number of videos of the job's split and subset; of the whole data set, split 1, if it has none."""
     counts = _counts(spec)
     split, subset = (spec.split, spec.subset) if isinstance(spec, FilesSpec) else (None, None)
     parts = {"train", subset} if split is not None else {name for _, name in counts}
@@ -191,7 +194,7 @@ def _videos(spec: FilesSpec | FeaturesSpec) -> int:
 
 
 def _pixels(spec: FlowFilesSpec | FrameFilesSpec) -> float:
-    """Of all frames, or pairs of frames, of the job's videos."""
+    """Number of frames, or pairs of frames, of the job's videos."""
     side, length_s = spec.short_side_px, VIDEO_S.get(spec.dataset.name, 1.0)
     return _videos(spec) * length_s * spec.fps * side * side * 4 / 3
 

@@ -1,7 +1,7 @@
-"""Cell -> its number: the scores of its finished jobs, fused where its streams were scored apart.
+"""Cell -> result: the scores of its finished jobs, fused if its streams were scored separately.
 
-A record says which cell it scores, so that finding a number is a filter over records. Of several records of a cell the
-newest counts, among those made by the present versions of the cards and on the files that are on disk.
+A record holds the cell it scores, so finding a number is a filter over records. Of several records of a cell the
+newest counts, among those made with the present versions of the cards and the files now on disk.
 """
 
 from __future__ import annotations
@@ -26,28 +26,27 @@ Lookup = Callable[[Cell], CellResult | None]
 
 
 def result_of(job_ids: tuple[str, ...], run_store: RunStore) -> CellResult | None:
-    """The result of the jobs of one cell; None while one of them is not done."""
+    """The result of a cell; None while one of its jobs is not finished."""
     if not all(run_store.has(job_id) for job_id in job_ids):
         return None
     return _fused(tuple(run_store.read(job_id) for job_id in job_ids))
 
 
 def lookup_in(workspace: Workspace) -> Lookup:
-    """A function from a cell to its result in the results folder; None for cells that are not run or cannot be.
-
-    The data sets need not be on disk.
+    """Function cell -> its result in the results folder, or None if it has not been run or cannot be. The data sets
+    need not be on disk.
     """
     records = Records(workspace)
 
-    @functools.cache  # tables ask for the same cell under several heads, and each answer reads and hashes files
+    @functools.cache  # tables look up the same cell several times, and each lookup reads and hashes files
     def lookup(cell: Cell) -> CellResult | None:
         try:
             trainings = records.planner.trainings(cell)
         except HarnessError:
-            # A table asks for every cell of the paper; one that cannot even be planned here has no result.
+            # A table looks up every cell of the paper; a cell that cannot be planned here has no result.
             return None
-        found = [records.newest(training.cell) for training in trainings]
-        return _fused(tuple(record for record in found if record)) if all(found) else None
+        newest = [records.newest(training.cell) for training in trainings]
+        return _fused(tuple(record for record in newest if record)) if all(newest) else None
 
     return lookup
 
@@ -67,7 +66,7 @@ class Records:
         self.run_store = RunStore(workspace.runs)
 
     def newest(self, cell: Cell) -> Record | None:
-        """The record of the cell of one network; None if there is none that counts."""
+        """The record of the cell of one network; None if no record counts."""
         return max(
             (record for record in self._by_cell.get(_key(cell), ()) if self.counts(record)),
             key=lambda record: (record.finished_at, record.job_id),
@@ -75,7 +74,7 @@ class Records:
         )
 
     def counts(self, record: Record) -> bool:
-        """True if the record, and all it builds on, was made by the present cards and on the present files."""
+        """True if the record and its upstream records were made with the present cards and files."""
         if record.job_id not in self._counted:
             upstream = (self.run_store.read(up) for up in record.upstream.values() if self.run_store.has(up))
             self._counted[record.job_id] = self._is_present(record) and all(self.counts(up) for up in upstream)
@@ -90,7 +89,7 @@ class Records:
         )
 
     def _fingerprint(self, name: str) -> str:
-        """Of the data set on disk; while it is not there, of the newest record that names it."""
+        """Fingerprint of the data set on disk; if it is not on disk, that of its newest record."""
         if name not in self._fingerprints:
             card = registry.load("dataset", name)
             here = prepare.expected_fingerprint(card, self.planner.workspace.data)
@@ -124,7 +123,7 @@ class Records:
 
 
 def scored(records: Iterable[Record]) -> list[Record]:
-    """The records that hold the scores of a cell; trials of `harness tune` do not."""
+    """The records with the scores of a cell, without trials of `harness tune`."""
     return [
         record
         for record in records
@@ -133,7 +132,7 @@ def scored(records: Iterable[Record]) -> list[Record]:
 
 
 def _key(cell: Cell) -> Cell:
-    """A folder of videos counts by its content, wherever it is."""
+    """A folder of videos is identified by its content, not its path."""
     return dataclasses.replace(cell, dataset=cell.dataset.partition(":")[0])
 
 

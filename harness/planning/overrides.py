@@ -1,4 +1,4 @@
-"""`--set key=value`: which settings there are, and a scale with them applied. And which schedule a protocol follows."""
+"""`--set key=value`: the settings, a scale with them applied, and the schedule of a protocol."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ HEAD = "head"
 
 
 def networks_of(baseline: Baseline, modality: str) -> list[tuple[str, ...]]:
-    """Streams of each network behind a modality: one network per stream for late fusion, else one that reads all."""
+    """Streams of each network of a modality: one network per stream for late fusion, else a single one for all."""
     streams = streams_of(modality)
     return [(stream,) for stream in streams] if baseline.combine == "late" else [streams]
 
@@ -32,15 +32,12 @@ def stage_of(protocol: Protocol, dataset: Dataset) -> str:
 
 
 def with_schedules(scale: Scale, protocol: Protocol) -> Scale:
-    """The scale with the schedule that the protocol brings for it.
-
-    Raises HarnessError if neither has the schedule that the protocol trains by.
-    """
+    """The scale with the protocol's own schedule, if it has one. Raises HarnessError if neither has the schedule."""
     own = {protocol.stage: protocol.schedules[scale.name]} if scale.name in protocol.schedules else {}
     stages = {**scale.stages, **own}
     if protocol.stage and protocol.stage not in stages:
         raise HarnessError(
-            f"protocol '{protocol.name}' trains by the schedule '{protocol.stage}', which scale '{scale.name}' does not "
+            f"protocol '{protocol.name}' uses the schedule '{protocol.stage}', which scale '{scale.name}' does not "
             f"have; give the protocol schedules={{'{scale.name}': Schedule(...)}}, or a stage among: {', '.join(stages)}"
         )
     return dataclasses.replace(scale, stages=stages)
@@ -53,8 +50,8 @@ def apply_overrides(
 
     Keys: ``train.FIELD`` (the schedule of the cell's own training), ``STAGE.FIELD`` (any stage by name),
     ``scale.FIELD``, ``flow.FIELD`` (see `_flow`). ``STAGE.schedule=NAME`` takes a whole schedule of
-    `harness.planning.schedules`. ``head.NAME`` is left to `head_params`. Raises HarnessError naming unknown keys with the
-    nearest guess, and values that the field does not take.
+    `harness.planning.schedules`. `head_params` handles ``head.NAME``. Raises HarnessError for unknown keys, with
+    the nearest guess, and for invalid values.
     """
     for key, text in overrides:
         section, _, name = key.partition(".")
@@ -80,10 +77,7 @@ def apply_overrides(
 
 
 def _flow(method: FlowMethod, name: str, text: str, key: str) -> FlowMethod:
-    """How flow is computed and stored, with a field changed: its name, code, bound or size, or else a parameter of it.
-
-    Another name starts from its own defaults: parameters of one method mean nothing to the next.
-    """
+    """The flow method with one field or parameter changed. A new name starts from that method's own defaults."""
     if name == "name":
         return estimation.checked(dataclasses.replace(method, name=text, params={}))
     if name in ("quantization", "bound_px", "short_side_px"):

@@ -1,4 +1,4 @@
-"""Cells -> a graph of jobs. Shared work appears once, whatever needs it; finished jobs are not run again."""
+"""Cells -> graph of jobs. Shared work appears once; finished jobs are not run again."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from harness.records.record import RunStore
 
 @dataclass(frozen=True)
 class Plan:
-    """The work behind some cells."""
+    """The jobs behind some cells."""
 
     jobs: tuple[Job, ...]
-    """Every job the cells need, each after those it needs."""
+    """Every job that the cells need, each after its upstream jobs."""
     cells: Mapping[Cell, tuple[str, ...]]
-    """Cell -> ids of the jobs whose scores make it: one, or one per stream for late fusion."""
+    """Cell -> ids of the jobs with its scores: one, or one per stream for late fusion."""
     done: frozenset[str]
     """Ids of finished jobs."""
 
     @property
     def to_do(self) -> tuple[Job, ...]:
-        """Jobs still to run: those a cell needs that are not done, and what they need in turn."""
+        """Jobs still to run: unfinished jobs of the cells, and their unfinished upstream jobs."""
         unfinished = {job.id: job for job in self.jobs if job.id not in self.done}
         needed = upstream_closure((job_id for ids in self.cells.values() for job_id in ids), unfinished)
         return tuple(job for job in self.jobs if job.id in needed)
@@ -42,7 +42,7 @@ class Plan:
 def make_plan(cells: Iterable[Cell], workspace: Workspace, *, dry_run: bool = False) -> Plan:
     """The graph for `cells`. Data sets that are not on disk give provisional ids.
 
-    Published weights that are not imported here raise HarnessError; in a `dry_run` they give provisional ids too.
+    Published weights that are not imported raise HarnessError; in a `dry_run` they give provisional ids too.
     """
     planner = Planner(workspace, dry_run=dry_run)
     by_cell = {cell: planner.jobs_of(cell) for cell in cells}
@@ -52,7 +52,7 @@ def make_plan(cells: Iterable[Cell], workspace: Workspace, *, dry_run: bool = Fa
 
 
 def datasets_of(cells: Iterable[Cell]) -> list[Dataset]:
-    """Every data set the cells read: the scored one, its source, and the images."""
+    """Every data set that the cells read: the scored data set, its source, and the images."""
     datasets: dict[str, Dataset] = {}
     for cell in cells:
         names = [cell.dataset] + ([cell.source] if cell.source and not cell.source.startswith(PUBLISHED) else [])
@@ -64,12 +64,12 @@ def datasets_of(cells: Iterable[Cell]) -> list[Dataset]:
 
 
 class Planner:
-    """Collects jobs by id, so that equal work becomes one job."""
+    """Collects jobs by id, so that equal jobs are planned once."""
 
     def __init__(self, workspace: Workspace, *, dry_run: bool = False) -> None:
         self.workspace = workspace
         self.dry_run = dry_run
-        """Published weights that are not here are planned with, under provisional ids."""
+        """Plan published weights that are not imported under provisional ids."""
         self.jobs: dict[str, Job] = {}
         self.fingerprints: dict[str, str | None] = {}
         self.specs = Specs(environment.device(), environment.cpu_threads(), self.fingerprint, self.pretrained)
@@ -79,7 +79,7 @@ class Planner:
         return tuple(self.training(training) for training in self.trainings(cell))
 
     def trainings(self, cell: Cell) -> list[Training]:
-        """Of the cell's networks, 'tuned' replaced by the rate that was found for each of them."""
+        """Trainings of the cell's networks, with 'tuned' replaced by the rate chosen for each of them."""
         if not tuned.asked_for(cell.overrides):
             return list(trainings_of(cell))
         untuned = dataclasses.replace(cell, overrides=tuned.without(cell.overrides))
@@ -92,7 +92,7 @@ class Planner:
         return resolved
 
     def training(self, training: Training) -> str:
-        """Id of the job that ends with the training's scores."""
+        """Id of the job with the training's scores."""
         if training.protocol.trained == "head":
             upstream = {"features": self.features(training), **self.found_schedule(training)}
             return self.add(self.specs.probe(training), training, upstream)
@@ -100,7 +100,7 @@ class Planner:
         return self.add(self.specs.train(training), training, upstream)
 
     def features(self, training: Training) -> str:
-        """Every view of every video of the data set: serves all splits, seeds and heads."""
+        """Features of every view of every video of the data set, shared by all splits, seeds and heads."""
         return self.add(
             self.specs.features(training),
             training,
@@ -115,7 +115,7 @@ class Planner:
         )
 
     def found_schedule(self, training: Training) -> dict[str, str]:
-        """Under `retrain_on_all`, the same training with a part held out, which finds the drops; {} otherwise."""
+        """Under `retrain_on_all`: the same training with a held-out part, which chooses the drops; {} otherwise."""
         if not training.stage or not training.scale.stages[training.stage].retrain_on_all:
             return {}
         schedule = dataclasses.replace(training.scale.stages[training.stage], retrain_on_all=False)
@@ -124,7 +124,7 @@ class Planner:
         return {"schedule": self.training(first)}
 
     def needs(self, training: Training, *, split: int | None) -> dict[str, str]:
-        """Role -> id of the job it waits for: the one whose weights it starts from, and those that make its files."""
+        """Role -> id of an upstream job: the job whose weights it starts from, and the jobs that make its files."""
         upstream = {}
         if training.from_source:
             upstream["source"] = self.training(training.source_training)
@@ -141,10 +141,11 @@ class Planner:
         spec = self.specs.images(training)
         return self.add(spec, training, {}, words=(spec.backbone or spec.network, spec.dataset.name))
 
-    def files(self, what: str, spec: JobSpec, training: Training) -> str:
-        """Files of a split's videos (of all, if the spec has no split), shared by all networks that read them."""
+    def files(self, content: str, spec: JobSpec, training: Training) -> str:
+        """Id of the job that makes files of a split's videos (all videos if the spec has no split), shared by all
+        networks that read them."""
         split = getattr(spec, "split", None)
-        words = (what, training.dataset.name)
+        words = (content, training.dataset.name)
         return self.add(
             spec,
             training,
@@ -155,7 +156,7 @@ class Planner:
     def add(
         self, spec: JobSpec, training: Training, upstream: Mapping[str, str], *, words: tuple[str, ...] = ()
     ) -> str:
-        """Id of the job of `spec`, which is added to the plan unless it is there; `words` are its title."""
+        """Id of the job of `spec`, which is added to the plan if it is new. `words` form its title."""
         job = Job(
             spec=spec,
             title=" · ".join(words) or training.title,
@@ -172,9 +173,8 @@ class Planner:
         return absent or any(self.jobs[job_id].provisional for job_id in upstream.values())
 
     def pretrained(self, training: Training) -> PretrainedSpec | None:
-        """Published weights that the training starts from; None where it starts from a job, or from scratch.
-
-        Raises HarnessError if they are not imported here, except in a dry run: there is no silent fallback.
+        """Published weights that the training starts from; None if it starts from a job or from scratch. Raises
+        HarnessError if they are not imported, except in a dry run.
         """
         if training.from_published:
             (stream,) = training.streams

@@ -1,4 +1,4 @@
-"""Which values the settings of a schedule, a scale and a flow method take."""
+"""Valid ranges of the settings of schedules, scales and flow methods."""
 
 from __future__ import annotations
 
@@ -33,4 +33,4 @@ OF: Mapping[type, Mapping[str, Range]] = {
     },
     FlowMethod: {"bound_px": POSITIVE, "short_side_px": ONE_OR_MORE},
 }
-"""Field -> what it takes, for every field that is a number."""
+"""Numeric field -> its valid range."""

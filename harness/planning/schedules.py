@@ -1,8 +1,8 @@
-"""Schedules that others trained with, whole and by name: `--set source.schedule=released`.
+"""Published schedules by name: `--set source.schedule=released`.
 
-released     the Kinetics models of google-deepmind/kinetics-i3d, as its README tells: 64 replicas of 6 clips, RGB 115k steps, flow
+released     the Kinetics models of google-deepmind/kinetics-i3d, from its README: 64 replicas of 6 clips, RGB 115k steps, flow
              155k with a second start at 115k. For networks of one stream.
-charades     the authors' fine-tuning recipe, as piergiaj/pytorch-i3d#14 passes it on: 65k steps, one drop at 45k.
+charades     the authors' fine-tuning recipe, quoted in piergiaj/pytorch-i3d#14: 65k steps, one drop at 45k.
 """
 
 from __future__ import annotations
@@ -37,17 +37,17 @@ NAMED: dict[str, dict[str, Schedule]] = {
 def named(name: str, streams: tuple[str, ...]) -> Schedule:
     """The schedule called `name` of a network that reads `streams`.
 
-    Raises HarnessError for an unknown name, and for streams trained jointly where the schedule has one for each.
+    Raises HarnessError for an unknown name, and for streams trained jointly if the schedule differs between them.
     """
     if name not in NAMED:
         raise unknown("schedule", name, NAMED)
-    found = {NAMED[name][stream] for stream in streams}
-    if len(found) != 1:
+    schedules = {NAMED[name][stream] for stream in streams}
+    if len(schedules) != 1:
         raise HarnessError(
             f"schedule '{name}' differs between {' and '.join(streams)}, and this network trains them jointly; pass --modality "
             "with one of them, or set steps, milestones and base_lr one by one"
         )
-    return found.pop()
+    return schedules.pop()
 
 
 def name_of(schedule: Schedule, streams: tuple[str, ...]) -> str:

@@ -1,4 +1,4 @@
-"""Selection -> cells: omitted axes take the default of the card, and what cannot be run is refused before any work."""
+"""Selection -> cells. Omitted axes take the defaults of the cards; impossible cells are refused before any work."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from harness.planning.training import PRE_TRAINING, Training, trainings_of
 
 INITS = ("imagenet", "scratch")
 BACKBONE = re.compile(r"timm/[^\s/]+")
-"""Its form only: checking the name takes timm, which loads torch."""
+"""Form of a backbone. The name is checked later, because that needs timm, which loads torch."""
 
 
 def cells(selection: Selection) -> list[Cell]:
-    """Every cell the selection asks for, in the order asked. Raises HarnessError on unknown or impossible ones."""
+    """Every cell of the selection, in its order. Raises HarnessError for unknown or impossible cells."""
     if not selection.datasets:
-        raise HarnessError(f"no data set named; pass --dataset with one of: {', '.join(registry.names('dataset'))}")
-    asked = []
+        raise HarnessError(f"no data set given; pass --dataset with one of: {', '.join(registry.names('dataset'))}")
+    chosen = []
     for name, dataset_name in itertools.product(selection.baselines or ("i3d",), selection.datasets):
         baseline, dataset = registry.load("baseline", name), _video_dataset(dataset_name)
         axes = itertools.product(
@@ -34,15 +34,15 @@ def cells(selection: Selection) -> list[Cell]:
             selection.inits or baseline.inits[:1],
             selection.seeds,
         )
-        asked += [_cell(selection, baseline, dataset, *axis) for axis in axes]
-    _refuse_unread(selection.overrides, asked)
-    return list(dict.fromkeys(asked))
+        chosen += [_cell(selection, baseline, dataset, *axis) for axis in axes]
+    _refuse_unread(selection.overrides, chosen)
+    return list(dict.fromkeys(chosen))
 
 
 def _video_dataset(name: str) -> Dataset:
     dataset: Dataset = registry.load("dataset", name)
     if dataset.kind != "video":
-        raise HarnessError(f"'{dataset.name}' holds images: it only serves --init imagenet; name a data set of videos")
+        raise HarnessError(f"'{dataset.name}' contains images for --init imagenet; pass a data set of videos")
     return dataset
 
 
@@ -51,7 +51,7 @@ def _protocols(selection: Selection, dataset: Dataset) -> tuple[str, ...]:
         return selection.protocols
     if dataset.source is None:
         return (PRE_TRAINING,)
-    raise HarnessError(f"no protocol named; pass --protocol with one of: {', '.join(registry.names('protocol'))}")
+    raise HarnessError(f"no protocol given; pass --protocol with one of: {', '.join(registry.names('protocol'))}")
 
 
 def _cell(
@@ -81,7 +81,7 @@ def _cell(
         raise HarnessError(f"{baseline.name} cannot start from '{init}'; pass --init {' or '.join(baseline.inits)}")
     if protocol.weights_from == "source" and dataset.source is None and selection.source is None:
         raise HarnessError(
-            f"{dataset.name} is a source of transfer, so --protocol {protocol.name} needs to know where its weights come from: "
+            f"{dataset.name} is itself a source of transfer, so --protocol {protocol.name} has no default source: "
             f"pass --source, or --protocol {PRE_TRAINING}"
         )
     if selection.backbone and not BACKBONE.fullmatch(selection.backbone):
@@ -112,13 +112,13 @@ def _cell(
 
 
 def _trainings(cell: Cell) -> list[Training]:
-    """Of the cell's networks, with the rates of their scale where a tuned one is asked for."""
+    """Trainings of the cell's networks; with the scale's rate instead of a tuned rate."""
     overrides = tuned.without(cell.overrides) if tuned.asked_for(cell.overrides) else cell.overrides
     return list(trainings_of(dataclasses.replace(cell, overrides=overrides)))
 
 
 def _check(training: Training) -> None:
-    """Raises HarnessError for settings that cannot be trained with."""
+    """Raise HarnessError for invalid combinations of settings."""
     if training.stage:
         _check_found_schedule(training)
     of_networks = (
@@ -139,7 +139,7 @@ def _check_found_schedule(training: Training) -> None:
 
 
 def _check_batches(scale: Scale, stages: Iterable[str]) -> None:
-    """Raises HarnessError for a batch that is not a whole number of replicas."""
+    """Raise HarnessError for a batch that is not a whole number of replicas."""
     for stage in stages:
         batch, replica = scale.stages[stage].batch, scale.stages[stage].bn_batch
         if replica and batch % replica:
@@ -150,18 +150,18 @@ def _check_batches(scale: Scale, stages: Iterable[str]) -> None:
 
 
 def _check_crops(scale: Scale, baseline: Baseline) -> None:
-    """Raises HarnessError for a network whose crops are larger than the scale's videos."""
+    """Raise HarnessError for a network whose crops are larger than the scale's videos."""
     for which, clips in (("train_clip", baseline.train_clip), ("test_clip", baseline.test_clip)):
         side, short = clips[scale.name].side_px, scale.short_side_px
         if side > short:
             raise HarnessError(
-                f"{baseline.name} cuts squares of {side} px ({which}), and the short side of videos is {short} px at scale "
+                f"{baseline.name} crops squares of {side} px ({which}), but the short side of videos is {short} px at scale "
                 f"'{scale.name}'; give its card a side_px of {short} or less, or pass --set scale.short_side_px={side}"
             )
 
 
 def _refuse_unread(overrides: Overrides, cells: Iterable[Cell]) -> None:
-    """Raises HarnessError for a `--set` that no job of these cells reads."""
+    """Raise HarnessError for a `--set` that no job of these cells reads."""
     cells = list(cells)
     trainings = [training for cell in cells for training in _trainings(cell)]
     followed = {stage: None for training in trainings for stage in training.stages}

@@ -1,4 +1,4 @@
-"""Training -> job specs: everything that could change a job's numbers, resolved for this machine."""
+"""Training -> job specs, with everything that can change a job's numbers, resolved for this machine."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ class Specs:
     cpu_threads: int
     """Threads of a job on a CPU, unless its scale sets them."""
     fingerprint: Callable[[Dataset], str | None]
-    """Of a data set's files; None while they are not on disk."""
+    """Fingerprint of a data set's files; None if they are not on disk."""
     pretrained: Callable[[Training], PretrainedSpec | None]
-    """Published weights that a training starts from; None where it starts from a job, or from scratch."""
+    """Published weights that a training starts from; None if it starts from a job or from scratch."""
 
     def train(self, training: Training) -> TrainSpec:
         return TrainSpec(
@@ -75,7 +75,7 @@ class Specs:
         )
 
     def images(self, training: Training) -> ImagesSpec:
-        """Raises HarnessError for a data set that names no images to train on."""
+        """Spec of the 2D image network. Raises HarnessError if the data set names no images to train on."""
         if training.dataset.image_source is None:
             raise HarnessError(
                 f"{training.dataset.name} names no images to train on at scale {training.scale.name}, and published ImageNet "
@@ -94,13 +94,13 @@ class Specs:
         )
 
     def flow(self, training: Training, split: int | None) -> FlowFilesSpec:
-        """Of a split's videos; None: of all."""
+        """Spec of the files of a split's videos; None: of all videos."""
         return FlowFilesSpec(
             **self._files(training, split), flow=flow_spec(training.scale.flow), decoder=decode.decoder_key()
         )
 
     def frames(self, training: Training, split: int | None) -> FrameFilesSpec:
-        """Of a split's videos; None: of all."""
+        """Spec of the files of a split's videos; None: of all videos."""
         return FrameFilesSpec(
             **self._files(training, split),
             short_side_px=training.scale.short_side_px,
@@ -157,6 +157,6 @@ def scale_spec(scale: Scale) -> ScaleSpec:
 
 
 def flow_spec(method: FlowMethod) -> FlowSpec:
-    """The method as this machine computes it, where the scale leaves the choice to the machine."""
+    """The flow method, with automatic choices resolved for this machine."""
     resolved = estimation.resolved(method)
     return FlowSpec(resolved, estimation.algorithm(resolved.name).library(resolved.params))

@@ -1,4 +1,4 @@
-"""Training: one network on one data set, with every card it is planned from; and the cell whose number it makes."""
+"""Training: one network on one data set, with the cards it is planned from, and the cell it produces."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from harness.planning.overrides import (
 )
 
 PRE_TRAINING = "original"
-"""Protocol that a source is trained under."""
+"""Protocol of the pre-training."""
 IMAGES = "images"
 """Key of the schedule that trains the 2D network of `--init imagenet`."""
 
 
 @dataclass(frozen=True)
 class Training:
-    """Everything one network's training is planned from."""
+    """Everything that the training of one network is planned from."""
 
     baseline: Baseline
     streams: tuple[str, ...]
@@ -48,7 +48,7 @@ class Training:
     seed: int
     backbone: str
     head: HeadSpec | None = None
-    """The head that is trained on features; None where the network's own head is trained with the rest."""
+    """The head that is trained on features; None if the network's own head is trained with the rest."""
 
     @property
     def stage(self) -> str:
@@ -56,7 +56,7 @@ class Training:
 
     @property
     def schedule(self) -> Schedule:
-        """Its own, with the baseline's factor on the learning rate."""
+        """The schedule of the training, with the baseline's factor on the learning rate."""
         schedule = self.scale.stages[self.stage]
         factor = self.baseline.learning_rate.get(self.stage, 1.0)
         return dataclasses.replace(schedule, base_lr=schedule.base_lr * factor)
@@ -96,7 +96,7 @@ class Training:
 
     @property
     def source_training(self) -> Training:
-        """The training it starts from: the same network on the source, once, with seed 0, for every split and seed."""
+        """The training it starts from: the same network on the source, with seed 0, shared by all splits and seeds."""
         dataset: Dataset = registry.load("dataset", self.source)
         return dataclasses.replace(
             self,
@@ -129,21 +129,21 @@ class Training:
 
     @property
     def changes(self) -> Overrides:
-        """What differs from the scale's and the protocol's cards in the settings this training and its source read."""
+        """Settings of this training and its source that differ from the cards of the scale and the protocol."""
         card = with_schedules(registry.load("scale", self.scale.name), self.protocol)
-        found = dict(_scalars("scale", card, self.scale))
+        values = dict(_scalars("scale", card, self.scale))
         if "flow" in self.streams:
-            found |= dict(_flow(card.flow, self.scale.flow))
+            values |= dict(_flow(card.flow, self.scale.flow))
         for stage in self.stages:
-            found |= dict(_schedule(stage, card.stages[stage], self.scale.stages[stage], self.streams))
+            values |= dict(_schedule(stage, card.stages[stage], self.scale.stages[stage], self.streams))
         if self.head:
-            found |= dict(_params(HEAD, registry.load("head", self.head.name), self.head.params))
-        # Whole schedules and methods first: what follows changes single values of them.
-        return tuple(sorted(found.items(), key=lambda pair: (not pair[0].endswith((".schedule", "flow.name")), pair)))
+            values |= dict(_params(HEAD, registry.load("head", self.head.name), self.head.params))
+        # Whole schedules and methods first; the others change single values of them.
+        return tuple(sorted(values.items(), key=lambda pair: (not pair[0].endswith((".schedule", "flow.name")), pair)))
 
     @property
     def stages(self) -> tuple[str, ...]:
-        """Keys of the schedules that it and what it starts from follow."""
+        """Keys of the schedules of this training and of those it starts from."""
         own = (self.stage,) if self.stage else ()
         if self.from_source:
             return own + self.source_training.stages
@@ -207,7 +207,8 @@ def _params(section: str, head: Head, params: Mapping[str, float | int | str]) -
 
 
 def _schedule(stage: str, card: Schedule, schedule: Schedule, streams: tuple[str, ...]) -> Iterator[tuple[str, str]]:
-    """Against the card's schedule, or against a named one where lists differ, which `--set` cannot say."""
+    """Overrides relative to the card's schedule; or to a named schedule if lists differ, which `--set` cannot
+    change."""
     if (card.milestones, card.lr_factors) != (schedule.milestones, schedule.lr_factors):
         name = schedules.name_of(schedule, streams)
         yield f"{stage}.schedule", name

@@ -1,8 +1,8 @@
-"""Learning rates that `harness tune` found: where they are kept, and what `--set train.base_lr=tuned` means.
+"""Learning rates chosen by `harness tune`, for `--set train.base_lr=tuned`.
 
 A choice is a file ``RESULTS/tuned/<key>.json`` with its evidence. The key is the hash of everything that the training
-depends on but its seed and the rate itself, so a number is used for exactly the training it was found for, on its
-split: a rate found on another split's training videos has seen this one's test videos.
+depends on except its seed and rate. A rate is therefore used only for the training and the split it was chosen for: a
+rate chosen on another split's training videos has seen test videos of this split.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Overrides = tuple[tuple[str, str], ...]
 
 
 def asked_for(overrides: Overrides) -> bool:
-    """Whether a `--set` pair wants a tuned value. Raises HarnessError where it is not the learning rate's."""
+    """True if a `--set` pair requests a tuned value. Raises HarnessError if it is not the learning rate's."""
     for key, text in overrides:
         if text == TUNED and key != RATE:
             raise HarnessError(f"--set {key}={TUNED}: only {RATE} is tuned; give {key} a value")
@@ -36,28 +36,29 @@ def asked_for(overrides: Overrides) -> bool:
 
 
 def without(overrides: Overrides) -> Overrides:
-    """The pairs that are numbers already."""
+    """The pairs without 'tuned' values."""
     return tuple(pair for pair in overrides if pair != (RATE, TUNED))
 
 
 def resolved(overrides: Overrides, job: Job, results: Path) -> Overrides:
-    """The pairs, 'tuned' replaced by what was found for `job`, which is planned without it. Raises HarnessError if nothing was."""
+    """The pairs with 'tuned' replaced by the rate chosen for `job`, which is planned without it. Raises
+    HarnessError if there is none."""
     path = path_of(results, job)
     if not path.is_file():
         raise HarnessError(
-            f"--set {RATE}={TUNED}: nothing was found for {job.title} yet; run `harness tune` with the same selection first"
+            f"--set {RATE}={TUNED}: no rate has been chosen for {job.title} yet; run `harness tune` with the same selection first"
         )
     return (*without(overrides), (RATE, str(read(path)["choice"][RATE])))
 
 
 def key_of(job: Job) -> str:
-    """What a choice holds for: the training, whatever its rate and seed."""
+    """Key of a choice: the training, without its rate and seed."""
     schedule = dataclasses.replace(schedule_of(job), base_lr=0.0)
     return job_id(dataclasses.replace(job.spec, seed=0, schedule=schedule), job.upstream)  # type: ignore[call-arg]
 
 
 def schedule_of(job: Job | Record) -> Schedule:
-    """Of a job that is trained in steps. Raises HarnessError for any other."""
+    """Spec of a job that is trained in steps. Raises HarnessError for any other."""
     if not isinstance(job.spec, TrainSpec | ProbeSpec) or job.spec.schedule is None:
         raise HarnessError(f"{job.title} is not trained in steps, so it has no learning rate to tune")
     return job.spec.schedule
@@ -68,19 +69,19 @@ def path_of(results: Path, job: Job) -> Path:
 
 
 def read(path: Path) -> dict[str, Any]:
-    """A choice with its evidence. Raises RecordError, naming the file, for anything else."""
+    """A choice with its evidence. Raises RecordError with the path of an invalid file."""
     try:
-        found: dict[str, Any] = json.loads(path.read_text())
-        float(found["choice"][RATE])
+        choice: dict[str, Any] = json.loads(path.read_text())
+        float(choice["choice"][RATE])
     except (ValueError, KeyError, TypeError) as error:
         raise RecordError(
             f"{path} is not a tuned choice ({error!r}); remove it and run `harness tune` again"
         ) from error
-    return found
+    return choice
 
 
-def write(path: Path, found: Mapping[str, Any]) -> None:
-    write_text(path, json.dumps(found, indent=1, allow_nan=False))
+def write(path: Path, choice: Mapping[str, Any]) -> None:
+    write_text(path, json.dumps(choice, indent=1, allow_nan=False))
 
 
 # ---------------------------------------------------------------------------------------------------- trials
@@ -94,13 +95,13 @@ def candidates(base: float, trials: int) -> list[str]:
 
 
 def trial(job: Job, rate: str, share: float) -> Job:
-    """The training of `job` on what is left when `share` of its training videos is held out, scored on those alone."""
+    """The training of `job` without a `share` of its training videos, and scored on those held-out videos."""
     spec = dataclasses.replace(job.spec, subset=HELD_OUT, validation_share=share)  # type: ignore[call-arg]
     return dataclasses.replace(job, spec=spec, title=f"{job.title} · trial of rate {rate}")
 
 
 def best(trials: list[dict[str, Any]]) -> dict[str, Any]:
-    """The trial with the highest top-1 on the held-out videos; of equal ones, the one with the lowest loss."""
+    """The trial with the highest top-1 on the held-out videos; among equals, the lowest loss."""
     return min(trials, key=lambda trial: (-trial[PRIMARY], trial["loss"]))
 
 

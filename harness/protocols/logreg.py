@@ -1,4 +1,4 @@
-"""Logistic regression: as Fixed, with scikit-learn's solver in place of gradient descent (`--set head.c=0.1`)."""
+"""Logistic regression: as Fixed, with scikit-learn's solver instead of gradient descent (`--set head.c=0.1`)."""
 
 from harness.core.contract import Protocol
 

@@ -1,5 +1,5 @@
-"""The same experiment, small enough for two CPU cores: a quarter of the channels, 16 frames of 48 px, about 9,000 clip
-visits a stream.
+"""The same experiment, small enough for two CPU cores: a quarter of the channels, 16 frames of 48 px, about 9,000
+training clips per stream.
 
 The released batch-norm decay of 0.999 would leave the moving statistics of so short a training near their start (chance
 in eval mode at a training loss of 0.1), so the momentum is 0.1 here. Schedules are fixed, so nothing is held out.
@@ -16,8 +16,8 @@ SCALE = Scale(
     bn_momentum=0.1,
     dropout=0.2,
     cpu_threads=1,
-    precision="float32",  # networks this small gain nothing from less
-    # A bound of 20 px would leave motions of 0.2-2 px a handful of the 256 levels.
+    precision="float32",  # networks this small gain nothing from bfloat16
+    # With a bound of 20 px, motions of 0.2-2 px would use only a few of the 256 levels.
     flow=FlowMethod(
         name="tvl1",
         bound_px=3.0,

@@ -258,7 +258,7 @@ def test_a_crop_larger_than_the_videos_is_refused(monkeypatch):
     real = registry.load
     monkeypatch.setattr(registry, "load", lambda kind, name: large if name == "c3d" else real(kind, name))
     said = {"baselines": ("c3d",), "datasets": ("micro-hmdb51",), "protocols": ("original",)}
-    words = r"c3d cuts squares of 64 px \(test_clip\).*54 px.*scale 'micro'.*side_px of 54.*scale.short_side_px=64"
+    words = r"c3d crops squares of 64 px \(test_clip\).*54 px.*scale 'micro'.*side_px of 54.*scale.short_side_px=64"
     with pytest.raises(HarnessError, match=words):
         cells(Selection(**said))
     assert cells(Selection(**said, overrides=(("scale.short_side_px", "64"),)))

@@ -56,7 +56,7 @@ def test_the_number_that_was_found_is_planned_as_if_it_had_been_given(where):
 def test_a_number_holds_for_its_own_training_alone(where):
     found(where, job_of(where), "0.0123")
     for other in ({"splits": (2,)}, {"modalities": ("flow",)}, {"overrides": (("train.steps", "7"), *CHOSEN)}):
-        with pytest.raises(HarnessError, match="nothing was found"):
+        with pytest.raises(HarnessError, match="no rate has been chosen"):
             job_of(where, **({"overrides": CHOSEN} | other))
 
 
