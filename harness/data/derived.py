@@ -1,7 +1,6 @@
-"""Files made of a data set's videos, one a video: in processes, each by one rename, so that nothing half-made is ever read.
+"""Files derived from the videos of a data set, one per video: made in processes, each by one rename, never half a file.
 
-What a kill costs is the videos that were being worked on. The same call again goes on where it stopped, and changes
-nothing once all is there.
+A kill costs the videos in progress. The same call again resumes, and changes nothing once all files are there.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -21,35 +20,70 @@ from harness.core import processes, registry
 from harness.core.atomic import atomic_write, remove_stale, temporary_path, write_text
 from harness.core.contract import Video
 from harness.core.errors import BrokenVideo, HarnessError
+from harness.core.plain import digest
 from harness.data.index import Progress
 
 if TYPE_CHECKING:
     from harness.data.prepare import Prepared
 
 IN_PROCESS = 2
-"""Videos up to which starting processes would take longer than the work."""
+"""Most videos for which starting processes would take longer than the work."""
 SAMPLES = 3
-"""Videos that the estimate is measured on."""
+"""Videos that an estimate is measured on."""
 SLACK = 1.15
-"""How much more room is asked for than a sample says: videos differ."""
+"""Disk space required, relative to an estimate: videos differ."""
 
 
 class Recipe(Protocol):
-    """How one file is made. Travels to other processes."""
+    """How the files of a store are made. Travels to other processes."""
 
     @property
     def what(self) -> str:
         """In messages: 'optical flow'."""
 
     @property
+    def folder(self) -> str:
+        """Beginning of the store's folder name: 'flow'."""
+
+    @property
+    def suffix(self) -> str:
+        """Of the files."""
+
+    @property
+    def fps(self) -> float:
+        """Frame rate that videos are resampled to."""
+
+    @property
     def sample_frames(self) -> int:
-        """Enough of a video to tell what the rest will take."""
+        """Frames of a video that an estimate is measured on."""
+
+    def key(self) -> dict[str, Any]:
+        """Everything that decides the content of the files."""
 
     def make(self, source: Path, target: Path, limit: int | None = None) -> int:
-        """Writes `target` from the first `limit` frames of `source` -> how many those were. Raises BrokenVideo, OSError."""
+        """Writes `target` from the first `limit` frames of `source` -> their number. Raises BrokenVideo, OSError."""
 
-    def bytes_at_most(self, height: int, width: int, frames: int) -> int:
-        """Room that a video of this size, as it is stored on disk, can take."""
+    def max_bytes(self, height: int, width: int, frames: int) -> int:
+        """Most disk space that a video of this stored size can take."""
+
+
+@dataclass(frozen=True)
+class Store:
+    """Files derived from videos of one data set."""
+
+    folder: Path
+    suffix: str
+    sizes: Mapping[str, int]
+    """Video id -> bytes of the original."""
+    broken: Mapping[str, str] = field(default_factory=dict)
+    """Video id -> why the original cannot be decoded."""
+
+    def path(self, video: Video) -> Path:
+        """The file of a video. Raises BrokenVideo for an original that cannot be decoded, KeyError for another video."""
+        if video.id in self.broken:
+            raise BrokenVideo(self.broken[video.id])
+        # The size of the original is part of the name: a file that is replaced gets a new one.
+        return self.folder / f"{video.id}.{self.sizes[video.id]}{self.suffix}"
 
 
 @dataclass(frozen=True)
@@ -60,18 +94,18 @@ class Task:
     target: Path
     video_id: str
     frames: int
-    """As the header has it."""
-    most_bytes: int
+    """By the header."""
+    max_bytes: int
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What is about to happen, before it does."""
+    """Time and disk space that a store will take."""
 
     what: str
     videos: int
     there: int
-    """Videos that are done already."""
+    """Videos whose files are there already."""
     workers: int
     bytes: int
     """To be written."""
@@ -81,82 +115,79 @@ class Estimate:
     """Videos that it was measured on."""
 
 
-def tasks_of(
-    prepared: Prepared, recipe: Recipe, videos: Sequence[Video], files: Mapping[str, Path], fps: float
-) -> list[Task]:
-    """What is still to be made, each video once. Those that cannot even be opened are left in, to be named as broken."""
-    tasks = []
-    for video in {video.id: video for video in videos}.values():
-        if files[video.id].is_file():
-            continue
-        row = prepared.rows[video.id]
-        frames = 0 if row.error else prepared.num_frames(video, fps)
-        room = 0 if row.error else recipe.bytes_at_most(row.height, row.width, frames)
-        tasks.append(Task(prepared.path(video), files[video.id], video.id, frames, room))
-    return tasks
-
-
-def build(
+def make_store(
+    prepared: Prepared,
     recipe: Recipe,
-    tasks: Sequence[Task],
+    videos: Sequence[Video],
     *,
-    key: Mapping[str, Any],
-    folder: Path,
-    name: str,
-    there: int = 0,
     workers: int = 1,
     progress: Progress | None = None,
     announce: Callable[[Estimate], None] | None = None,
-) -> dict[str, str]:
-    """Makes the files of `tasks` in `folder`, whose key.json says of what -> video id: why it cannot be decoded.
+) -> Store:
+    """The files of `videos`, made from the originals where they are not there yet; `Store.broken` names the others.
 
-    `name` is the data set's, `there` how many of its files are made already. With `announce`, a few videos are tried first
-    and it is told what the rest will take. Raises HarnessError where there is too little room, before anything is made,
-    and where the disk fills all the same.
+    With `announce`, a few videos are tried first, and it is called with an estimate of the rest. Raises HarnessError
+    where there is too little disk space, before anything is made, and where the disk fills nevertheless.
     """
+    key = recipe.key()
+    folder = prepared.store / f"{recipe.folder}-{digest(key)}"
+    store = Store(folder, recipe.suffix, {video.id: prepared.rows[video.id].bytes for video in videos})
+    tasks = _tasks(prepared, recipe, videos, store)
     if not tasks:
-        return {}
-    workers = min(workers, len(tasks))
+        return store
+    there, workers = len(store.sizes) - len(tasks), min(workers, len(tasks))
     free = shutil.disk_usage(folder.parent).free
+    need = sum(task.max_bytes for task in tasks)
     if announce:
         _begin(folder, key)
         estimate = _estimate(recipe, tasks, there, workers, free)
         announce(estimate)
-        _check_space(recipe, name, len(tasks), round(SLACK * estimate.bytes), folder, free)
-    else:
-        _check_space(recipe, name, len(tasks), sum(task.most_bytes for task in tasks), folder, free)
-        _begin(folder, key)
+        need = round(SLACK * estimate.bytes)
+    _check_space(recipe, prepared.dataset.name, len(tasks), need, folder, free)
+    _begin(folder, key)
     broken = {}
     for done, (video_id, cause) in enumerate(_results(recipe, tasks, workers), there + 1):
         if cause:
             broken[video_id] = cause
         if progress:
-            progress(done, there + len(tasks))
-    remove_stale(folder)  # again: of a killed run, workers may have been dying still when this one began
-    return broken
+            progress(done, len(store.sizes))
+    remove_stale(folder)  # again: workers of a killed run may have ended after this one began
+    return replace(store, broken=broken)
+
+
+def _tasks(prepared: Prepared, recipe: Recipe, videos: Sequence[Video], store: Store) -> list[Task]:
+    """The files still to make, each video once. Those that cannot be opened are among them, to be named as broken."""
+    tasks = []
+    for video in {video.id: video for video in videos}.values():
+        if (target := store.path(video)).is_file():
+            continue
+        row = prepared.rows[video.id]
+        frames = 0 if row.error else prepared.num_frames(video, recipe.fps)
+        most = 0 if row.error else recipe.max_bytes(row.height, row.width, frames)
+        tasks.append(Task(prepared.path(video), target, video.id, frames, most))
+    return tasks
 
 
 def _begin(folder: Path, key: Mapping[str, Any]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     remove_stale(folder)
-    target = folder / "key.json"
-    write_text(target, json.dumps(key, indent=1, sort_keys=True))
+    write_text(folder / "key.json", json.dumps(key, indent=1, sort_keys=True))
 
 
 def _check_space(recipe: Recipe, name: str, videos: int, need: int, folder: Path, free: int) -> None:
     if need > free:
         raise HarnessError(
             f"the {recipe.what} of {videos} videos of {name} takes {need / 1e9:.1f} GB, and {folder.parent} has "
-            f"{free / 1e9:.1f} GB free; free some space, or keep data elsewhere with --data"
+            f"{free / 1e9:.1f} GB free; free some space, or choose another data folder with --data"
         )
 
 
 def _estimate(recipe: Recipe, tasks: Sequence[Task], there: int, workers: int, free: int) -> Estimate:
     """Measured on the beginning of a few videos, spread over all."""
-    chosen = [tasks[(2 * n + 1) * len(tasks) // (2 * SAMPLES)] for n in range(SAMPLES)]
+    samples = [tasks[(2 * n + 1) * len(tasks) // (2 * SAMPLES)] for n in range(SAMPLES)]
     frames = size = sampled = 0
     seconds = 0.0
-    for number, task in enumerate(dict.fromkeys(chosen)):
+    for number, task in enumerate(dict.fromkeys(samples)):
         temporary = temporary_path(task.target)
         try:
             temporary.parent.mkdir(parents=True, exist_ok=True)
@@ -174,13 +205,13 @@ def _estimate(recipe: Recipe, tasks: Sequence[Task], there: int, workers: int, f
         finally:
             temporary.unlink(missing_ok=True)
     total = sum(task.frames for task in tasks)
-    need = round(size / frames * total) if frames else sum(task.most_bytes for task in tasks)
-    took = seconds / frames * total / workers if frames else 0.0
-    return Estimate(recipe.what, len(tasks), there, workers, need, took, free, sampled)
+    need = round(size / frames * total) if frames else sum(task.max_bytes for task in tasks)
+    total_s = seconds / frames * total / workers if frames else 0.0
+    return Estimate(recipe.what, len(tasks), there, workers, need, total_s, free, sampled)
 
 
 def _results(recipe: Recipe, tasks: Sequence[Task], workers: int) -> Iterator[tuple[str, str]]:
-    """(video id, '' or why it failed), in the order of finishing."""
+    """(video id, '' or why it failed), in the order in which they finish."""
     if workers <= 1 or len(tasks) <= IN_PROCESS:
         for task in tasks:
             yield _make(recipe, task)
@@ -195,8 +226,7 @@ def _results(recipe: Recipe, tasks: Sequence[Task], workers: int) -> Iterator[tu
                 yield future.result()
         except BrokenProcessPool as error:
             raise HarnessError(
-                f"a process that makes the {recipe.what} was killed (out of memory?); run the command again, it goes on "
-                "where it stopped"
+                f"a process that makes the {recipe.what} was killed (out of memory?); run the command again to resume"
             ) from error
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
@@ -217,5 +247,5 @@ def _make(recipe: Recipe, task: Task) -> tuple[str, str]:
 def _full(recipe: Recipe, target: Path, error: OSError) -> HarnessError:
     return HarnessError(
         f"cannot store the {recipe.what} at {target}: {error.strerror or error}; free some space there or name "
-        "another folder with --data, and run the command again: it goes on where it stopped"
+        "another folder with --data, and run the command again to resume"
     )

@@ -1,7 +1,7 @@
 """Batches of clips: which video, which frames, which square, mirrored or not; the same for any number of workers.
 
 Everything random about a video in an epoch follows from (seed, epoch, video id), and step k of a training is a function
-of k, so that a resumed training sees exactly what an unbroken one would have seen. Pixels stay uint8 until they are on
+of k, so that a resumed training sees exactly what an uninterrupted one would have seen. Pixels stay uint8 until they are on
 the device.
 """
 
@@ -31,10 +31,10 @@ twice instead, so that a file of any length is scored in less than 1 GiB."""
 
 BATCH_BYTES = 96 * 2**20
 """Views of a batch in testing, and of a longer video that are read together: two of 250 frames at the paper's size. While the
-network has one batch, the next is read and put together, three times this much in all."""
+network has one batch, the next is read and assembled: three times this much in all."""
 
 ORDER = "\0order"
-"""Stands for a video id where the order of an epoch is drawn; no file name can hold it."""
+"""In place of a video id, for the random order of an epoch; no file name can be equal to it."""
 
 Spec = TypeVar("Spec")
 Made = TypeVar("Made")
@@ -58,17 +58,17 @@ def train_batches(
 ) -> Iterator[Batch]:
     """The batches of the first `steps` steps (None: without end) of a training, or of the steps with these `numbers`.
 
-    Epochs follow one another without a seam, each a fresh permutation of all videos; a batch may hold the end of one
-    and the beginning of the next. Positions, crops and flips are drawn anew for each epoch. A video that cannot be
+    Each epoch is a new permutation of all videos; a batch may hold the end of one and the beginning of the next.
+    Positions, crops and flips are drawn again for each epoch. A video that cannot be
     decoded raises BrokenVideo; with `skipped` its id is added there, and the next video of the epoch that can be
-    decoded stands in for it. `workers` processes work ahead; they change nothing but the time.
+    decoded replaces it. `workers` processes work ahead; they change only the time.
     """
     if not videos:
         raise ValueError("no videos to train on")
     if numbers is None:
         numbers = itertools.count() if steps is None else range(steps)
     step = _TrainStep(reader, tuple(videos), clip, batch, seed, flip, tolerant=skipped is not None)
-    for made in _in_order(step, numbers, workers):
+    for made in ordered_map(step, numbers, workers):
         if skipped is not None:
             skipped.update(made.broken)
         yield made
@@ -89,36 +89,36 @@ class _TrainStep:
     def __call__(self, step: int) -> Batch:
         broken: list[str] = []
         orders: dict[int, np.ndarray] = {}
-        # Clips are decoded where the batch is to be: putting them together afterwards would take milliseconds a clip.
+        # Clips are decoded into the memory of the batch: stacking them afterwards would take milliseconds per clip.
         clips = {stream: np.empty((self.batch, *_shape(stream, self.clip)), np.uint8) for stream in self.reader.streams}
         views = []
-        for row, place in enumerate(range(step * self.batch, (step + 1) * self.batch)):
-            epoch, position = divmod(place, len(self.videos))
+        for row, index in enumerate(range(step * self.batch, (step + 1) * self.batch)):
+            epoch, position = divmod(index, len(self.videos))
             if epoch not in orders:
                 orders[epoch] = rng_for(self.seed, epoch, ORDER).permutation(len(self.videos))
-            rooms = {stream: clip[row] for stream, clip in clips.items()}
-            views.append(self._view(np.roll(orders[epoch], -position), epoch, rooms, broken))
+            out = {stream: clip[row] for stream, clip in clips.items()}
+            views.append(self._view(np.roll(orders[epoch], -position), epoch, out, broken))
         return batch_of(views, clips, broken)
 
-    def _view(self, order: np.ndarray, epoch: int, rooms: Mapping[str, np.ndarray], broken: list[str]) -> View:
+    def _view(self, order: np.ndarray, epoch: int, out: Mapping[str, np.ndarray], broken: list[str]) -> View:
         for number in order:
             video = self.videos[int(number)]
             try:
-                return self._cut(video, epoch, rooms)
+                return self._cut(video, epoch, out)
             except BrokenVideo:
                 if not self.tolerant:
                     raise
                 broken.append(video.id)
         raise BrokenVideo(f"none of the {len(self.videos)} training videos can be decoded; {broken[0]} is the first")
 
-    def _cut(self, video: Video, epoch: int, rooms: Mapping[str, np.ndarray]) -> View:
+    def _cut(self, video: Video, epoch: int, out: Mapping[str, np.ndarray]) -> View:
         rng = rng_for(self.seed, epoch, video.id)
         frames = train_positions(self.reader.num_frames(video), self.clip, rng)
         # Drawn whether it is used or not, so that switching flips off changes nothing else.
         mirror = bool(rng.integers(2))
         side = self.clip.side_px
-        self.reader.clip_into(video, frames, side, lambda height, width: train_crop(height, width, side, rng), rooms)
-        return View(video, 0, self.flip and mirror, rooms)
+        self.reader.clip_into(video, frames, side, lambda height, width: train_crop(height, width, side, rng), out)
+        return View(video, 0, self.flip and mirror, out)
 
 
 # ---------------------------------------------------------------------------------------------------- testing
@@ -133,20 +133,20 @@ def test_batches(
     broken: list[str] | None = None,  # noqa: PT028 (not a test)
     workers: int = 0,  # noqa: PT028
 ) -> Iterator[Batch]:
-    """Every view of every video exactly once, in order, centre crop, no flip; the last batch may be smaller, and all are where
-    that many views would be more than BATCH_BYTES.
+    """Every view of every video exactly once, in order, centre crop, no flip. The last batch may be smaller; all are, where
+    `batch` views would take more than BATCH_BYTES.
 
-    A video is given whole or not at all: one that cannot be decoded to its end has its id appended to `broken`, for the
-    scorer to count as wrong; without a list it raises BrokenVideo.
+    A video is given completely or not at all: the id of one that cannot be decoded to its end is appended to `broken`,
+    for the scorer to count as wrong; without a list it raises BrokenVideo.
     """
     waiting: list[View] = []
     batch = min(batch, max(1, BATCH_BYTES // _view_bytes(reader, clip)))
-    for found in _in_order(_TestVideo(reader, clip, tolerant=broken is not None), videos, workers):
-        if isinstance(found, str):
+    for views in ordered_map(_TestVideo(reader, clip, tolerant=broken is not None), videos, workers):
+        if isinstance(views, str):
             assert broken is not None
-            broken.append(found)
+            broken.append(views)
             continue
-        for view in found:
+        for view in views:
             waiting.append(view)
             if len(waiting) == batch:
                 yield batch_of(waiting, stacked(waiting))
@@ -155,7 +155,7 @@ def test_batches(
         yield batch_of(waiting, stacked(waiting))
 
 
-test_batches.__test__ = False  # type: ignore[attr-defined]  # not a test, whatever pytest makes of its name
+test_batches.__test__ = False  # type: ignore[attr-defined]  # not a test, in spite of its name
 
 
 @dataclass(frozen=True)
@@ -184,8 +184,8 @@ class _TestVideo:
         for start in range(0, len(cuts), together):
             part = cuts[start : start + together]
             clips = self.reader.clips(video, part, side, lambda height, width: centre_crop(height, width, side))
-            for number, one in enumerate(clips, start):
-                yield View(video, number, False, one)
+            for number, clip in enumerate(clips, start):
+                yield View(video, number, False, clip)
 
 
 def _view_bytes(reader: VideoReader, clip: Clip) -> int:
@@ -199,7 +199,7 @@ def _shape(stream: str, clip: Clip) -> tuple[int, int, int, int]:
 # ---------------------------------------------------------------------------------------------------- workers
 
 
-def _in_order(make: Callable[[Spec], Made], specs: Iterable[Spec], workers: int) -> Iterator[Made]:
+def ordered_map(make: Callable[[Spec], Made], specs: Iterable[Spec], workers: int) -> Iterator[Made]:
     """make(spec) for each spec, in order; computed ahead by `workers` processes if there are any."""
     if workers == 0:
         yield from map(make, specs)
@@ -223,13 +223,13 @@ def _in_order(make: Callable[[Spec], Made], specs: Iterable[Spec], workers: int)
 
 
 def _begin_worker(plugins: str, number: int) -> None:
-    """torch's own look at the parent begins late: one that is killed before it would never be missed."""
+    """torch watches the parent too, but begins late: a parent killed before that would go unnoticed."""
     processes.begin_worker(plugins)
 
 
 @dataclass(frozen=True)
 class _Made:
-    """A data set, in torch's sense, whose items are made."""
+    """A data set, in torch's sense, whose items are computed."""
 
     make: Callable[[Any], Any]
 
@@ -243,7 +243,7 @@ def _as_tensors(made: Any) -> Any:
     import torch
 
     if isinstance(made, list):
-        return [_as_tensors(one) for one in made]
+        return [_as_tensors(view) for view in made]
     if isinstance(made, str):
         return made
     return replace(made, clips={stream: torch.from_numpy(clip) for stream, clip in made.clips.items()})

@@ -1,4 +1,4 @@
-"""Clips out of the videos of a prepared data set: decoded once and kept while memory lasts, else read by window."""
+"""Clips out of the videos of a prepared data set: decoded once and cached while memory lasts, else read by window."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 
 from harness.core.contract import Scale, Video
 from harness.core.errors import BrokenVideo, DataMissing, HarnessError
-from harness.data.cache import KEPT, FrameCache
+from harness.data.cache import PROCESS_CACHE, FrameCache
 from harness.video import decode, numba_cache
 from harness.video.decoder import DEFAULT
 from harness.video.flow import codec
@@ -21,8 +21,7 @@ from harness.video.flow.file import FlowFile
 from harness.video.sampling import short_side_size
 
 if TYPE_CHECKING:
-    from harness.data.flow_store import FlowStore
-    from harness.data.frame_store import FrameStore
+    from harness.data.derived import Store
     from harness.data.prepare import Prepared
 
 Positions = Mapping[str, np.ndarray]
@@ -34,9 +33,9 @@ Place = Callable[[int, int], tuple[int, int]]
 class VideoReader:
     """Clips of a data set's videos, at a scale's frame rate and short side, as uint8.
 
-    Decoded videos and flow are kept for all readers of this process (`kept.KEPT`), or for this one alone where it is given
-    `cache_bytes`; what does not fit is read by window, seeking. Both give the same pixels. Unless scale.video_source says
-    'originals', the frame store's files are decoded. A still is a video of one frame. Flow comes from its store, as codes.
+    Decoded videos and flow are cached for all readers of this process (`cache.PROCESS_CACHE`), or with `cache_bytes` for
+    this one alone; what does not fit is read by window, seeking. Both give the same pixels. Unless scale.video_source is
+    'originals', files of the frame store are decoded. An image is a video of one frame. Flow comes from its store, as codes.
     """
 
     def __init__(
@@ -45,14 +44,14 @@ class VideoReader:
         *,
         streams: Sequence[str],
         scale: Scale,
-        flow_store: FlowStore | None = None,
-        frame_store: FrameStore | None = None,
+        flow_store: Store | None = None,
+        frame_store: Store | None = None,
         cache_bytes: int | None = None,
         decoder: str = DEFAULT,
     ) -> None:
         if frame_store is None and reads_store(prepared, streams, scale):
             raise HarnessError(
-                f"reading the recoded frames of {prepared.dataset.name} needs its frame store; prepare it first"
+                f"reading the transcoded frames of {prepared.dataset.name} needs its frame store; prepare it first"
             )
         if "flow" in streams and flow_store is None:
             raise HarnessError(f"reading the flow of {prepared.dataset.name} needs its flow store; prepare it first")
@@ -67,22 +66,22 @@ class VideoReader:
         self._begin()
 
     def _begin(self) -> None:
-        self.kept = KEPT if self.cache_bytes is None else FrameCache(self.cache_bytes)
+        self.cache = PROCESS_CACHE if self.cache_bytes is None else FrameCache(self.cache_bytes)
         self._keys: dict[tuple[str, str], Hashable] = {}
-        self._mark = object()
+        self._owner = object()
 
     def __getstate__(self) -> dict[str, Any]:
-        """For another process: without what is kept, and without the card's functions, which may come from a loose file."""
+        """For another process: without the cache, and without the card's functions, which may come from a plug-in file."""
         card = replace(self.prepared.dataset, read=None, render=None)  # type: ignore[arg-type]
-        own = {name: value for name, value in self.__dict__.items() if name not in ("kept", "_keys", "_mark")}
-        return {**own, "prepared": replace(self.prepared, dataset=card)}
+        state = {name: value for name, value in self.__dict__.items() if name not in ("cache", "_keys", "_owner")}
+        return {**state, "prepared": replace(self.prepared, dataset=card)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._begin()
 
     def num_frames(self, video: Video) -> int:
-        """Frames on the scale's timeline, as the header has it. Raises BrokenVideo where that cannot be read."""
+        """Frames on the scale's timeline, by the header. Raises BrokenVideo where that cannot be read."""
         return self.prepared.num_frames(video, self.scale.fps)
 
     def clips(self, video: Video, cuts: Sequence[Positions], side_px: int, place: Place) -> list[dict[str, np.ndarray]]:
@@ -94,47 +93,47 @@ class VideoReader:
         clips: list[dict[str, np.ndarray]] = [{} for _ in cuts]
         square = _Square(video, side_px, place)
         for stream in self.streams:
-            found, numbers = self._source(video, stream, [cut[stream] for cut in cuts], square)
+            frames, numbers = self._source(video, stream, [cut[stream] for cut in cuts], square)
             for clip, wanted in zip(clips, numbers, strict=True):
-                clip[stream] = _taken(found, wanted)
+                clip[stream] = _selected(frames, wanted)
         return clips
 
     def clip_into(
-        self, video: Video, cut: Positions, side_px: int, place: Place, rooms: Mapping[str, np.ndarray]
+        self, video: Video, cut: Positions, side_px: int, place: Place, out: Mapping[str, np.ndarray]
     ) -> None:
-        """One cut as `clips` has it, put into `rooms`: stream -> uint8 (T, side, side, C). Raises as `clips` does."""
+        """One cut of `clips`, written to `out`: stream -> uint8 (T, side, side, C). Raises as `clips` does."""
         square = _Square(video, side_px, place)
         for stream in self.streams:
-            room = rooms[stream]
-            found, (wanted,) = self._source(video, stream, [cut[stream]], square, room)
-            if found is not room:
-                room[...] = _taken(found, wanted)
+            target = out[stream]
+            frames, (wanted,) = self._source(video, stream, [cut[stream]], square, target)
+            if frames is not target:
+                target[...] = _selected(frames, wanted)
 
     def check(self, video: Video) -> None:
-        """Decodes the video to its end and keeps nothing. Raises BrokenVideo."""
+        """Decode the video to its end. Raises BrokenVideo."""
         if "flow" in self.streams and self.flow_store is not None:
-            self.flow_store.open(video)
+            FlowFile(self.flow_store.path(video))
         if "rgb" in self.streams and self.prepared.dataset.kind == "video":
             with self._file(video) as path:
                 for _ in decode.iter_video(path, **self._rules):
                     pass
 
     def _source(
-        self, video: Video, stream: str, wanted: Sequence[np.ndarray], square: _Square, room: np.ndarray | None = None
+        self, video: Video, stream: str, wanted: Sequence[np.ndarray], square: _Square, out: np.ndarray | None = None
     ) -> tuple[np.ndarray, Sequence[np.ndarray]]:
-        """(squares (T', side, side, C), for each of `wanted` the numbers in those). Where it can, it fills the `room` for the
-        one that is wanted, and gives that."""
+        """(squares (T', side, side, C), for each of `wanted` its indices into them). A single one may be written to `out`, which
+        is then returned."""
         if stream == "flow":
             return self._flow(video, wanted, square)
         key = self._key(stream, video)
-        kept = self.kept.get(key, self._mark)
-        if kept is None and (self.prepared.dataset.kind == "images" or self._fits(video)):
-            kept = self._decode(video)
-            self.kept.keep(key, kept, self._mark)
-        if kept is not None:
-            return square.cut(kept), [np.minimum(numbers, len(kept) - 1) for numbers in wanted]
+        cached = self.cache.get(key, self._owner)
+        if cached is None and (self.prepared.dataset.kind == "images" or self._fits(video)):
+            cached = self._decode(video)
+            self.cache.put(key, cached, self._owner)
+        if cached is not None:
+            return square.cut(cached), [np.minimum(numbers, len(cached) - 1) for numbers in wanted]
         union = np.unique(np.concatenate(wanted))
-        out = room if room is not None and np.array_equal(union, wanted[0]) else None
+        out = out if np.array_equal(union, wanted[0]) else None
         with self._file(video) as path:
             window = decode.read_window(path, union, crop=square, out=out, **self._rules)
         return window, [np.searchsorted(union, numbers) for numbers in wanted]
@@ -142,24 +141,24 @@ class VideoReader:
     def _fits(self, video: Video) -> bool:
         row = self.prepared.info(video)
         height, width = short_side_size(row.height, row.width, self.scale.short_side_px)
-        return self.kept.fits(3 * height * width * self.num_frames(video), self._mark)
+        return self.cache.fits(3 * height * width * self.num_frames(video), self._owner)
 
     def _key(self, stream: str, video: Video) -> Hashable | None:
-        """What is kept under: the file that is read, as it was when this reader first asked, and how it is decoded."""
+        """Key in the cache: the file, with its size and time when this reader first read it, and how it is decoded."""
         if (stream, video.id) not in self._keys:
-            how: tuple[str | float, ...] = ()
+            rules: tuple[str | float, ...] = ()
             if stream == "flow":
                 assert self.flow_store is not None
                 path = self.flow_store.path(video)
             else:
                 path = self.prepared.path(video) if self.frame_store is None else self.frame_store.path(video)
-                how = self.decoder, self.scale.fps, self.scale.short_side_px
+                rules = self.decoder, self.scale.fps, self.scale.short_side_px
             try:
                 file = path.stat()
             except OSError:
-                return None  # whoever opens it says so
+                return None  # opening it raises the error
             identity = str(path.absolute()), file.st_ino, file.st_size, file.st_mtime_ns
-            self._keys[stream, video.id] = (*identity, *how)
+            self._keys[stream, video.id] = (*identity, *rules)
         return self._keys[stream, video.id]
 
     def _decode(self, video: Video) -> np.ndarray:
@@ -175,7 +174,7 @@ class VideoReader:
 
     @contextlib.contextmanager
     def _file(self, video: Video) -> Iterator[Path]:
-        """What to decode. A file of the frame store that cannot be decoded is no fault of the video: HarnessError."""
+        """The file to decode. One of the frame store that cannot be decoded is not the video's fault: HarnessError."""
         if self.frame_store is None:
             yield self.prepared.path(video)
             return
@@ -193,31 +192,31 @@ class VideoReader:
     ) -> tuple[np.ndarray, Sequence[np.ndarray]]:
         method, codes = self.scale.flow, self._codes(video)
         same_size = method.short_side_px == self.scale.short_side_px
-        numbers = [np.minimum(one, len(codes) - 1) for one in wanted]
+        numbers = [np.minimum(indices, len(codes) - 1) for indices in wanted]
         if same_size and isinstance(codes, np.ndarray):
             return square.cut(codes), numbers
         union = np.unique(np.concatenate(numbers))
-        found = [np.searchsorted(union, one) for one in numbers]
+        within = [np.searchsorted(union, indices) for indices in numbers]
         if same_size and isinstance(codes, FlowFile):
-            return codes.read(union, square(*codes.shape[1:3])), found
+            return codes.read(union, square(*codes.shape[1:3])), within
         fields = codes.read(union) if isinstance(codes, FlowFile) else codes[union]
         height, width = short_side_size(fields.shape[1], fields.shape[2], self.scale.short_side_px)
         resized = codec.resize_flow(codec.decode(fields, method) * method.bound_px, height, width)
-        return square.cut(codec.encode(resized, method)), found
+        return square.cut(codec.encode(resized, method)), within
 
     def _codes(self, video: Video) -> np.ndarray | FlowFile:
-        """All of them, where they fit into memory; else the file."""
+        """All of them, where they fit into the cache; else the file."""
         assert self.flow_store is not None
         key = self._key("flow", video)
-        kept = self.kept.get(key, self._mark)
-        if kept is not None:
-            return kept
-        file = self.flow_store.open(video)
-        if not self.kept.fits(math.prod(file.shape), self._mark):
+        cached = self.cache.get(key, self._owner)
+        if cached is not None:
+            return cached
+        file = FlowFile(self.flow_store.path(video))
+        if not self.cache.fits(math.prod(file.shape), self._owner):
             return file
-        whole = file.read()
-        self.kept.keep(key, whole, self._mark)
-        return whole
+        codes = file.read()
+        self.cache.put(key, codes, self._owner)
+        return codes
 
 
 def reads_store(prepared: Prepared, streams: Sequence[str], scale: Scale) -> bool:
@@ -225,7 +224,7 @@ def reads_store(prepared: Prepared, streams: Sequence[str], scale: Scale) -> boo
     return scale.video_source != "originals" and "rgb" in streams and prepared.dataset.kind == "video"
 
 
-def _taken(frames: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+def _selected(frames: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     """frames[wanted], without a copy where those are consecutive: views of a long video are as large as memory allows."""
     first, last = int(wanted[0]), int(wanted[-1])
     if last - first + 1 == len(wanted) and (np.diff(wanted) == 1).all():

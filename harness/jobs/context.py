@@ -17,7 +17,8 @@ from harness.core.errors import HarnessError
 from harness.core.job_specs import ClipsSpec, FlowSpec, ImagesSpec, JobSpec, NetworkSpec, ScoredSpec
 from harness.core.spec import Job
 from harness.data import loader, prepare
-from harness.data.frame_store import FrameStore, build_store
+from harness.data.derived import Store
+from harness.data.frame_store import build_store
 from harness.data.reader import reads_store
 from harness.data.splits import validation_listing
 from harness.jobs.options import JobOptions
@@ -215,7 +216,7 @@ def open_planned(context: JobContext[Any]) -> prepare.Prepared:
 
 def stored_flow(
     context: JobContext[Any], prepared: prepare.Prepared, flow: FlowSpec, fps: float, videos: Sequence[Video]
-) -> prepare.FlowStore:
+) -> Store:
     """The stored flow of `videos`. Missing files are computed, by one process per core."""
     context.callback.stage("flow", len(videos), "videos")
     return prepare.flow_store(
@@ -229,9 +230,7 @@ def stored_flow(
     )
 
 
-def stored_frames(
-    context: JobContext[Any], prepared: prepare.Prepared, scale: Scale, videos: Sequence[Video]
-) -> FrameStore:
+def stored_frames(context: JobContext[Any], prepared: prepare.Prepared, scale: Scale, videos: Sequence[Video]) -> Store:
     """The frame store of `videos`. Missing files are made, by one process per core."""
     context.callback.stage("store", len(videos), "videos")
     workers, progress = context.options.cpu_threads, context.callback.progress

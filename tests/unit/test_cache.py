@@ -28,16 +28,16 @@ def bytes_of(count: int) -> np.ndarray:
 def test_others_make_way_longest_unused_first_and_ones_own_never():
     kept, first, second = FrameCache(10), object(), object()
     for name in "abc":
-        kept.keep(name, bytes_of(3), first)
+        kept.put(name, bytes_of(3), first)
     assert kept.get("a", first) is not None and kept.get("d", first) is None
-    kept.keep("d", bytes_of(3), first)
+    kept.put("d", bytes_of(3), first)
     assert len(kept) == 3 and kept.get("d", first) is None, "a reader never pushes out its own"
     assert kept.get("b", second) is not None, "what one reader left is another's"
-    kept.keep("e", bytes_of(4), second)
+    kept.put("e", bytes_of(4), second)
     assert [name for name in "abce" if kept.get(name, second) is not None] == ["b", "c", "e"]
     assert kept.bytes == 10 and not kept.fits(1, second) and kept.fits(10, object())
-    kept.keep("f", bytes_of(11), object())
-    kept.keep(None, bytes_of(1), object())
+    kept.put("f", bytes_of(11), object())
+    kept.put(None, bytes_of(1), object())
     assert kept.bytes == 10 and len(kept) == 3
     kept.clear()
     assert kept.bytes == len(kept) == 0 and kept.fits(10, second)
@@ -45,14 +45,14 @@ def test_others_make_way_longest_unused_first_and_ones_own_never():
 
 def test_a_key_that_is_kept_again_counts_once():
     kept, one = FrameCache(10), object()
-    kept.keep("a", bytes_of(6), one)
-    kept.keep("a", bytes_of(8), one)
+    kept.put("a", bytes_of(6), one)
+    kept.put("a", bytes_of(8), one)
     assert kept.bytes == 8 and len(kept) == 1
 
 
 @pytest.fixture
 def toy(tmp_path, monkeypatch) -> prepare.Prepared:
-    monkeypatch.setattr(reader, "KEPT", FrameCache(2**20))
+    monkeypatch.setattr(reader, "PROCESS_CACHE", FrameCache(2**20))
     return prepare.open_prepared(CARD, tmp_path)
 
 

@@ -34,7 +34,7 @@ def toy(tmp_path) -> prepare.Prepared:
     return prepare.open_prepared(CARD, tmp_path)
 
 
-def build(toy: prepare.Prepared, **how) -> frame_store.FrameStore:
+def build(toy: prepare.Prepared, **how) -> derived.Store:
     return frame_store.build_store(toy, SCALE, videos=everything(toy), **how)
 
 
@@ -116,7 +116,7 @@ def test_readers_decode_the_store_and_flow_and_stills_never_do(toy, monkeypatch)
 RAW = replace(SCALE, video_source="raw-store")
 
 
-def build_raw(toy: prepare.Prepared, scale=RAW, **how) -> frame_store.FrameStore:
+def build_raw(toy: prepare.Prepared, scale=RAW, **how) -> derived.Store:
     return frame_store.build_store(toy, scale, videos=everything(toy), **how)
 
 
@@ -246,7 +246,7 @@ FILLS = (
 def test_a_disk_that_fills_leaves_nothing_half_written(tmp_path):
     """The system refuses to let a file grow. What is there is whole; the next run makes the rest."""
     done = subprocess.run([sys.executable, "-c", FILLS, str(tmp_path)], capture_output=True, text=True, check=True)
-    assert "File too large" in done.stdout and "goes on where it stopped" in done.stdout, done.stdout + done.stderr
+    assert "File too large" in done.stdout and "to resume" in done.stdout, done.stdout + done.stderr
     toy = prepare.open_prepared(CARD, tmp_path)
     there = list(toy.store.rglob("*.mp4"))
     assert len(there) < 4 and not list(toy.store.rglob(".*.half"))

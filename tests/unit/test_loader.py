@@ -11,9 +11,10 @@ import torch
 
 from harness.core.contract import Clip, FlowMethod, Scale
 from harness.core.errors import BrokenVideo, HarnessError
-from harness.data import loader, prepare
+from harness.data import derived, loader, prepare
 from harness.video import decode, sampling
 from harness.video.flow import codec
+from harness.video.flow.file import FlowFile
 from tests import videos
 from tests.motion import mirrored
 from tests.unit.test_prepare import CARD, everything, read
@@ -36,7 +37,7 @@ def toy(tmp_path_factory) -> prepare.Prepared:
 
 
 @pytest.fixture(scope="module")
-def store(toy) -> prepare.FlowStore:
+def store(toy) -> derived.Store:
     return prepare.flow_store(toy, METHOD, videos=everything(toy), fps=25.0)
 
 
@@ -90,7 +91,7 @@ def test_frames_are_consecutive_and_shared_by_both_streams(reader, toy, store):
             video = next(video for video in everything(toy) if video.id == video_id)
             number = everything(toy).index(video)
             whole = decode.read_video(toy.path(video), short_side_px=48)
-            codes = store.read(video)
+            codes = FlowFile(store.path(video)).read()
             places = [
                 (start, top, left)
                 for start in range(len(whole))
@@ -128,7 +129,7 @@ def test_resumed_uncached_and_worked_ahead_batches_are_the_same(toy, store, read
     assert_same(unbroken[4:], train(reader, numbers=range(4, 9)))
     seeking = loader.VideoReader(toy, streams=("rgb", "flow"), scale=SCALE, flow_store=store, cache_bytes=0)
     assert_same(unbroken, train(seeking))
-    assert not len(seeking.kept) and len(reader.kept) == 10
+    assert not len(seeking.cache) and len(reader.cache) == 10
     assert_same(unbroken[5:], train(reader, numbers=range(5, 9), workers=1))
 
 
@@ -136,7 +137,7 @@ def test_the_cache_keeps_to_its_budget(toy):
     two_videos = 3 * 48 * 64 * (4 + 9)
     small = loader.VideoReader(toy, streams=("rgb",), scale=SCALE, cache_bytes=two_videos)
     train(small, steps=20)
-    assert 0 < small.kept.bytes <= two_videos
+    assert 0 < small.cache.bytes <= two_videos
 
 
 def test_a_broken_video_stops_training_or_is_skipped(tmp_path):
@@ -174,7 +175,9 @@ def test_flow_computed_at_another_size_is_resized_with_its_vectors(toy, store):
     frames = {"rgb": np.arange(6), "flow": np.arange(6)}
     (clip,) = reader.clips(video, [frames], 48, lambda height, width: (0, 8))
     px = codec.decode(clip["flow"], half) * half.bound_px
-    expected = codec.resize_flow(codec.decode(small.read(video)[:6], half) * half.bound_px, 48, 64)[:, :, 8:56]
+    expected = codec.resize_flow(codec.decode(FlowFile(small.path(video)).read()[:6], half) * half.bound_px, 48, 64)[
+        :, :, 8:56
+    ]
     assert np.abs(px - np.clip(expected, -6, 6)).max() <= 6 / 127
 
 
@@ -215,7 +218,7 @@ def test_test_views_are_the_centre_of_the_right_frames(reader, toy, store):
             frames = sampling.test_positions(LENGTHS[int(video_id[1:])], clip)[view]
             whole = decode.read_video(toy.path(video), short_side_px=48)
             assert (batch.clips["rgb"][row] == whole[frames["rgb"], 4:44, 12:52]).all()
-            assert (batch.clips["flow"][row] == store.read(video)[frames["flow"], 4:44, 12:52]).all()
+            assert (batch.clips["flow"][row] == FlowFile(store.path(video)).read()[frames["flow"], 4:44, 12:52]).all()
 
 
 def test_views_too_large_to_hold_together_are_the_same(reader, toy, monkeypatch):
@@ -265,6 +268,6 @@ def test_stills_go_the_same_way(tmp_path):
     frugal = loader.VideoReader(toy, streams=("rgb",), scale=SCALE, cache_bytes=0)
     again = loader.train_batches(frugal, everything(toy), clip=still, batch=3, seed=0, steps=1, flip=True)
     assert_same([batch], list(again))
-    assert len(reader.kept) == 3 and not len(frugal.kept)
+    assert len(reader.cache) == 3 and not len(frugal.cache)
     found = [batch.ids for batch in loader.test_batches(reader, everything(toy), clip=still, batch=2, broken=[])]
     assert Counter(id_ for ids in found for id_ in ids) == Counter(["v0", "v1", "v2"])

@@ -260,7 +260,7 @@ def test_stills_are_one_frame_each(tmp_path):
 # ---------------------------------------------------------------------------------------------------- flow
 
 
-def store_of(toy: prepare.Prepared, method: FlowMethod = METHOD, **how) -> prepare.FlowStore:
+def store_of(toy: prepare.Prepared, method: FlowMethod = METHOD, **how) -> derived.Store:
     return prepare.flow_store(toy, method, videos=everything(toy), fps=25.0, **how)
 
 
@@ -270,7 +270,7 @@ def test_stored_flow_is_the_computed_flow_of_every_frame(toy):
     assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
     for video, length in zip(everything(toy), LENGTHS):
         frames = decode.read_video(toy.path(video), short_side_px=24)
-        codes = store.read(video)
+        codes = file.FlowFile(store.path(video)).read()
         assert codes.shape == (length, 24, 32, 2) and codes.dtype == np.uint8
         assert (codes == codec.encode(estimation.compute(frames, METHOD), METHOD)).all()
 
@@ -296,7 +296,7 @@ def test_a_replaced_video_gets_new_flow(toy, tmp_path):
     videos.write(toy.path(first), videos.numbered(12), codec="mpeg4")
     os.utime(toy.root / "class0")
     again = prepare.open_prepared(CARD, tmp_path)
-    assert store_of(again).read(first).shape[0] == 12
+    assert file.FlowFile(store_of(again).path(first)).shape[0] == 12
 
 
 def test_broken_videos_are_named_and_the_rest_is_computed(toy):
@@ -304,9 +304,9 @@ def test_broken_videos_are_named_and_the_rest_is_computed(toy):
     toy.path(everything(toy)[2]).write_bytes(b"\0" * len(whole))
     store = store_of(toy)
     assert list(store.broken) == [everything(toy)[2].id]
-    assert len(store.read(everything(toy)[3])) == 4
+    assert len(file.FlowFile(store.path(everything(toy)[3])).read()) == 4
     with pytest.raises(BrokenVideo, match=r"v2\.avi"):
-        store.read(everything(toy)[2])
+        store.path(everything(toy)[2])
 
 
 def test_too_little_space_is_told_before_anything_is_computed(toy, monkeypatch):
@@ -323,7 +323,7 @@ def test_a_disk_that_fills_leaves_nothing_half_written(toy, monkeypatch):
 
     really = file.write
     monkeypatch.setattr(file, "write", full)
-    with pytest.raises(HarnessError, match=r"No space left on device.*goes on where it stopped"):
+    with pytest.raises(HarnessError, match=r"No space left on device.*to resume"):
         store_of(toy)
     assert not list(toy.store.rglob(".*.half")), "room is taken by what nobody will finish"
     monkeypatch.setattr(file, "write", really)
