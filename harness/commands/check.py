@@ -19,7 +19,8 @@ from harness.analysis import regression
 from harness.analysis.regression import CheckOutcome, Expected, Rescored, Retrained
 from harness.commands import console
 from harness.commands.options import LaunchOptions, workspace_options
-from harness.commands.run import run_cells
+from harness.commands.run import render_or_index, run_cells
+from harness.core import registry
 from harness.core.errors import HarnessError
 from harness.core.workspace import Workspace, writable
 from harness.metrics.scores import topk_correct
@@ -164,21 +165,10 @@ def scores_now(record: Record, workspace: Workspace) -> Scores:
     from harness.jobs.restore import open_job, open_test_set, score_again, scored_videos
 
     options = JobOptions(workspace=workspace)
-    _prepare_data(record, workspace)
+    with console.screen(jobs=0) as callback:
+        render_or_index(registry.load("dataset", record.spec.dataset.name), workspace, callback)
     data = open_test_set(record, options)
     return score_again(open_job(record, options), data, scored_videos(record, data.listing))
-
-
-def _prepare_data(record: Record, workspace: Workspace) -> None:
-    """Render and index its data set, with progress on the screen."""
-    from harness.core import registry
-    from harness.data import prepare
-
-    dataset = registry.load("dataset", record.spec.dataset.name)
-    if prepare.expected_fingerprint(dataset, workspace.data) is None:
-        with console.screen(jobs=0) as callback:
-            callback.stage(f"{'render' if dataset.micro else 'index'} {dataset.name}", 0, "files")
-            prepare.open_prepared(dataset, workspace.data, progress=callback.progress)
 
 
 # ---------------------------------------------------------------------------------------------------- proposals

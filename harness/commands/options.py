@@ -243,10 +243,7 @@ class LaunchOptions:
         from harness.jobs.options import JobOptions
 
         return JobOptions(
-            workspace=workspace,
-            workers=self.workers,
-            on_bad_video=self.on_bad_video,
-            profile=self.profile,
+            workspace=workspace, workers=self.workers, on_bad_video=self.on_bad_video, profile=self.profile
         )
 
     def launch(self, plan: Plan, workspace: Workspace, callback: Callback) -> int:
@@ -269,9 +266,9 @@ def _launcher_options() -> dict[str, tuple[LauncherOption, list[str]]]:
 def _launch_options_of(values: dict[str, Any]) -> LaunchOptions:
     """Raises HarnessError for an option of another launcher."""
     launcher = registry.load("launcher", values["launcher"])
-    given = {name: (values.pop(name), option, users) for name, (option, users) in _launcher_options().items()}
     settings = {}
-    for name, (value, option, users) in given.items():
+    for name, (option, users) in _launcher_options().items():
+        value = values.pop(name)
         if launcher.name in users:
             settings[name] = value
         elif value != option.default:

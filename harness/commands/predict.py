@@ -60,6 +60,7 @@ def command(
     as_json: bool,
 ) -> None:
     from harness.jobs import predict
+    from reports.figures import prediction as figures
 
     if not video.exists():
         raise HarnessError(f"no video or folder at {video}")
@@ -72,7 +73,7 @@ def command(
         _predict_folder(videos, video, scorers, top=top, out=out)
         return
     prediction = predict.predict(video, scorers)
-    files = _pictures(prediction, out)
+    files = figures.write_all(prediction, out) if out else []
     click.echo(json.dumps(_as_dict(prediction, top, files)) if as_json else _as_text(prediction, top, files))
 
 
@@ -109,14 +110,6 @@ def _published(workspace: Workspace, weights: str, baseline: str | None, streams
 
 
 # ---------------------------------------------------------------------------------------------------- one file
-
-
-def _pictures(prediction: Prediction, out: Path | None) -> list[Path]:
-    if out is None:
-        return []
-    from reports.figures import prediction as figures
-
-    return figures.write_all(prediction, out)
 
 
 def _as_text(prediction: Prediction, top: int, files: Sequence[Path]) -> str:

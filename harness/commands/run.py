@@ -95,14 +95,21 @@ def prepare_data(cells: Sequence[Cell], workspace: Workspace, callback: Callback
         if not dataset.micro and not root.is_dir():
             raise DataMissing(f"{prepare.not_there(dataset, root)}{_alternative_to(dataset, cells)}")
     for dataset in datasets:
-        if prepare.expected_fingerprint(dataset, workspace.data) is None:
-            if dataset.micro:
-                writable(workspace.data, content="data sets", flag="--data")
-            callback.stage(f"{'render' if dataset.micro else 'index'} {dataset.name}", 0, "files")
-            try:
-                prepare.open_prepared(dataset, workspace.data, progress=callback.progress)
-            except DataMissing as missing:
-                raise DataMissing(f"{missing}{_alternative_to(dataset, cells)}") from missing
+        try:
+            render_or_index(dataset, workspace, callback)
+        except DataMissing as missing:
+            raise DataMissing(f"{missing}{_alternative_to(dataset, cells)}") from missing
+
+
+def render_or_index(dataset: Dataset, workspace: Workspace, callback: Callback) -> None:
+    """Render or index a data set, unless it has been. Raises DataMissing if it is not on disk."""
+    from harness.data import prepare
+
+    if prepare.expected_fingerprint(dataset, workspace.data) is None:
+        if dataset.micro:
+            writable(workspace.data, content="data sets", flag="--data")
+        callback.stage(f"{'render' if dataset.micro else 'index'} {dataset.name}", 0, "files")
+        prepare.open_prepared(dataset, workspace.data, progress=callback.progress)
 
 
 def _alternative_to(dataset: Dataset, cells: Sequence[Cell]) -> str:
@@ -160,11 +167,8 @@ def _as_dict(cell: Cell, result: CellResult | None) -> dict[str, Any]:
 def _next_steps(workspace: Workspace, plan: planning.Plan, *, mlflow: bool) -> str:
     """The folder of the records, and commands that show them, ready to be copied."""
     micro = " --scale micro" if {cell.scale for cell in plan.cells} == {"micro"} else ""
-    results = (
-        ""
-        if workspace.results == resolve_workspace().results
-        else f" --results {shlex.quote(_short(workspace.results))}"
-    )
+    is_default = workspace.results == resolve_workspace().results
+    results = "" if is_default else f" --results {shlex.quote(_short(workspace.results))}"
     tracking = open_tracker(None, workspace.results, "").how_to_open if mlflow else f"harness mlflow push{results}"
     return f"\nrecords  {_short(workspace.runs)}/<job>\nMLflow   {tracking}\ntable    harness table 4{micro}{results}"
 

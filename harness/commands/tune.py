@@ -41,10 +41,7 @@ class Search:
 @click.command()
 @selection_options
 @click.option(
-    "--trials",
-    type=click.IntRange(1),
-    default=5,
-    help="Number of rates, from a tenth to ten times the scale's.",
+    "--trials", type=click.IntRange(1), default=5, help="Number of rates, from a tenth to ten times the scale's."
 )
 @click.option(
     "--held-out",

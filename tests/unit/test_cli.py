@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import importlib
 import re
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import click
 import pytest
+from click.testing import CliRunner
 
 from harness import commands
 
@@ -35,6 +38,33 @@ def overview(name: str) -> str:
 
 def test_there_are_commands_to_look_at():
     assert len(COMMANDS) > 20 and len(GROUPS) > 3
+
+
+def test_the_overview_imports_no_verb():
+    program = (
+        "import sys; from harness.commands import main; sys.argv = ['harness', '--help']; main(); print(*sys.modules)"
+    )
+    out = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT).stdout
+    modules = {name for name in out.split() if name.startswith(("harness", "numpy", "reports", "baselines"))}
+    assert modules == {"harness", "harness.commands", "harness.core", "harness.core.errors"}
+
+
+def test_a_new_file_is_a_new_verb(tmp_path, monkeypatch):
+    folder = tmp_path / "verbs_of_a_test"
+    folder.mkdir()
+    (folder / "__init__.py").touch()
+    (folder / "helper.py").write_text('"""No verb."""\n')
+    (folder / "greet.py").write_text(
+        '"""`verbs_of_a_test greet`: Print a greeting."""\n'
+        "import click\n\n@click.command()\ndef command():\n    click.echo('hello')\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    importlib.import_module("verbs_of_a_test")
+    group = commands.Package("verbs_of_a_test")
+    assert CliRunner().invoke(group, ["greet"]).output == "hello\n"
+    overview = CliRunner().invoke(group, ["--help"]).output
+    assert "greet  Print a greeting." in overview and "helper" not in overview
+    assert "Print a greeting." in CliRunner().invoke(group, ["greet", "--help"]).output
 
 
 @pytest.mark.parametrize("name", GROUPS)

@@ -64,12 +64,7 @@ def to_json(facts: Census, files: list[Path]) -> str:
 def as_text(facts: Census) -> str:
     """A table of subsets, then facts about the files."""
     rows = [_row(subset, facts.kind) for subset in facts.subsets]
-    lines = [
-        f"{facts.title} ({facts.dataset}), fingerprint {facts.fingerprint}",
-        "",
-        console.table(rows),
-        "",
-    ]
+    lines = [f"{facts.title} ({facts.dataset}), fingerprint {facts.fingerprint}", "", console.table(rows), ""]
     counts = f"{facts.videos:,} in {len(facts.classes)} classes, {facts.bytes / 1e6:,.1f} MB{_lost(facts)}"
     lines.append(f"{_items(facts.kind):<12}{counts}")
     if marks := facts.duration_marks():
