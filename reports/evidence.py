@@ -84,7 +84,7 @@ class Evidence:
 
     @property
     def datasets(self) -> tuple[str, ...]:
-        """Those with results: targets of transfer first, then what they are transferred from."""
+        """Data sets with results: targets of transfer first, then their sources."""
         names = {result.setting.dataset for result in self.results}
         sources = {result.setting.source for result in self.results}
         return tuple(sorted(names, key=lambda name: (name in sources, name)))
@@ -106,7 +106,7 @@ class Evidence:
         return tuple(sorted(chosen.values(), key=lambda r: (order_of(r.baseline), MODALITIES.index(r.modality))))
 
     def best_modality(self, dataset: str) -> tuple[Result, ...]:
-        """Of `of(dataset)`, one per baseline: both streams if they were run, else the stream that was."""
+        """One result of `of(dataset)` per baseline: both streams if they were run, else the single stream."""
         last = {result.baseline: result for result in self.of(dataset)}
         return tuple(last.values())
 

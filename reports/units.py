@@ -13,5 +13,5 @@ def duration(seconds: float) -> str:
 
 
 def size(count: float) -> str:
-    """Of bytes: '0.3 MB', '120 MB', '3.4 GB'."""
+    """A number of bytes in words: '0.3 MB', '120 MB', '3.4 GB'."""
     return f"{count / 1e6:.{0 if count >= 1e8 else 1}f} MB" if count < 1e9 else f"{count / 1e9:,.1f} GB"

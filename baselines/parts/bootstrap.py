@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from harness.core.errors import HarnessError
 
 Method = Literal["repeat", "centre"]
-"""How a kernel is inflated: see `inflate_kernel`."""
+"""Method of inflating a kernel: see `inflate_kernel`."""
 
 
 def inflate_kernel(weight: Tensor, time: int, *, method: Method = "repeat") -> Tensor:

@@ -1,1 +1,2 @@
-"""How fast this machine runs what `harness` does, as ratios to plain references. Needs torch alone of the large libraries."""
+"""How fast this machine runs what `harness` does, as ratios to plain references. torch is the only large library it
+needs."""

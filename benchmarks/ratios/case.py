@@ -1,4 +1,4 @@
-"""What is timed, and what it is compared with."""
+"""Cases to time, and the cases they are compared with."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class Pair:
     suite: str
     name: str
     reference: str
-    """What `other` is, in words."""
+    """`other` in words."""
     ours: Case | Command | Parallel
     other: Case | Command | Parallel
     target: float | None = None
@@ -92,7 +92,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Machine:
-    """What the benchmarks run on, and how long they may take."""
+    """Device and time limits of the benchmarks."""
 
     device: str
     threads: int

@@ -12,7 +12,7 @@ from benchmarks.ratios.case import Builders, Case, Machine, Pair, Ready
 from benchmarks.ratios.networks import clips, placed
 
 EPOCHS = 30
-"""Of the comparison of cached features with new forward passes."""
+"""Epochs of the comparison of cached features with new forward passes."""
 CACHED_TARGET = 20.0
 
 

@@ -1,4 +1,4 @@
-"""What is timed, as a process: `run()` of each gives the seconds of one more round; the process ends with the `with` block."""
+"""Timed code as a process: `run()` returns the seconds of one more round; the process ends with the `with` block."""
 
 from __future__ import annotations
 

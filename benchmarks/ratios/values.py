@@ -29,7 +29,7 @@ class Paired:
     suite: str
     name: str
     reference: str
-    """What `reference_s` are the times of, in words."""
+    """The reference in words."""
     ours_s: tuple[float, ...]
     """Seconds per round."""
     reference_s: tuple[float, ...]

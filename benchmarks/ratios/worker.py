@@ -52,7 +52,7 @@ def _round_s(step: Any, case: Case) -> float:
 
 
 def _peak_memory_bytes(device: str) -> int:
-    """Of the device, or of this process on a CPU."""
+    """Peak memory of the device, or of this process on a CPU."""
     if device.startswith("cuda"):
         import torch
 

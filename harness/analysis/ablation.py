@@ -128,7 +128,7 @@ def _pct(scores: Scores) -> float:
 
 
 def known_changes(scorer: Scorer) -> Iterator[Perturbation]:
-    """Those that can be asked of this network, in the order a person would look."""
+    """Changes that apply to this network, the most likely causes first."""
     yield from _label_changes(scorer.classes)
     if "rgb" in scorer.streams:
         yield from _picture_changes()

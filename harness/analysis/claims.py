@@ -84,7 +84,7 @@ class _PartResult:
     pooled: Pooled | None
     """Shares, not points; None where no pair is finished."""
     differences: int
-    """How many are finished."""
+    """Number of pairs that are finished."""
     cells: tuple[tuple[Cell, Cell], ...]
 
     @property
@@ -114,7 +114,7 @@ class _Answers:
 
 @dataclass(frozen=True)
 class _Source:
-    """Where a test takes its numbers from."""
+    """Source of the numbers of a test."""
 
     lookup: Lookup
     scale: str
@@ -227,7 +227,8 @@ def _reverses(result: CellResult) -> dict[int, int]:
 
 
 def _frames_alone(claim: ClaimDefinition, source: _Source) -> Pooled | None:
-    """How far single frames are above chance on pairs of reverses; None for claims that are not about the order of time."""
+    """Accuracy of single frames above chance on pairs of reverses; None for claims that are not about the order of
+    time."""
     pairs = [pair for part in claim.parts if part.answers == "order" for pairs in part.comparisons for pair in pairs]
     cells = dict.fromkeys(b for pair in pairs for _, b in cells_of(pair, source.scale) if source.lookup(b))
     if not cells:

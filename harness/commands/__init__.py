@@ -22,7 +22,7 @@ from harness.core.errors import HarnessError, unknown
 
 INTERRUPTED = 130
 NO_VERB: Any = getattr(click.exceptions, "NoArgsIsHelpError", ())
-"""What click raises from 8.2 on for a group without a verb; before, it printed the overview itself."""
+"""Raised by click 8.2 and later for a group without a verb; earlier versions print the overview."""
 FIRST = "run plan table claims compare report check predict diagnose data weights tune"
 """Verbs at the top of the overview, in the order of a project. Others follow by name."""
 

@@ -93,7 +93,7 @@ class Dataset:
     layout: str
     """The files expected under the root, as a drawing."""
     download: str
-    """Where to get it, and how to unpack it."""
+    """Source of the files, and how to unpack them."""
     licence: str
     version: int = 1
     """Raised when the content or the reader changes; part of job ids."""
@@ -152,10 +152,10 @@ class Scale:
     """Threads of one job on a CPU; 0: all cores. With 1, job ids and numbers do not depend on the number of cores, and the
     launcher runs one job per core, which uses them better than one small network on all of them."""
     video_source: Literal["originals", "store", "raw-store"] = "originals"
-    """What training and scoring decode: the original files, or the store that `harness data prepare --store` (or
+    """Files that training and scoring decode: the originals, or the store that `harness data prepare --store` (or
     `--raw-store`) made."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Of the networks' arithmetic: 'bfloat16' is autocast, 'float32' excludes TF32; 'auto': bfloat16 where the device has
+    """Precision of the networks: 'bfloat16' is autocast, 'float32' excludes TF32; 'auto': bfloat16 where the device has
     instructions for it. Resolved in planning, for the device of the plan."""
     compile: bool = False
     """torch.compile the network. Needs a C++ compiler; other kernels, so other last bits."""
@@ -174,7 +174,7 @@ class Scale:
 class Protocol:
     """A few decisions: whose weights a run starts from, which of them are trained, and with which head (paper section 4).
 
-    Raises HarnessError for a decision that is not understood.
+    Raises HarnessError for an invalid decision.
     """
 
     name: str
@@ -189,9 +189,9 @@ class Protocol:
     schedules: Mapping[str, Schedule] = field(default_factory=dict)
     """Scale name -> the protocol's own schedule, instead of the scale's."""
     head: str = ""
-    """Where `trained` is 'head': name of the registered head."""
+    """Name of the registered head, if `trained` is 'head'."""
     train_views: int = 1
-    """Where `trained` is 'head': views of each training video whose features the head is trained on."""
+    """Views per training video whose features the head is trained on, if `trained` is 'head'."""
     order: int = 100
     """Place among the columns of a table, lowest first."""
     version: int = 1
@@ -298,9 +298,9 @@ class Baseline:
     loss: Literal["reduced", "every"]
     """Cross-entropy of the reduced logits, or at every output position (ConvNet+LSTM)."""
     reduce: Literal["mean", "last"]
-    """How the logits of P positions are combined for the clip."""
+    """Reduction of the logits of P positions to those of the clip."""
     paper: str
-    """Where the paper describes it."""
+    """Place in the paper."""
     build_image: Callable[[BuildSpec], Any] | None = None
     """-> 2D Network on {"rgb": (N, 3, 1, H, W)}: `--init imagenet` trains it on images at micro scale, and loads published
     weights into it at paper scale. None: the baseline cannot start from images."""

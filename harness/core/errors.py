@@ -26,7 +26,7 @@ class Fault(NamedTuple):
     """'unreadable line' | 'wrong label' | 'unknown class' | 'empty class' | 'leaves the root' | 'listed twice' |
     'in two subsets' | 'unreadable name'."""
     text: str
-    """What and where, with the remedy, in a sentence or two."""
+    """The fault, its place and the remedy, in a sentence or two."""
 
 
 class BadLists(HarnessError):

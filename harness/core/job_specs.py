@@ -1,6 +1,5 @@
-"""Job specs: one frozen dataclass per kind of job, holding everything that could change the job's numbers.
-
-Planning builds a spec, the job's id is the hash of its canonical JSON, and everyone else reads its attributes.
+"""Job specs: one frozen dataclass per kind of job, with everything that can change the job's numbers. Planning
+builds a spec. The job's id is the hash of its canonical JSON. All other code reads its attributes.
 `JobSpec.kind` names the kind in JSON; a subclass registers itself by its kind.
 """
 
@@ -27,7 +26,7 @@ class DataSpec:
     name: str
     version: int
     fingerprint: str
-    """Of its files and labels; '' while the data set is not on disk, which makes the job's id provisional."""
+    """Fingerprint of its files and labels; '' if the data set is not on disk, which makes the job's id provisional."""
 
     @property
     def family(self) -> str:
@@ -45,7 +44,7 @@ class CardSpec:
 
 @dataclass(frozen=True)
 class ProtocolSpec:
-    """What a protocol contributes to a job, besides the schedule and the weights it starts from."""
+    """The part of a protocol that enters a job, in addition to its schedule and initial weights."""
 
     name: str
     version: int
@@ -70,16 +69,16 @@ class PretrainedSpec:
     stream: str
     """'rgb' or 'flow'; 'image' for those of a 2D network."""
     sha256: str
-    """Of the imported file; '' while it is not on this machine, which makes the job's id provisional."""
+    """SHA-256 of the imported file; '' if it is not on this machine, which makes the job's id provisional."""
 
 
 @dataclass(frozen=True)
 class FlowSpec:
-    """How optical flow is computed and stored."""
+    """Method, parameters and storage of optical flow."""
 
     method: FlowMethod
     library: str
-    """What computes it, with its version."""
+    """Library that computes it, with its version."""
 
 
 @dataclass(frozen=True)
@@ -107,14 +106,14 @@ class ScaleSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class JobSpec:
-    """What every job has: a data set, and the version of the code that computes its numbers."""
+    """Fields of every job: a data set, and the version of the code that computes its numbers."""
 
     kind: ClassVar[str] = ""
     kinds: ClassVar[dict[str, type[JobSpec]]] = {}
 
     dataset: DataSpec
     code_version: int
-    """`harness.planning.plan.CODE_VERSION` when it was planned."""
+    """`harness.planning.specs.CODE_VERSION` when the job was planned."""
 
     def __init_subclass__(cls, **more: Any) -> None:
         super().__init_subclass__(**more)
@@ -129,7 +128,7 @@ class FilesSpec(JobSpec):
     split: int | None
     """None: every video of the data set."""
     subset: str | None
-    """Of the split, next to its training videos; None where `split` is."""
+    """Subset of the split, in addition to its training videos; None if `split` is None."""
     fps: float
     """Frame rate that videos are resampled to."""
 
@@ -262,7 +261,7 @@ def to_plain(spec: JobSpec) -> dict[str, Any]:
 
 
 def from_plain(stored: Mapping[str, Any]) -> JobSpec:
-    """What `to_plain` gave. Raises ValueError for a kind, a field or a value that is not a spec's."""
+    """The spec of the result of `to_plain`. Raises ValueError for an unknown kind or field, or an invalid value."""
     fields = dict(stored)
     kind = fields.pop("kind", None)
     if kind not in JobSpec.kinds:

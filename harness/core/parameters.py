@@ -44,7 +44,7 @@ class Parameter:
 
     @property
     def words(self) -> str:
-        """What to give: 'a whole number, 1 or more'."""
+        """The range in words: 'a whole number, 1 or more'."""
         number = {int: "a whole number, ", float: "a number, "}.get(type(self.default), "")
         return self.allowed.words if self.allowed.words.startswith("one of") else number + self.allowed.words
 

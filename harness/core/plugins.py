@@ -70,11 +70,11 @@ class LauncherOption:
 
 @dataclass(frozen=True)
 class Launcher:
-    """Where and how the jobs of a plan run."""
+    """A way to run the jobs of a plan."""
 
     name: str
     title: str
-    """What it is in a few words, for --help."""
+    """A few words for --help."""
     launch: Callable[..., int]
     """launch(plan, options, callback, *, run, **values of `options`) -> number of jobs run.
 
@@ -178,7 +178,7 @@ class FlowAlgorithm:
 
 @dataclass(frozen=True)
 class Head:
-    """What is trained on the features of a frozen network: a probe."""
+    """A probe: a head that is trained on the features of a frozen network."""
 
     name: str
     title: str

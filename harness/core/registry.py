@@ -29,7 +29,7 @@ _folders: str | None = None
 
 
 class Kind(NamedTuple):
-    """Where one kind of plug-in lives."""
+    """Location of one kind of plug-in."""
 
     type: type
     package: str
@@ -50,7 +50,7 @@ KINDS = {
 
 
 class Source(NamedTuple):
-    """Where one plug-in is defined."""
+    """Location of one plug-in."""
 
     form: Literal["module", "entry point", "file"]
     location: str
@@ -97,7 +97,7 @@ def load(kind: str, name: str) -> Any:
 
 
 def origin(kind: str, name: str) -> str:
-    """Where a third-party value is defined: a file, or 'module:NAME'. '' for a built-in one."""
+    """Location of a third-party value: a file, or 'module:NAME'; '' for a built-in one."""
     source = _sources(kind, plugin_folders()).get(dashed(name).partition(":")[0])
     return "" if source is None or source.form == "module" else source.location
 

@@ -33,7 +33,7 @@ class Clip:
 
 @dataclass(frozen=True)
 class FlowMethod:
-    """How optical flow is computed and stored. All of it is part of job ids and of the store's name."""
+    """Method, parameters and storage of optical flow. All of it is part of job ids and of the store's name."""
 
     name: str
     """A registered flow method, such as 'tvl1' (OpenCV's Dual TV-L1)."""

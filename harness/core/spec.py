@@ -53,7 +53,7 @@ class Cell:
 
     @property
     def conditions(self) -> str:
-        """What the number was measured under, apart from the network: 'hmdb51 · split 1 · fixed · imagenet'."""
+        """The conditions of the number without the network: 'hmdb51 · split 1 · fixed · imagenet'."""
         words = [self.dataset, f"split {self.split}", "" if self.subset == "test" else self.subset]
         words += [self.protocol, self.init, f"seed {self.seed}" if self.seed else ""]
         words += [self.source] if self.source.startswith("published:") else []

@@ -43,7 +43,7 @@ class Outcome:
 
 
 def choice(schedule: Schedule, trained: TrainingResult, held: Sequence[Video]) -> dict[str, Any]:
-    """How the final weights were chosen, in words, and on what."""
+    """Selection rule of the final weights, in words, and the held-out videos."""
     drops = trained.drops or list(schedule.milestones)
     rule = "last step of a fixed schedule"
     if held:

@@ -123,6 +123,6 @@ def _loss(baseline: Baseline, schedule: Schedule) -> Any:
 
 
 def _closed_form(card: Head, spec: ProbeSpec) -> dict[str, Any]:
-    """How the weights of a head that is not trained in steps were chosen."""
+    """Selection rule of the weights of a head that is not trained in steps."""
     params = ", ".join(f"{name} = {value}" for name, value in spec.head.params.items())
     return {"rule": f"{card.title}{', ' + params if params else ''}", "held_out": [], "steps": 0, "drops": []}

@@ -25,9 +25,9 @@ from harness.launch.entry import JobFunction
 from harness.launch.events import Event, EventSender
 
 EXIT_S = 10.0
-"""How long idle workers may take to exit; ending them later loses nothing."""
+"""Time for idle workers to exit; killing them later loses nothing."""
 TERM_S = 5.0
-"""How long a worker may take to exit on SIGTERM. One that is stopped, or ignores the signal, is killed."""
+"""Time for a worker to exit on SIGTERM. A worker that is stopped, or ignores the signal, is killed."""
 
 
 class Worker:

@@ -192,7 +192,8 @@ def aligned(scores: Scores, ids: Sequence[str], *, part: bool = False) -> Scores
 
 
 def counts(scores: Scores) -> dict[str, int]:
-    """How many videos a record's metrics are of: `n` scored of `n_of` listed, `correct` at top-1, `undecodable`, `missing`."""
+    """Numbers of videos behind a record's metrics: `n` scored of `n_of` listed, `correct` at top-1, `undecodable`,
+    `missing`."""
     return {
         "n": scores.n,
         "n_of": scores.n_of,

@@ -19,7 +19,7 @@ HEAD = {"weight": "head.fc.weight", "bias": "head.fc.bias"}
 
 @dataclass(frozen=True)
 class Layout:
-    """How one source names and shapes its tensors."""
+    """Names and shapes of the tensors of one source."""
 
     name: str
     rename: Callable[[str], str | None]
@@ -33,7 +33,7 @@ class Layout:
     symmetric: bool = False
     """The first convolution was trained with even padding."""
     suffixes: tuple[str, ...] = ("",)
-    """Of the files that the weights consist of."""
+    """Suffixes of the files that the weights consist of."""
 
 
 def harness(name: str) -> str | None:

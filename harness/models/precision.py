@@ -31,7 +31,8 @@ def autocast(device: str, precision: str) -> Iterator[None]:
 
 
 def autocast_for_recompute() -> contextlib.AbstractContextManager[Any]:
-    """What `autocast` adds to torch's, for activation checkpointing: when recomputing, torch re-enters only its own autocast."""
+    """Additions of `autocast` to torch's own, for activation checkpointing: when recomputing, torch re-enters only
+    its own."""
     return _Float32PaddedConv3d() if torch.is_autocast_enabled("cpu") else contextlib.nullcontext()
 
 

@@ -84,7 +84,7 @@ DIFFERENCES = {
 
 
 def _unlike(first: JobSpec, second: JobSpec) -> list[str]:
-    """How the videos, frames and arithmetic of two jobs differ, in words."""
+    """Differences between the videos, frames and arithmetic of two jobs, in words."""
     pairs = {name: (getattr(first, name, None), getattr(second, name, None)) for name in DIFFERENCES}
     unlike = [DIFFERENCES[name] for name, (a, b) in pairs.items() if a and b and a != b]
     return _unlike_scales(first, second) + unlike

@@ -59,7 +59,7 @@ class Record:
     counts: Mapping[str, int] = field(default_factory=dict)
     """Numbers of videos: n, n_of, correct, undecodable, missing, as `scores.counts` returns them."""
     chosen: Mapping[str, Any] = field(default_factory=dict)
-    """How the final weights were chosen, and on which held-out videos: {'rule', 'held_out'}."""
+    """Selection rule of the final weights, and its held-out videos: {'rule', 'held_out'}."""
     files: Mapping[str, str] = field(default_factory=dict)
     """File name -> sha256."""
     finished_at: str = ""

@@ -1,4 +1,4 @@
-"""What a training takes besides the module and the data, what one pass computes on, and what it reports."""
+"""Inputs and results of a training: its configuration, one forward pass, and what it reports."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ class Step(NamedTuple):
     """Data of one forward pass: one replica's part of an optimizer step, often all of it."""
 
     inputs: Any
-    """What the module is called with."""
+    """Argument of the module."""
     labels: Tensor
     """(N,) int64."""
     ids: Sequence[str]
-    """Of the videos, for the message if the loss is not finite."""
+    """Ids of the videos, for the message if the loss is not finite."""
 
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """How to train, apart from the data."""
+    """Configuration of a training, without the data."""
 
     schedule: Schedule
     device: str
@@ -44,7 +44,7 @@ class TrainingConfig:
 
 @dataclass
 class TrainingResult:
-    """What a training reports besides the weights, which stay in the module."""
+    """Results of a training, except the weights, which stay in the module."""
 
     steps: int = 0
     samples: int = 0

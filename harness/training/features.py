@@ -22,7 +22,7 @@ class Features:
     """Features of every view, and the videos they are of."""
 
     ids: tuple[str, ...]
-    """Of the videos."""
+    """Ids of the videos."""
     train: Tensor
     """(views, P, F) float32, of the training views."""
     train_video: Tensor
@@ -33,18 +33,18 @@ class Features:
 
 @dataclass(frozen=True)
 class HeadTask:
-    """What a head (`harness.core.plugins.Head`) is fitted to."""
+    """Input of a head's `fit` (`harness.core.plugins.Head`)."""
 
     features: Features
     videos: Sequence[Video]
     """Training videos, those held out excepted."""
     params: Mapping[str, float | int | str]
-    """Of the head, by name."""
+    """Parameters of the head, by name."""
     reduce: str
     """'mean' or 'last': how the logits of P positions become those of a view."""
     callback: Callback
     config: TrainingConfig | None = None
-    """How it is trained in steps; None for a head without a schedule."""
+    """Configuration of a training in steps; None for a head without a schedule."""
     held_out_loss: Callable[[], float] | None = None
     """Current loss of the head on the held-out videos; None where nothing is held out."""
 

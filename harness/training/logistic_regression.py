@@ -13,7 +13,7 @@ from harness.training.evaluation import reduce_positions
 from harness.training.features import Features
 
 ITERATIONS = 2_000
-"""Of L-BFGS, at most; scikit-learn warns where more are needed."""
+"""Maximum of L-BFGS iterations; scikit-learn warns if more are needed."""
 
 
 def fit_logistic_regression(

@@ -14,7 +14,7 @@ from numba.extending import intrinsic
 from harness.video.numba_cache import kernel
 
 _PLANE = types.Array(types.uint8, 2, "A", readonly=True)
-"""Of any row length, read-only or not."""
+"""A plane of any row length, read-only or not."""
 _OUT = types.Array(types.uint8, 3, "C")
 _TABLE, _TABLES, _WEIGHTS, _ROWS, _RING = (
     types.Array(kind, axes, "C")

@@ -126,7 +126,7 @@ def _kernels() -> ModuleType | None:
     try:
         from harness.video import convert_kernels
 
-        # Where Numba is switched off, it can be imported and fails to compile.
+        # If Numba is disabled, it can be imported but fails to compile.
         planes = [np.zeros((2, 64), np.uint8), *np.zeros((2, 1, 32), np.uint8)]
         spans, offsets, buffer = np.zeros((2, 1), np.int64), np.zeros(1, np.int64), np.zeros((3, 128), np.int16)
         convert_kernels.crop(*planes, spans, 0, 0, offsets, buffer, np.zeros((1, 32, 3), np.uint8))

@@ -47,7 +47,7 @@ class VideoInfo:
     """Frames in the file, before resampling."""
     fps: float
     width: int
-    """Of the stored picture, in px, before rotation."""
+    """Width of the stored picture in px, before rotation."""
     height: int
     duration_s: float
     codec: str

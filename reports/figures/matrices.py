@@ -144,7 +144,7 @@ def most_confused(result: Result) -> list[tuple[str, str, int, int]]:
 
 
 def agreement(evidence: Evidence) -> Figure | None:
-    """How often two baselines give the same answer, one panel per data set."""
+    """Agreement between every two baselines, one panel per data set."""
     panels = [panel for dataset in evidence.datasets if (panel := _agreement(evidence, dataset))]
     caption = (
         "Above the diagonal: test videos, %, for which two baselines give the same answer, right or wrong. Below it: Cohen's kappa, "

@@ -40,7 +40,7 @@ class DataCard:
 
     card: Dataset
     fingerprints: tuple[str, ...]
-    """Of the data that was scored."""
+    """Fingerprints of the scored data."""
     figure: Figure | None
 
     @property
@@ -57,7 +57,7 @@ class Content:
 
     scale: str
     version: str
-    """Of this program."""
+    """Version of this program."""
     run_store: str
     """Hash of the ids of all jobs shown."""
     tables: tuple[tables.Table, ...]
@@ -122,7 +122,7 @@ def _sections(evidence: Evidence, footage: Mapping[str, pictures.Footage | None]
         (
             "classes",
             "By class and by stream",
-            "Where the accuracy comes from: which classes are hard, and what RGB and flow each contribute.",
+            "Analysis of the accuracy: hard classes, and the contributions of RGB and flow.",
             [accuracy.streams(evidence), matrices.classes(evidence)],
         ),
         (

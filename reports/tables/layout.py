@@ -26,13 +26,13 @@ INIT_TITLES = {"imagenet": "ImageNet", "scratch": "scratch"}
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked of every table alike."""
+    """Options common to all tables."""
 
     scale: str
     version: str = paper_numbers.KINETICS
     seeds: tuple[int, ...] = (0,)
     source: str | None = None
-    """Where transferred weights come from ('published:NAME'); None: each baseline's own."""
+    """Source of transferred weights ('published:NAME'); None: each baseline's own."""
     metrics: tuple[str, ...] = ()
     """Metrics that get columns of their own, next to those that the paper prints."""
 

@@ -31,9 +31,9 @@ class TableCell:
     n_of: int | None = None
     """Videos that the lists name; more than n where some are missing from disk."""
     undecodable: int = 0
-    """Of the n, counted as wrong."""
+    """Videos among the n that cannot be decoded; they count as wrong."""
     seeds: tuple[int, ...] = ()
-    """Whose mean this is."""
+    """Seeds that the number is the mean over."""
     splits: tuple[int, ...] = ()
     job_ids: tuple[str, ...] = ()
     verdict: Verdict = "blank"
@@ -105,14 +105,14 @@ class Table:
     title: str
     scale: str
     version: str
-    """Of the paper, see harness.analysis.paper_numbers."""
+    """Version of the paper, see harness.analysis.paper_numbers."""
     groups: tuple[ColumnGroup, ...]
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
     cells: Mapping[tuple[str, str], TableCell]
     """(row key, column key) -> cell; a missing one is blank."""
     joiner: Literal["slash", "bracket"] = "slash"
-    """How parts are joined: 'a / b', or 'a (b)'."""
+    """Form of joined parts: 'a / b', or 'a (b)'."""
     notes: tuple[str, ...] = ()
     ours_name: str = "ours"
     """Heads our columns: 'ours', or the scale's name, so that a micro number cannot be read as one of the paper's."""

@@ -37,7 +37,7 @@ class RowComparison:
     low: float
     high: float
     p_value: float
-    """Of this comparison alone, by group."""
+    """p of this comparison alone, by group."""
     adjusted: float
     """By Holm, over the table."""
     smallest: float
@@ -90,7 +90,7 @@ def _splits(slot: Slot, lookup: Lookup) -> list[Scores]:
 
 
 def _shares(metric: Metric, splits: Sequence[Scores]) -> np.ndarray:
-    """Of all splits, one after the other."""
+    """Shares of all splits, concatenated."""
     return np.concatenate([shares(metric, scores) for scores in splits])
 
 

@@ -15,7 +15,7 @@ from harness.metrics.scores import Scores, aligned, predictions, topk_correct
 from harness.metrics.statistics import spread, student
 
 LEVEL = 0.99
-"""Of the prediction interval for a training done again: one honest re-run in a hundred is outside."""
+"""Level of the prediction interval of a repeated training: one correct re-run in a hundred is outside."""
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,7 @@ CHECKPOINTS = "checkpoints"
 AXES = ("baseline", "modality", "dataset", "split", "subset", "protocol", "init", "source", "scale", "backbone")
 """In the order they are written."""
 COUNTS = ("correct1", "n", "mean_pct", "deviation_pct", "jobs")
-"""Of a retrained entry: all or none."""
+"""Fields of a retrained entry, all or none."""
 
 
 @dataclass(frozen=True)

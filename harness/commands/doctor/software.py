@@ -25,7 +25,7 @@ from harness.core.errors import HarnessError
 
 DISTRIBUTION = "quovadis-harness"
 PROJECT = Path(__file__).resolve().parents[3] / "pyproject.toml"
-"""Of the checkout that this code is run from, if it is."""
+"""pyproject.toml of the checkout, if the code runs from one."""
 IMPORT_TIMEOUT_S = 180.0
 OPENCV = "opencv-contrib-python-headless"
 OPENCV_BUILDS = ("opencv-python", "opencv-python-headless", "opencv-contrib-python", OPENCV)

@@ -33,9 +33,9 @@ class CheckResult:
     state: Literal["ok", "warn", "fail"]
     """'warn': something is missing that some runs need; 'fail': runs cannot work."""
     detail: str
-    """What was seen."""
+    """Result of the check."""
     remedy: str = ""
-    """What to do about it; '' if nothing."""
+    """Remedy; '' if none is needed."""
 
 
 def checks(workspace: Workspace) -> Iterator[CheckResult]:

@@ -38,7 +38,7 @@ def launch(plan: Plan, options: JobOptions, callback: Callback, *, run: JobFunct
 
 
 def parallel_jobs(plan: Plan, options: JobOptions) -> int:
-    """How many jobs fit on the cores at a time: 1 on a GPU, or where a job takes all threads."""
+    """Number of jobs that fit on the cores at a time: 1 on a GPU, or if a job uses all threads."""
     threads = max((int(getattr(job.spec, "threads", 1)) for job in plan.to_do), default=0)
     if options.device != "cpu" or threads == 0:
         return 1

@@ -51,7 +51,7 @@ def run_together(task: RayTask, queue: Any) -> None:
 
 
 def _run_member(config: dict[str, Any]) -> None:
-    """What each process runs: the job, of which only rank 0 sends events and writes a record."""
+    """Function of each process: the job, for which only rank 0 sends events and writes a record."""
     import ray
     from ray import train
 

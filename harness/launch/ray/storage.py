@@ -55,7 +55,7 @@ class Storage:
             raise HarnessError(
                 f"--storage {self.url}: {error}; install the package that fsspec needs for it on every node"
             ) from error
-        # What other nodes have just written must be visible.
+        # Recent files of other nodes must be visible.
         system.invalidate_cache()
         return system, path.rstrip("/")
 

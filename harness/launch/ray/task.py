@@ -17,7 +17,7 @@ from harness.launch.resources import ON_ALL_CORES, Needs, members_of, needs_of, 
 from harness.records.record import Record
 
 ATTEMPTS = 3
-"""How often a job is restarted after its worker or node was lost."""
+"""Number of restarts of a job after its worker or node was lost."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class RayTask:
     members: int = 1
     """Processes that share the job's steps, each with these needs."""
     storage: Storage | None = None
-    """Where records are exchanged if the nodes share no results folder."""
+    """URL for exchanging records, if the nodes share no results folder."""
 
     @property
     def variables(self) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""What of a job and its record goes to MLflow, as plain values; no mlflow in here."""
+"""The parts of a job and its record that go to MLflow, as plain values; mlflow is not imported here."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def axes(spec: JobSpec, cell: Cell | None) -> dict[str, str]:
 
 
 def note(record: Record) -> str:
-    """What a person reads on the run's page: the number with its interval, and how to ask more."""
+    """Text of the run's page: the number with its interval, and commands for more."""
     counted, ask = record.counts, f"`harness ls jobs {record.job_id}` shows all of it"
     if not record.metrics:
         return f"{record.title}. Job {record.job_id}; {ask}."

@@ -166,7 +166,7 @@ def quiet() -> Iterator[None]:
 
 
 def failures() -> tuple[type[Exception], ...]:
-    """What a tracking server or its database can raise: mlflow's own, the network's (OSError), the database's."""
+    """Exceptions of a tracking server or its database: mlflow's own, the network's (OSError), the database's."""
     from mlflow.exceptions import MlflowException
     from mlflow.store.db import utils
 

@@ -22,7 +22,7 @@ MAGIC = b"qv-flow1"
 TRAILER = struct.Struct("<8sIII")
 """Magic, frames, height, width."""
 LEVEL = 1
-"""Of zstd. Level 3 takes 0 to 5% more space and twice the time, level 9 14% less space and ten times the time."""
+"""Level of zstd. Level 3 takes 0 to 5% more space and twice the time, level 9 14% less space and ten times the time."""
 
 Square = tuple[int, int, int]
 """(top, left, side) in px."""

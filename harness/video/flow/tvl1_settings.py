@@ -18,7 +18,7 @@ class Settings:
     lambda_: float = 0.15
     """Weight of the data term: smaller is smoother. Called 'lambda' outside."""
     theta: float = 0.3
-    """How tightly the smooth flow follows the one that explains the picture."""
+    """Tightness: how closely the smooth flow follows the flow that explains the picture."""
     nscales: int = 5
     """Levels of the pyramid; there are fewer where a side would fall below 16 px."""
     scale_step: float = 0.8

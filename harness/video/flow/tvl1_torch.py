@@ -133,7 +133,7 @@ class Term(NamedTuple):
     """(N, H, W): `offset` + `pull` . flow is how far the flow is off, in gradients."""
 
     def of(self, rows: Tensor) -> Term:
-        """That of some pairs."""
+        """The term of the pairs `rows`."""
         return Term(self.gradient[:, rows], self.pull[:, rows], self.offset[rows])
 
 
