@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from harness.core.contract import Clip, FlowMethod, Schedule
 from harness.core.plain import IN_ID, digest, plain, read
+from harness.core.settings import Clip, FlowMethod, Schedule
 
 NOT_IN_ID = {IN_ID: False}
 
