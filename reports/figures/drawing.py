@@ -52,7 +52,7 @@ class Panel:
     svg: str
     """An <svg> element for a page that has `STYLE` and the colours as variables."""
     width: int
-    """In px, as it was drawn; a page may scale it."""
+    """Width in px as drawn; a page may scale it."""
 
 
 @dataclass(frozen=True)

@@ -36,26 +36,26 @@ LAYERS = (
     Layer("mixed5c", (3, 3)),
     Layer("pool", (2, 7), printed=(99, 539, 539)),
 )
-"""Two-Stream I3D, one stream (section 2.4): held against the built network in the tests."""
+"""Two-Stream I3D, one stream (section 2.4): the tests compare it with the built network."""
 
 WIDTH = 610
 
 
 def fields() -> dict[str, tuple[int, int, int]]:
     """Endpoint -> frames, height and width in px that one of its numbers sees."""
-    seen = {}
+    extents = {}
     time, space, time_step, space_step = 1, 1, 1, 1
     for layer in LAYERS:
         time += (layer.kernel[0] - 1) * time_step
         space += (layer.kernel[1] - 1) * space_step
         time_step, space_step = time_step * layer.stride[0], space_step * layer.stride[1]
-        seen[layer.name] = (time, space, space)
-    return seen
+        extents[layer.name] = (time, space, space)
+    return extents
 
 
 def receptive() -> Figure:
     """Both extents of every layer next to the labels of Figure 3."""
-    seen = fields()
+    extents = fields()
     row, top = 19, 12
     bottom = top + row * len(LAYERS)
     drawing = Drawing(WIDTH, bottom + 34)
@@ -64,8 +64,10 @@ def receptive() -> Figure:
     axis_below(drawing, space, "pixels, each side", top=top, bottom=bottom, count=4)
     drawing.text(WIDTH, 8, "as printed in Figure 3", style="mute small", anchor="end")
     for k, layer in enumerate(LAYERS):
-        _row(drawing, top + row * k, layer, seen[layer.name], time, space)
-    alt = ", ".join(f"{name} {frames}x{px}x{px}" for name, (frames, px, _) in seen.items() if name.startswith("pool"))
+        _row(drawing, top + row * k, layer, extents[layer.name], time, space)
+    alt = ", ".join(
+        f"{name} {frames}x{px}x{px}" for name, (frames, px, _) in extents.items() if name.startswith("pool")
+    )
     caption = (
         "Frames and pixels of the input that one number behind each layer depends on: arithmetic on kernels and strides, the same at "
         "every width. The figure's last two labels fit four inception modules between the last two max-pools; the released network, "
@@ -75,12 +77,12 @@ def receptive() -> Figure:
     return Figure("receptive", "Receptive fields of I3D, as in Figure 3", caption, (panel,))
 
 
-def _row(drawing: Drawing, y: float, layer: Layer, seen: tuple[int, int, int], time: Axis, space: Axis) -> None:
+def _row(drawing: Drawing, y: float, layer: Layer, extent: tuple[int, int, int], time: Axis, space: Axis) -> None:
     drawing.text(0, y + 12, layer.name if layer.name != "pool" else "avg-pool")
-    for axis, value, style in ((time, seen[0], "f2"), (space, seen[1], "f6")):
+    for axis, value, style in ((time, extent[0], "f2"), (space, extent[1], "f6")):
         drawing.rect(axis(0), y + 2, axis(value) - axis(0), 12, style=style, opacity=0.75)
         drawing.text(axis(value) + 5, y + 12, str(value), style="small")
     if layer.printed:
-        differs = layer.printed != seen
+        differs = layer.printed != extent
         words = " × ".join(map(str, layer.printed)) + (" (four modules)" if differs else "")
         drawing.text(WIDTH, y + 12, words, style="small bold" if differs else "small mute", anchor="end")

@@ -109,9 +109,9 @@ def _fingerprints(evidence: Evidence) -> dict[str, tuple[str, ...]]:
     """Data set -> fingerprints that its jobs recorded, the newest last."""
     by_name: dict[str, dict[str, None]] = {}
     for record in evidence.records.values():
-        seen = by_name.setdefault(record.spec.dataset.name, {})
-        seen.pop(record.fingerprint, None)
-        seen[record.fingerprint] = None
+        prints = by_name.setdefault(record.spec.dataset.name, {})
+        prints.pop(record.fingerprint, None)
+        prints[record.fingerprint] = None
     return {name: tuple(prints) for name, prints in by_name.items()}
 
 

@@ -43,12 +43,12 @@ def rendered(content: Content, formats: tuple[str, ...]) -> dict[str, bytes]:
     """Path below the report's folder -> content."""
     files = page(content) if "html" in formats else {}
     for table in content.tables:
-        for how, suffix in SUFFIXES.items():
-            if how in formats:
-                files[f"tables/table-{table.number}.{suffix}"] = tables.render(table, how)
-    for how in ("markdown", "csv", "json"):
-        if how in formats:
-            files[f"tables/claims.{SUFFIXES[how]}"] = claims_text.render(content.claims, how)
+        for kind, suffix in SUFFIXES.items():
+            if kind in formats:
+                files[f"tables/table-{table.number}.{suffix}"] = tables.render(table, kind)
+    for kind in ("markdown", "csv", "json"):
+        if kind in formats:
+            files[f"tables/claims.{SUFFIXES[kind]}"] = claims_text.render(content.claims, kind)
     if "markdown" in formats:
         files["README.md"] = readme(content)
     if "svg" in formats:

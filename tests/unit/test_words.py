@@ -33,7 +33,7 @@ _UNITS = (
 INSTEAD: dict[str, str] = {
     r"unsaid": "default, not given",
     r"(?:said|told)(?! apart)": "specified, printed, reported, given",
-    r"tells?(?! (?:\w+ )?apart)": "report, print, give, show, distinguish",
+    r"tells?(?!(?: \w+){0,3} apart)": "report, print, give, show, distinguish",
     r"(?:leave|leaves|left) with": "exits with status",
     r"(?:no|every|any|some)body": "unknown, each process, a user: name who",
     r"beside": "next to, in addition to",
