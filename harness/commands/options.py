@@ -185,8 +185,8 @@ def _numbers(axis: str, words: tuple[str, ...], *, everything: str = "") -> tupl
         return ()
     if not all(str(word).isdecimal() for word in words):
         raise HarnessError(
-            f"--{axis} {' '.join(map(str, words))}: not a whole number from 0{f' or {everything!r}' if everything else ''}; "
-            f"several are --{axis} 0,1,2"
+            f"--{axis} {' '.join(map(str, words))}: expected whole numbers from 0, such as --{axis} 0,1,2"
+            f"{f', or {everything!r}' if everything else ''}"
         )
     return tuple(int(word) for word in words)
 

@@ -21,8 +21,8 @@ DATASET = Dataset(
     counts={(1, subset): size * len(still_classes()) for subset, size in STILLS_SIZES.items()},
     read=read_images,
     layout="train/<class>/*.jpg\nval/<class>/*.png",
-    download="rendered on the spot; nothing to download",
-    licence="as this program",
+    download="none needed: rendered on first use",
+    licence="the same as this program",
     version=VERSION,
     render=partial(render, "micro-imagenet"),
 )

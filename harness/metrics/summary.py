@@ -47,7 +47,7 @@ def plain(number: MetricValue) -> dict[str, Any]:
 def shares(metric: Metric, scores: Scores) -> NDArray[np.float64]:
     """(n,) float64 in [0, 1] of a metric that has them. Raises HarnessError for any other number."""
     if metric.shares is None:
-        raise HarnessError(f"metric '{metric.name}' is no mean over videos, so it has no share of each video")
+        raise HarnessError(f"metric '{metric.name}' is not a mean over videos, so it has no value per video")
     values = np.asarray(metric.shares(scores), dtype=np.float64)
     outside = values[~((values >= 0) & (values <= 1))]
     if values.shape != (scores.n,) or outside.size:

@@ -279,8 +279,9 @@ def load_imported(weights: Weights, folder: Path) -> tuple[dict[str, Tensor], di
     path = imported_path(weights, folder)
     if not path.is_file():
         raise HarnessError(
-            f"the weights '{weights.name}' ({weights.stream}) are not imported; `harness weights fetch {weights.name}` "
-            f"brings them, `harness weights import {weights.name} FILE` takes a file you have ({weights.url})"
+            f"the weights '{weights.name}' ({weights.stream}) are not imported; download them with "
+            f"`harness weights fetch {weights.name}`, or import a file from {weights.url} with `harness weights import "
+            f"{weights.name} FILE`"
         )
     with safe_open(path, "pt") as file:
         return {name: file.get_tensor(name) for name in file.keys()}, json.loads(file.metadata()["card"])  # noqa: SIM118

@@ -82,10 +82,9 @@ def key(weights: Weights, workspace: Workspace) -> dict[str, str]:
     imported = card(weights, workspace)
     if imported is None:
         raise HarnessError(
-            f"the weights '{weights.name}' ({weights.stream}: {weights.trained_on}) are not imported here. "
-            f"`harness weights fetch {weights.name}` brings them; `harness weights import {weights.name} FILE --stream "
-            f"{weights.stream}` takes a file you have ({weights.url}); or start from something else with --source or "
-            "--init scratch"
+            f"the weights '{weights.name}' ({weights.stream}: {weights.trained_on}) are not imported. Download them with "
+            f"`harness weights fetch {weights.name}`, import a file from {weights.url} with `harness weights import "
+            f"{weights.name} FILE --stream {weights.stream}`, or pass another --source or --init scratch"
         )
     return {"name": weights.name, "stream": weights.stream, "sha256": imported["imported_sha256"]}
 

@@ -59,5 +59,5 @@ def opencv_version() -> str:
             continue
     raise HarnessError(
         f"OpenCV with its contrib modules is not installed; install {OPENCV_DISTRIBUTIONS[0]} "
-        "(the builds without 'contrib' have no TV-L1 optical flow, and two builds side by side break each other)"
+        "(the builds without 'contrib' have no TV-L1 optical flow, and two builds in one environment break each other)"
     )

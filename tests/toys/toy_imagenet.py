@@ -14,7 +14,7 @@ DATASET = Dataset(
     counts={(1, "train"): 48, (1, "val"): 24},
     read=read_images,
     layout="as the micro sets",
-    download="rendered on the spot; nothing to download",
-    licence="as this program",
+    download="none needed: rendered on first use",
+    licence="the same as this program",
     render=toyworld.render_stills,
 )

@@ -14,8 +14,8 @@ DATASET = Dataset(
     counts={(1, subset): size * len(toyworld.ACTIONS) for subset, size in toyworld.SOURCE_SIZES.items()},
     read=read_kinetics,
     layout="as the micro sets",
-    download="rendered on the spot; nothing to download",
-    licence="as this program",
+    download="none needed: rendered on first use",
+    licence="the same as this program",
     render=toyworld.render_source,
     image_source="toy-imagenet",
 )

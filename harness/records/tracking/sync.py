@@ -115,6 +115,6 @@ def _copy(server: Server, run: str, target: Path) -> bool:
 
 def _unanswered(server: Server, when: str, error: Exception) -> HarnessError:
     return HarnessError(
-        f"MLflow at {server.uri} failed {when} ({first_line(error)}); see that it runs, or name another with {URI_ENV}, and "
-        "ask again: nothing is done twice"
+        f"MLflow at {server.uri} failed {when} ({first_line(error)}); start it, or set {URI_ENV} to another "
+        "server, then repeat the command: nothing is sent twice"
     )

@@ -115,8 +115,8 @@ def _decoders() -> Any:
         import torchcodec.decoders as decoders
     except (ImportError, RuntimeError, OSError) as error:
         raise HarnessError(
-            f"torchcodec is installed and cannot be loaded ({_first_line(error)}); it needs the shared libraries of FFmpeg 4 to "
-            f"9 and a torch of its own kind (CPU or CUDA). Install those, or unset {VARIABLE}"
+            f"torchcodec is installed but cannot be loaded ({_first_line(error)}); it needs the shared libraries of FFmpeg 4 to "
+            f"9 and a torch of the same kind (CPU or CUDA). Install those, or unset {VARIABLE}"
         ) from error
     return decoders
 

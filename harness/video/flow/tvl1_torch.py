@@ -34,7 +34,7 @@ def function(params: Mapping[str, float | str], *, device: str) -> Callable[[Seq
     settings = settings_of(params, "tvl1-torch")
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise HarnessError(
-            f"flow method 'tvl1-torch' was given device '{device}', and torch sees no GPU; leave the parameter out "
+            f"flow method 'tvl1-torch' has device '{device}', but torch finds no GPU; omit the parameter "
             "to compute on the CPU, or use method 'tvl1-own'"
         )
 
