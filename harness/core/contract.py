@@ -211,6 +211,8 @@ class Protocol:
     """Name of the registered head, if `trained` is 'head'."""
     train_views: int = 1
     """Views per training video whose features the head is trained on, if `trained` is 'head'."""
+    pre_training: bool = False
+    """True for the protocol under which the sources of transfer are trained; the first by `order` counts."""
     order: int = 100
     """Place among the columns of a table, lowest first."""
     version: int = 1

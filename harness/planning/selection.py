@@ -13,7 +13,7 @@ from harness.core.errors import HarnessError, unknown
 from harness.core.spec import Cell, Selection
 from harness.planning import tuned
 from harness.planning.overrides import HEAD, PUBLISHED, Overrides
-from harness.planning.training import PRE_TRAINING, Training, trainings_of
+from harness.planning.training import Training, pre_training, trainings_of
 
 INITS = ("imagenet", "scratch")
 BACKBONE = re.compile(r"timm/[^\s/]+")
@@ -50,7 +50,7 @@ def _protocols(selection: Selection, dataset: Dataset) -> tuple[str, ...]:
     if selection.protocols:
         return selection.protocols
     if dataset.source is None:
-        return (PRE_TRAINING,)
+        return (pre_training().name,)
     raise HarnessError(f"no protocol given; pass --protocol with one of: {', '.join(registry.names('protocol'))}")
 
 
@@ -82,7 +82,7 @@ def _cell(
     if protocol.weights_from == "source" and dataset.source is None and selection.source is None:
         raise HarnessError(
             f"{dataset.name} is itself a source of transfer, so --protocol {protocol.name} has no default source: "
-            f"pass --source, or --protocol {PRE_TRAINING}"
+            f"pass --source, or --protocol {pre_training().name}"
         )
     if selection.backbone and not BACKBONE.fullmatch(selection.backbone):
         raise HarnessError(f"--backbone {selection.backbone} is not of the form timm/NAME, such as timm/resnet18")

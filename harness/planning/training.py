@@ -24,8 +24,6 @@ from harness.planning.overrides import (
     with_schedules,
 )
 
-PRE_TRAINING = "original"
-"""Protocol of the pre-training."""
 IMAGES = "images"
 """Key of the schedule that trains the 2D network of `--init imagenet`."""
 
@@ -103,7 +101,7 @@ class Training:
             dataset=dataset,
             split=dataset.splits[0],
             subset=dataset.subsets[0],
-            protocol=registry.load("protocol", PRE_TRAINING),
+            protocol=pre_training(),
             source="",
             seed=0,
             head=None,
@@ -149,6 +147,12 @@ class Training:
             return own + self.source_training.stages
         starts_from_images = self.init == "imagenet" and self.trains_images and not self.from_published
         return (*own, IMAGES) if starts_from_images else own
+
+
+def pre_training() -> Protocol:
+    """The protocol under which the sources of transfer are trained."""
+    cards: list[Protocol] = [card for card in registry.all("protocol").values() if card.pre_training]
+    return min(cards, key=lambda card: card.order)
 
 
 def trainings_of(cell: Cell) -> Iterator[Training]:

@@ -2,4 +2,12 @@
 
 from harness.core.contract import Protocol
 
-PROTOCOL = Protocol(name="original", title="Original", weights_from="init", trained="all", stage="original", order=1)
+PROTOCOL = Protocol(
+    name="original",
+    title="Original",
+    weights_from="init",
+    trained="all",
+    stage="original",
+    pre_training=True,
+    order=1,
+)

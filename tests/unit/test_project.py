@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import harness
+from harness.core import registry
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("harness", "baselines", "reports")
@@ -158,6 +159,37 @@ def test_a_slip_is_found(line, tmp_path):
 
 
 # ------------------------------------------------------------------------------------------------ promises
+
+OF_THE_PAPER = {"harness/analysis/claim_definitions.py", "harness/analysis/paper_numbers.py"}
+"""Modules whose subject are the paper's own protocols."""
+
+
+def named_strings(root: Path, names: set[str]) -> list[str]:
+    """Where code, docstrings apart, holds one of these names as a string."""
+    places = []
+    for path in sorted(path for package in PACKAGES for path in (root / package).rglob("*.py")):
+        tree = ast.parse(path.read_text("utf-8"))
+        prose = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+        places += [
+            f"{path.relative_to(root).as_posix()}:{node.lineno}"
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Constant) and node.value in names and id(node) not in prose
+        ]
+    return places
+
+
+def test_no_code_knows_a_protocol_by_name_but_the_protocols_the_schedules_and_the_claims():
+    names = set(registry.names("protocol"))
+    allowed = ("harness/protocols/", "harness/scales/", "harness/training/heads/")
+    assert names >= {"original", "fixed", "full-ft"}
+    places = [place for place in named_strings(ROOT, names) if not place.startswith(allowed)]
+    assert [place for place in places if place.partition(":")[0] not in OF_THE_PAPER] == []
+
+
+def test_a_protocol_that_is_known_by_name_is_found(tmp_path):
+    (tmp_path / "harness").mkdir()
+    (tmp_path / "harness" / "x.py").write_text('"""fixed"""\nif name == "fixed":\n    pass\n')
+    assert named_strings(tmp_path, {"fixed"}) == ["harness/x.py:2"]
 
 
 def tox_environments() -> set[str]:
