@@ -1,4 +1,4 @@
-"""`harness tune`: trials on a held-out part, the choice on file, and a run that uses it."""
+"""`harness tune`: trials on held-out videos, the choice on file, and a run that uses it."""
 
 from __future__ import annotations
 
@@ -38,19 +38,19 @@ def harness(where: Path, *words: str) -> subprocess.CompletedProcess[str]:
 def test_a_search_its_choice_and_a_run_that_uses_it(tmp_path):
     render_source(tmp_path / "data" / "toy-kinetics")
     render_target(tmp_path / "data" / "toy-hmdb51")
-    told = harness(tmp_path, "tune", *CELL, "--trials", "2").stdout
+    output = harness(tmp_path, "tune", *CELL, "--trials", "2").stdout
     (path,) = (tmp_path / "results" / "tuned").glob("*.json")
-    found = json.loads(path.read_text())
-    assert len(found["trials"]) == 2 and len({one["train.base_lr"] for one in found["trials"]}) == 2
-    best = max(found["trials"], key=lambda one: (one["top1"], -one["loss"]))
-    assert found["choice"]["train.base_lr"] == best["train.base_lr"]
-    assert f"{best['train.base_lr']} *" in told
+    evidence = json.loads(path.read_text())
+    assert len(evidence["trials"]) == 2 and len({trial["train.base_lr"] for trial in evidence["trials"]}) == 2
+    best = max(evidence["trials"], key=lambda trial: (trial["top1"], -trial["loss"]))
+    assert evidence["choice"]["train.base_lr"] == best["train.base_lr"]
+    assert f"{best['train.base_lr']} *" in output
 
     run_store = RunStore(tmp_path / "results" / "runs")
-    for one in found["trials"]:
-        trial = run_store.read(one["job"])
-        assert trial.counts["n"] == one["n"] > 0
-        assert trial.spec.schedule.base_lr == one["base_lr"]
+    for trial in evidence["trials"]:
+        record = run_store.read(trial["job"])
+        assert record.counts["n"] == trial["n"] > 0
+        assert record.spec.schedule.base_lr == trial["base_lr"]
     before = run_store.ids()
     assert "job(s) before them" in harness(tmp_path, "tune", *CELL, "--trials", "2").stdout
     assert run_store.ids() == before, "a second search runs nothing"
@@ -60,5 +60,5 @@ def test_a_search_its_choice_and_a_run_that_uses_it(tmp_path):
     record = run_store.read(job)
     assert record.spec.schedule.base_lr == float(best["train.base_lr"])
     scored = set(record.scores().ids)
-    for one in found["trials"]:
-        assert not scored & set(run_store.read(one["job"]).scores().ids), "a trial saw a test video"
+    for trial in evidence["trials"]:
+        assert not scored & set(run_store.read(trial["job"]).scores().ids), "a trial saw a test video"
