@@ -1,4 +1,4 @@
-"""`harness weights`: Use published weights: list, fetch, import."""
+"""`harness weights`: Manage published weights: list, fetch, import."""
 
 from __future__ import annotations
 
