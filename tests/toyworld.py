@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from harness.datasets.synthetic.catalogue import WORLDS, ClipSpec, StillSpec
+from harness.datasets.synthetic.catalogue import WORLDS, ClipSpec, ImageSpec
 
 ACTIONS = ("open", "close", "approach", "recede")
 SOURCE_SIZES = {"train": 16, "test": 10}
@@ -47,15 +47,15 @@ def render_target(root: Path, progress: Progress = None) -> None:
 
 def render_stills(root: Path, progress: Progress = None) -> None:
     """ImageNet's layout."""
-    from harness.datasets.synthetic.scene import still_of
-    from harness.video.encode import write_still
+    from harness.datasets.synthetic.scene import image_of
+    from harness.video.encode import write_image
 
     for subset, numbers in {"train": range(16), "val": range(100, 108)}.items():
         for what in STILLS:
             for number in numbers:
                 path = root / subset / what / f"{number}.png"
                 path.parent.mkdir(parents=True, exist_ok=True)
-                write_still(path, still_of(StillSpec(what, number)))
+                write_image(path, image_of(ImageSpec(what, number)))
 
 
 def _video(path: Path, spec: ClipSpec) -> None:

@@ -1,8 +1,8 @@
-"""The official archives as downloaded, unpacked where they lie: by a program that is installed, or by Python itself.
+"""The official archives as downloaded, unpacked in their own folder: by an installed program, or by Python itself.
 
 UCF101.rar, UCF101TrainTestSplits-RecognitionTask.zip, hmdb51_org.rar (a rar of rars), test_train_splits.rar, and
-Kinetics' .tar.gz parts. An archive is unpacked beside itself under a name that nothing reads, and appears by renames; a
-killed unpacking leaves nothing, and is done again. Members that would leave the folder are refused, by name, before
+Kinetics' .tar.gz parts. An archive is unpacked next to itself under a temporary name, and its content appears by renames;
+after a kill the next call does it again. Members that would leave the folder are refused, by name, before
 anything is written.
 """
 
@@ -28,8 +28,8 @@ Progress = Callable[[int, int], None]
 
 SUFFIXES = (".rar", ".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 DONE = ".extracted.json"
-"""Which archives of a folder have been unpacked, and what came of them."""
-FETCH = "Fetch it again from where its makers offer it."
+"""Which archives of a folder have been unpacked, and the names of their content."""
+FETCH = "Download it again from its source."
 DEPTH = 2
 """Folders below the root in which archives are looked for: train/part_0.tar.gz."""
 _LATER_VOLUME = re.compile(r"\.part0*([2-9]|[1-9]\d+)\.rar$", re.IGNORECASE)
@@ -45,26 +45,26 @@ class Unpacker:
     unpacks: Sequence[str]
     """Arguments that unpack {archive} into the current folder."""
     names: Callable[[str], list[str]]
-    """What it printed -> the members' names."""
+    """Its output -> the members' names."""
 
 
-def _lines(printed: str) -> list[str]:
-    return [line for line in printed.splitlines() if line.strip()]
+def _lines(output: str) -> list[str]:
+    return [line for line in output.splitlines() if line.strip()]
 
 
-def _paths_of_7z(printed: str) -> list[str]:
-    return [line.removeprefix("Path = ") for line in printed.splitlines() if line.startswith("Path = ")]
+def _paths_of_7z(output: str) -> list[str]:
+    return [line.removeprefix("Path = ") for line in output.splitlines() if line.startswith("Path = ")]
 
 
 UNPACKERS = (
     Unpacker("unrar", ("lb", "-p-", "--", "{archive}"), ("x", "-o+", "-p-", "-idq", "--", "{archive}"), _lines),
-    Unpacker("lsar", ("{archive}",), (), lambda printed: _lines(printed)[1:]),
+    Unpacker("lsar", ("{archive}",), (), lambda output: _lines(output)[1:]),
     Unpacker("7zz", ("l", "-slt", "-ba", "--", "{archive}"), ("x", "-y", "-bd", "--", "{archive}"), _paths_of_7z),
     Unpacker("7z", ("l", "-slt", "-ba", "--", "{archive}"), ("x", "-y", "-bd", "--", "{archive}"), _paths_of_7z),
     Unpacker("bsdtar", ("-tf", "{archive}"), ("-xf", "{archive}"), _lines),
 )
 UNAR = ("-q", "-f", "-D", "-o", ".", "{archive}")
-"""lsar lists, its sister unar unpacks."""
+"""lsar lists members; unar, of the same package, unpacks."""
 REMEDY = (
     "Install one of unrar, unar, 7z or bsdtar (Debian: apt install unar, its 7z reads no RAR; macOS: brew install unar; "
     "conda: libarchive), and run the command again, or unpack it there yourself."
@@ -74,18 +74,17 @@ REMEDY = (
 def extract_archives(root: Path, *, progress: Progress | None = None) -> tuple[str, ...]:
     """Unpack every archive below `root` that is not unpacked yet; the names of those that were, relative to it.
 
-    An archive's content lands in the folder where it lies, archives within it included; the archive itself stays.
+    The content goes to the folder of the archive, archives within it included; the archive itself stays.
     Raises HarnessError naming the archive: where no program reads it, a member leaves the folder, the disk is too
     small, or it is damaged.
     """
-    found = sorted(_archives(root))
     done = _done(root)
-    todo = [path for path in found if not _is_done(root, path, done)]
+    todo = [path for path in sorted(_archives(root)) if not _is_done(root, path, done)]
     unpacked = []
     for number, path in enumerate(todo):
         if progress:
             progress(number, len(todo))
-        entries = _unpack_beside(path)
+        entries = _unpack_next_to(path)
         name = path.relative_to(root).as_posix()
         done[name] = {"mark": _mark(path), "entries": entries}
         write_text(root / DONE, json.dumps(done, indent=1))
@@ -112,10 +111,10 @@ def is_archive(name: str) -> bool:
 # ------------------------------------------------------------------------------------------------ one archive
 
 
-def _unpack_beside(path: Path) -> list[str]:
-    """Unpack into the archive's own folder, by renames; the names of what appeared there."""
-    for left in path.parent.glob(".*.half"):
-        remove_if_stale(left)
+def _unpack_next_to(path: Path) -> list[str]:
+    """Unpack into the archive's own folder, by renames -> the names of the new entries."""
+    for temporary in path.parent.glob(".*.half"):
+        remove_if_stale(temporary)
     staging = temporary_path(path)
     shutil.rmtree(staging, ignore_errors=True)
     try:
@@ -126,7 +125,7 @@ def _unpack_beside(path: Path) -> list[str]:
     except OSError as error:
         raise HarnessError(
             f"cannot unpack {path}: {error.strerror or error}; free some space there, or unpack it yourself elsewhere "
-            "and name that place with --data"
+            "and name that folder with --data"
         ) from error
     finally:
         shutil.rmtree(staging, ignore_errors=True)
@@ -134,7 +133,7 @@ def _unpack_beside(path: Path) -> list[str]:
 
 
 def _unpack_within(folder: Path) -> None:
-    """Archives in the archive (HMDB-51: one a class), unpacked where they lie and removed."""
+    """Unpack archives within the archive (HMDB-51: one per class) in their own folders, and remove them."""
     for inner in sorted(_archives(folder)):
         nested = inner.with_name(f"{inner.name}.unpacked")
         _unpack(inner, nested)
@@ -180,56 +179,56 @@ def _untar(path: Path, into: Path) -> None:
         raise _damaged(path, str(error)) from error
 
 
-def _untar_one(archive: tarfile.TarFile, member: tarfile.TarInfo, place: Path) -> None:
-    """Content alone: no owner and no mode. (tarfile's own filter for that came with Python 3.11.4.)"""
+def _untar_one(archive: tarfile.TarFile, member: tarfile.TarInfo, target: Path) -> None:
+    """Content only, without owner and mode. (tarfile's own filter for that needs Python 3.11.4.)"""
     if member.isdir():
-        place.mkdir(parents=True, exist_ok=True)
+        target.mkdir(parents=True, exist_ok=True)
         return
-    place.parent.mkdir(parents=True, exist_ok=True)
+    target.parent.mkdir(parents=True, exist_ok=True)
     content = archive.extractfile(member)
     assert content is not None, "a regular file has content"
-    with content, place.open("wb") as copy:
+    with content, target.open("wb") as copy:
         shutil.copyfileobj(content, copy)
 
 
 def _unrar(path: Path, into: Path) -> None:
-    """By the first installed program that can: none reads every RAR archive."""
+    """With the first installed program that succeeds: none reads every RAR archive."""
     installed = [tool for tool in UNPACKERS if shutil.which(tool.program)]
     if not installed:
         raise HarnessError(f"no program here reads {path}. {REMEDY}")
     failures = []
     for tool in installed:
-        failed, printed = _call(tool.program, tool.lists, path, into)
-        if failed:
-            failures.append(f"{tool.program}: {failed}")
+        cause, output = _call(tool.program, tool.lists, path, into)
+        if cause:
+            failures.append(f"{tool.program}: {cause}")
             continue
-        _refuse_leaving(path, tool.names(printed))
+        _refuse_leaving(path, tool.names(output))
         _refuse_too_large(path, into, path.stat().st_size)
         program, arguments = ("unar", UNAR) if tool.program == "lsar" else (tool.program, tool.unpacks)
-        failed, _ = _call(program, arguments, path, into)
-        if not failed:
+        cause, _ = _call(program, arguments, path, into)
+        if not cause:
             return
-        failures.append(f"{program}: {failed}")
+        failures.append(f"{program}: {cause}")
         _refuse_full_disk(path, into)
-        for left in into.iterdir():
-            shutil.rmtree(left) if left.is_dir() and not left.is_symlink() else left.unlink()
+        for entry in into.iterdir():
+            shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
     raise HarnessError(
-        f"{path} could not be unpacked ({'; '.join(failures)}). It may be damaged: fetch it again. {REMEDY}"
+        f"{path} could not be unpacked ({'; '.join(failures)}). It may be damaged: download it again. {REMEDY}"
     )
 
 
 def _call(program: str, arguments: Sequence[str], path: Path, into: Path) -> tuple[str, str]:
-    """(what went wrong or '', what was printed)."""
+    """(cause of the failure or '', output)."""
     words = [program, *(word.replace("{archive}", str(path.resolve())) for word in arguments)]
     try:
-        done = subprocess.run(words, cwd=into, capture_output=True, stdin=subprocess.DEVNULL, check=False)
+        process = subprocess.run(words, cwd=into, capture_output=True, stdin=subprocess.DEVNULL, check=False)
     except OSError as error:
         return str(error.strerror), ""
-    printed = os.fsdecode(done.stdout)
-    if not done.returncode:
-        return "", printed
-    said = [line.strip() for line in (os.fsdecode(done.stderr) or printed).splitlines() if line.strip()]
-    return (said[-1] if said else f"exit code {done.returncode}"), printed
+    output = os.fsdecode(process.stdout)
+    if not process.returncode:
+        return "", output
+    messages = _lines(os.fsdecode(process.stderr) or output)
+    return (messages[-1].strip() if messages else f"exit status {process.returncode}"), output
 
 
 # ------------------------------------------------------------------------------------------------- refusals
@@ -243,13 +242,13 @@ def _refuse_leaving(path: Path, names: Sequence[str]) -> None:
 
 
 def _refuse_links(path: Path, into: Path) -> None:
-    """RAR programs make links; the official archives have none."""
+    """RAR programs create links; the official archives have none."""
     for parent, folders, files in os.walk(into):
         for name in (*folders, *files):
             mode = Path(parent, name).lstat().st_mode
             if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-                what = Path(parent, name).relative_to(into)
-                raise HarnessError(f"{path}: its member '{what}' is a link or a device; refused. {FETCH}")
+                member = Path(parent, name).relative_to(into)
+                raise HarnessError(f"{path}: its member '{member}' is a link or a device; refused. {FETCH}")
 
 
 def _refuse_too_large(path: Path, into: Path, size: int) -> None:
@@ -263,13 +262,11 @@ def _refuse_too_large(path: Path, into: Path, size: int) -> None:
 
 def _refuse_full_disk(path: Path, into: Path) -> None:
     if shutil.disk_usage(into).free < 1 << 20:
-        raise HarnessError(
-            f"the disk is full, {path} could not be unpacked; nothing half-written was kept. Free some space"
-        )
+        raise HarnessError(f"the disk is full, {path} could not be unpacked; nothing was kept of it. Free some space")
 
 
 def _damaged(path: Path, cause: str) -> HarnessError:
-    return HarnessError(f"{path} is damaged or incomplete ({cause}); fetch it again")
+    return HarnessError(f"{path} is damaged or incomplete ({cause}); download it again")
 
 
 # --------------------------------------------------------------------------------------------------- moves
@@ -278,31 +275,31 @@ def _damaged(path: Path, cause: str) -> HarnessError:
 def _merge(source: Path, target: Path) -> None:
     """Move everything in `source` into `target` by renames: whole folders where they are new, file by file elsewhere."""
     for entry in sorted(source.iterdir()):
-        place = target / entry.name
-        if entry.is_dir() and place.is_dir():
-            _merge(entry, place)
+        destination = target / entry.name
+        if entry.is_dir() and destination.is_dir():
+            _merge(entry, destination)
         else:
-            entry.replace(place)
+            entry.replace(destination)
     source.rmdir()
 
 
 def _done(root: Path) -> dict[str, dict[str, object]]:
     try:
-        kept = json.loads((root / DONE).read_text(encoding="utf-8"))
+        stored = json.loads((root / DONE).read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
         return {}
-    return kept if isinstance(kept, dict) else {}
+    return stored if isinstance(stored, dict) else {}
 
 
 def _is_done(root: Path, path: Path, done: dict[str, dict[str, object]]) -> bool:
-    """Unpacked as it is now, and what came of it is still there."""
-    kept = done.get(path.relative_to(root).as_posix())
-    if not kept or kept.get("mark") != _mark(path):
+    """Whether this version of the archive has been unpacked, and its content is still there."""
+    entry = done.get(path.relative_to(root).as_posix())
+    if not entry or entry.get("mark") != _mark(path):
         return False
-    entries = kept.get("entries")
-    return isinstance(entries, list) and all((path.parent / str(entry)).exists() for entry in entries)
+    entries = entry.get("entries")
+    return isinstance(entries, list) and all((path.parent / str(name)).exists() for name in entries)
 
 
 def _mark(path: Path) -> list[int]:
-    found = path.stat()
-    return [found.st_size, found.st_mtime_ns]
+    status = path.stat()
+    return [status.st_size, status.st_mtime_ns]

@@ -65,7 +65,7 @@ def batch_of(views: Sequence[View], clips: Mapping[str, np.ndarray], broken: Ite
 def to_network(batch: Batch, device: Any, method: FlowMethod) -> dict[str, Tensor]:
     """stream -> float32 (N, C, T, H, W) in [-1, 1] on `device`, in channels_last_3d memory, flips applied.
 
-    It travels as uint8, a quarter of the bytes. A mirrored flow has its x component negated.
+    Clips are copied as uint8, a quarter of the bytes. In a mirrored flow the x component is negated.
     """
     from torch.profiler import record_function
 
@@ -79,12 +79,12 @@ def _floats(stream: str, clip: Any, flips: np.ndarray, device: Any, method: Flow
     codes = torch.as_tensor(clip).to(device, non_blocking=True)
     mirrored = torch.as_tensor(np.flatnonzero(flips), device=codes.device)
     if len(mirrored):
-        # As bytes, a quarter of what floats are; in a copy, since the batch is the caller's.
+        # As bytes, a quarter of the size of floats; in a copy, since the batch belongs to the caller.
         codes = codes.index_copy(0, mirrored, codes[mirrored].flip(3))
     values = _decoded_flow(codes, method) if stream == "flow" else codes.float().mul_(1 / 127.5).sub_(1)
     if stream == "flow" and len(mirrored):
         values[..., 0].mul_(1.0 - 2.0 * torch.as_tensor(flips, device=values.device).float().view(-1, 1, 1, 1))
-    # (N, T, H, W, C) in memory is what channels_last_3d means: the permutation moves nothing.
+    # (N, T, H, W, C) in memory is channels_last_3d: the permutation moves nothing.
     return values.permute(0, 4, 1, 2, 3)
 
 
@@ -92,5 +92,5 @@ def _decoded_flow(codes: Tensor, method: FlowMethod) -> Tensor:
     import torch
 
     table = torch.from_numpy(codec.decode_table(method.quantization).copy()).to(codes.device)
-    # A quarter of the time that table[codes] takes.
+    # Four times as fast as table[codes].
     return table.index_select(0, codes.flatten().int()).view(codes.shape)

@@ -38,7 +38,7 @@ class Recipe(Protocol):
     """How the files of a store are made. Travels to other processes."""
 
     @property
-    def what(self) -> str:
+    def title(self) -> str:
         """In messages: 'optical flow'."""
 
     @property
@@ -102,7 +102,7 @@ class Task:
 class Estimate:
     """Time and disk space that a store will take."""
 
-    what: str
+    title: str
     videos: int
     there: int
     """Videos whose files are there already."""
@@ -177,7 +177,7 @@ def _begin(folder: Path, key: Mapping[str, Any]) -> None:
 def _check_space(recipe: Recipe, name: str, videos: int, need: int, folder: Path, free: int) -> None:
     if need > free:
         raise HarnessError(
-            f"the {recipe.what} of {videos} videos of {name} takes {need / 1e9:.1f} GB, and {folder.parent} has "
+            f"the {recipe.title} of {videos} videos of {name} takes {need / 1e9:.1f} GB, and {folder.parent} has "
             f"{free / 1e9:.1f} GB free; free some space, or choose another data folder with --data"
         )
 
@@ -207,7 +207,7 @@ def _estimate(recipe: Recipe, tasks: Sequence[Task], there: int, workers: int, f
     total = sum(task.frames for task in tasks)
     need = round(size / frames * total) if frames else sum(task.max_bytes for task in tasks)
     total_s = seconds / frames * total / workers if frames else 0.0
-    return Estimate(recipe.what, len(tasks), there, workers, need, total_s, free, sampled)
+    return Estimate(recipe.title, len(tasks), there, workers, need, total_s, free, sampled)
 
 
 def _results(recipe: Recipe, tasks: Sequence[Task], workers: int) -> Iterator[tuple[str, str]]:
@@ -226,7 +226,7 @@ def _results(recipe: Recipe, tasks: Sequence[Task], workers: int) -> Iterator[tu
                 yield future.result()
         except BrokenProcessPool as error:
             raise HarnessError(
-                f"a process that makes the {recipe.what} was killed (out of memory?); run the command again to resume"
+                f"a process that makes the {recipe.title} was killed (out of memory?); run the command again to resume"
             ) from error
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
@@ -246,6 +246,6 @@ def _make(recipe: Recipe, task: Task) -> tuple[str, str]:
 
 def _full(recipe: Recipe, target: Path, error: OSError) -> HarnessError:
     return HarnessError(
-        f"cannot store the {recipe.what} at {target}: {error.strerror or error}; free some space there or name "
+        f"cannot store the {recipe.title} at {target}: {error.strerror or error}; free some space there or name "
         "another folder with --data, and run the command again to resume"
     )

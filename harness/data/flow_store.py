@@ -32,7 +32,7 @@ class FlowRecipe:
     method: FlowMethod
     fps: float
     decoder: str = DEFAULT
-    what: str = "optical flow"
+    title: str = "optical flow"
     folder: str = "flow"
     suffix: str = ".flow"
     sample_frames: int = 4

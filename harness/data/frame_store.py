@@ -59,7 +59,7 @@ class StoreRecipe:
     short_side_px: int
     codec: str
     decoder: str = DEFAULT
-    what: str = "frame store"
+    title: str = "frame store"
     folder: str = "frames"
     sample_frames: int = 40
 

@@ -1,7 +1,7 @@
-"""What is known about every file of a data set without decoding it: one row a video, kept as a parquet file.
+"""Facts about every file of a data set without decoding it: one row per video, stored as a parquet file.
 
-Building it costs one header read a video, so it survives: rows are reused while a file keeps its size and time, and a
-journal beside it keeps what a killed build had done.
+Building it reads one header per video, so rows are reused while a file keeps its size and time, and a journal next to it
+has the rows of a killed build.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ Progress = Callable[[int, int], None]
 PARQUET = "index.parquet"
 JOURNAL = "index.partial.jsonl"
 CHUNK = 256
-"""Videos between two lines of progress; the journal is flushed as often."""
+"""Videos between two reports of progress; the journal is flushed as often."""
 PROCESSES_FROM = 2000
-"""Files that make processes worth starting. Measured: 215 headers a second in one thread of one core, 300 in four
-threads, which share Python's lock, 390 in two processes, which take 2 s to start."""
+"""Fewest files for which processes pay. Measured: 215 headers per second in one thread of one core, 300 in four threads,
+which share Python's lock, 390 in two processes, which take 2 s to start."""
 
 
 @dataclass(frozen=True)
@@ -44,9 +44,9 @@ class IndexRow:
     bytes: int
     mtime_ns: int
     frames: int
-    """In the file, before resampling; 1 for a still, 0 where the header cannot be read."""
+    """In the file, before resampling; 1 for an image, 0 where the header cannot be read."""
     fps: float
-    """0 for a still."""
+    """0 for an image."""
     width: int
     """Px as stored, before rotation."""
     height: int
@@ -59,7 +59,7 @@ class IndexRow:
 def build(
     videos: Mapping[str, Video], dataset: Dataset, root: Path, store: Path, *, progress: Progress | None
 ) -> dict[str, IndexRow]:
-    """id -> row for every video, probing only files that are new or changed. Leaves the parquet file in `store`."""
+    """id -> row for every video, probing only files that are new or changed. Writes the parquet file in `store`."""
     known = {**_rows(store / PARQUET), **_journal(store / JOURNAL)}
     rows: dict[str, IndexRow] = {}
     todo: list[tuple[Video, os.stat_result]] = []
@@ -81,7 +81,7 @@ def build(
 
 
 def load(store: Path) -> dict[str, IndexRow]:
-    """id -> row, as `build` left it."""
+    """id -> row, as `build` stored it."""
     return _rows(store / PARQUET)
 
 
@@ -89,7 +89,7 @@ def _stat(root: Path, video: Video) -> os.stat_result:
     parts = video.path.split("/")
     if video.path.startswith("/") or ".." in parts:
         raise DataMissing(
-            f"the lists under {root} name '{video.path}', which leaves the data set's folder; mend the list"
+            f"the lists under {root} name '{video.path}', which is outside the data set's folder; correct the list"
         )
     try:
         return (root / video.path).stat()
@@ -102,7 +102,7 @@ def _stat(root: Path, video: Video) -> os.stat_result:
 def _probe_all(
     todo: list[tuple[Video, os.stat_result]], dataset: Dataset, root: Path, *, done: int, progress: Progress | None
 ) -> Iterable[IndexRow]:
-    probe = functools.partial(_probe_still if dataset.kind == "images" else _probe_video, root)
+    probe = functools.partial(_probe_image if dataset.kind == "images" else _probe_video, root)
     total = done + len(todo)
     with _pool(len(todo)) as pool:
         for start in range(0, len(todo), CHUNK):
@@ -138,10 +138,10 @@ def _probe_video(root: Path, video: Video, stat: os.stat_result) -> IndexRow:
     )
 
 
-def _probe_still(root: Path, video: Video, stat: os.stat_result) -> IndexRow:
+def _probe_image(root: Path, video: Video, stat: os.stat_result) -> IndexRow:
     import cv2
 
-    # OpenCV has no header reader; a picture costs a fraction of a millisecond, and a broken one is found here.
+    # OpenCV has no header reader; decoding costs a fraction of a millisecond, and finds broken images.
     picture = cv2.imread(str(root / video.path))
     if picture is None:
         return _row(video, stat, error=f"{root / video.path}: not a picture that can be decoded ({stat.st_size} bytes)")

@@ -34,7 +34,7 @@ BATCH_BYTES = 96 * 2**20
 network has one batch, the next is read and assembled: three times this much in all."""
 
 ORDER = "\0order"
-"""In place of a video id, for the random order of an epoch; no file name can be equal to it."""
+"""Used like a video id for the random order of an epoch; no file name can be equal to it."""
 
 Spec = TypeVar("Spec")
 Made = TypeVar("Made")

@@ -1,7 +1,7 @@
-"""A data set on disk, ready: rendered if it is embedded, indexed, fingerprinted; and its stored optical flow.
+"""A data set on disk, ready to use: rendered if it is embedded, indexed and fingerprinted.
 
-Everything derived lies under DATA/.prepared/NAME and may be deleted at any time. Files there appear by rename, so that
-a killed run leaves nothing that could be read as whole.
+Everything derived is in DATA/.prepared/NAME and may be deleted at any time. Files there appear by rename, so that a
+killed run leaves no incomplete file.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ class Prepared:
     root: Path
     """The data set's own folder."""
     store: Path
-    """Where what is derived from it lies."""
+    """Folder of everything derived from it."""
     fingerprint: str
     """Hash of the ids, labels and file sizes of all splits, of what is missing, and of the card's version."""
 
     def listing(self, split: int) -> Listing:
-        """The videos of one split, as the annotation files name them."""
+        """The videos of one split, by the annotation files."""
         if split not in self._listings:
             self._listings[split] = _read(self.dataset, self.root, split)
         return self._listings[split]
@@ -56,14 +56,14 @@ class Prepared:
         return self.root / video.path
 
     def info(self, video: Video) -> IndexRow:
-        """What the header says. Raises BrokenVideo where it cannot be read."""
+        """The facts in the header. Raises BrokenVideo where it cannot be read."""
         row = self.rows[video.id]
         if row.error:
             raise BrokenVideo(row.error)
         return row
 
     def num_frames(self, video: Video, fps: float | None = None) -> int:
-        """Frames in the file, or on a timeline of `fps`; 1 for a still. Raises BrokenVideo."""
+        """Frames in the file, or on a timeline of `fps`; 1 for an image. Raises BrokenVideo."""
         row = self.info(video)
         if fps is None or self.dataset.kind == "images":
             return row.frames
@@ -77,7 +77,7 @@ class Prepared:
 
     @cached_property
     def rows(self) -> dict[str, IndexRow]:
-        """id -> everything the index knows; rows of unreadable files carry an `error`."""
+        """id -> row of the index; rows of unreadable files have an `error`."""
         return index.load(self.store)
 
     @cached_property
@@ -93,11 +93,11 @@ def open_prepared(
     recheck: bool = False,
     progress: Progress | None = None,
 ) -> Prepared:
-    """The data set under DATA_ROOT/NAME: rendered first if it is embedded and not there, indexed if that is out of date.
+    """The data set under DATA_ROOT/NAME: rendered first if it is embedded and not there, indexed if the index is out of date.
 
-    Opening it again unchanged takes milliseconds; `recheck` looks at every file again, and reads the headers of those
-    that are not as they were. Raises DataMissing, saying where it was looked for, what should be
-    there and where to get it; HarnessError where nothing can be written.
+    Opening it again unchanged takes milliseconds; `recheck` checks every file again, and reads the headers of those
+    that changed. Raises DataMissing with the folder, the expected files and where to get them; HarnessError where nothing
+    can be written.
     """
     root, store = _places(dataset, data_root)
     try:
@@ -122,33 +122,33 @@ def expected_fingerprint(dataset: Dataset, data_root: Path) -> str | None:
     """The fingerprint, if the data set is there, indexed and untouched since; None otherwise. Reads no video."""
     root, store = _places(dataset, data_root)
     try:
-        kept = json.loads((store / FINGERPRINT).read_text(encoding="utf-8"))
-        fresh = kept["key"] == _key(dataset) and all(
-            _mark(root / name) == mark for name, mark in kept["signature"].items()
+        stored = json.loads((store / FINGERPRINT).read_text(encoding="utf-8"))
+        fresh = stored["key"] == _key(dataset) and all(
+            _mark(root / name) == mark for name, mark in stored["signature"].items()
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
-    return str(kept["fingerprint"]) if fresh and (store / index.PARQUET).is_file() else None
+    return str(stored["fingerprint"]) if fresh and (store / index.PARQUET).is_file() else None
 
 
 def root_of(dataset: Dataset, data_root: Path) -> Path:
-    """The data set's own folder, there or not."""
+    """The data set's own folder, whether it exists or not."""
     return data_root / (dataset.folder or dataset.name)
 
 
 def _places(dataset: Dataset, data_root: Path) -> tuple[Path, Path]:
     name = dataset.name
-    if ":" in name:  # folder:/some/where: a readable name that no other path has
+    if ":" in name:  # folder:/some/where: a readable name that is unique to the path
         name = f"{PurePosixPath(name).name}-{hashlib.sha256(name.encode(errors='surrogateescape')).hexdigest()[:8]}"
     return root_of(dataset, data_root), data_root / ".prepared" / name
 
 
 def not_there(dataset: Dataset, root: Path, detail: str = "") -> DataMissing:
-    """The error that says where the data set was looked for, what should be there, and where to get it."""
+    """The error for a data set that is not on disk: its folder, the expected files, and where to get them."""
     remedy = "" if dataset.micro else " The embedded data sets (micro-…, see `harness data list`) need nothing."
     return DataMissing(
         f"{dataset.name} is not at {root}{f' ({detail})' if detail else ''}. Expected there:\n{dataset.layout.strip()}\n"
-        f"Where to get it: {dataset.download.strip()} Licence: {dataset.licence}. Another place is named with --data.{remedy}"
+        f"Where to get it: {dataset.download.strip()} Licence: {dataset.licence}. --data names another folder.{remedy}"
     )
 
 
@@ -156,12 +156,12 @@ def not_there(dataset: Dataset, root: Path, detail: str = "") -> DataMissing:
 
 
 def _render(dataset: Dataset, root: Path, progress: Progress | None) -> None:
-    """Render into a folder of our own, then rename: the data set is there as a whole or not at all."""
+    """Render into a temporary folder, then rename it: the data set is there completely or not at all."""
     if root.exists() and _rendered_version(root) in (dataset.version, None):
         return
     root.parent.mkdir(parents=True, exist_ok=True)
-    for left in root.parent.glob(".*.half"):
-        remove_if_stale(left)
+    for stale in root.parent.glob(".*.half"):
+        remove_if_stale(stale)
     temporary = temporary_path(root)
     assert dataset.render is not None
     try:
@@ -171,14 +171,14 @@ def _render(dataset: Dataset, root: Path, progress: Progress | None) -> None:
             shutil.rmtree(root)
         temporary.rename(root)
     except OSError:
-        if _rendered_version(root) != dataset.version:  # unless another process was first
+        if _rendered_version(root) != dataset.version:  # unless another process was faster
             raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _rendered_version(root: Path) -> int | None:
-    """Version that we rendered; None for a folder that we did not render and must not touch."""
+    """Version of a rendered folder; None for any other, which must not be touched."""
     try:
         return int(json.loads((root / RENDERED).read_text(encoding="ascii"))["version"])
     except (FileNotFoundError, ValueError, KeyError, TypeError):
@@ -198,15 +198,15 @@ def _read(dataset: Dataset, root: Path, split: int) -> Listing:
 
 
 def _index(dataset: Dataset, root: Path, store: Path, progress: Progress | None) -> str:
-    # The marks are taken before anything is read, so that a change meanwhile makes the index stale, not wrong.
-    for left in store.glob(".*.half"):
-        remove_if_stale(left)
+    # Marks are taken before anything is read, so that a change in between makes the index stale, not wrong.
+    for stale in store.glob(".*.half"):
+        remove_if_stale(stale)
     signature = _signature(root)
     listings = {split: _read(dataset, root, split) for split in dataset.splits}
     rows = index.build(_by_id(listings.values()), dataset, root, store, progress=progress)
     fingerprint = _fingerprint(dataset, listings, rows)
-    kept = {"key": _key(dataset), "fingerprint": fingerprint, "videos": len(rows), "signature": signature}
-    write_text(store / FINGERPRINT, json.dumps(kept, indent=1))
+    content = {"key": _key(dataset), "fingerprint": fingerprint, "videos": len(rows), "signature": signature}
+    write_text(store / FINGERPRINT, json.dumps(content, indent=1))
     return fingerprint
 
 
@@ -240,7 +240,7 @@ def _fingerprint(dataset: Dataset, listings: dict[int, Listing], rows: dict[str,
 
 
 def _signature(root: Path) -> dict[str, list[int]]:
-    """Path below the root -> mark, for every folder (files come, go or are renamed) and every list file (edited)."""
+    """Path below the root -> mark, for every folder (changes when files come, go or are renamed) and every list (when edited)."""
     marks: dict[str, list[int]] = {}
     for folder, _, files in os.walk(root, followlinks=True):
         lists = [Path(folder, name) for name in files if name.lower().endswith(LIST_SUFFIXES)]
@@ -250,5 +250,5 @@ def _signature(root: Path) -> dict[str, list[int]]:
 
 
 def _mark(path: Path) -> list[int]:
-    found = path.stat()
-    return [0 if stat.S_ISDIR(found.st_mode) else found.st_size, found.st_mtime_ns]
+    status = path.stat()
+    return [0 if stat.S_ISDIR(status.st_mode) else status.st_size, status.st_mtime_ns]

@@ -24,43 +24,41 @@ TrainedOn = dict[str, list[str]]
 
 
 def hold_out(videos: Sequence[Video], share: float) -> tuple[list[Video], list[Video]]:
-    """(kept, held out): about `share` of each class, whole groups at a time, so that no group is on both sides.
+    """(rest, held out): about `share` of each class, in whole groups, so that no group is on both sides.
 
-    Deterministic: groups are taken in the order of the hash of their name. A class of a single group keeps it.
+    Deterministic: groups are taken in the order of the hash of their name. The last group of a class is never held out.
     """
     if share <= 0:
         return list(videos), []
-    out: set[tuple[int, str]] = set()
-    for label, groups in _groups_of_classes(videos).items():
+    held_groups: set[str] = set()
+    for groups in _groups_by_class(videos).values():
         wanted = share * sum(groups.values())
         taken = 0
         for group in sorted(groups, key=_order)[:-1]:
             if taken >= wanted:
                 break
-            out.add((label, group))
+            held_groups.add(group)
             taken += groups[group]
-    crossing = {group for _, group in out}
-    held = [video for video in videos if _group(video) in crossing]
-    kept = [video for video in videos if _group(video) not in crossing]
-    return kept, held
+    rest = [video for video in videos if _group(video) not in held_groups]
+    return rest, [video for video in videos if _group(video) in held_groups]
 
 
 def validation_listing(listing: Listing, share: float) -> Listing:
-    """The data set as a trial sees it: trained on what is kept of the training videos, scored on the rest; nothing else is there.
+    """The data set for a trial: a held-out part of the training videos is scored, the rest is trained on.
 
     Raises HarnessError where no class has a second group to hold out.
     """
-    kept, held = hold_out(listing.subsets["train"], share)
+    rest, held = hold_out(listing.subsets["train"], share)
     if not held:
-        raise HarnessError("no class has more than one group of training videos: nothing can be held out to choose on")
-    return dataclasses.replace(listing, subsets={"train": tuple(kept), HELD_OUT: tuple(held)}, missing=())
+        raise HarnessError("no class has more than one group of training videos: none can be held out")
+    return dataclasses.replace(listing, subsets={"train": tuple(rest), HELD_OUT: tuple(held)}, missing=())
 
 
 def _group(video: Video) -> str:
     return video.group or video.id
 
 
-def _groups_of_classes(videos: Sequence[Video]) -> dict[int, dict[str, int]]:
+def _groups_by_class(videos: Sequence[Video]) -> dict[int, dict[str, int]]:
     counts: dict[int, dict[str, int]] = defaultdict(lambda: defaultdict(int))
     for video in videos:
         counts[video.label][_group(video)] += 1
@@ -77,9 +75,9 @@ def _order(group: str) -> str:
 def refuse_leaks(
     name: str, training: Sequence[Video], scored: Sequence[Video], *, before: Mapping[str, list[str]]
 ) -> TrainedOn:
-    """What weights have been trained on after `training` on the data set `name`, given what they were trained on before.
+    """The ids and groups that weights are trained on after `training` on the data set `name`, including those `before`.
 
-    Raises HarnessError if a video to be scored, or its group, is among it.
+    Raises HarnessError if a video to be scored, or its group, is among them.
     """
     known = {*before.get(name, ()), *(video.id for video in training), *filter(None, map(_group_key, training))}
     leaked = [video.id for video in scored if video.id in known or _group_key(video) in known]
@@ -92,12 +90,12 @@ def refuse_leaks(
 
 
 def _group_key(video: Video) -> str:
-    """Marks a group among ids; '' where the group is not known."""
+    """Key of a group among ids; '' where the group is unknown."""
     return f"group:{video.label}:{video.group}" if video.group else ""
 
 
 def merge_trained_on(files: Iterable[Path]) -> TrainedOn:
-    """What the records behind several roles were trained on, together."""
+    """The union of several records' files `TRAINED_ON`."""
     merged: TrainedOn = {}
     for path in files:
         for name, ids in json.loads(path.read_text()).items():

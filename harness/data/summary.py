@@ -1,4 +1,4 @@
-"""What a data set is made of: how many videos, how long, how large, how fast, of which codec, in which class."""
+"""Statistics of a data set: number, length, size, frame rate, codec and class of its videos."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from harness.data.index import IndexRow
 from harness.data.prepare import Prepared
 
 MARKS = (0, 5, 50, 95, 100)
-"""Percentiles of durations that are told."""
+"""Percentiles of durations that are shown."""
 
 
 @dataclass(frozen=True)

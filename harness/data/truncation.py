@@ -1,6 +1,6 @@
-"""Whether a video file is as long as it says it is, from a few bytes of it: what a broken download gives away at once.
+"""Whether a video file is as long as its header announces, from a few bytes of it: finds incomplete downloads quickly.
 
-A header read finds the pictures' size and number, but both may stand at the beginning of a file whose end never came.
+Reading a header gives size and number of frames, but both may be at the beginning of a file whose end is missing.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ _EBML, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
 
 
 def bytes_short(path: Path) -> int:
-    """Bytes that an AVI, MP4/MOV or Matroska/WebM file says it has beyond its end; 0 for a whole file, another kind of
-    file, and one that was written as a stream and says nothing. Raises OSError."""
+    """Bytes missing at the end of an AVI, MP4/MOV or Matroska/WebM file, by its header; 0 for a complete file, another kind of
+    file, and one that was written as a stream, without lengths. Raises OSError."""
     size = path.stat().st_size
     with path.open("rb") as file:
         start = file.read(12)
@@ -50,7 +50,7 @@ def _boxes(file: BinaryIO, size: int) -> int:
         length = int.from_bytes(head[:4], "big")
         if length == 1:
             length = int.from_bytes(head[8:], "big")
-        if length < 8:  # 0: to the end of the file; the rest is no length
+        if length < 8:  # 0: to the end of the file; other values are no lengths
             return 0
         at += length
     return max(0, at - size)
@@ -70,7 +70,7 @@ def _segment(file: BinaryIO, size: int) -> int:
 
 
 def _vint(file: BinaryIO) -> int | None:
-    """A length as EBML writes it; None where it says 'unknown'."""
+    """A length in EBML's encoding; None for 'unknown'."""
     first = file.read(1)
     if not first or not first[0]:
         return None

@@ -1,4 +1,4 @@
-"""A data set on disk against its lists and its card: what is missing, strange, twice there, broken or cut short."""
+"""A data set on disk compared with its lists and its card: missing, unexpected, duplicated, broken and truncated files."""
 
 from __future__ import annotations
 
@@ -17,35 +17,35 @@ from harness.datasets.formats.listing import IMAGE_SUFFIXES, VIDEO_SUFFIXES, fil
 from harness.video import decode
 
 KINDS = {
-    "missing": "the lists name it, the disk does not have it",
-    "extra": "the disk has it, no list names it",
-    "duplicated": "the same pictures are there more than once",
+    "missing": "in the lists, but not on disk",
+    "extra": "on disk, but in no list",
+    "duplicated": "the same file is there more than once",
     "in two subsets": "trained on and scored: a leak",
-    "unreadable": "there, and cannot be decoded",
+    "unreadable": "on disk, but cannot be decoded",
     "short": "ends before it should",
-    "counts": "as many videos as the card expects are not listed",
+    "counts": "the lists name more or fewer videos than the card expects",
     "listed twice": "a list names it more than once",
     "wrong label": "a list contradicts itself",
-    "unknown class": "a list names a class that there is not",
+    "unknown class": "a list names a class that does not exist",
     "empty class": "a class without training videos",
     "leaves the root": "a list names a file outside the data set's folder",
     "unreadable name": "a file whose name is not UTF-8",
-    "unreadable line": "a list says what nobody understands",
+    "unreadable line": "a line of a list cannot be parsed",
 }
 """Kind of finding -> what it means."""
 
 SHORT_SHARE, SHORT_S = 0.05, 0.5
-"""A video may be this much shorter than the lists say, whichever is more: cutting goes by key frames."""
+"""A video may be this much shorter than by the lists, whichever is more: crawlers cut at key frames."""
 SAMPLE_BYTES = 1 << 16
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is not as it should be."""
+    """One problem."""
 
     kind: str
     """A key of KINDS."""
-    what: str
+    subject: str
     """Id, path or class."""
     detail: str
     """A sentence, or ''."""
@@ -58,7 +58,7 @@ class Part:
     split: int
     subset: str
     expected: int | None
-    """By the card; None: it does not say."""
+    """By the card; None: it has no number."""
     listed: int
     there: int
     readable: int
@@ -66,7 +66,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Verification:
-    """What `harness data verify` found."""
+    """The result of `harness data verify`."""
 
     dataset: str
     root: str
@@ -83,10 +83,10 @@ class Verification:
 def verify(
     dataset: Dataset, data_root: Path, *, thorough: bool = False, progress: Progress | None = None
 ) -> Verification:
-    """Reads the header of every listed file that is new or changed since it was last read, looks for the end that its
-    container announces, and compares. `thorough` also reads every file to its end and counts its packets.
+    """Compares a data set on disk with its lists and its card.
 
-    Raises DataMissing where there is no such data set at all.
+    Reads the header of every listed file that is new or changed, and checks the length that its container announces.
+    `thorough` also reads every file to its end and counts its packets. Raises DataMissing where the data set is missing.
     """
     root = prepare.root_of(dataset, data_root)
     try:
@@ -97,15 +97,15 @@ def verify(
     listings = {split: prepared.listing(split) for split in dataset.splits}
     rows = prepared.rows
     parts = tuple(_parts(dataset, listings, rows))
-    found = [
+    problems = [
         *_counts(parts),
         *_missing(listings),
-        *_strangers(dataset, root, listings, rows),
-        *_twins(root, listings, rows),
+        *_unexpected(dataset, root, listings, rows),
+        *_duplicates(root, listings, rows),
         *_unreadable(rows),
         *_short(dataset, root, listings, rows, thorough=thorough, progress=progress),
     ]
-    return Verification(dataset.name, str(root), prepared.fingerprint, parts, tuple(found))
+    return Verification(dataset.name, str(root), prepared.fingerprint, parts, tuple(problems))
 
 
 # ---------------------------------------------------------------------------------------------------- numbers
@@ -130,23 +130,23 @@ def _parts(dataset: Dataset, listings: Mapping[int, Listing], rows: Mapping[str,
 def _counts(parts: Iterable[Part]) -> Iterator[Finding]:
     for part in parts:
         if part.expected is not None and part.listed != part.expected:
-            what = f"the lists name {part.listed:,} videos, the card expects {part.expected:,}"
-            yield Finding("counts", f"split {part.split} {part.subset}", what)
+            detail = f"the lists name {part.listed:,} videos, the card expects {part.expected:,}"
+            yield Finding("counts", f"split {part.split} {part.subset}", detail)
 
 
 # ------------------------------------------------------------------------------------------- files and lists
 
 
 def _missing(listings: Mapping[int, Listing]) -> Iterator[Finding]:
-    where: dict[str, list[str]] = {}
+    places: dict[str, list[str]] = {}
     for split, listing in listings.items():
         for name in listing.missing:
-            where.setdefault(name, []).append(f"{split} {listing.missing_from.get(name, '')}".strip())
-    for name, places in sorted(where.items()):
-        yield Finding("missing", name, f"split {', '.join(places)}")
+            places.setdefault(name, []).append(f"{split} {listing.missing_from.get(name, '')}".strip())
+    for name, splits in sorted(places.items()):
+        yield Finding("missing", name, f"split {', '.join(splits)}")
 
 
-def _strangers(
+def _unexpected(
     dataset: Dataset, root: Path, listings: Mapping[int, Listing], rows: Mapping[str, IndexRow]
 ) -> Iterator[Finding]:
     """Files that no list names, and further copies of those that one does."""
@@ -156,43 +156,42 @@ def _strangers(
     unused = {name for listing in listings.values() for name in listing.unused}
     for path in sorted(files_in(root, suffixes) - known):
         stem, name = path.rpartition(".")[0], PurePosixPath(path).stem
-        if any(said in unused for said in (stem, stem.partition("/")[2], name)):
+        if unused & {stem, stem.partition("/")[2], name}:
             continue
-        twin = stems.get(name)
-        if twin and PurePosixPath(twin).parent != PurePosixPath(path).parent and _same(root / twin, root / path):
-            yield Finding("duplicated", path, f"a copy of {twin}, which is the one that is read")
+        listed = stems.get(name)
+        if listed and PurePosixPath(listed).parent != PurePosixPath(path).parent and _same(root / listed, root / path):
+            yield Finding("duplicated", path, f"a copy of {listed}, which is used")
         else:
             yield Finding("extra", path, "")
 
 
-def _twins(root: Path, listings: Mapping[int, Listing], rows: Mapping[str, IndexRow]) -> Iterator[Finding]:
-    """Listed files with the same bytes under two names. Between training and scoring that is a leak."""
+def _duplicates(root: Path, listings: Mapping[int, Listing], rows: Mapping[str, IndexRow]) -> Iterator[Finding]:
+    """Listed files with equal content. In training and test subsets they are a leak."""
     alike: dict[tuple[object, ...], list[IndexRow]] = defaultdict(list)
     for row in rows.values():
         if row.bytes and not row.error:
             alike[row.bytes, row.frames, row.width, row.height, row.codec].append(row)
     sampled: dict[tuple[object, ...], list[IndexRow]] = defaultdict(list)
-    for key, those in alike.items():
-        for row in those if len(those) > 1 else ():
+    for key, group in alike.items():
+        for row in group if len(group) > 1 else ():
             sampled[*key, _sample(root / row.path)].append(row)
-    side = {
+    subset_of = {
         (split, video.id): subset
         for split, listing in listings.items()
         for subset, videos in listing.subsets.items()
         for video in videos
     }
-    for those in sampled.values():
-        first = those[0]
-        for row in those[1:]:
+    for first, *others in sampled.values():
+        for row in others:
             if _same(root / first.path, root / row.path):
-                yield _twin(first, row, side)
+                yield _duplicate(first, row, subset_of)
 
 
-def _twin(first: IndexRow, second: IndexRow, side: Mapping[tuple[int, str], str]) -> Finding:
-    for split in sorted({split for split, _ in side}):
-        sides = side.get((split, first.id)), side.get((split, second.id))
-        if None not in sides and sides[0] != sides[1]:
-            detail = f"the same file as {first.path}: split {split} has one in {sides[0]}, the other in {sides[1]}"
+def _duplicate(first: IndexRow, second: IndexRow, subset_of: Mapping[tuple[int, str], str]) -> Finding:
+    for split in sorted({split for split, _ in subset_of}):
+        subsets = subset_of.get((split, first.id)), subset_of.get((split, second.id))
+        if None not in subsets and subsets[0] != subsets[1]:
+            detail = f"the same file as {first.path}: split {split} has one in {subsets[0]}, the other in {subsets[1]}"
             return Finding("in two subsets", second.path, detail)
     return Finding("duplicated", second.path, f"the same file as {first.path}")
 
@@ -232,24 +231,24 @@ def _short(
 ) -> Iterator[Finding]:
     if dataset.kind != "video":
         return
-    said = {name: seconds for listing in listings.values() for name, seconds in listing.seconds.items()}
-    whole = [row for row in rows.values() if not row.error]
-    for number, row in enumerate(whole, start=1):
-        if why := _why_short(root / row.path, row, said.get(row.id, 0.0), thorough=thorough):
-            yield Finding("short", row.path, why)
+    listed_s = {name: seconds for listing in listings.values() for name, seconds in listing.seconds.items()}
+    readable = [row for row in rows.values() if not row.error]
+    for number, row in enumerate(readable, start=1):
+        if cause := _cause_of_short(root / row.path, row, listed_s.get(row.id, 0.0), thorough=thorough):
+            yield Finding("short", row.path, cause)
         if progress and thorough:
-            progress(number, len(whole))
+            progress(number, len(readable))
 
 
-def _why_short(path: Path, row: IndexRow, said_s: float, *, thorough: bool) -> str:
-    if lost := truncation.bytes_short(path):
-        return f"ends {lost:,} bytes before what its header announces"
-    if said_s and row.duration_s < said_s - max(SHORT_S, SHORT_SHARE * said_s):
-        return f"lasts {row.duration_s:.1f} s of the {said_s:.1f} s that the lists give it"
+def _cause_of_short(path: Path, row: IndexRow, listed_s: float, *, thorough: bool) -> str:
+    if missing := truncation.bytes_short(path):
+        return f"lacks {missing:,} of the bytes that its header announces"
+    if listed_s and row.duration_s < listed_s - max(SHORT_S, SHORT_SHARE * listed_s):
+        return f"lasts {row.duration_s:.1f} s of the {listed_s:.1f} s in the lists"
     if not thorough:
         return ""
     try:
-        there = decode.count_packets(path)
+        frames = decode.count_packets(path)
     except BrokenVideo as broken:
         return str(broken)
-    return f"holds {there} of the {row.frames} frames that its header announces" if there < row.frames else ""
+    return f"holds {frames} of the {row.frames} frames that its header announces" if frames < row.frames else ""

@@ -1,9 +1,9 @@
-"""folder: one's own videos, `--dataset folder:/path`.
+"""folder: your own videos, `--dataset folder:/path`.
 
     harness run --dataset folder:/path --protocol full-ft --source kinetics400
 
-The folder has `train/` and `test/` (or `val/`) with a folder a class, or lists: CSV files with a header, mmaction2's
-or SlowFast's. Its card is made when it is named: classes and counts are those of the lists.
+The folder has `train/` and `test/` (or `val/`) with one folder per class, or lists: CSV files with a header, mmaction2's
+or SlowFast's. The card is made on use: classes and counts are those of the lists.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ def _at(argument: str) -> Dataset:
     """The card of a folder, or of a list in one. Raises HarnessError where there is none or it cannot be read."""
     path = Path(argument).expanduser()
     if not argument:
-        raise HarnessError("'folder:' names no folder; say --dataset folder:/path/to/videos")
+        raise HarnessError("'folder:' names no folder; use --dataset folder:/path/to/videos")
     if not path.exists():
-        raise HarnessError(f"no folder and no list at '{path.absolute()}'; say --dataset folder:/path/to/videos")
+        raise HarnessError(f"no folder and no list at '{path.absolute()}'; use --dataset folder:/path/to/videos")
     path = path.resolve()
     return _card(path, path.stat().st_mtime_ns)
 
@@ -73,5 +73,5 @@ DATASET = Dataset(
     download=_WHERE,
     licence="yours",
     at=_at,
-    notes=("Nobody knows which videos were cut from one source: the held-out part is drawn without groups.",),
+    notes=("Which videos were cut from one source is unknown: the held-out part is drawn without groups.",),
 )

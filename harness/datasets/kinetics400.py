@@ -12,7 +12,7 @@ from harness.datasets.formats import read_kinetics
 
 _WHERE = (
     "Get the clips and train.csv, val.csv and test.csv from https://github.com/cvdfoundation/kinetics-dataset and put "
-    "them, or their .tar.gz archives, into this folder; folders a class or a subset are found, and so are clips without "
+    "them, or their .tar.gz archives, into this folder; class folders and subset folders are both found, and so are clips without "
     "folders. `harness data prepare kinetics400` unpacks archives."
 )
 
@@ -34,7 +34,7 @@ DATASET = Dataset(
         "Most of the validation set is in the training set of Kinetics-700.",
         "Later work reports the validation set with several views, the paper the test set with one.",
     ),
-    class_groups={  # The paper names the kinds, and these classes as examples; nobody has published the rest.
+    class_groups={  # The paper names the kinds, and these classes as examples; the rest has not been published.
         "person": ("drawing", "drinking", "laughing", "pumping fist"),
         "person-person": ("hugging", "kissing", "shaking hands"),
         "person-object": ("mowing lawn", "opening present", "washing dishes"),

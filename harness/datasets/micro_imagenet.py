@@ -9,16 +9,16 @@ from functools import partial
 from harness.core.contract import Dataset
 from harness.datasets.formats import read_images
 from harness.datasets.synthetic import render
-from harness.datasets.synthetic.sets import STILLS_SIZES, VERSION, still_classes
+from harness.datasets.synthetic.sets import IMAGE_SIZES, VERSION, image_classes
 
 DATASET = Dataset(
     name="micro-imagenet",
     title="micro-ImageNet",
     kind="images",
-    num_classes=len(still_classes()),
+    num_classes=len(image_classes()),
     splits=(1,),
     subsets=("val",),
-    counts={(1, subset): size * len(still_classes()) for subset, size in STILLS_SIZES.items()},
+    counts={(1, subset): size * len(image_classes()) for subset, size in IMAGE_SIZES.items()},
     read=read_images,
     layout="train/<class>/*.jpg\nval/<class>/*.png",
     download="none needed: rendered on first use",

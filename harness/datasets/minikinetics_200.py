@@ -1,6 +1,6 @@
-"""minikinetics-200: 200 classes of Kinetics-400, 80,000 training and 5,000 validation videos (400 and 25 a class).
+"""minikinetics-200: 200 classes of Kinetics-400, 80,000 training and 5,000 validation videos (400 and 25 per class).
 
-The lists of Xie et al., "Rethinking Spatiotemporal Feature Learning" (s9xie/Mini-Kinetics-200): YouTube ids, one a
+The lists of Xie et al., "Rethinking Spatiotemporal Feature Learning" (s9xie/Mini-Kinetics-200): YouTube ids, one per
 line; labels are those of Kinetics-400. Not what the paper calls miniKinetics, which has 213 classes.
 """
 

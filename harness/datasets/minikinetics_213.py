@@ -1,9 +1,9 @@
 """minikinetics-213: what the paper's first version trained on: 213 classes, 120,000 videos of Kinetics-400.
 
-    harness run --dataset minikinetics-213:my-classes.txt       the classes of a list, one name a line
+    harness run --dataset minikinetics-213:my-classes.txt       the classes of a list, one name per line
     harness run --dataset minikinetics-213                      a choice by the paper's counts: not comparable
 
-The paper gives counts and no lists: 150 to 1,000 training, 25 validation and 75 test videos a class. Not the same as
+The paper gives counts and no lists: 150 to 1,000 training, 25 validation and 75 test videos per class. Not the same as
 minikinetics-200, which most later work means by the name.
 """
 
@@ -29,7 +29,7 @@ def _at(argument: str) -> Dataset:
     """The card for a list of classes. Raises HarnessError where there is no such file."""
     path = Path(argument).expanduser().resolve()
     if not argument or not path.is_file():
-        raise HarnessError(f"no class list at '{path}'; give a text file with {CLASSES} class names, one a line")
+        raise HarnessError(f"no class list at '{path}'; give a text file with {CLASSES} class names, one per line")
     return dataclasses.replace(
         DATASET,
         name=f"minikinetics-213:{path}",

@@ -147,7 +147,7 @@ def _even(picture: np.ndarray) -> np.ndarray:
     return np.pad(picture, ((0, height % 2), (0, width % 2), (0, 0)), "edge")
 
 
-def write_still(path: Path, picture: np.ndarray) -> None:
+def write_image(path: Path, picture: np.ndarray) -> None:
     """A picture file of (H, W, 3) uint8 RGB: lossless for '.png', JPEG of quality 95 for '.jpg' and '.jpeg'."""
     import cv2
 

@@ -28,7 +28,7 @@ def write_all(prediction: Prediction, folder: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     name = prediction.path.stem
     sheet, animation, curve = (folder / f"{name}{end}" for end in (".clip.png", ".clip.gif", ".curve.svg"))
-    encode.write_still(sheet, sheet_of(prediction.streams))
+    encode.write_image(sheet, sheet_of(prediction.streams))
     write_animation(animation, prediction.streams)
     curve.write_text(standalone(curves(prediction)), encoding="utf-8")
     return [sheet, animation, curve]

@@ -80,7 +80,7 @@ def skeletons(tmp_path_factory):
     folder = tmp_path_factory.mktemp("skeletons")
     for name in MICRO:
         contents = sets.contents(name)
-        for path, text in [*contents.texts.items(), *dict.fromkeys(contents.pictures, "").items()]:
+        for path, text in [*contents.texts.items(), *dict.fromkeys(contents.files, "").items()]:
             (folder / name / path).parent.mkdir(parents=True, exist_ok=True)
             (folder / name / path).write_bytes(text.encode())
     return folder

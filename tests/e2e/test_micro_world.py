@@ -30,7 +30,7 @@ def small(monkeypatch):
 
     def cut(name, whole=sets.contents):
         contents = whole(name)
-        return sets.Contents(dict(itertools.islice(contents.pictures.items(), 20)), contents.texts)
+        return sets.Contents(dict(itertools.islice(contents.files.items(), 20)), contents.texts)
 
     monkeypatch.setattr(sets, "contents", cut)
 

@@ -146,4 +146,4 @@ def test_a_file_whose_name_is_not_utf8_is_extra_beside_official_lists(tmp_path, 
     root = filled(tmp_path, layout)
     (root / VIDEOS[layout][0]).with_name(NOT_UTF8).touch()
     findings = verify.verify(card(tmp_path, layout), tmp_path).findings
-    assert [finding.what.rpartition("/")[2] for finding in findings if finding.kind == "extra"] == [NOT_UTF8]
+    assert [finding.subject.rpartition("/")[2] for finding in findings if finding.kind == "extra"] == [NOT_UTF8]

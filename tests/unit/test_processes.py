@@ -33,7 +33,7 @@ def wait(*_):
     time.sleep(600)
 
 class Recipe:
-    what = "nothing"
+    title = "nothing"
     def make(self, source, target, limit=None):
         wait()
 

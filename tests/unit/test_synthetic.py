@@ -102,8 +102,8 @@ def _cameras(style):
 @pytest.mark.parametrize("name", ["micro-kinetics", "micro-ucf101", "micro-hmdb51", "micro-imagenet"])
 def test_every_file_shows_something_else(name):
     contents = sets.contents(name)
-    assert len(set(contents.pictures.values())) == len(contents.pictures)
-    assert not set(contents.pictures) & set(contents.texts)
+    assert len(set(contents.files.values())) == len(contents.files)
+    assert not set(contents.files) & set(contents.texts)
 
 
 def test_hmdb_movies_are_on_one_side_of_a_split_and_all_are_tested_at_least_once():
@@ -120,10 +120,10 @@ def test_hmdb_movies_are_on_one_side_of_a_split_and_all_are_tested_at_least_once
 
 
 def test_odd_names_are_in_the_data():
-    names = "".join(path for path in sets.contents("micro-hmdb51").pictures)
+    names = "".join(path for path in sets.contents("micro-hmdb51").files)
     assert all(letter in names for letter in "[]()!;#&+@~")
-    assert any(path.rsplit("/", 1)[1][0] in "-_" for path in sets.contents("micro-kinetics").pictures)
-    assert any(" " in path for path in sets.contents("micro-kinetics").pictures)
+    assert any(path.rsplit("/", 1)[1][0] in "-_" for path in sets.contents("micro-kinetics").files)
+    assert any(" " in path for path in sets.contents("micro-kinetics").files)
 
 
 def test_no_part_of_the_package_takes_the_name_of_its_function():

@@ -45,7 +45,7 @@ def data(whole, tmp_path) -> Path:
 def found(data: Path, *kinds: str, thorough: bool = False) -> set[tuple[str, str]]:
     """(kind, what) of the findings but 'counts', since this is not Kinetics-400; of these kinds, if any are named."""
     result = verify.verify(CARD, data, thorough=thorough)
-    return {(f.kind, f.what) for f in result.findings if f.kind != "counts" and (not kinds or f.kind in kinds)}
+    return {(f.kind, f.subject) for f in result.findings if f.kind != "counts" and (not kinds or f.kind in kinds)}
 
 
 def clip(data: Path, name: str) -> Path:
@@ -84,7 +84,7 @@ def test_every_kind_of_damage_is_named(data):
         ("unreadable", "class_a/at_000000_000001.mp4"),
         ("short", "class_a/av_000000_000001.mp4"),
     }
-    details = {f.what: f.detail for f in verify.verify(CARD, data).findings}
+    details = {f.subject: f.detail for f in verify.verify(CARD, data).findings}
     assert details["class_b/b2_000000_000001.mp4"] == "the file is empty"
     assert details["class_a/av_000000_000001.mp4"] == "lasts 0.4 s of the 1.0 s that the lists give it"
     assert "split 1 has one in train, the other in val" in details["class_b/bv_000000_000001.mp4"]

@@ -116,10 +116,10 @@ def estimate_text(estimate: Estimate) -> str:
     videos = f"{estimate.videos} videos to do" + (f", {estimate.there} done before" if estimate.there else "")
     disk = f"{size(estimate.bytes)} of {size(estimate.free_bytes)} free"
     if not estimate.sampled:
-        return f"{estimate.what}: {videos}; at most {disk} (no sampled video could be decoded, so the time is unknown)"
+        return f"{estimate.title}: {videos}; at most {disk} (no sampled video could be decoded, so the time is unknown)"
     processes = f"{estimate.workers} process{'es' if estimate.workers > 1 else ''}"
     return (
-        f"{estimate.what}: {videos}; about {disk}, about {duration(estimate.seconds)} in {processes} "
+        f"{estimate.title}: {videos}; about {disk}, about {duration(estimate.seconds)} in {processes} "
         f"(from the beginning of {estimate.sampled} of them)"
     )
 

@@ -84,7 +84,7 @@ def _block(kind: str, findings: list[Finding], *, allowed: bool) -> str:
 
 
 def _sentence(finding: Finding) -> str:
-    return ": ".join(text for text in (finding.what, finding.detail) if text)
+    return ": ".join(text for text in (finding.subject, finding.detail) if text)
 
 
 def _verdict(verification: Verification, allowed: tuple[str, ...]) -> str:

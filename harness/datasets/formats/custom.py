@@ -85,8 +85,8 @@ def _from_folders(root: Path, videos: set[str], remedy: str) -> Listing:
         for path in sorted(path for path in videos if path.startswith(f"{folder}/") and path.count("/") > 1):
             cls = path.split("/")[1]
             if cls not in classes:
-                what = f"'{path}' below '{root}': {unknown('class', cls, classes)}."
-                faults.append(Fault("unknown class", f"{what} Classes are the folders of '{folders['train']}'."))
+                message = f"'{path}' below '{root}': {unknown('class', cls, classes)}."
+                faults.append(Fault("unknown class", f"{message} Classes are the folders of '{folders['train']}'."))
             else:
                 listed.append(Listed(stem_of(path), subset, classes.index(cls), "", path))
     if faults:
@@ -134,8 +134,8 @@ def _from_lists(root: Path, lists: Mapping[str, Path], videos: set[str], remedy:
             faults += bad.faults
     if not faults and not all(subset for subset, _, _ in lines):
         _, line, path = next(item for item in lines if not item[0])
-        what = f"{path.name}, line {line.number}: the list has no column 'split', and its name contains no subset"
-        faults.append(Fault("unreadable line", f"{what}; call the lists train.csv and test.csv, or add the column."))
+        message = f"{path.name}, line {line.number}: the list has no column 'split', and its name contains no subset"
+        faults.append(Fault("unreadable line", f"{message}; call the lists train.csv and test.csv, or add the column."))
     if faults:
         raise BadLists(faults)
     if {subset for subset, _, _ in lines} in ({"train"}, {"test"}, {"val"}):
@@ -165,8 +165,8 @@ def _listed(
     for subset, line, source in lines:
         label = int(line.label) if counted else label_of.get(line.label, -1)
         if not 0 <= label < len(classes):
-            what = f"{source.name}, line {line.number}: {unknown('class', line.label, classes)}."
-            faults.append(Fault("unknown class", what))
+            message = f"{source.name}, line {line.number}: {unknown('class', line.label, classes)}."
+            faults.append(Fault("unknown class", message))
             continue
         try:
             path = _below_root(root, line, source)
@@ -248,7 +248,9 @@ def class_names(text: str) -> tuple[str, ...]:
 def _header(line: str) -> dict[str, int] | None:
     """Content of a column -> its index, if the line is a header."""
     fields = [field.strip().lower() for field in next(csv.reader([line]))]
-    places = {what: fields.index(name) for what, names in COLUMNS.items() for name in names[::-1] if name in fields}
+    places = {
+        content: fields.index(name) for content, names in COLUMNS.items() for name in names[::-1] if name in fields
+    }
     return places if {"path", "label"} <= set(places) else None
 
 

@@ -69,7 +69,7 @@ def read_hmdb(root: Path, split: int, *, remedy: str = "") -> Listing:
 
 def class_of(file_name: str, split: int) -> str | None:
     """'climb_stairs_test_split1.txt' -> 'climb_stairs'; None if it is not a list of this split. Class names contain '_'
-    and begin with one another (climb, climb_stairs), so only the suffix tells."""
+    and may be prefixes of each other (climb, climb_stairs), so only the suffix decides."""
     match = SUFFIX.search(file_name)
     return file_name[: match.start()] if match and int(match.group(1)) == split else None
 

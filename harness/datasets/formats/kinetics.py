@@ -34,7 +34,7 @@ class KineticsRow:
     """One line of a Kinetics CSV."""
 
     label: str | None
-    """None where the file has no labels (the test list as it was first published)."""
+    """None where the file has no labels (the first published test list)."""
     youtube_id: str
     start_s: int
     end_s: int
@@ -112,8 +112,8 @@ def _rows(root: Path, subset: str, remedy: str) -> tuple[KineticsRow, ...]:
                 rows = rows_of_csv(read_text(folder / name, remedy), name=name)
                 unlabelled = [row for row in rows if row.label is None]
                 if unlabelled and len(unlabelled) < len(rows):
-                    what = f"{name} gives '{unlabelled[0].stem}' no label, and others one. {AGAIN}"
-                    raise BadLists([Fault("wrong label", what)])
+                    message = f"{name} has labels, but none for '{unlabelled[0].stem}'. {AGAIN}"
+                    raise BadLists([Fault("wrong label", message)])
                 return rows
     return ()
 
@@ -126,7 +126,7 @@ def rows_of_csv(text: str, *, name: str) -> tuple[KineticsRow, ...]:
     reader = csv.reader(text.removeprefix("\ufeff").splitlines())
     columns: list[str] | None = None
     rows: list[KineticsRow] = []
-    seen: dict[str, int] = {}
+    line_of: dict[str, int] = {}
     faults: list[Fault] = []
     for fields in reader:
         if not any(field.strip() for field in fields):
@@ -137,13 +137,13 @@ def rows_of_csv(text: str, *, name: str) -> tuple[KineticsRow, ...]:
                 continue
         try:
             row = _row(dict(zip(columns, fields, strict=False)), reader.line_num, name)
-            if row.stem in seen:
-                what = f"{name}, line {reader.line_num}: '{row.stem}' is on line {seen[row.stem]} already."
-                raise fault("listed twice", what)
+            if row.stem in line_of:
+                message = f"{name}, line {reader.line_num}: '{row.stem}' is on line {line_of[row.stem]} already."
+                raise fault("listed twice", message)
         except BadLists as bad:
             faults += bad.faults
             continue
-        seen[row.stem] = reader.line_num
+        line_of[row.stem] = reader.line_num
         rows.append(row)
     if faults:
         raise BadLists(faults)

@@ -130,14 +130,14 @@ def _refuse_contradictions(root: Path, classes: Sequence[str], listed: Sequence[
         if before == video.subset:
             faults.append(Fault("listed twice", f"'{video.id}' below '{root}' is listed twice. {AGAIN}"))
         elif before:
-            what = f"'{video.id}' below '{root}' is in {before} and again in {video.subset}. {AGAIN}"
-            faults.append(Fault("in two subsets", what))
+            message = f"'{video.id}' below '{root}' is in {before} and again in {video.subset}. {AGAIN}"
+            faults.append(Fault("in two subsets", message))
         subset_of[video.id] = video.subset
     trained = {video.label for video in listed if video.subset == "train"}
     for label, cls in enumerate(classes):
         if label not in trained:
-            what = f"no training video of the class '{cls}' is listed below '{root}'. {AGAIN}"
-            faults.append(Fault("empty class", what))
+            message = f"no training video of the class '{cls}' is listed below '{root}'. {AGAIN}"
+            faults.append(Fault("empty class", message))
     if faults:
         raise BadLists(faults)
 
@@ -150,16 +150,16 @@ def _is_utf8(path: str) -> bool:
 # ------------------------------------------------------------------------------------------------- files on disk
 
 
-def absent(root: Path, what: str, remedy: str) -> DataMissing:
-    return DataMissing(f"looked in '{root}' for {what}, and it is not there. {remedy}".rstrip())
+def absent(root: Path, content: str, remedy: str) -> DataMissing:
+    return DataMissing(f"looked in '{root}' for {content}: not there. {remedy}".rstrip())
 
 
-def find_folder(root: Path, names: Sequence[str], what: str, remedy: str, has: Callable[[str], bool]) -> Path:
-    """The first of these folders of the root with an entry that `has` accepts; `what` describes the entry."""
+def find_folder(root: Path, names: Sequence[str], content: str, remedy: str, has: Callable[[str], bool]) -> Path:
+    """The first of these folders of the root with an entry that `has` accepts; `content` describes the entry."""
     for folder in (root / name for name in names):
         if folder.is_dir() and any(has(entry.name) for entry in folder.iterdir()):
             return folder
-    raise absent(root, f"{what} in the folder '{names[0]}'", remedy)
+    raise absent(root, f"{content} in the folder '{names[0]}'", remedy)
 
 
 def read_text(path: Path, remedy: str) -> str:
@@ -168,8 +168,8 @@ def read_text(path: Path, remedy: str) -> str:
     except FileNotFoundError as cause:
         raise absent(path.parent, f"'{path.name}'", remedy) from cause
     except UnicodeDecodeError as cause:
-        what = f"'{path}' is not UTF-8 text (byte {cause.start}). {AGAIN}"
-        raise BadLists([Fault("unreadable line", what)]) from cause
+        message = f"'{path}' is not UTF-8 text (byte {cause.start}). {AGAIN}"
+        raise BadLists([Fault("unreadable line", message)]) from cause
 
 
 def files_in(folder: Path, suffixes: Sequence[str]) -> set[str]:

@@ -1,7 +1,7 @@
-"""What the micro world consists of, as plain values: its actions, its three worlds and their names for the actions.
+"""The micro world as plain values: its actions, its three worlds and their names for the actions.
 
 ==========  =============================================================  ====================================
-group       actions                                                        what tells the classes apart
+group       actions                                                        what distinguishes the classes
 ==========  =============================================================  ====================================
 reversal    open/close, approach/recede, pick-up/put-down                  the direction of time, nothing else
 motion      shake (sideways), bounce (up and down), circle, spin           how the object moves
@@ -9,7 +9,7 @@ appearance  carry-1 ... carry-4                                            which
 ==========  =============================================================  ====================================
 
 The object of every other class is any of the four that the world's appearance classes carry, so that an object alone
-gives nothing away. Left and right are never told apart: every action is drawn on both sides and in both senses.
+does not reveal the class. Nor does left or right: every action is drawn on both sides and in both senses.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ ACTIONS = REVERSAL + MOTION + APPEARANCE
 
 @dataclass(frozen=True)
 class World:
-    """A look that one data set has and the others have not."""
+    """The look of one data set."""
 
     name: str
     scenery: str
@@ -37,14 +37,14 @@ class World:
     finish: str
     """Kind of texture on objects: 'stripes', 'checks' or 'rings'."""
     shapes: tuple[str, str, str, str]
-    """Objects of carry-1 to carry-4, and of everything else."""
+    """Objects of carry-1 to carry-4, and of all other actions."""
     hues: tuple[int, int, int, int]
     """Typical hue of each object, in degrees."""
     classes: Mapping[str, str]
-    """Action -> class name, in the manner of the data set."""
+    """Action -> class name, in the style of the data set."""
 
     def groups(self) -> dict[str, tuple[str, ...]]:
-        """Class names by what tells them apart."""
+        """Class names by group."""
         kinds = {"reversal": REVERSAL, "motion": MOTION, "appearance": APPEARANCE}
         return {kind: tuple(self.classes[action] for action in actions) for kind, actions in kinds.items()}
 
@@ -130,7 +130,7 @@ WORLDS = {world.name: world for world in (PARK, HALL, FILM)}
 
 @dataclass(frozen=True)
 class ClipSpec:
-    """Names of a clip, of which its frames are a function. Clips of one group share actor, background and camera style."""
+    """Names of a clip, which determine its frames. Clips of one group share actor, background and camera style."""
 
     world: str
     action: str
@@ -141,9 +141,9 @@ class ClipSpec:
 
 
 @dataclass(frozen=True)
-class StillSpec:
-    """Names of a still, of which its pixels are a function."""
+class ImageSpec:
+    """Names of an image, which determine its pixels."""
 
-    what: str
+    subject: str
     """An object, a kind of actor or a kind of scenery, of any world."""
     number: int

@@ -8,7 +8,7 @@ import numpy as np
 
 
 def stream(*name: object) -> np.random.Generator:
-    """A generator of its own for each name: ('film', 'turn', 3) always gives the same numbers, whoever asks first."""
+    """A generator for each name: ('film', 'turn', 3) always gives the same numbers."""
     text = "/".join(str(part) for part in name)
     return np.random.Generator(np.random.PCG64(int.from_bytes(hashlib.sha256(text.encode()).digest()[:16], "big")))
 

@@ -1,8 +1,8 @@
-"""How actors, objects and the camera move: paths over time, as arithmetic. No picture is touched here.
+"""How actors, objects and the camera move: paths over time, as arithmetic. No pictures here.
 
 Lengths are px of the frame for an actor of scale 1, times are frames. Every path is drawn from a distribution that does
 not change when left and right, or past and future, are swapped. A reversed action is its original played backwards,
-camera and light included: so nothing but the direction of time tells the two apart.
+camera and light included: they differ only in the direction of time.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from harness.datasets.synthetic.chance import sign
 
 FPS = 25
 SHORTEST, LONGEST = 20, 24
-"""Frames of a clip. With 16 seen at least, more than half of a one-shot action is always in view."""
+"""Frames of a clip. A network sees 16 or more: always more than half of an action."""
 
 
 @dataclass(frozen=True)
 class Pose:
-    """What the actor does, frame by frame; arrays (T,) float64."""
+    """The actor, frame by frame; arrays (T,) float64."""
 
     hand_x: np.ndarray
-    """Of the object from its resting place before the actor; positive is the side that the object is held on."""
+    """Of the object from its resting position before the actor; positive is the side of the object."""
     hand_y: np.ndarray
     """Downwards."""
     angle_rad: np.ndarray
@@ -34,7 +34,7 @@ class Pose:
     gap: np.ndarray
     """Between the wings of the gate: 0 closed, 1 open."""
     body_x: np.ndarray
-    """Of actor and object together from their place; positive is the side that the object is held on."""
+    """Of actor and object together from their position; positive is the side of the object."""
     body_y: np.ndarray
     """Downwards."""
     crouch: np.ndarray
@@ -134,19 +134,19 @@ class CameraStyle:
     """How the camera of a group moves; the clip adds direction and phase."""
 
     pan_px: tuple[float, float]
-    """Speed in x and y, px a frame."""
+    """Speed in x and y, px per frame."""
     zoom: float
-    """Growth of the picture, share a frame."""
+    """Growth of the picture, factor per frame."""
     shake_px: float
-    """Reach of a shaking hand."""
+    """Amplitude of a shaking hand."""
 
 
 @dataclass(frozen=True)
 class Camera:
-    """Where the camera looks, frame by frame; arrays (T,) float64."""
+    """The camera, frame by frame; arrays (T,) float64."""
 
     x: np.ndarray
-    """Of the view's middle from its place at half time, px."""
+    """Of the view's centre from its position at half time, px."""
     y: np.ndarray
     zoom: np.ndarray
     """About 1."""

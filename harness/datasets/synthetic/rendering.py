@@ -12,12 +12,12 @@ from pathlib import Path
 from harness.core import processes
 from harness.core.errors import HarnessError
 from harness.datasets.synthetic import sets
-from harness.datasets.synthetic.catalogue import ClipSpec, StillSpec
+from harness.datasets.synthetic.catalogue import ClipSpec, ImageSpec
 
 CHUNK = 16
 CODECS = {".mp4": "h264", ".avi": "mpeg4"}
 
-Pictures = Sequence[tuple[str, ClipSpec | StillSpec]]
+Files = Sequence[tuple[str, ClipSpec | ImageSpec]]
 
 
 def render_set(
@@ -25,11 +25,11 @@ def render_set(
 ) -> None:
     """The set below `root`, the same bytes for any number of workers (default: one per core). Raises OSError."""
     contents = sets.contents(name)
-    for folder in {(root / path).parent for path in [*contents.pictures, *contents.texts]}:
+    for folder in {(root / path).parent for path in [*contents.files, *contents.texts]}:
         folder.mkdir(parents=True, exist_ok=True)
     for path, text in contents.texts.items():
         (root / path).write_bytes(text.encode())
-    items = list(contents.pictures.items())
+    items = list(contents.files.items())
     chunks = [items[start : start + CHUNK] for start in range(0, len(items), CHUNK)]
     done = 0
     for count in _written(root, chunks, workers or len(os.sched_getaffinity(0))):
@@ -38,8 +38,8 @@ def render_set(
             progress(done, len(items))
 
 
-def _written(root: Path, chunks: Sequence[Pictures], workers: int) -> Iterator[int]:
-    """Numbers of files written, chunk by chunk as they are done."""
+def _written(root: Path, chunks: Sequence[Files], workers: int) -> Iterator[int]:
+    """Numbers of files written, one per finished chunk."""
     if workers == 1:
         yield from (_write(root, chunk) for chunk in chunks)
         return
@@ -59,12 +59,12 @@ def _written(root: Path, chunks: Sequence[Pictures], workers: int) -> Iterator[i
         pool.shutdown(cancel_futures=True)
 
 
-def _write(root: Path, chunk: Pictures) -> int:
+def _write(root: Path, chunk: Files) -> int:
     """Renders and encodes the files of a chunk; their number."""
     import cv2
 
-    from harness.datasets.synthetic.scene import frames_of, still_of
-    from harness.video.encode import write_still, write_video
+    from harness.datasets.synthetic.scene import frames_of, image_of
+    from harness.video.encode import write_image, write_video
 
     cv2.setNumThreads(1)
     for name, spec in chunk:
@@ -72,5 +72,5 @@ def _write(root: Path, chunk: Pictures) -> int:
         if isinstance(spec, ClipSpec):
             write_video(path, frames_of(spec), codec=CODECS[path.suffix])
         else:
-            write_still(path, still_of(spec))
+            write_image(path, image_of(spec))
     return len(chunk)

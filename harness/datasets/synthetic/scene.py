@@ -13,19 +13,19 @@ import cv2
 import numpy as np
 
 from harness.datasets.synthetic import motion, sprites
-from harness.datasets.synthetic.catalogue import APPEARANCE, REVERSED, WORLDS, ClipSpec, StillSpec, World
+from harness.datasets.synthetic.catalogue import APPEARANCE, REVERSED, WORLDS, ClipSpec, ImageSpec, World
 from harness.datasets.synthetic.chance import sign, stream
 from harness.datasets.synthetic.texture import CANVAS_PX, background, floats
 
 FRAME_PX = (72, 96)
 """(height, width) of a video."""
-STILL_PX = 80
-"""Side of a still."""
+IMAGE_PX = 80
+"""Side of an image."""
 GATE = ("open", "close")
 
-_ACTOR_SCALE = 0.74  # sprites are drawn larger than they appear, so that actors who come close stay sharp
+_ACTOR_SCALE = 0.74  # sprites are drawn larger than they appear, so that close actors are sharp
 _SCENERIES, _BODIES, _FINISHES = (
-    sorted({getattr(world, what) for world in WORLDS.values()}) for what in ("scenery", "body", "finish")
+    sorted({getattr(world, part) for world in WORLDS.values()}) for part in ("scenery", "body", "finish")
 )
 _OBJECT_SCALE = 1.2
 _REST_PX = (20.0, -35.0)  # the object's resting place from the feet, on its side, in px of the sprite
@@ -33,7 +33,7 @@ _REST_PX = (20.0, -35.0)  # the object's resting place from the feet, on its sid
 
 @dataclass(frozen=True)
 class _Looks:
-    """What the clips of a group share."""
+    """Parts that the clips of a group share."""
 
     background: np.ndarray
     body: np.ndarray
@@ -52,19 +52,19 @@ def frames_of(spec: ClipSpec) -> np.ndarray:
     return frames[::-1] if spec.action in REVERSED else frames
 
 
-def still_of(spec: StillSpec) -> np.ndarray:
+def image_of(spec: ImageSpec) -> np.ndarray:
     """(80, 80, 3) uint8 RGB: one object, actor or scenery of any of the worlds, before scenery of any of them."""
-    rng = stream("still", spec.what, spec.number)
-    scenery = spec.what if spec.what in _SCENERIES else str(rng.choice(_SCENERIES))
-    side = STILL_PX
+    rng = stream("still", spec.subject, spec.number)
+    scenery = spec.subject if spec.subject in _SCENERIES else str(rng.choice(_SCENERIES))
+    side = IMAGE_PX
     zoom, turn = rng.uniform(0.8, 1.2), rng.uniform(-0.1, 0.1)
     corner = -zoom * rng.uniform(0, [CANVAS_PX[1] - side / zoom, CANVAS_PX[0] - side / zoom])
     picture = cv2.warpAffine(
         background(scenery, rng), _matrix(zoom, turn, *corner), (side, side), borderMode=cv2.BORDER_REFLECT
     )
     middle = rng.uniform(0.35 * side, 0.65 * side, 2)
-    if spec.what in _BODIES:
-        sprite, _ = sprites.body(spec.what, rng)
+    if spec.subject in _BODIES:
+        sprite, _ = sprites.body(spec.subject, rng)
         scale = rng.uniform(0.6, 1.1)
         _put(
             picture,
@@ -74,9 +74,9 @@ def still_of(spec: StillSpec) -> np.ndarray:
             (scale, scale),
             rng.uniform(-0.15, 0.15),
         )
-    elif spec.what not in _SCENERIES:
+    elif spec.subject not in _SCENERIES:
         finish, hue = str(rng.choice(_FINISHES)), rng.uniform(0, 360)
-        sprite, scale = sprites.thing(spec.what, finish, rng, hue_deg=hue), rng.uniform(0.6, 1.6)
+        sprite, scale = sprites.thing(spec.subject, finish, rng, hue_deg=hue), rng.uniform(0.6, 1.6)
         _put(picture, sprite, ((sprites.OBJECT_PX - 1) / 2,) * 2, middle, (scale, scale), rng.uniform(-np.pi, np.pi))
     return cv2.convertScaleAbs(picture, alpha=_fixed(rng.uniform(0.75, 1.15)))
 
@@ -110,7 +110,7 @@ def _forward(spec: ClipSpec) -> np.ndarray:
 
 
 def _held(world: World, action: str, rng: np.random.Generator) -> np.ndarray:
-    """Sprite of what is handled: a gate's wing, the class's own object, or any of the world's four."""
+    """Sprite of the object: a gate's wing, the class's own object, or any of the world's four."""
     which = APPEARANCE.index(action) if action in APPEARANCE else int(rng.integers(4))
     hue = world.hues[which] + rng.normal(0, 14)
     if action in GATE:
@@ -120,7 +120,7 @@ def _held(world: World, action: str, rng: np.random.Generator) -> np.ndarray:
 
 @dataclass(frozen=True)
 class _Place:
-    """Where the actor stands in the scene, px of the frame, and the side (-1 or 1) that the object is on."""
+    """Position of the actor in the scene, px of the frame, and the side (-1 or 1) of the object."""
 
     x: float
     y: float
@@ -135,7 +135,7 @@ class _View:
     zoom: float
 
     def point(self, x: float, y: float) -> tuple[float, float]:
-        """Where a point of the scene is seen."""
+        """Position of a point of the scene in the frame."""
         height, width = FRAME_PX
         return (x - width / 2 - self.x) * self.zoom + width / 2, (y - height / 2 - self.y) * self.zoom + height / 2
 
@@ -152,9 +152,9 @@ def _scenery(canvas: np.ndarray, view: _View, origin: tuple[float, float]) -> np
 def _draw(
     picture: np.ndarray, looks: _Looks, held: np.ndarray, place: _Place, pose: motion.Pose, t: int, view: _View
 ) -> None:
-    """The actor and what it handles, onto the picture."""
+    """Draw the actor and the object onto the picture."""
     size = place.scale * float(pose.size[t])
-    # Who is nearer stands lower in the picture, and the picture's middle stays in it.
+    # Nearer actors are lower in the picture.
     feet = (
         place.x + place.side * float(pose.body_x[t]),
         place.y + float(pose.body_y[t]) - 16 * (1 - min(size, 1.0)) / 0.45 * 0.7 + 4 * max(size - 1.0, 0.0),
@@ -177,7 +177,7 @@ def _draw(
 
 
 def _gate(picture, looks: _Looks, wing: np.ndarray, feet, scale: float, gap: float, sway, view: _View) -> None:
-    """Two wings before the actor, `gap` apart, tilting outwards as they part, a hand on each."""
+    """Draw two wings before the actor, `gap` apart, tilting outwards as they part, a hand on each."""
     for side in (-1, 1):
         centre = (feet[0] + float(sway[0]) + side * (12 + 27 * gap) * scale, feet[1] + float(sway[1]) - 28 * scale)
         _arm(picture, looks, feet, scale, 1.0, side, centre, view)
@@ -197,7 +197,7 @@ def _arm(picture: np.ndarray, looks: _Looks, feet, scale: float, bend: float, si
 
 
 def _put(picture: np.ndarray, sprite: np.ndarray, anchor, point, scale: tuple[float, float], angle_rad: float) -> None:
-    """The sprite onto the picture, its anchor at the point, turned clockwise; a negative scale in x mirrors it."""
+    """Draw the sprite onto the picture, its anchor at the point, turned clockwise; a negative scale in x mirrors it."""
     cos, sin = math.cos(angle_rad), math.sin(angle_rad)
     a, b, c, d = cos * scale[0], -sin * scale[1], sin * scale[0], cos * scale[1]
     x, y = point[0] - a * anchor[0] - b * anchor[1], point[1] - c * anchor[0] - d * anchor[1]
@@ -221,7 +221,7 @@ def _matrix(scale: float, angle_rad: float, x: float, y: float) -> np.ndarray:
 
 
 def _rounded(matrix: np.ndarray) -> np.ndarray:
-    """To 1/4096 px: the last digits of sines differ between processors, pictures must not."""
+    """Rounded to 1/4096 px: the last digits of sines differ between processors, pictures must not."""
     return np.round(matrix * 4096) / 4096
 
 

@@ -1,4 +1,4 @@
-"""What the embedded data sets consist of: which file shows what, and the annotation files, in the official layouts.
+"""Contents of the embedded data sets: video and image files, and annotation files, in the official layouts.
 
 Plain values and text, so that cards can count without loading the renderer.
 
@@ -21,17 +21,17 @@ import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from harness.datasets.synthetic.catalogue import ACTIONS, FILM, HALL, PARK, WORLDS, ClipSpec, StillSpec
+from harness.datasets.synthetic.catalogue import ACTIONS, FILM, HALL, PARK, WORLDS, ClipSpec, ImageSpec
 
 VERSION = 3
-"""Raised when any file would come out differently; folders of another version are rendered again."""
+"""Raised when the content of any file changes; folders of another version are rendered again."""
 
 KINETICS_SIZES = {"train": 40, "val": 10, "test": 20}
 UCF_GROUPS, UCF_CLIPS, UCF_TESTED = 12, 5, 4
 HMDB_CLIPS, HMDB_TESTED = 4, 5
 HMDB_TRAINED = (2, 1, 1, 1)
 """Training clips from each movie that a split does not test."""
-STILLS_SIZES = {"train": 60, "val": 20}
+IMAGE_SIZES = {"train": 60, "val": 20}
 SPLITS = (1, 2, 3)
 
 # As odd as the official names: a reader that globs, splits at '_' or passes them to a shell fails.
@@ -52,13 +52,13 @@ MOVIES = (
 class Contents:
     """Everything below the root of an embedded data set."""
 
-    pictures: Mapping[str, ClipSpec | StillSpec]
-    """Path -> what the video or still shows."""
+    files: Mapping[str, ClipSpec | ImageSpec]
+    """Path -> the clip or image in it."""
     texts: Mapping[str, str]
     """Path -> the annotation file, with its line ends."""
 
 
-def still_classes() -> tuple[str, ...]:
+def image_classes() -> tuple[str, ...]:
     """The objects of all worlds, their kinds of actors and of scenery, in alphabetical order."""
     worlds = WORLDS.values()
     shapes = [shape for world in worlds for shape in world.shapes]
@@ -66,12 +66,12 @@ def still_classes() -> tuple[str, ...]:
 
 
 def contents(name: str) -> Contents:
-    """What `micro-kinetics`, `micro-ucf101`, `micro-hmdb51` or `micro-imagenet` consists of."""
+    """Contents of `micro-kinetics`, `micro-ucf101`, `micro-hmdb51` or `micro-imagenet`."""
     return _SETS[name]()
 
 
 def _micro_kinetics() -> Contents:
-    pictures: dict[str, ClipSpec | StillSpec] = {}
+    files: dict[str, ClipSpec | ImageSpec] = {}
     texts: dict[str, str] = {}
     for subset, size in KINETICS_SIZES.items():
         lines = ["label,youtube_id,time_start,time_end,split"]
@@ -80,11 +80,11 @@ def _micro_kinetics() -> Contents:
             for number in range(size):
                 youtube_id, start_s = _youtube(subset, action, number)
                 path = f"{label}/{youtube_id}_{start_s:06d}_{start_s + 1:06d}.mp4"
-                pictures[path] = ClipSpec("park", action, group=f"{subset}-{number}", clip="0")
+                files[path] = ClipSpec("park", action, group=f"{subset}-{number}", clip="0")
                 quoted = f'"{label}"' if " " in label else label
                 lines.append(f"{quoted},{youtube_id},{start_s},{start_s + 1},{subset}")
         texts[f"{subset}.csv"] = "\n".join(lines) + "\n"
-    return Contents(pictures, texts)
+    return Contents(files, texts)
 
 
 def _youtube(*name: object) -> tuple[str, int]:
@@ -95,7 +95,7 @@ def _youtube(*name: object) -> tuple[str, int]:
 
 
 def _micro_ucf101() -> Contents:
-    pictures: dict[str, ClipSpec | StillSpec] = {}
+    files: dict[str, ClipSpec | ImageSpec] = {}
     texts = {"classInd.txt": [f"{n} {cls}" for n, cls in enumerate(sorted(HALL.classes.values()), start=1)]}
     number_of = {line.split()[1]: line.split()[0] for line in texts["classInd.txt"]}
     for split in SPLITS:
@@ -104,47 +104,47 @@ def _micro_ucf101() -> Contents:
         for group in range(UCF_GROUPS):
             for clip in range(UCF_CLIPS):
                 path = f"{cls}/v_{cls}_g{group + 1:02d}_c{clip + 1:02d}.avi"
-                pictures[f"UCF-101/{path}"] = ClipSpec("hall", action, group=str(group), clip=str(clip))
+                files[f"UCF-101/{path}"] = ClipSpec("hall", action, group=str(group), clip=str(clip))
                 for split in SPLITS:
                     if group // UCF_TESTED == split - 1:
                         texts[f"testlist{split:02d}.txt"].append(path)
                     else:
                         texts[f"trainlist{split:02d}.txt"].append(f"{path} {number_of[cls]}")
     crlf = {f"ucfTrainTestlist/{name}": "".join(f"{line}\r\n" for line in lines) for name, lines in texts.items()}
-    return Contents(pictures, crlf)
+    return Contents(files, crlf)
 
 
 def _micro_hmdb51() -> Contents:
-    pictures: dict[str, ClipSpec | StillSpec] = {}
+    files: dict[str, ClipSpec | ImageSpec] = {}
     lines: dict[str, list[str]] = {}
     for action in ACTIONS:
         cls = FILM.classes[action]
         for movie, title in enumerate(MOVIES):
             for clip in range(HMDB_CLIPS):
                 name = f"{title}_{cls}_f_cm_np1_fr_{('bad', 'med', 'goo')[movie % 3]}_{clip}.avi"
-                pictures[f"{cls}/{name}"] = ClipSpec("film", action, group=str(movie), clip=str(clip))
+                files[f"{cls}/{name}"] = ClipSpec("film", action, group=str(movie), clip=str(clip))
                 for split in SPLITS:
                     lines.setdefault(f"{cls}_test_split{split}", []).append(f"{name} {_hmdb_flag(split, movie, clip)} ")
-    texts = {f"testTrainMulti_7030_splits/{name}.txt": "\n".join(those) + "\n" for name, those in lines.items()}
-    return Contents(pictures, texts)
+    texts = {f"testTrainMulti_7030_splits/{name}.txt": "\n".join(part) + "\n" for name, part in lines.items()}
+    return Contents(files, texts)
 
 
 def _hmdb_flag(split: int, movie: int, clip: int) -> int:
     """1 train, 2 test, 0 unused. A movie is on one side of a split in all classes; test sets overlap, as the official ones."""
-    place = (movie - 3 * (split - 1)) % len(MOVIES)
-    if place < HMDB_TESTED:
+    turn = (movie - 3 * (split - 1)) % len(MOVIES)
+    if turn < HMDB_TESTED:
         return 2
-    return int(clip < HMDB_TRAINED[place - HMDB_TESTED])
+    return int(clip < HMDB_TRAINED[turn - HMDB_TESTED])
 
 
 def _micro_imagenet() -> Contents:
-    pictures: dict[str, ClipSpec | StillSpec] = {}
-    for cls in still_classes():
-        for number in range(sum(STILLS_SIZES.values())):
-            trained = number < STILLS_SIZES["train"]
+    files: dict[str, ClipSpec | ImageSpec] = {}
+    for cls in image_classes():
+        for number in range(sum(IMAGE_SIZES.values())):
+            trained = number < IMAGE_SIZES["train"]
             path = f"train/{cls}/{cls}_{number:04d}.jpg" if trained else f"val/{cls}/{cls}_{number:04d}.png"
-            pictures[path] = StillSpec(cls, number)
-    return Contents(pictures, {})
+            files[path] = ImageSpec(cls, number)
+    return Contents(files, {})
 
 
 _SETS: dict[str, Callable[[], Contents]] = {

@@ -1,7 +1,7 @@
-"""The things of the micro world, as cut-outs: objects, the two wings of a gate, and the bodies of actors.
+"""Sprites of the micro world: objects, the two wings of a gate, and the bodies of actors.
 
 A sprite is (H, W, 4) uint8, colours multiplied by their opacity, so that warping and blending need no division.
-Drawn three times too large and averaged down: smooth edges at any position.
+They are drawn at three times the size and averaged: smooth edges at any position.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ OBJECT_PX = 44
 WING_PX = (48, 28)
 """(height, width) of one wing of a gate."""
 BODY_PX = (76, 56)
-"""(height, width) of an actor's sprite. The feet stand at FEET_PX, the head ends about 66 px above them."""
+"""(height, width) of an actor's sprite. The feet are at FEET_PX, the head ends about 66 px above them."""
 FEET_PX = (28.0, 70.0)
 """(x, y) of the point between the feet."""
 SHOULDER_PX = (9.0, -45.0)
-"""(x, y) of a shoulder from the feet, on the side that x > 0 says."""
+"""(x, y) of a shoulder from the feet, on the side of positive x."""
 
 
 def _turned(radii: np.ndarray, angles: np.ndarray) -> np.ndarray:
@@ -138,7 +138,7 @@ def body(kind: str, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     scale = OVERSAMPLING
     height, width = BODY_PX[0] * scale, BODY_PX[1] * scale
     skin = colour(rng.uniform(15, 35), rng.uniform(0.25, 0.6), rng.uniform(0.45, 0.95))
-    # Clothes are duller than objects, so that what is handled stands out from who handles it.
+    # Clothes are duller than objects, so that objects stand out.
     hue, dullness = rng.uniform(0, 360), rng.uniform(0.5, 0.75)
     cloth = fabric({"round": "stripes", "square": "checks", "coat": "rings"}[kind], rng, width, hue_deg=hue)
     cloth = cloth * (1 - dullness) + cloth.mean(axis=2, keepdims=True) * dullness

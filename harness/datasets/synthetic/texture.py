@@ -1,4 +1,4 @@
-"""Pictures without things in them: noise with a natural spectrum, backgrounds of the three worlds, textures of objects."""
+"""Backgrounds and textures: noise with a natural spectrum, the sceneries of the three worlds, surfaces of objects."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 FABRIC_PX = 72
 """Side at which textures of objects are computed, before they are enlarged for drawing."""
 CANVAS_PX = (104, 144)
-"""(height, width) of a background: what the camera can see of it before it reaches an edge, and more."""
+"""(height, width) of a background: larger than the camera ever sees."""
 
 
 def colour(hue_deg: float, saturation: float, value: float) -> np.ndarray:
