@@ -322,7 +322,7 @@ def test_kinetics_test_list_without_labels_gives_no_subset(tmp_path):
     [
         ("x,v,1,2,val\n", "has the class 'x'"),
         ('"a b",-1,0,10,val\n', "is in train and again in val"),
-        (",v,1,2,val\nc,w,1,2,val\n", "no label"),
+        (",v,1,2,val\nc,w,1,2,val\n", "but none for"),
     ],
 )
 def test_kinetics_lists_that_contradict_themselves_are_refused(val, says, tmp_path):

@@ -115,7 +115,7 @@ def test_a_program_that_fails_leaves_nothing_and_another_is_tried(tmp_path, prog
     root = tmp_path / "set"
     zipped(root / "UCF101.rar", {"UCF-101/A/v.avi": b"whole"})
     install(programs, breaks=True)
-    with pytest.raises(HarnessError, match="unrar: CRC error.*fetch it again"):
+    with pytest.raises(HarnessError, match="unrar: CRC error.*download it again"):
         extract_archives(root)
     assert files(root) == {"UCF101.rar"}
     (programs / "bsdtar").write_text(

@@ -231,7 +231,7 @@ def test_a_disk_that_fills_while_indexing_leaves_nothing_half_written(tmp_path, 
 def test_a_path_that_leaves_the_folder_is_refused(tmp_path):
     render(tmp_path / "toy")
     (tmp_path / "toy/list.txt").write_text("../toy/class0/v0.avi 0\n")
-    with pytest.raises(DataMissing, match="leaves the data set's folder"):
+    with pytest.raises(DataMissing, match="outside the data set's folder"):
         prepare.open_prepared(DOWNLOADED, tmp_path)
 
 

@@ -86,7 +86,7 @@ def test_every_kind_of_damage_is_named(data):
     }
     details = {f.subject: f.detail for f in verify.verify(CARD, data).findings}
     assert details["class_b/b2_000000_000001.mp4"] == "the file is empty"
-    assert details["class_a/av_000000_000001.mp4"] == "lasts 0.4 s of the 1.0 s that the lists give it"
+    assert details["class_a/av_000000_000001.mp4"] == "lasts 0.4 s of the 1.0 s in the lists"
     assert "split 1 has one in train, the other in val" in details["class_b/bv_000000_000001.mp4"]
     assert details["bt_000000_000001"] == "split 1 test"
 
@@ -126,7 +126,7 @@ def test_what_a_person_reads_and_what_a_program_reads(data):
     text.encode()
     read = json.loads(command.to_json(result, ("counts", "missing", "extra")))
     assert read["ok"] is True
-    assert {"kind": "missing", "what": "bt_000000_000001", "detail": "split 1 test"} in read["findings"]
+    assert {"kind": "missing", "subject": "bt_000000_000001", "detail": "split 1 test"} in read["findings"]
 
 
 def test_the_exit_code_is_the_verdict(data):
