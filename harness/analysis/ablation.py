@@ -22,7 +22,8 @@ from torch import Tensor, nn
 from harness.analysis.regression.compare import differences
 from harness.core.callbacks import Callback
 from harness.core.contract import Clip, FlowMethod, Scale, Video
-from harness.data import index, loader, prepare
+from harness.data import index, loader
+from harness.data.flow_store import flow_store
 from harness.jobs.context import SCORE_BATCH, Data
 from harness.jobs.options import JobOptions
 from harness.jobs.restore import Scorer, open_job, open_test_set, scored_videos
@@ -291,5 +292,5 @@ def _reader(change: Perturbation, scorer: Scorer, data: Data, videos: Sequence[V
         prepared = dataclasses.replace(data.prepared, store=Path(folder))
         flow = None
         if "flow" in scorer.streams:
-            flow = prepare.flow_store(prepared, scale.flow, videos=list(videos), fps=change.fps, decoder=scorer.decoder)
+            flow = flow_store(prepared, scale.flow, videos=list(videos), fps=change.fps, decoder=scorer.decoder)
         yield loader.VideoReader(prepared, streams=scorer.streams, scale=scale, flow_store=flow, decoder=scorer.decoder)

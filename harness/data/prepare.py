@@ -21,11 +21,8 @@ from harness.core.contract import Dataset, Listing, Video
 from harness.core.errors import BrokenVideo, DataMissing, HarnessError
 from harness.core.plain import canonical
 from harness.data import index
-from harness.data.flow_store import flow_store
 from harness.data.index import IndexRow, Progress
 from harness.video.sampling import timeline_frames
-
-__all__ = ["Prepared", "expected_fingerprint", "flow_store", "open_prepared", "root_of"]
 
 FINGERPRINT = "fingerprint.json"
 FORMAT = 1

@@ -18,6 +18,7 @@ from harness.core.job_specs import ClipsSpec, FlowSpec, ImagesSpec, JobSpec, Net
 from harness.core.spec import Job
 from harness.data import loader, prepare
 from harness.data.derived import Store
+from harness.data.flow_store import flow_store
 from harness.data.frame_store import build_store
 from harness.data.reader import reads_store
 from harness.data.splits import validation_listing
@@ -219,7 +220,7 @@ def stored_flow(
 ) -> Store:
     """The stored flow of `videos`. Missing files are computed, by one process per core."""
     context.callback.stage("flow", len(videos), "videos")
-    return prepare.flow_store(
+    return flow_store(
         prepared,
         flow.method,
         videos=list(videos),

@@ -20,6 +20,7 @@ from harness.core.contract import Clip, Dataset, FlowMethod, Video
 from harness.core.errors import BrokenVideo, DataMissing, HarnessError
 from harness.data import index, loader, prepare
 from harness.data.derived import Store
+from harness.data.flow_store import flow_store
 from harness.jobs.restore import Scorer
 from harness.metrics.scores import softmax
 from harness.video.sampling import test_positions
@@ -174,7 +175,7 @@ def _reader(path: Path, scorer: Scorer, store: Path) -> tuple[loader.VideoReader
 
 def _flow(prepared: prepare.Prepared, video: Video, scorer: Scorer) -> Store:
     method: FlowMethod = scorer.scale.flow
-    store = prepare.flow_store(prepared, method, videos=[video], fps=scorer.scale.fps, decoder=scorer.decoder)
+    store = flow_store(prepared, method, videos=[video], fps=scorer.scale.fps, decoder=scorer.decoder)
     if video.id in store.broken:
         raise BrokenVideo(store.broken[video.id])
     return store

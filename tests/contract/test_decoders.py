@@ -20,6 +20,7 @@ from harness.core.contract import Clip, FlowMethod, Scale
 from harness.core.errors import BrokenVideo, HarnessError, UnknownName
 from harness.core.plugins import Decoder
 from harness.data import frame_store, loader, prepare
+from harness.data.flow_store import flow_store
 from harness.video import decode, decoder as decoders
 from tests import videos
 from tests.registered import registered
@@ -249,5 +250,5 @@ def test_worker_processes_decode_with_the_decoder_they_are_given(tmp_path, monke
     assert np.abs(255 - decode.read_video(store.path(listed[0]), short_side_px=SIDE).astype(int) - original).mean() < 8
     assert "inverted 1" in (store.folder / "key.json").read_text()
 
-    flow = prepare.flow_store(toy, scale.flow, videos=listed, fps=25.0, decoder="inverted", workers=2)
+    flow = flow_store(toy, scale.flow, videos=listed, fps=25.0, decoder="inverted", workers=2)
     assert "inverted 1" in (flow.folder / "key.json").read_text() and not flow.broken

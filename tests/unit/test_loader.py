@@ -12,6 +12,7 @@ import torch
 from harness.core.contract import Clip, FlowMethod, Scale
 from harness.core.errors import BrokenVideo, HarnessError
 from harness.data import derived, loader, prepare
+from harness.data.flow_store import flow_store
 from harness.video import decode, sampling
 from harness.video.flow import codec
 from harness.video.flow.file import FlowFile
@@ -38,7 +39,7 @@ def toy(tmp_path_factory) -> prepare.Prepared:
 
 @pytest.fixture(scope="module")
 def store(toy) -> derived.Store:
-    return prepare.flow_store(toy, METHOD, videos=everything(toy), fps=25.0)
+    return flow_store(toy, METHOD, videos=everything(toy), fps=25.0)
 
 
 @pytest.fixture
@@ -167,7 +168,7 @@ def test_flow_without_its_store_is_refused(toy):
 
 def test_flow_computed_at_another_size_is_resized_with_its_vectors(toy, store):
     half = replace(METHOD, short_side_px=24)
-    small = prepare.flow_store(toy, half, videos=everything(toy), fps=25.0)
+    small = flow_store(toy, half, videos=everything(toy), fps=25.0)
     reader = loader.VideoReader(toy, streams=("rgb", "flow"), scale=replace(SCALE, flow=half), flow_store=small)
     (batch,) = train(reader, steps=1)
     assert batch.clips["flow"].shape == (3, 6, 40, 40, 2)

@@ -18,6 +18,7 @@ import pytest
 from harness.core.contract import Dataset, FlowMethod, Listing, Video
 from harness.core.errors import BrokenVideo, DataMissing, HarnessError
 from harness.data import derived, index, prepare
+from harness.data.flow_store import flow_store
 from harness.video import decode
 from harness.video.flow import codec, estimation, file
 from tests import videos
@@ -261,7 +262,7 @@ def test_stills_are_one_frame_each(tmp_path):
 
 
 def store_of(toy: prepare.Prepared, method: FlowMethod = METHOD, **how) -> derived.Store:
-    return prepare.flow_store(toy, method, videos=everything(toy), fps=25.0, **how)
+    return flow_store(toy, method, videos=everything(toy), fps=25.0, **how)
 
 
 def test_stored_flow_is_the_computed_flow_of_every_frame(toy):
@@ -286,7 +287,7 @@ def test_processes_store_the_same_bytes_and_a_second_call_computes_nothing(toy, 
 
 def test_two_methods_never_mix(toy):
     folders = {store_of(toy).folder, store_of(toy, replace(METHOD, bound_px=6.0)).folder}
-    folders.add(prepare.flow_store(toy, METHOD, videos=everything(toy), fps=12.5).folder)
+    folders.add(flow_store(toy, METHOD, videos=everything(toy), fps=12.5).folder)
     assert len(folders) == 3
 
 

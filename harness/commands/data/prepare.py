@@ -88,8 +88,8 @@ def _make(
     prepared: Prepared, scale: Scale, stores: list[tuple[str, str]], flow: bool, workers: int, callback: Callback
 ) -> None:
     """Make what is missing of the stores, and of the optical flow."""
+    from harness.data.flow_store import flow_store
     from harness.data.frame_store import build_store
-    from harness.data.prepare import flow_store
     from harness.video.decoder import preferred
 
     videos = list(prepared.videos)
