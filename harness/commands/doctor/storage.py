@@ -16,6 +16,7 @@ from harness.core import registry
 from harness.core.contract import Dataset
 from harness.core.errors import HarnessError
 from harness.core.workspace import Workspace
+from harness.records.tracking import open_tracker
 
 LOW_DISK_GB, LOWEST_DISK_GB = 5.0, 0.5
 """The micro experiment of Table 4 stays under 2 GB; a full disk stops it."""
@@ -99,7 +100,7 @@ def _indexed(name: str, dataset: Dataset, data: Path, root: Path) -> CheckResult
 
 
 def mlflow(results: Path) -> CheckResult:
-    uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{results / 'mlflow.db'}"
+    uri = open_tracker(None, results, "").server.uri
     if uri.startswith(("http://", "https://")):
         return server(uri)
     if not uri.startswith("sqlite:///"):
