@@ -23,10 +23,9 @@ import multiprocessing, os, sys, time
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from harness.launch.workers import Worker
-from harness.core.spec import Job
 from harness.core import processes
-from harness.datasets.synthetic import rendering
 from harness.data import derived, index
+from tests.fakejobs import fake_job
 
 def wait(*_):
     (Path(sys.argv[1]) / str(os.getpid())).touch()
