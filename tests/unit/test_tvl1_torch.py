@@ -273,7 +273,7 @@ def test_parameters_reach_it_and_wrong_ones_are_named():
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
 def test_a_gpu_that_is_not_there_is_named():
-    with pytest.raises(HarnessError, match="'tvl1-torch' was given device 'cuda', and torch sees no GPU"):
+    with pytest.raises(HarnessError, match="'tvl1-torch' has device 'cuda', but torch finds no GPU"):
         estimation.load(FlowMethod("tvl1-torch", 20.0, 48, params={"device": "cuda"}))
 
 
