@@ -9,8 +9,7 @@ import numpy as np
 from harness.data.preview import Strip, colour_wheel, flow_colours
 from harness.data.summary import Census, most
 from reports.figures.charts import axis_below, axis_left, legend, stack
-from reports.figures.drawing import Axis, Drawing, Panel
-from reports.figures.pictures import encoded
+from reports.figures.drawing import Axis, Drawing, Panel, encoded
 
 SERIES = (2, 5, 6)
 """Colours of the subsets, in their order."""

@@ -12,6 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
+import numpy as np
+
+JPEG_QUALITY = 78
 COLOURS = 8
 """Number of series with a colour of their own; further series repeat the colours with other markers."""
 NAMES = ("paper", "ink", "mute", "grid", "accent", *(f"c{k}" for k in range(COLOURS)))
@@ -158,6 +161,15 @@ class Drawing:
         head = f'<svg class="fig" viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img" '
         head += f'aria-label="{escaped(f"{title}. {alt}")}">'
         return Panel(name, title, head + "".join(self.parts) + "</svg>", width)
+
+
+def encoded(pixels: np.ndarray, suffix: str) -> bytes:
+    """uint8 (H, W, 3 or 4), red first -> a '.png' or '.jpg' file."""
+    import cv2
+
+    order = [2, 1, 0, 3][: pixels.shape[2]]
+    quality = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY] if suffix == ".jpg" else []
+    return bytes(cv2.imencode(suffix, np.ascontiguousarray(pixels[..., order]), quality)[1])
 
 
 @dataclass(frozen=True)

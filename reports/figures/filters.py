@@ -8,8 +8,7 @@ from harness.planning.lookup import scored
 from harness.records.record import WEIGHTS, Record
 from reports.evidence import Evidence
 from reports.figures.charts import PANEL_PX
-from reports.figures.drawing import Drawing, Figure, Panel
-from reports.figures.pictures import encoded
+from reports.figures.drawing import Drawing, Figure, Panel, encoded
 
 KERNEL = "trunk.conv1a.conv.weight"
 BASELINE = "i3d"

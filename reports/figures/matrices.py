@@ -10,7 +10,7 @@ from harness.metrics.scores import aligned, confusion, per_class_pct, prediction
 from reports.evidence import Evidence, Result, dataset_of, title_of
 from reports.figures.accuracy import scored_on
 from reports.figures.charts import Shaded, table
-from reports.figures.drawing import Drawing, Figure, Panel
+from reports.figures.drawing import Drawing, Figure, Panel, encoded
 
 NAMED_CLASSES = 40
 """Up to this many classes every row of a confusion matrix has its name; beyond, the matrix is a picture and the most
@@ -117,8 +117,6 @@ def _matrix(title: str, counts: np.ndarray, names: Sequence[str]) -> Drawing:
 
 def _picture(title: str, counts: np.ndarray, listed: Sequence[str]) -> Drawing:
     """For hundreds of classes: one pixel per cell, and the most frequent confusions in words."""
-    from reports.figures.pictures import encoded
-
     shares = np.sqrt(counts / np.maximum(1, counts.sum(axis=1, keepdims=True)))
     pixels = np.zeros((*counts.shape, 4), np.uint8)
     pixels[..., :3] = np.where(np.eye(*counts.shape)[..., None] > 0, RIGHT, WRONG)

@@ -16,24 +16,14 @@ from harness.metrics.scores import predictions, softmax
 from reports.evidence import Evidence, Result, dataset_of, title_of
 from reports.figures.accuracy import scored_on
 from reports.figures.charts import PANEL_PX
-from reports.figures.drawing import Drawing, Figure, Panel
+from reports.figures.drawing import Drawing, Figure, Panel, encoded
 from reports.figures.matrices import UNDECODABLE, class_order
 
-JPEG_QUALITY = 78
 FRAMES = 4
 """Shown of a misclassified video."""
 MISTAKES = 4
 """Shown per data set."""
 GAP_PX = 4
-
-
-def encoded(pixels: np.ndarray, suffix: str) -> bytes:
-    """uint8 (H, W, 3 or 4), red first -> a '.png' or '.jpg' file."""
-    import cv2
-
-    order = [2, 1, 0, 3][: pixels.shape[2]]
-    quality = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY] if suffix == ".jpg" else []
-    return bytes(cv2.imencode(suffix, np.ascontiguousarray(pixels[..., order]), quality)[1])
 
 
 def strip(drawing: Drawing, frames: Sequence[np.ndarray], x: float, y: float, width: float, height: float) -> None:
