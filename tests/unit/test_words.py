@@ -132,9 +132,11 @@ def help_texts(command: click.Command = commands.harness, name: str = "harness")
 
 
 def code(folder: Path) -> Iterator[Text]:
-    """Docstrings, comments and messages (strings with a space in them) of every module below a folder."""
+    """Docstrings, comments and messages (strings with a space in them) of every module below a folder; its templates."""
     for path in sorted(folder.rglob("*.py")):
         yield from in_code(path.relative_to(ROOT).as_posix(), path.read_text("utf-8"))
+    for path in sorted(folder.rglob("*.j2")):
+        yield Text(path.relative_to(ROOT).as_posix(), 1, path.read_text("utf-8"))
 
 
 def in_code(where: str, source: str) -> Iterator[Text]:
