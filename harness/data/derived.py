@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from harness.core import processes, registry
 from harness.core.atomic import atomic_write, remove_stale, temporary_path, write_text
 from harness.core.contract import Video
-from harness.core.errors import BrokenVideo, HarnessError
+from harness.core.errors import BrokenVideo, DataMissing, HarnessError
 from harness.core.plain import digest
 from harness.data.index import Progress
 
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 IN_PROCESS = 2
 """Most videos for which starting processes would take longer than the work."""
+BROKEN = "broken.json"
+"""File of a store: file name -> why the original cannot be decoded."""
 SAMPLES = 3
 """Videos that an estimate is measured on."""
 SLACK = 1.15
@@ -82,8 +84,11 @@ class Store:
         """The file of a video. Raises BrokenVideo for an original that cannot be decoded, KeyError for another video."""
         if video.id in self.broken:
             raise BrokenVideo(self.broken[video.id])
-        # The size of the original is part of the name: a file that is replaced gets a new one.
-        return self.folder / f"{video.id}.{self.sizes[video.id]}{self.suffix}"
+        return self.folder / self.name(video.id)
+
+    def name(self, video_id: str) -> str:
+        """Of the video's file. The size of the original is part of it: a video that is replaced gets a new file."""
+        return f"{video_id}.{self.sizes[video_id]}{self.suffix}"
 
 
 @dataclass(frozen=True)
@@ -129,9 +134,8 @@ def make_store(
     With `announce`, a few videos are tried first, and it is called with an estimate of the rest. Raises HarnessError
     where there is too little disk space, before anything is made, and where the disk fills nevertheless.
     """
-    key = recipe.key()
-    folder = prepared.store / f"{recipe.folder}-{digest(key)}"
-    store = Store(folder, recipe.suffix, {video.id: prepared.rows[video.id].bytes for video in videos})
+    store, key = _store(prepared, recipe, videos), recipe.key()
+    folder = store.folder
     tasks = _tasks(prepared, recipe, videos, store)
     if not tasks:
         return store
@@ -152,7 +156,41 @@ def make_store(
         if progress:
             progress(done, len(store.sizes))
     remove_stale(folder)  # again: workers of a killed run may have ended after this one began
+    if broken:
+        causes = _causes(folder) | {store.name(video_id): cause for video_id, cause in broken.items()}
+        write_text(folder / BROKEN, json.dumps(causes, indent=1, sort_keys=True))
     return replace(store, broken=broken)
+
+
+def open_store(prepared: Prepared, recipe: Recipe, videos: Sequence[Video]) -> Store:
+    """The files of `videos` that `make_store` has made. Raises DataMissing if some are not there."""
+    store = _store(prepared, recipe, videos)
+    causes = _causes(store.folder)
+    broken = {video_id: causes[name] for video_id in store.sizes if (name := store.name(video_id)) in causes}
+    store = replace(store, broken=broken)
+    missing = [video.id for video in videos if video.id not in broken and not store.path(video).is_file()]
+    if missing:
+        raise DataMissing(
+            f"the {recipe.title} of {len(missing)} of {len(store.sizes)} videos of {prepared.dataset.name} is not in "
+            f"{store.folder} ({missing[0]}, for one)"
+        )
+    return store
+
+
+def _store(prepared: Prepared, recipe: Recipe, videos: Sequence[Video]) -> Store:
+    folder = prepared.store / f"{recipe.folder}-{digest(recipe.key())}"
+    return Store(folder, recipe.suffix, {video.id: prepared.rows[video.id].bytes for video in videos})
+
+
+def _causes(folder: Path) -> dict[str, str]:
+    """File name -> why it could not be made. Raises HarnessError for a damaged list."""
+    path = folder / BROKEN
+    if not path.exists():
+        return {}
+    try:
+        return {str(name): str(cause) for name, cause in json.loads(path.read_text(encoding="utf-8")).items()}
+    except (ValueError, AttributeError) as error:
+        raise HarnessError(f"{path} is damaged ({error}); delete it and run the command again") from error
 
 
 def _tasks(prepared: Prepared, recipe: Recipe, videos: Sequence[Video], store: Store) -> list[Task]:

@@ -13,13 +13,13 @@ from torch import Tensor
 from harness.core import registry
 from harness.core.callbacks import Callback
 from harness.core.contract import Baseline, BuildSpec, Clip, FlowMethod, Listing, Scale, Schedule, Video
-from harness.core.errors import HarnessError
-from harness.core.job_specs import ClipsSpec, FlowSpec, ImagesSpec, JobSpec, NetworkSpec, ScoredSpec
+from harness.core.errors import DataMissing, HarnessError
+from harness.core.job_specs import ClipsSpec, ImagesSpec, JobSpec, NetworkSpec, ScoredSpec
 from harness.core.spec import Job
 from harness.data import loader, prepare
-from harness.data.derived import Store
-from harness.data.flow_store import flow_store
-from harness.data.frame_store import build_store
+from harness.data.derived import Recipe, Store, open_store
+from harness.data.flow_store import FlowRecipe, flow_store
+from harness.data.frame_store import build_store, recipe_of
 from harness.data.reader import reads_store
 from harness.data.splits import validation_listing
 from harness.jobs.options import JobOptions
@@ -169,21 +169,27 @@ class Data:
         return loader.to_network(batch, self.device, self.method)
 
 
-def open_data(context: JobContext[Any], *, split: int | None, videos: Callable[[Listing], Sequence[Video]]) -> Data:
+def open_data(
+    context: JobContext[Any],
+    *,
+    split: int | None,
+    videos: Callable[[Listing], Sequence[Video]],
+    make: bool = False,
+) -> Data:
     """The job's data set, indexed, with the flow of `videos(listing)` if a stream reads it.
 
-    Usually a flow job has computed the flow before, and a store job the frame store. Files that were deleted since
-    are made again.
+    An upstream job has computed the flow, and another one the frame store. Raises DataMissing, naming the job, if its
+    files were deleted since; with `make`, for a finished network that scores again, they are made where they are missing.
     """
     prepared = open_planned(context)
     listing = prepared.listing(prepared.dataset.splits[0] if split is None else split)
     if isinstance(context.spec, ScoredSpec) and context.spec.validation_share is not None:
         listing = validation_listing(listing, context.spec.validation_share)
     flow = context.spec.flow if isinstance(context.spec, ClipsSpec) else None
-    store = stored_flow(context, prepared, flow, context.scale.fps, videos(listing)) if flow else None
+    store = flow_files(context, prepared, videos(listing), make=make) if flow else None
     frames = None
     if reads_store(prepared, context.streams, context.scale):
-        frames = stored_frames(context, prepared, context.scale, videos(listing))
+        frames = frame_files(context, prepared, context.scale, videos(listing), make=make)
     reader = loader.VideoReader(
         prepared,
         streams=context.streams,
@@ -215,27 +221,41 @@ def open_planned(context: JobContext[Any]) -> prepare.Prepared:
     return prepared
 
 
-def stored_flow(
-    context: JobContext[Any], prepared: prepare.Prepared, flow: FlowSpec, fps: float, videos: Sequence[Video]
+def flow_files(context: JobContext[Any], prepared: prepare.Prepared, videos: Sequence[Video], *, make: bool) -> Store:
+    """The stored flow of `videos`; made where it is missing (`make`), or as an upstream job has made it."""
+    flow, fps = context.spec.flow.method, getattr(context.spec, "fps", None) or context.scale.fps
+    if make:
+        context.callback.stage("flow", len(videos), "videos")
+        return flow_store(prepared, flow, videos=videos, fps=fps, decoder=context.decoder, **_how(context))
+    return _opened(context, "flow", prepared, FlowRecipe(flow, fps, context.decoder), videos)
+
+
+def frame_files(
+    context: JobContext[Any], prepared: prepare.Prepared, scale: Scale, videos: Sequence[Video], *, make: bool
 ) -> Store:
-    """The stored flow of `videos`. Missing files are computed, by one process per core."""
-    context.callback.stage("flow", len(videos), "videos")
-    return flow_store(
-        prepared,
-        flow.method,
-        videos=list(videos),
-        fps=fps,
-        decoder=context.decoder,
-        workers=context.options.cpu_threads,
-        progress=context.callback.progress,
-    )
+    """The frame store of `videos`; made where it is missing (`make`), or as an upstream job has made it."""
+    if make:
+        context.callback.stage("store", len(videos), "videos")
+        return build_store(prepared, scale, videos=videos, decoder=context.decoder, **_how(context))
+    return _opened(context, "store", prepared, recipe_of(scale, context.decoder), videos)
 
 
-def stored_frames(context: JobContext[Any], prepared: prepare.Prepared, scale: Scale, videos: Sequence[Video]) -> Store:
-    """The frame store of `videos`. Missing files are made, by one process per core."""
-    context.callback.stage("store", len(videos), "videos")
-    workers, progress = context.options.cpu_threads, context.callback.progress
-    return build_store(prepared, scale, videos=videos, decoder=context.decoder, workers=workers, progress=progress)
+def _how(context: JobContext[Any]) -> dict[str, Any]:
+    return {"workers": context.options.cpu_threads, "progress": context.callback.progress}
+
+
+def _opened(
+    context: JobContext[Any], role: str, prepared: prepare.Prepared, recipe: Recipe, videos: Sequence[Video]
+) -> Store:
+    """Files that an upstream job has made. Raises DataMissing, naming that job, if they are not there any more."""
+    try:
+        return open_store(prepared, recipe, videos)
+    except DataMissing as missing:
+        job_id = context.job.upstream[role]
+        raise DataMissing(
+            f"{missing}. Job {job_id} had made it, and it was deleted since: remove "
+            f"{context.options.run_store.runs / job_id} and run the same command again"
+        ) from missing
 
 
 def everything(context: JobContext[Any]) -> list[Video]:

@@ -15,7 +15,7 @@ from torch import nn
 from harness.core import allocator, locks, registry
 from harness.core.callbacks import Callback, CallbackList
 from harness.core.contract import Clip, Listing, Scale, Video
-from harness.core.job_specs import FlowFilesSpec, FrameFilesSpec, ImagesSpec, TrainSpec
+from harness.core.job_specs import FilesSpec, FlowFilesSpec, FrameFilesSpec, ImagesSpec, TrainSpec
 from harness.core.spec import Job
 from harness.data.prepare import Prepared
 from harness.data.splits import hold_out
@@ -25,14 +25,15 @@ from harness.jobs.context import (
     JobContext,
     configure,
     everything,
+    flow_files,
+    frame_files,
     open_data,
     open_planned,
-    stored_flow,
-    stored_frames,
 )
 from harness.jobs.options import JobOptions
 from harness.jobs.outcome import Outcome, choice, cpu_seconds, leave_record
 from harness.jobs.probe import run_features, run_head
+from harness.jobs.restore import job_of
 from harness.models import build, transfer
 from harness.models.activation_checkpointing import recompute_stages
 from harness.records.record import Record
@@ -92,7 +93,7 @@ def profiled(context: JobContext[Any]) -> Outcome:
 def run_flow(context: JobContext[FlowFilesSpec]) -> Outcome:
     """Optical flow of a split's videos, or of all, into the store next to the data set."""
     prepared, listing, videos = videos_of_split(context)
-    stored_flow(context, prepared, context.spec.flow, context.spec.fps, videos)
+    flow_files(context, prepared, videos, make=True)
     return Outcome(listing=listing, fingerprint=prepared.fingerprint)
 
 
@@ -101,8 +102,16 @@ def run_store(context: JobContext[FrameFilesSpec]) -> Outcome:
     prepared, listing, videos = videos_of_split(context)
     names = ("fps", "short_side_px", "video_source")
     sizes = {name: getattr(context.spec, name) for name in names}
-    stored_frames(context, prepared, dataclasses.replace(registry.load("scale", "paper"), **sizes), videos)
+    frame_files(context, prepared, dataclasses.replace(registry.load("scale", "paper"), **sizes), videos, make=True)
     return Outcome(listing=listing, fingerprint=prepared.fingerprint)
+
+
+def make_upstream_files(job: Job, options: JobOptions, callback: Callback) -> None:
+    """Make flow and frame files that upstream jobs have made on a machine whose data folder is another one."""
+    for job_id in job.upstream.values():
+        record = options.run_store.read(job_id)
+        if isinstance(record.spec, FilesSpec):
+            KINDS[record.kind](JobContext(job_of(record), options, callback))
 
 
 def videos_of_split(context: JobContext[Any]) -> tuple[Prepared, Listing, Sequence[Video]]:

@@ -174,7 +174,10 @@ def scored_videos(record: Record, listing: Listing) -> tuple[Video, ...]:
 def open_test_set(record: Record, options: JobOptions) -> Data:
     """The scored data set of a job, with the flow of its scored videos. Raises HarnessError if it has changed."""
     return open_data(
-        work_of(record, options), split=record.scored_spec.split, videos=lambda listing: scored_videos(record, listing)
+        work_of(record, options),
+        split=record.scored_spec.split,
+        videos=lambda listing: scored_videos(record, listing),
+        make=True,
     )
 
 

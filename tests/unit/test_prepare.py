@@ -18,7 +18,8 @@ import pytest
 from harness.core.contract import Dataset, FlowMethod, Listing, Video
 from harness.core.errors import BrokenVideo, DataMissing, HarnessError
 from harness.data import derived, index, prepare
-from harness.data.flow_store import flow_store
+from harness.data.derived import open_store
+from harness.data.flow_store import FlowRecipe, flow_store
 from harness.video import decode
 from harness.video.flow import codec, estimation, file
 from tests import videos
@@ -391,3 +392,16 @@ PREPARE = (
     "import sys; from pathlib import Path; from tests.unit import test_prepare as t; from harness.data import prepare\n"
     "toy = prepare.open_prepared(t.CARD, Path(sys.argv[1])); t.store_of(toy, t.SLOW)"
 )
+
+
+def test_a_store_is_opened_as_it_was_made_and_names_what_is_gone(toy):
+    made = store_of(toy)
+    recipe = FlowRecipe(METHOD, 25.0)
+    opened = open_store(toy, recipe, everything(toy))
+    assert (opened.folder, opened.sizes, opened.broken) == (made.folder, made.sizes, made.broken)
+    first = everything(toy)[0]
+    opened.path(first).unlink()
+    with pytest.raises(
+        DataMissing, match=rf"optical flow of 1 of \d+ videos of toy is not in .*\({first.id}, for one\)"
+    ):
+        open_store(toy, recipe, everything(toy))

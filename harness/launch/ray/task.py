@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from harness.core.callbacks import Callback
+from harness.core.job_specs import FilesSpec
 from harness.core.spec import Job
 from harness.jobs.options import JobOptions
 from harness.launch.entry import JobFunction
@@ -82,7 +83,16 @@ def run_on_node(task: RayTask, callback: Callback) -> None:
     """Run the job in the shared results folder, or in this node's own folder, synchronised with the storage."""
     options = options_on_node(task)
     with synchronised(task.job, options, task.storage) if task.storage else contextlib.nullcontext():
+        if task.storage and any(isinstance(record.spec, FilesSpec) for record in _upstream(task.job, options)):
+            # Nodes that share no results folder may share no data folder either.
+            from harness.jobs.execute import make_upstream_files
+
+            make_upstream_files(task.job, options, callback)
         task.run(task.job, options, callback)
+
+
+def _upstream(job: Job, options: JobOptions) -> list[Record]:
+    return [options.run_store.read(job_id) for job_id in job.upstream.values() if options.run_store.has(job_id)]
 
 
 def options_on_node(task: RayTask) -> JobOptions:
