@@ -85,7 +85,7 @@ def check_backbones(cells: Sequence[Cell]) -> None:
 
 
 def prepare_data(cells: Sequence[Cell], workspace: Workspace, callback: Callback) -> None:
-    """Render embedded data sets and index the others. Raises DataMissing for one that is not on disk."""
+    """Render micro data sets and index the others. Raises DataMissing for one that is not on disk."""
     from harness.data import prepare
 
     datasets = planning.datasets_of(cells)

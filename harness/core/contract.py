@@ -117,7 +117,7 @@ class Dataset:
     version: int = 1
     """Raised when the content or the reader changes; part of job ids."""
     render: Callable[..., None] | None = None
-    """Embedded data sets: render(root, progress=None) writes the whole layout below root. None: must be downloaded."""
+    """Micro data sets: render(root, progress=None) writes the whole layout below root. None: must be downloaded."""
     source: str | None = None
     """Default of `--source` for transfer to this data set. None: this is a source itself."""
     image_source: str | None = None
@@ -135,7 +135,7 @@ class Dataset:
 
     @property
     def micro(self) -> bool:
-        """True for the embedded data sets, which are rendered when needed and imply `--scale micro`."""
+        """True for the micro data sets, which are rendered when needed and imply `--scale micro`."""
         return self.render is not None
 
 

@@ -8,7 +8,7 @@ from collections.abc import Hashable
 import numpy as np
 
 CACHE_BYTES = 640 * 2**20
-"""Default size of the cache: the embedded data sets fit, and a job stays below 2 GiB."""
+"""Default size of the cache: the micro data sets fit, and a job stays below 2 GiB."""
 
 
 class FrameCache:

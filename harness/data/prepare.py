@@ -1,4 +1,4 @@
-"""A data set on disk, ready to use: rendered if it is embedded, indexed and fingerprinted.
+"""A data set on disk, ready to use: rendered if it is a micro data set, indexed and fingerprinted.
 
 Everything derived is in DATA/.prepared/NAME and may be deleted at any time. Files there appear by rename, so that a
 killed run leaves no incomplete file.
@@ -90,7 +90,7 @@ def open_prepared(
     recheck: bool = False,
     progress: Progress | None = None,
 ) -> Prepared:
-    """The data set under DATA_ROOT/NAME: rendered first if it is embedded and not there, indexed if the index is out of date.
+    """The data set under DATA_ROOT/NAME: rendered first if it is a micro data set and not there, indexed if the index is out of date.
 
     Opening it again unchanged takes milliseconds; `recheck` checks every file again, and reads the headers of those
     that changed. Raises DataMissing with the folder, the expected files and where to get them; HarnessError where nothing
@@ -142,7 +142,7 @@ def _places(dataset: Dataset, data_root: Path) -> tuple[Path, Path]:
 
 def not_there(dataset: Dataset, root: Path, detail: str = "") -> DataMissing:
     """The error for a data set that is not on disk: its folder, the expected files, and where to get them."""
-    remedy = "" if dataset.micro else " The embedded data sets (micro-…, see `harness data list`) need nothing."
+    remedy = "" if dataset.micro else " The micro data sets (see `harness data list`) need nothing."
     return DataMissing(
         f"{dataset.name} is not at {root}{f' ({detail})' if detail else ''}. Expected there:\n{dataset.layout.strip()}\n"
         f"Where to get it: {dataset.download.strip()} Licence: {dataset.licence}. --data names another folder.{remedy}"

@@ -1,6 +1,6 @@
-"""Every data set's card and reader; the official lists, the embedded sets' layouts, and lists that cannot be trusted.
+"""Every data set's card and reader; the official lists, the micro sets' layouts, and lists that cannot be trusted.
 
-Readers look at names, not into files, so the files here are empty. What is in the embedded sets: tests/e2e.
+Readers look at names, not into files, so the files here are empty. What is in the micro sets: tests/e2e.
 """
 
 import subprocess
@@ -71,12 +71,12 @@ def test_cards_are_read_without_numerical_libraries():
     assert done.stdout.strip() == "[]"
 
 
-# ------------------------------------------------------------------------------------------- embedded sets
+# ------------------------------------------------------------------------------------------- micro sets
 
 
 @pytest.fixture(scope="module")
 def skeletons(tmp_path_factory):
-    """The embedded sets with empty files for videos."""
+    """The micro sets with empty files for videos."""
     folder = tmp_path_factory.mktemp("skeletons")
     for name in MICRO:
         contents = sets.contents(name)
@@ -87,7 +87,7 @@ def skeletons(tmp_path_factory):
 
 
 @pytest.mark.parametrize(("name", "split"), [(name, split) for name, card in MICRO.items() for split in card.splits])
-def test_embedded_sets_are_as_their_cards_say(name, split, skeletons):
+def test_micro_sets_are_as_their_cards_say(name, split, skeletons):
     card = MICRO[name]
     listing = card.read(skeletons / name, split)
     assert len(listing.classes) == card.num_classes
@@ -107,14 +107,14 @@ def test_embedded_sets_are_as_their_cards_say(name, split, skeletons):
 @pytest.mark.parametrize(
     ("name", "split"), [(name, split) for name, card in MICRO.items() if card.kind == "video" for split in card.splits]
 )
-def test_no_group_is_on_two_sides_of_an_embedded_split(name, split, skeletons):
+def test_no_group_is_on_two_sides_of_a_micro_split(name, split, skeletons):
     listing = MICRO[name].read(skeletons / name, split)
     sides = [{video.group for video in videos} for videos in listing.subsets.values()]
     assert all(side and "" not in side for side in sides)
     assert len(set.union(*sides)) == sum(map(len, sides))
 
 
-def test_embedded_targets_are_small_and_tested_on_enough(skeletons):
+def test_micro_targets_are_small_and_tested_on_enough(skeletons):
     for name in ("micro-ucf101", "micro-hmdb51"):
         for split in (1, 2, 3):
             listing = MICRO[name].read(skeletons / name, split)

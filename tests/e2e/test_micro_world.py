@@ -1,4 +1,4 @@
-"""The embedded data sets as files: rendered completely or not at all, always the same bytes, real video, and honest.
+"""The micro data sets as files: rendered completely or not at all, always the same bytes, real video, and honest.
 
 To look at them: `harness data stats micro-hmdb51` draws a contact sheet.
 """
@@ -26,7 +26,7 @@ from harness.video.encode import write_video
 
 @pytest.fixture
 def small(monkeypatch):
-    """Every embedded set with its first 20 files only."""
+    """Every micro set with its first 20 files only."""
 
     def cut(name, whole=sets.contents):
         contents = whole(name)

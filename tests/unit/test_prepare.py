@@ -77,7 +77,7 @@ def everything(toy: prepare.Prepared) -> list[Video]:
 # ---------------------------------------------------------------------------------------------------- opening
 
 
-def test_an_embedded_set_is_rendered_indexed_and_known_at_once_the_second_time(tmp_path, monkeypatch):
+def test_a_micro_set_is_rendered_indexed_and_known_at_once_the_second_time(tmp_path, monkeypatch):
     told = []
     assert prepare.expected_fingerprint(CARD, tmp_path) is None
     first = prepare.open_prepared(CARD, tmp_path, progress=lambda done, total: told.append((done, total)))

@@ -61,6 +61,7 @@ INSTEAD: dict[str, str] = {
     r"passing (?:folder|place)": "temporary folder",
     r"picture network": "2D image network",
     r"by the clock": "wall-clock",
+    r"embedded": "micro, synthetic",
     r"in (?:the )?place of": "instead of",
     r"under way": "running, in progress",
     r"wants?": "needs, requires",

@@ -1,4 +1,4 @@
-"""`harness data prepare`: Render (embedded sets), unpack and index a data set.
+"""`harness data prepare`: Render (micro data sets), unpack and index a data set.
 
 Optionally stores its frames, or computes its flow, ahead of a run. Estimates time and disk space first, resumes where it
 was stopped, and does nothing that is done already.
@@ -39,7 +39,7 @@ STORES = (("store", "frame store"), ("raw-store", "raw frames"))
 @click.option(
     "--scale",
     metavar="NAME",
-    help="Scale whose frame rate, sizes and flow to use.  [default: micro for embedded sets, else paper]",
+    help="Scale whose frame rate, sizes and flow to use.  [default: micro for micro data sets, else paper]",
 )
 @click.option(
     "--workers", type=click.IntRange(min=1), metavar="N", help="Number of processes.  [default: one per core]"

@@ -73,7 +73,7 @@ def dataset_check(name: str, dataset: Dataset, data: Path) -> CheckResult:
     if prepare.expected_fingerprint(dataset, data):
         return _indexed(name, dataset, data, root)
     if dataset.micro:
-        return CheckResult(name, "ok", "embedded; rendered when first needed")
+        return CheckResult(name, "ok", "micro data set; rendered when first needed")
     if root.is_dir():
         return CheckResult(name, "warn", f"at {root}, not indexed", f"harness data prepare {name}")
     return CheckResult(name, "warn", f"not at {root}", dataset.download)

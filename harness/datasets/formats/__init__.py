@@ -1,4 +1,4 @@
-"""Formats of data sets on disk, as (root, split) -> Listing. The same code reads official and embedded data sets.
+"""Formats of data sets on disk, as (root, split) -> Listing. The same code reads official and micro data sets.
 
 A Listing has the videos that are on disk; `Listing.missing` names those that are only in the lists. Lists that
 contradict themselves raise BadLists. A root without the annotation files, or without a single video, raises

@@ -1,4 +1,4 @@
-"""Writes the files of an embedded data set, on every core."""
+"""Writes the files of a micro data set, on every core."""
 
 from __future__ import annotations
 

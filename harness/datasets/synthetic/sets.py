@@ -1,4 +1,4 @@
-"""Contents of the embedded data sets: video and image files, and annotation files, in the official layouts.
+"""Contents of the micro data sets: video and image files, and annotation files, in the official layouts.
 
 Plain values and text, so that cards can count without loading the renderer.
 
@@ -50,7 +50,7 @@ MOVIES = (
 
 @dataclass(frozen=True)
 class Contents:
-    """Everything below the root of an embedded data set."""
+    """Everything below the root of a micro data set."""
 
     files: Mapping[str, ClipSpec | ImageSpec]
     """Path -> the clip or image in it."""
