@@ -142,7 +142,7 @@ def _places(dataset: Dataset, data_root: Path) -> tuple[Path, Path]:
 
 def not_there(dataset: Dataset, root: Path, detail: str = "") -> DataMissing:
     """The error for a data set that is not on disk: its folder, the expected files, and where to get them."""
-    remedy = "" if dataset.micro else " The micro data sets (see `harness data list`) need nothing."
+    remedy = "" if dataset.micro else " The micro data sets (micro-…, see `harness data list`) need no download."
     return DataMissing(
         f"{dataset.name} is not at {root}{f' ({detail})' if detail else ''}. Expected there:\n{dataset.layout.strip()}\n"
         f"Where to get it: {dataset.download.strip()} Licence: {dataset.licence}. --data names another folder.{remedy}"

@@ -24,7 +24,7 @@ DATASET = Dataset(
     splits=(1, 2, 3),
     subsets=("test",),
     counts={(split, subset): size for split in (1, 2, 3) for subset, size in (("train", 3570), ("test", 1530))},
-    read=partial(read_hmdb, remedy=f"{_WHERE} The data set micro-hmdb51 needs nothing."),
+    read=partial(read_hmdb, remedy=f"{_WHERE} micro-hmdb51 needs no download."),
     layout="<class>/<name>.avi\ntestTrainMulti_7030_splits/<class>_test_splitN.txt",
     download=_WHERE,
     licence="CC BY 4.0",

@@ -24,7 +24,7 @@ DATASET = Dataset(
     splits=(1,),
     subsets=("test", "val"),
     counts={(1, "train"): 246_535, (1, "val"): 19_907, (1, "test"): 38_685},
-    read=partial(read_kinetics, remedy=f"{_WHERE} The data set micro-kinetics needs nothing."),
+    read=partial(read_kinetics, remedy=f"{_WHERE} micro-kinetics needs no download."),
     layout="<class>/<id>_<start>_<end>.mp4   (start and end in seconds, six digits)\ntrain.csv  val.csv  test.csv",
     download=_WHERE,
     licence="annotations CC BY 4.0; the videos are their uploaders'",

@@ -27,7 +27,7 @@ DATASET = Dataset(
     counts={
         (split, subset): sizes[split - 1] for split in (1, 2, 3) for subset, sizes in (("train", _TRAIN), ("test", _TEST))
     },
-    read=partial(read_ucf, remedy=f"{_WHERE} The data set micro-ucf101 needs nothing."),
+    read=partial(read_ucf, remedy=f"{_WHERE} micro-ucf101 needs no download."),
     layout=(
         "UCF-101/<Class>/v_<Class>_gNN_cNN.avi\n"
         "ucfTrainTestlist/classInd.txt  trainlist01.txt ... trainlist03.txt  testlist01.txt ... testlist03.txt"
