@@ -139,3 +139,16 @@ def test_a_third_party_head_is_a_protocol_of_its_own(house, transferred, monkeyp
         )
     video = next((house / "data" / "toy-hmdb51").rglob("*.avi"))
     command("predict", str(video), "--job", cell["jobs"][0], "--out", str(house / "seen"), workspace=house)
+
+
+def test_a_training_whose_flow_was_deleted_names_the_job_that_made_it(house, transferred):
+    words = ("--dataset", "toy-hmdb51", "--protocol", "full-ft", *FLOW)
+    flow_job = record_of(house, transferred["jobs"][0])["upstream"]["flow"]
+    for deleted in (house / "data" / ".prepared" / "toy-hmdb51").rglob("*.flow"):
+        deleted.rename(deleted.with_suffix(".away"))
+    try:
+        done = command("run", *words, "--seed", "7", "--set", "images.steps=12", "--set", "images.batch=8", workspace=house, check=2)
+    finally:
+        for moved in (house / "data" / ".prepared" / "toy-hmdb51").rglob("*.away"):
+            moved.rename(moved.with_suffix(".flow"))
+    assert f"Job {flow_job} had made it" in done.stderr and str(house / "results" / "runs" / flow_job) in done.stderr
