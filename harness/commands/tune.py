@@ -15,14 +15,13 @@ from harness import __version__
 from harness.commands import console
 from harness.commands.options import LaunchOptions, launch_options, selection_options, workspace_options
 from harness.commands.run import check_backbones, prepare_data
-from harness.core import registry
 from harness.core.callbacks import Callback, CallbackList
 from harness.core.errors import HarnessError
 from harness.core.spec import Cell, Job, Selection
 from harness.core.workspace import Workspace, writable
 from harness.metrics.cards import PRIMARY, named
 from harness.planning import plan as planning, selection as selecting, tuned
-from harness.planning.overrides import apply_overrides, stage_of
+from harness.planning.training import trainings_of
 from harness.records.record import RunStore
 from harness.records.tracking import open_tracker
 
@@ -55,11 +54,12 @@ class Search:
 def command(selection: Selection, launch: LaunchOptions, workspace: Workspace, trials: int, share: float) -> None:
     cells = selecting.cells(selection)
     check_backbones(cells)
+    rates = {cell: tuned.candidates(base_rate(cell), trials) for cell in cells}
     writable(workspace.results, content="results", flag="--results")
     with console.screen(jobs=0) as callback:
         prepare_data(cells, workspace, callback)
     planner = planning.Planner(workspace)
-    searches = {search.job.id: search for cell in cells for search in searches_of(cell, planner, trials, share)}
+    searches = {search.job.id: search for cell in cells for search in searches_of(cell, planner, rates[cell], share)}
     jobs = [job for search in searches.values() for job in search.trials]
     upstream = upstream_plan(jobs, planner, workspace)
     click.echo(f"{len(searches)} training(s), {len(jobs)} trial(s), {len(upstream.to_do)} job(s) before them.")
@@ -73,11 +73,8 @@ def command(selection: Selection, launch: LaunchOptions, workspace: Workspace, t
     click.echo(table(choices))
 
 
-def searches_of(cell: Cell, planner: planning.Planner, trials: int, share: float) -> list[Search]:
+def searches_of(cell: Cell, planner: planning.Planner, rates: Sequence[str], share: float) -> list[Search]:
     """One search per network that the cell trains."""
-    if tuned.asked_for(cell.overrides):
-        raise HarnessError(f"--set {tuned.RATE}={tuned.TUNED} is for `harness run`; leave it out to search the rate")
-    rates = tuned.candidates(base_rate(cell), trials)
     cells = [dataclasses.replace(cell, overrides=(*cell.overrides, (tuned.RATE, rate))) for rate in rates]
     by_rate = [planner.jobs_of(cell) for cell in cells]
     searches = []
@@ -89,10 +86,16 @@ def searches_of(cell: Cell, planner: planning.Planner, trials: int, share: float
 
 
 def base_rate(cell: Cell) -> float:
-    """The rate of the cell's own training, by its scale and `--set`: the middle of the search."""
-    stage = stage_of(registry.load("protocol", cell.protocol), registry.load("dataset", cell.dataset))
-    scale = apply_overrides(registry.load("scale", cell.scale), stage, cell.overrides)
-    return float(scale.stages[stage].base_lr)
+    """The rate of the cell's own training, by its scale and `--set`: the middle of the search.
+
+    Raises HarnessError for a cell without a rate, or with a tuned one.
+    """
+    if tuned.asked_for(cell.overrides):
+        raise HarnessError(f"--set {tuned.RATE}={tuned.TUNED} is for `harness run`; leave it out to search the rate")
+    training = next(trainings_of(cell))
+    if not training.stage:
+        raise HarnessError(f"--protocol {cell.protocol} is not trained in steps, so it has no learning rate to tune")
+    return training.scale.stages[training.stage].base_lr
 
 
 def upstream_plan(trials: Sequence[Job], planner: planning.Planner, workspace: Workspace) -> planning.Plan:

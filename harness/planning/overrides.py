@@ -98,7 +98,7 @@ def head_params(head: Head, overrides: Overrides) -> dict[str, float | int | str
         if section != HEAD:
             continue
         if name not in head.params:
-            raise unknown(f"parameter of head '{head.name}'", name, head.params)
+            raise HarnessError(f"--set {key}={text}: {unknown('parameter', name, head.params)}")
         try:
             values[name] = head.params[name].read(text)
         except ValueError as error:

@@ -189,7 +189,7 @@ def _source(selection: Selection, baseline: Baseline, dataset: Dataset, protocol
     if protocol.weights_from != "source":
         if selection.source:
             raise HarnessError(
-                f"--source {selection.source} has no meaning under {protocol.title}, which starts from --init"
+                f"--source {selection.source} has no effect under {protocol.title}, which starts from --init; leave it out"
             )
         return ""
     name = selection.source or (dataset.source if dataset.micro else baseline.source) or ""

@@ -51,6 +51,8 @@ def harness(*words: str, workspace: Path, **extra: str) -> subprocess.CompletedP
         (["plan", "--dataset", "micro-hmdb51", "--protocol", "fixed", "--set", "train.steps=-5"], "expected 0 or more"),
         (["ls", "baselines", "i3"], "did you mean 'i3d'"),
         (["run", "--dataset", "micro-hmdb51", "--protocol", "fixed", "--plugins", "nowhere"], "nowhere"),
+        (["tune", "--dataset", "micro-hmdb51", "--protocol", "logreg"], "has no learning rate to tune"),
+        (["tune", "--dataset", "micro-hmdb51", "--protocol", "fixed", "--set", "train.base_lr=tuned"], "leave it out"),
     ],
 )
 def test_slips_of_the_pen(tmp_path, words, says):

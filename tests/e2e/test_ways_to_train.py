@@ -147,7 +147,18 @@ def test_a_training_whose_flow_was_deleted_names_the_job_that_made_it(house, tra
     for deleted in (house / "data" / ".prepared" / "toy-hmdb51").rglob("*.flow"):
         deleted.rename(deleted.with_suffix(".away"))
     try:
-        done = command("run", *words, "--seed", "7", "--set", "images.steps=12", "--set", "images.batch=8", workspace=house, check=2)
+        done = command(
+            "run",
+            *words,
+            "--seed",
+            "7",
+            "--set",
+            "images.steps=12",
+            "--set",
+            "images.batch=8",
+            workspace=house,
+            check=2,
+        )
     finally:
         for moved in (house / "data" / ".prepared" / "toy-hmdb51").rglob("*.away"):
             moved.rename(moved.with_suffix(".flow"))

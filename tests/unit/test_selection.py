@@ -138,7 +138,7 @@ def test_a_head_has_its_own_settings_and_retrain_on_all_is_for_plateaus():
         cells(asked)
     for pair, words in (
         (("head.c", "-1"), "expected a number, more than 0"),
-        (("head.k", "1"), "parameter of head 'logreg'"),
+        (("head.k", "1"), "head.k=1: no parameter 'k'"),
     ):
         with pytest.raises(HarnessError, match=words):
             cells(dataclasses.replace(asked, overrides=(pair,)))
