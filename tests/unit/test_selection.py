@@ -66,7 +66,7 @@ def test_every_combination_once():
         ({"datasets": ("micro-hmdb51",), "protocols": ("fixed",), "inits": ("imagenett",)}, UnknownName, "did you mean 'imagenet'"),
         ({"datasets": ("micro-kinetics",), "protocols": ("full-ft",)}, HarnessError, "pass --source"),
         ({"datasets": ("micro-imagenet",)}, HarnessError, "images"),
-        ({"datasets": ("micro-hmdb51",), "protocols": ("original",), "source": "micro-kinetics"}, HarnessError, "no meaning"),
+        ({"datasets": ("micro-hmdb51",), "protocols": ("original",), "source": "micro-kinetics"}, HarnessError, "has no effect"),
         ({"datasets": ("micro-hmdb51",), "protocols": ("fixed",), "scale": "mikro"}, UnknownName, "did you mean 'micro'"),
         ({"datasets": ("micro-hmdb51",), "protocols": ("fixed",), "subset": "dev"}, HarnessError, "no subset 'dev'"),
         ({"datasets": ("micro-hmdb51",), "protocols": ("fixed",), "backbone": "resnet18"}, HarnessError, "the form timm/NAME, such as timm/resnet18"),
