@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from harness.core import registry
 
 # Before anything imports torch: threads are counted then, and a test that runs beside another must not take its core.
 for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "HARNESS_THREADS"):
@@ -37,6 +40,13 @@ def pytest_configure(config: pytest.Config) -> None:
     # Before collection: the contract suite is parametrised by what is found.
     if folder := config.getoption("harness_plugins"):
         os.environ["HARNESS_PLUGINS"] = str(Path(folder).resolve())
+
+
+@pytest.fixture(autouse=True)
+def plugin_folders_of_the_environment() -> Iterator[None]:
+    """A command that a test runs in this process may read plug-in folders; the next test starts without them."""
+    yield
+    registry.use_plugins(None)
 
 
 @pytest.fixture(scope="session")

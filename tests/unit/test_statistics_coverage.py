@@ -58,7 +58,7 @@ def test_group_intervals_cover_with_few_and_with_many_groups(groups: int, size: 
 def test_wilson_covers_independent_videos() -> None:
     rng = np.random.default_rng(7)
     for truth, n in ((0.08, 240), (0.6, 240), (0.95, 3783)):
-        intervals = [statistics.wilson(int(k), n) for k in rng.binomial(n, truth, size=4000)]
+        intervals = [statistics.wilson(int(k) / n, n, 1.96) for k in rng.binomial(n, truth, size=4000)]
         assert BAND[0] <= np.mean([low <= truth <= high for low, high in intervals]) <= BAND[1]
 
 
