@@ -172,7 +172,15 @@ def test_ctrl_c_ends_all_processes_and_the_next_command_resumes(launcher, worksp
     script.write_text(COMMAND)
     environment = os.environ | {"PYTHONPATH": str(ROOT), registry.PLUGINS_ENV: FOLDERS}
     command = [sys.executable, str(script), str(tmp_path), launcher.name]
-    process = subprocess.Popen(command, env=environment, start_new_session=True, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command,
+        env=environment,
+        start_new_session=True,
+        # Shells let background jobs ignore Ctrl-C, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     while len(_lines(workspace)) < 4 and process.poll() is None:
         time.sleep(0.05)
     with contextlib.suppress(ProcessLookupError):
