@@ -162,9 +162,6 @@ def title_of(baseline: str) -> str:
     return card.title if card else baseline
 
 
-# ------------------------------------------------------------------------------------------------ reading
-
-
 def gather(run_store: RunStore, *, scale: str) -> Evidence:
     """The evidence of one scale. Where several records score the same cell, the newest counts."""
     records = {record.job_id: record for record in run_store if scale_of(record) in ("", scale)}

@@ -33,10 +33,7 @@ def across_modalities(weight: Tensor, channels: int) -> Tensor:
 
 
 def inflate_state(
-    state_2d: Mapping[str, Tensor],
-    target: Mapping[str, Tensor],
-    *,
-    method: Method = "repeat",
+    state_2d: Mapping[str, Tensor], target: Mapping[str, Tensor], *, method: Method = "repeat"
 ) -> dict[str, Tensor]:
     """The 2D state in the shapes of `target`, a state with the same names (2D or 3D).
 

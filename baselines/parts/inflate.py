@@ -67,11 +67,7 @@ TIME_STRIDES: Mapping[int, int] = MappingProxyType({2: 2, 4: 1, 8: 1, 16: 2, 32:
 
 
 def inflate(
-    network_2d: nn.Module,
-    *,
-    method: Method = "repeat",
-    time_padding: TimePadding = "zeros",
-    side_px: int = 224,
+    network_2d: nn.Module, *, method: Method = "repeat", time_padding: TimePadding = "zeros", side_px: int = 224
 ) -> nn.Module:
     """A 3D network with the weights of `network_2d`, which is not changed.
 
@@ -92,9 +88,6 @@ def _inflate_inception(trunk: Inception, time_padding: TimePadding) -> Inception
     weight = trunk.conv1a.conv.weight
     style = replace(trunk.style, dims=3, time_padding=time_padding)
     return Inception(weight.shape[1], style=style).to(device=weight.device, dtype=weight.dtype)
-
-
-# ------------------------------------------------------------------------------------------------ strides
 
 
 @dataclass(frozen=True)
@@ -136,9 +129,6 @@ def _shrinkage(network: nn.Module, side_px: int) -> dict[str, tuple[int, int]]:
     with torch.no_grad():
         meta(torch.empty(1, channels, side_px, side_px, device="meta", dtype=dtype))
     return factors
-
-
-# ------------------------------------------------------------------------------------------------ conversion
 
 
 def _convert(module: nn.Module, path: str, plan: _Plan) -> nn.Module:

@@ -108,9 +108,6 @@ def is_archive(name: str) -> bool:
     return name.lower().endswith(SUFFIXES) and not _LATER_VOLUME.search(name)
 
 
-# ------------------------------------------------------------------------------------------------ one archive
-
-
 def _unpack_next_to(path: Path) -> list[str]:
     """Unpack into the archive's own folder, by renames -> the names of the new entries."""
     for temporary in path.parent.glob(".*.half"):
@@ -231,9 +228,6 @@ def _call(program: str, arguments: Sequence[str], path: Path, into: Path) -> tup
     return (messages[-1].strip() if messages else f"exit status {process.returncode}"), output
 
 
-# ------------------------------------------------------------------------------------------------- refusals
-
-
 def _refuse_leaving(path: Path, names: Sequence[str]) -> None:
     for name in names:
         parts = name.replace("\\", "/").split("/")
@@ -267,9 +261,6 @@ def _refuse_full_disk(path: Path, into: Path) -> None:
 
 def _damaged(path: Path, cause: str) -> HarnessError:
     return HarnessError(f"{path} is damaged or incomplete ({cause}); download it again")
-
-
-# --------------------------------------------------------------------------------------------------- moves
 
 
 def _merge(source: Path, target: Path) -> None:

@@ -40,9 +40,6 @@ Spec = TypeVar("Spec")
 Made = TypeVar("Made")
 
 
-# ---------------------------------------------------------------------------------------------------- training
-
-
 def train_batches(
     reader: VideoReader,
     videos: Sequence[Video],
@@ -121,9 +118,6 @@ class _TrainStep:
         return View(video, 0, self.flip and mirror, out)
 
 
-# ---------------------------------------------------------------------------------------------------- testing
-
-
 def test_batches(
     reader: VideoReader,
     videos: Sequence[Video],
@@ -194,9 +188,6 @@ def _view_bytes(reader: VideoReader, clip: Clip) -> int:
 
 def _shape(stream: str, clip: Clip) -> tuple[int, int, int, int]:
     return clip.frames(stream), clip.side_px, clip.side_px, CHANNELS[stream]
-
-
-# ---------------------------------------------------------------------------------------------------- workers
 
 
 def ordered_map(make: Callable[[Spec], Made], specs: Iterable[Spec], workers: int) -> Iterator[Made]:

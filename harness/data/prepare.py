@@ -83,12 +83,7 @@ class Prepared:
 
 
 def open_prepared(
-    dataset: Dataset,
-    data_root: Path,
-    *,
-    render: bool = True,
-    recheck: bool = False,
-    progress: Progress | None = None,
+    dataset: Dataset, data_root: Path, *, render: bool = True, recheck: bool = False, progress: Progress | None = None
 ) -> Prepared:
     """The data set under DATA_ROOT/NAME: rendered first if it is a micro data set and not there, indexed if the index is out of date.
 
@@ -149,9 +144,6 @@ def not_there(dataset: Dataset, root: Path, detail: str = "") -> DataMissing:
     )
 
 
-# ---------------------------------------------------------------------------------------------------- rendering
-
-
 def _render(dataset: Dataset, root: Path, progress: Progress | None) -> None:
     """Render into a temporary folder, then rename it: the data set is there completely or not at all."""
     if root.exists() and _rendered_version(root) in (dataset.version, None):
@@ -180,9 +172,6 @@ def _rendered_version(root: Path) -> int | None:
         return int(json.loads((root / RENDERED).read_text(encoding="ascii"))["version"])
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None
-
-
-# ---------------------------------------------------------------------------------------------------- indexing
 
 
 def _read(dataset: Dataset, root: Path, split: int) -> Listing:

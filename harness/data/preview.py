@@ -112,9 +112,6 @@ def _caption(text: str, width: int) -> np.ndarray:
     return cv2.putText(line, plain, (1, CAPTION_PX - 5), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (0, 0, 0), 1, cv2.LINE_AA)
 
 
-# ---------------------------------------------------------------------------------------------------- a sample of a data set
-
-
 @dataclass(frozen=True)
 class Strip:
     """One clip: frames spread over the video, and the flow from each to the frame after it."""

@@ -69,9 +69,6 @@ def _order(group: str) -> str:
     return hashlib.sha256(group.encode()).hexdigest()
 
 
-# ---------------------------------------------------------------------------------------------------- leaks
-
-
 def refuse_leaks(
     name: str, training: Sequence[Video], scored: Sequence[Video], *, before: Mapping[str, list[str]]
 ) -> TrainedOn:

@@ -108,9 +108,6 @@ def verify(
     return Verification(dataset.name, str(root), prepared.fingerprint, parts, tuple(problems))
 
 
-# ---------------------------------------------------------------------------------------------------- numbers
-
-
 def _parts(dataset: Dataset, listings: Mapping[int, Listing], rows: Mapping[str, IndexRow]) -> Iterator[Part]:
     for split, listing in listings.items():
         absent = Counter(listing.missing_from.get(name, "") for name in listing.missing)
@@ -132,9 +129,6 @@ def _counts(parts: Iterable[Part]) -> Iterator[Finding]:
         if part.expected is not None and part.listed != part.expected:
             detail = f"the lists name {part.listed:,} videos, the card expects {part.expected:,}"
             yield Finding("counts", f"split {part.split} {part.subset}", detail)
-
-
-# ------------------------------------------------------------------------------------------- files and lists
 
 
 def _missing(listings: Mapping[int, Listing]) -> Iterator[Finding]:
@@ -209,9 +203,6 @@ def _sample(path: Path) -> bytes:
 
 def _same(first: Path, second: Path) -> bool:
     return first.samefile(second) or filecmp.cmp(first, second, shallow=False)
-
-
-# ---------------------------------------------------------------------------------------------------- content
 
 
 def _unreadable(rows: Mapping[str, IndexRow]) -> Iterator[Finding]:

@@ -32,9 +32,6 @@ MAGIC = (b"PK\x03\x04", b"\x80")
 PREFIXES = ("module.", "_orig_mod.", "backbone.", "model.", "network.")
 
 
-# ------------------------------------------------------------------------------------------------ reading
-
-
 def read_tensors(path: Path) -> dict[str, Tensor]:
     """Name -> tensor of a safetensors file, a PyTorch file, or a TensorFlow checkpoint (its prefix or .index file).
 
@@ -108,9 +105,6 @@ def _unwrap(content: Any, path: Path) -> dict[str, Tensor]:
 def _strip(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     prefix = next((prefix for prefix in PREFIXES if tensors and all(name.startswith(prefix) for name in tensors)), None)
     return tensors if prefix is None else _strip({name.removeprefix(prefix): t for name, t in tensors.items()})
-
-
-# ------------------------------------------------------------------------------------------------ converting
 
 
 @dataclass(frozen=True)
@@ -241,9 +235,6 @@ def _supply(name: str, target: Mapping[str, Tensor], layout: Layout) -> Tensor |
     if layout.scaleless and name.endswith(".bn.weight"):
         return torch.ones(target[name].shape)
     return None
-
-
-# ------------------------------------------------------------------------------------------------ saving
 
 
 def import_weights(

@@ -74,9 +74,6 @@ def write_file(names: Iterable[str]) -> None:
     FILE.write_text("{\n" + ",\n".join(lines) + "\n}\n", "utf-8")
 
 
-# ------------------------------------------------------------------------------------------------ measuring
-
-
 def measure(card: Baseline, *, scale: str, classes: int) -> Size:
     """Size of the card's default modality at this scale, measured on built networks."""
     import torch

@@ -73,9 +73,6 @@ def _array(name: str, entry: Entry, content: np.ndarray, data: Path) -> np.ndarr
     return np.frombuffer(raw, TYPES[entry.dtype]).reshape(entry.shape)
 
 
-# ------------------------------------------------------------------------------------------------ the table
-
-
 def _records(content: bytes) -> Iterator[tuple[bytes, bytes]]:
     if len(content) < FOOTER or struct.unpack("<Q", content[-8:])[0] != MAGIC:
         raise ValueError("no table magic at its end")
@@ -105,9 +102,6 @@ def _block(content: bytes, start: int, size: int) -> Iterator[tuple[bytes, bytes
         key = key[:shared] + block[at : at + fresh]
         yield key, block[at + fresh : at + fresh + length]
         at += fresh + length
-
-
-# ------------------------------------------------------------------------------------------------ protocol buffers
 
 
 def _entry(message: bytes) -> Entry:

@@ -63,9 +63,6 @@ def eager(optimizer: type[torch.optim.Optimizer]) -> type[torch.optim.Optimizer]
     return type(optimizer.__name__, (optimizer,), methods)
 
 
-# ---------------------------------------------------------------------------------------------------- learning rates
-
-
 def learning_rate(schedule: Schedule, step: int, *, drops: int = 0) -> float:
     """The learning rate of a step, counted from 0; `drops` is the number of plateaus so far."""
     return POLICIES[schedule.policy](schedule, step, drops)

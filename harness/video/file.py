@@ -87,8 +87,6 @@ class VideoFile:
         self._anchor: int | None = None
         self._frames = None
 
-    # ---------------------------------------------------------------- header
-
     def header(self) -> tuple[int, float]:
         """(frames, seconds); packets are counted where the header lacks one. Raises BrokenVideo."""
         count, duration_s = self.stream.frames, self._header_duration_s()
@@ -139,8 +137,6 @@ class VideoFile:
         if len(known) < 2:
             return len(stamps), len(stamps) * self.frame_s
         return len(stamps), (max(known) - min(known)) * self.tick_s + self.frame_s
-
-    # ---------------------------------------------------------------- frames
 
     def timed(self, start_s: float | None = None) -> Iterator[tuple[float, Any]]:
         """(seconds since the first frame, frame) from the current position on; with a start, some frames that end before it

@@ -37,9 +37,6 @@ def _with_interval(result: Result) -> str:
     return f"{100 * interval.value:.1f}% [{100 * interval.low:.1f}, {100 * interval.high:.1f}]"
 
 
-# ---------------------------------------------------------------------------------------------- overview
-
-
 def overview(evidence: Evidence) -> Figure:
     """Top-1 of every baseline and modality, one panel per data set."""
     panels = [_overview(evidence, dataset) for dataset in evidence.datasets]
@@ -86,9 +83,6 @@ def _interval(drawing: Drawing, axis: Axis, y: float, result: Result) -> None:
     )
 
 
-# ---------------------------------------------------------------------------------------------- streams
-
-
 def streams(evidence: Evidence) -> Figure | None:
     """Videos that one stream alone has right, and the share that both together have right."""
     panels = [panel for dataset in evidence.datasets if (panel := _streams(evidence, dataset))]
@@ -129,9 +123,6 @@ def _shares(rgb: Result, flow: Result, both: Result) -> tuple[list[float], float
     """([right in both, RGB alone, flow alone], right together), in percent."""
     a, b = rgb.right, topk_correct(aligned(flow.scores, rgb.scores.ids))
     return [100 * float(np.mean(part)) for part in (a & b, a & ~b, ~a & b)], 100 * float(both.right.mean())
-
-
-# ---------------------------------------------------------------------------------------------- cost
 
 
 def cost(evidence: Evidence) -> Figure:

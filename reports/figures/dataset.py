@@ -120,9 +120,6 @@ def shortened(text: str, letters: int) -> str:
     return text if len(text) <= letters else f"{text[: letters - 1]}…"
 
 
-# ------------------------------------------------------------------------------------------------- contact sheet
-
-
 def contact_sheet(census: Census, strips: Sequence[Strip], *, columns: int, flow_name: str) -> Panel:
     """Two clips or six images per line: frames above, the flow to the next frame below, in the colours of the wheel."""
     moving = any(len(strip.flows) for strip in strips)

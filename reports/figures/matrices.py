@@ -33,9 +33,6 @@ def class_order(dataset: str, names: Sequence[str]) -> list[tuple[str, int]]:
     return grouped + [("", k) for k in sorted(rest)]
 
 
-# ---------------------------------------------------------------------------------------------- classes
-
-
 def classes(evidence: Evidence) -> Figure:
     """Top-1 by class and baseline, one panel per data set."""
     panels = [_classes(evidence, dataset) for dataset in evidence.datasets]
@@ -73,9 +70,6 @@ def extremes(order: list[tuple[str, int]], mean: np.ndarray) -> list[tuple[str, 
         return order
     ranked = [int(k) for k in np.argsort(mean) if not np.isnan(mean[k])]
     return [("hardest", k) for k in ranked[:EXTREMES]] + [("easiest", k) for k in ranked[-EXTREMES:]]
-
-
-# ---------------------------------------------------------------------------------------------- confusions
 
 
 def confusions(evidence: Evidence, dataset: str) -> Figure | None:
@@ -136,9 +130,6 @@ def most_confused(result: Result) -> list[tuple[str, str, int, int]]:
     wrong = counts * (1 - np.eye(*counts.shape, dtype=counts.dtype))
     ranked = sorted(zip(*np.nonzero(wrong), strict=True), key=lambda at: (-int(wrong[at]), int(at[0]), int(at[1])))
     return [(names[i], names[j], int(wrong[i, j]), int(counts[i].sum())) for i, j in ranked]
-
-
-# ---------------------------------------------------------------------------------------------- agreement
 
 
 def agreement(evidence: Evidence) -> Figure | None:

@@ -32,9 +32,6 @@ def strip(drawing: Drawing, frames: Sequence[np.ndarray], x: float, y: float, wi
         drawing.picture(x + k * (width + GAP_PX), y, width, height, encoded(frame, ".jpg"))
 
 
-# ---------------------------------------------------------------------------------------------- reading frames
-
-
 @dataclass(frozen=True)
 class Footage:
     """The videos of one data set on this machine."""
@@ -71,9 +68,6 @@ def footage(dataset: str, data: Path, *, fingerprint: str) -> Footage | None:
     listings = [prepared.listing(split) for split in card.splits]
     videos = {video.id: video for listing in listings for part in listing.subsets.values() for video in part}
     return Footage(videos, prepared.root, card.kind == "images")
-
-
-# ---------------------------------------------------------------------------------------------- mistakes
 
 
 def mistakes(evidence: Evidence, dataset: str, footage: Footage | None) -> Figure | None:
@@ -129,9 +123,6 @@ def _other_answers(video: str, true: str, results: Sequence[Result]) -> list[str
             answers.setdefault("correct" if answer == true else answer, []).append(title_of(result.baseline))
     words = "; ".join(f"{answer}: {', '.join(names)}" for answer, names in answers.items())
     return [*textwrap.wrap(words, 66), *textwrap.wrap(video, 66)]
-
-
-# ---------------------------------------------------------------------------------------------- samples
 
 
 def samples(dataset: str, names: Sequence[str], footage: Footage) -> Figure | None:

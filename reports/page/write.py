@@ -75,9 +75,6 @@ def _earlier(out: Path) -> set[str]:
     return names
 
 
-# ---------------------------------------------------------------------------------------------- for a code host
-
-
 def readme(content: Content) -> str:
     """The folder's README: claims, tables and figures, as a code host shows them."""
     lines = [

@@ -98,9 +98,6 @@ FORMATS: Mapping[str, Callable[[Aside], str]] = {
 }
 
 
-# ---------------------------------------------------------------------------------------------- costs
-
-
 def costs(table: Table, records: Mapping[str, Record]) -> Aside:
     """The cost of each number, one line per number: jobs behind it, their wall-clock and GPU-hours. The total counts every job once."""
     if table.number == 1:

@@ -106,9 +106,6 @@ class TableLayout:
         return list(dict.fromkeys(cells))
 
 
-# ---------------------------------------------------------------------------------------------- headings
-
-
 def dataset_of(name: str, scale: str) -> str:
     """The data set that represents the paper's at this scale."""
     return paper_numbers.stand_in(name, scale)
@@ -143,9 +140,6 @@ def row_of(card: Baseline) -> Row:
 def protocols() -> list[Protocol]:
     """Every registered protocol in the order of its columns."""
     return sorted(registry.all("protocol").values(), key=lambda card: (card.order, card.name))
-
-
-# ---------------------------------------------------------------------------------------------- slots
 
 
 def slots(
@@ -200,9 +194,6 @@ def _cells(question: Question, axes: Axes, splits: tuple[int, ...], subset: str 
     except HarnessError:
         # The paper has blanks for the same reason: no such combination (3D-ConvNet from ImageNet).
         return ()
-
-
-# ---------------------------------------------------------------------------------------------- further metrics
 
 
 def with_metrics(layout: TableLayout) -> TableLayout:

@@ -65,9 +65,6 @@ def read_custom(root: Path, split: int, *, list_file: str = "", remedy: str = ""
     return _from_folders(root, videos, remedy)
 
 
-# -------------------------------------------------------------------------------------------- class folders
-
-
 def _from_folders(root: Path, videos: set[str], remedy: str) -> Listing:
     folders: dict[str, str] = {}
     for entry in sorted(path.name for path in root.iterdir() if path.is_dir()):
@@ -94,9 +91,6 @@ def _from_folders(root: Path, videos: set[str], remedy: str) -> Listing:
     if not listed:
         raise absent(root, "a video in the class folders", remedy)
     return listing_of(root, classes, listed, remedy=remedy)
-
-
-# ------------------------------------------------------------------------------------------------- lists
 
 
 def _lists(root: Path) -> dict[str, Path]:
@@ -190,9 +184,6 @@ def _below_root(root: Path, line: UserLine, source: Path) -> str:
 def _candidates(path: str, subset: str) -> tuple[str, ...]:
     """Paths of a listed file with the prefixes that mmaction2 and SlowFast add."""
     return path, f"videos/{path}", f"videos_{subset}/{path}", f"{subset}/{path}"
-
-
-# ------------------------------------------------------------------------------------------------- lines of a list
 
 
 @dataclass(frozen=True)

@@ -40,11 +40,7 @@ def read_hmdb(root: Path, split: int, *, remedy: str = "") -> Listing:
     belong to no subset.
     """
     lists = find_folder(
-        root,
-        LISTS,
-        f"brush_hair_test_split{split}.txt or the like",
-        remedy,
-        lambda name: bool(class_of(name, split)),
+        root, LISTS, f"brush_hair_test_split{split}.txt or the like", remedy, lambda name: bool(class_of(name, split))
     )
     files = {cls: path for path in lists.iterdir() if (cls := class_of(path.name, split))}
     classes = tuple(sorted(files))

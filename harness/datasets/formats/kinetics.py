@@ -118,9 +118,6 @@ def _rows(root: Path, subset: str, remedy: str) -> tuple[KineticsRow, ...]:
     return ()
 
 
-# ------------------------------------------------------------------------------------------------- the CSV file
-
-
 def rows_of_csv(text: str, *, name: str) -> tuple[KineticsRow, ...]:
     """Rows of a Kinetics CSV: columns by their header, or the usual order where there is none."""
     reader = csv.reader(text.removeprefix("\ufeff").splitlines())

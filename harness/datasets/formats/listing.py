@@ -20,9 +20,6 @@ SUBSETS = ("train", "val", "test")
 AGAIN = "Fetch the official lists again."
 
 
-# ------------------------------------------------------------------------------------------------- lines of annotation files
-
-
 @dataclass(frozen=True)
 class Line:
     """One listed video of UCF-101 or HMDB-51."""
@@ -76,9 +73,6 @@ def bad_line(name: str, number: int, line: str, expected: str) -> BadLists:
 
 def fault(kind: str, text: str) -> BadLists:
     return BadLists([Fault(kind, text)])
-
-
-# ------------------------------------------------------------------------------------------------- the Listing
 
 
 @dataclass(frozen=True)
@@ -145,9 +139,6 @@ def _refuse_contradictions(root: Path, classes: Sequence[str], listed: Sequence[
 def _is_utf8(path: str) -> bool:
     """False for names that the file system has and text cannot hold (Python reads them with surrogates)."""
     return path.isascii() or path.encode("utf-8", "replace").decode() == path
-
-
-# ------------------------------------------------------------------------------------------------- files on disk
 
 
 def absent(root: Path, content: str, remedy: str) -> DataMissing:

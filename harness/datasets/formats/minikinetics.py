@@ -52,9 +52,6 @@ def _read_id_lists(remedy: str, root: Path, rows: Rows) -> Rows:
     raise absent(root, f"{ID_LISTS['train']} and {ID_LISTS['val']} in the folder '{ID_FOLDERS[0]}'", remedy)
 
 
-# ------------------------------------------------------------------------------------------------- miniKinetics-213
-
-
 def rows_of_classes(rows: Rows, classes: Sequence[str], *, name: str) -> Rows:
     """All training videos of these classes, and the paper's numbers of validation and test videos.
 
@@ -138,9 +135,6 @@ def _subsample(rows: Iterable[KineticsRow], most: Mapping[str, int]) -> tuple[Ki
 
 def _hash(name: str) -> str:
     return hashlib.sha256(name.encode()).hexdigest()
-
-
-# ------------------------------------------------------------------------------------------- miniKinetics-200
 
 
 def listed_ids(text: str, *, name: str) -> frozenset[str]:

@@ -89,8 +89,4 @@ class PyavFrames:
         return self._formats.reformat(frame, format="rgb24").to_ndarray()  # type: ignore[no-any-return]
 
 
-DECODER = Decoder(
-    name="pyav",
-    version=lambda: installed_version("av", "pip install av"),
-    open=PyavFrames,
-)
+DECODER = Decoder(name="pyav", version=lambda: installed_version("av", "pip install av"), open=PyavFrames)

@@ -125,8 +125,4 @@ def _first_line(error: BaseException) -> str:
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
-DECODER = Decoder(
-    name="torchcodec",
-    version=lambda: installed_version("torchcodec", REMEDY),
-    open=TorchcodecFrames,
-)
+DECODER = Decoder(name="torchcodec", version=lambda: installed_version("torchcodec", REMEDY), open=TorchcodecFrames)

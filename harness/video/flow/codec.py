@@ -14,8 +14,6 @@ import numpy as np
 from harness.core.contract import FlowMethod
 from harness.core.errors import unknown
 
-# ---------------------------------------------------------------------------------------------------- codes
-
 
 def encode(flow: np.ndarray, method: FlowMethod) -> np.ndarray:
     """Displacements in px, float, any shape -> uint8 codes of the same shape, clipped to +-`method.bound_px`."""
@@ -43,9 +41,6 @@ def decode_table(code: str) -> np.ndarray:
         raise unknown("flow code", code, ("zero-exact", "released-256"))
     table.setflags(write=False)
     return table
-
-
-# ---------------------------------------------------------------------------------------------------- geometry
 
 
 def resize_flow(flow: np.ndarray, height: int, width: int) -> np.ndarray:

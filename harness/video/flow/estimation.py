@@ -19,8 +19,6 @@ from harness.core.errors import unknown
 from harness.core.parameters import Parameter, read_all
 from harness.core.plugins import FlowAlgorithm, FlowEstimator
 
-# ---------------------------------------------------------------------------------------------------- methods
-
 
 def algorithm(name: str) -> FlowAlgorithm:
     """The flow method called `name`. Raises UnknownName."""
@@ -72,9 +70,6 @@ def method_key(method: FlowMethod) -> dict[str, Any]:
     """Everything that decides the stored codes: method, parameters, quantization, and what computes it, with versions."""
     method = resolved(method)
     return {**asdict(method), "library": algorithm(method.name).library(method.params)}
-
-
-# ---------------------------------------------------------------------------------------------------- computing
 
 
 def compute(frames: np.ndarray, method: FlowMethod) -> np.ndarray:

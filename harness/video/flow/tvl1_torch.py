@@ -87,9 +87,6 @@ def flows_between(grey: Tensor, after: Tensor, settings: Settings, *, step: Adva
         return flow.permute(1, 2, 3, 0).contiguous()
 
 
-# ---------------------------------------------------------------------------------------------------- the pyramid
-
-
 def pyramid(grey: Tensor, after: Tensor, settings: Settings) -> list[tuple[Tensor, Tensor]]:
     """Levels from fine to coarse, float32 (N, H, W) twice. None but the first has a side below 16 px."""
     pair = torch.stack([grey, after]).float()
@@ -117,9 +114,6 @@ def resized(planes: Tensor, height: int, width: int, *, factor: float = 0.0) -> 
         share = share if axis == -1 else share[:, None]
         planes = torch.lerp(planes.index_select(axis, first), planes.index_select(axis, second), share)
     return planes
-
-
-# ---------------------------------------------------------------------------------------------------- one level
 
 
 class Term(NamedTuple):

@@ -17,8 +17,5 @@ def load(params: Params) -> FlowEstimator:
 
 
 ALGORITHM = FlowAlgorithm(
-    name="dis",
-    parameters={"preset": PRESET},
-    library=lambda params: f"opencv {opencv_version()}",
-    load=load,
+    name="dis", parameters={"preset": PRESET}, library=lambda params: f"opencv {opencv_version()}", load=load
 )

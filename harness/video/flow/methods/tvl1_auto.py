@@ -29,10 +29,4 @@ def _load(params: Params) -> FlowEstimator:
     return algorithm.load(params)
 
 
-ALGORITHM = FlowAlgorithm(
-    name="tvl1-auto",
-    parameters=PARAMETERS,
-    library=_library,
-    load=_load,
-    resolve=resolve,
-)
+ALGORITHM = FlowAlgorithm(name="tvl1-auto", parameters=PARAMETERS, library=_library, load=_load, resolve=resolve)
