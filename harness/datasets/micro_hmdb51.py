@@ -5,18 +5,15 @@
 other actors, objects and places.
 """
 
-from functools import partial
-
-from harness.core.contract import Dataset
 from harness.datasets.formats import read_hmdb
-from harness.datasets.synthetic import render
+from harness.datasets.synthetic import micro_card
 from harness.datasets.synthetic.catalogue import FILM
-from harness.datasets.synthetic.sets import HMDB_CLIPS, HMDB_TESTED, HMDB_TRAINED, SPLITS, VERSION
+from harness.datasets.synthetic.sets import HMDB_CLIPS, HMDB_TESTED, HMDB_TRAINED, SPLITS
 
 _PER_CLASS = {"train": sum(HMDB_TRAINED), "test": HMDB_TESTED * HMDB_CLIPS}
 
-DATASET = Dataset(
-    name="micro-hmdb51",
+DATASET = micro_card(
+    "micro-hmdb51",
     title="micro-HMDB-51",
     kind="video",
     num_classes=len(FILM.classes),
@@ -25,10 +22,6 @@ DATASET = Dataset(
     counts={(split, subset): n * len(FILM.classes) for split in SPLITS for subset, n in _PER_CLASS.items()},
     read=read_hmdb,
     layout="<class>/<name>.avi\ntestTrainMulti_7030_splits/<class>_test_splitN.txt",
-    download="none needed: rendered on first use",
-    licence="the same as this program",
-    version=VERSION,
-    render=partial(render, "micro-hmdb51"),
     source="micro-kinetics",
     image_source="micro-imagenet",
     class_groups=FILM.groups(),

@@ -4,15 +4,12 @@
 these.
 """
 
-from functools import partial
-
-from harness.core.contract import Dataset
 from harness.datasets.formats import read_images
-from harness.datasets.synthetic import render
-from harness.datasets.synthetic.sets import IMAGE_SIZES, VERSION, image_classes
+from harness.datasets.synthetic import micro_card
+from harness.datasets.synthetic.sets import IMAGE_SIZES, image_classes
 
-DATASET = Dataset(
-    name="micro-imagenet",
+DATASET = micro_card(
+    "micro-imagenet",
     title="micro-ImageNet",
     kind="images",
     num_classes=len(image_classes()),
@@ -21,8 +18,4 @@ DATASET = Dataset(
     counts={(1, subset): size * len(image_classes()) for subset, size in IMAGE_SIZES.items()},
     read=read_images,
     layout="train/<class>/*.jpg\nval/<class>/*.png",
-    download="none needed: rendered on first use",
-    licence="the same as this program",
-    version=VERSION,
-    render=partial(render, "micro-imagenet"),
 )

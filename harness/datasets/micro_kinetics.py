@@ -4,16 +4,13 @@
 scores Kinetics. Every video has an actor, a background and a camera of its own.
 """
 
-from functools import partial
-
-from harness.core.contract import Dataset
 from harness.datasets.formats import read_kinetics
-from harness.datasets.synthetic import render
+from harness.datasets.synthetic import micro_card
 from harness.datasets.synthetic.catalogue import PARK
-from harness.datasets.synthetic.sets import KINETICS_SIZES, VERSION
+from harness.datasets.synthetic.sets import KINETICS_SIZES
 
-DATASET = Dataset(
-    name="micro-kinetics",
+DATASET = micro_card(
+    "micro-kinetics",
     title="micro-Kinetics",
     kind="video",
     num_classes=len(PARK.classes),
@@ -22,10 +19,6 @@ DATASET = Dataset(
     counts={(1, subset): size * len(PARK.classes) for subset, size in KINETICS_SIZES.items()},
     read=read_kinetics,
     layout="<class>/<id>_<start>_<end>.mp4\ntrain.csv  val.csv  test.csv",
-    download="none needed: rendered on first use",
-    licence="the same as this program",
-    version=VERSION,
-    render=partial(render, "micro-kinetics"),
     image_source="micro-imagenet",
     class_groups=PARK.groups(),
 )

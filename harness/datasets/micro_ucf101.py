@@ -4,18 +4,15 @@
 three test sets are disjoint. The actions are those of micro-kinetics, with other actors, objects and places.
 """
 
-from functools import partial
-
-from harness.core.contract import Dataset
 from harness.datasets.formats import read_ucf
-from harness.datasets.synthetic import render
+from harness.datasets.synthetic import micro_card
 from harness.datasets.synthetic.catalogue import HALL
-from harness.datasets.synthetic.sets import SPLITS, UCF_CLIPS, UCF_GROUPS, UCF_TESTED, VERSION
+from harness.datasets.synthetic.sets import SPLITS, UCF_CLIPS, UCF_GROUPS, UCF_TESTED
 
 _PER_CLASS = {"train": (UCF_GROUPS - UCF_TESTED) * UCF_CLIPS, "test": UCF_TESTED * UCF_CLIPS}
 
-DATASET = Dataset(
-    name="micro-ucf101",
+DATASET = micro_card(
+    "micro-ucf101",
     title="micro-UCF-101",
     kind="video",
     num_classes=len(HALL.classes),
@@ -24,10 +21,6 @@ DATASET = Dataset(
     counts={(split, subset): n * len(HALL.classes) for split in SPLITS for subset, n in _PER_CLASS.items()},
     read=read_ucf,
     layout="UCF-101/<Class>/v_<Class>_gNN_cNN.avi\nucfTrainTestlist/classInd.txt  trainlistNN.txt  testlistNN.txt",
-    download="none needed: rendered on first use",
-    licence="the same as this program",
-    version=VERSION,
-    render=partial(render, "micro-ucf101"),
     source="micro-kinetics",
     image_source="micro-imagenet",
     class_groups=HALL.groups(),

@@ -19,12 +19,14 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from harness.core.contract import Listing
-from harness.core.errors import BadLists, Fault, HarnessError, unknown
+from harness.core.errors import BadLists, HarnessError, unknown
 from harness.datasets.formats.listing import (
     SUBSETS,
     VIDEO_SUFFIXES,
+    Faults,
     Listed,
     absent,
+    fault,
     files_in,
     inside,
     listing_of,
@@ -77,17 +79,16 @@ def _from_folders(root: Path, videos: set[str], remedy: str) -> Listing:
         raise absent(root, EXPECTED, remedy)
     classes = sorted(path.name for path in (root / folders["train"]).iterdir() if path.is_dir())
     listed: list[Listed] = []
-    faults: list[Fault] = []
+    faults = Faults()
     for subset, folder in folders.items():
         for path in sorted(path for path in videos if path.startswith(f"{folder}/") and path.count("/") > 1):
             cls = path.split("/")[1]
             if cls not in classes:
                 message = f"'{path}' below '{root}': {unknown('class', cls, classes)}."
-                faults.append(Fault("unknown class", f"{message} Classes are the folders of '{folders['train']}'."))
+                faults.add("unknown class", f"{message} Classes are the folders of '{folders['train']}'.")
             else:
                 listed.append(Listed(stem_of(path), subset, classes.index(cls), "", path))
-    if faults:
-        raise BadLists(faults)
+    faults.refuse()
     if not listed:
         raise absent(root, "a video in the class folders", remedy)
     return listing_of(root, classes, listed, remedy=remedy)
@@ -118,20 +119,18 @@ def _lists(root: Path) -> dict[str, Path]:
 
 
 def _from_lists(root: Path, lists: Mapping[str, Path], videos: set[str], remedy: str) -> Listing:
-    faults: list[Fault] = []
+    faults = Faults()
     lines: list[tuple[str, UserLine, Path]] = []
     for subset, path in lists.items():
-        try:
-            for line in user_list(read_text(path, remedy), name=path.name):
-                lines.append((line.subset or subset, line, path))
-        except BadLists as bad:
-            faults += bad.faults
+        with faults:
+            lines += [
+                (line.subset or subset, line, path) for line in user_list(read_text(path, remedy), name=path.name)
+            ]
     if not faults and not all(subset for subset, _, _ in lines):
         _, line, path = next(item for item in lines if not item[0])
         message = f"{path.name}, line {line.number}: the list has no column 'split', and its name contains no subset"
-        faults.append(Fault("unreadable line", f"{message}; call the lists train.csv and test.csv, or add the column."))
-    if faults:
-        raise BadLists(faults)
+        faults.add("unreadable line", f"{message}; call the lists train.csv and test.csv, or add the column.")
+    faults.refuse()
     if {subset for subset, _, _ in lines} in ({"train"}, {"test"}, {"val"}):
         raise absent(root, "lists of training and of test (or val) videos", remedy)
     classes = _classes(root, [line.label for subset, line, _ in lines if subset == "train"], lines)
@@ -155,22 +154,17 @@ def _listed(
     label_of = {cls: label for label, cls in enumerate(classes)}
     counted = numbered([line.label for _, line, _ in lines]) and not set(label_of) & {lines[0][1].label}
     listed: list[Listed] = []
-    faults: list[Fault] = []
+    faults = Faults()
     for subset, line, source in lines:
-        label = int(line.label) if counted else label_of.get(line.label, -1)
-        if not 0 <= label < len(classes):
-            message = f"{source.name}, line {line.number}: {unknown('class', line.label, classes)}."
-            faults.append(Fault("unknown class", message))
-            continue
-        try:
+        with faults:
+            label = int(line.label) if counted else label_of.get(line.label, -1)
+            if not 0 <= label < len(classes):
+                message = f"{source.name}, line {line.number}: {unknown('class', line.label, classes)}."
+                raise fault("unknown class", message)
             path = _below_root(root, line, source)
-        except BadLists as bad:
-            faults += bad.faults
-            continue
-        present = (inner for inner in _candidates(path, subset) if inner in videos)
-        listed.append(Listed(stem_of(path) or path, subset, label, "", next(present, None)))
-    if faults:
-        raise BadLists(faults)
+            present = (inner for inner in _candidates(path, subset) if inner in videos)
+            listed.append(Listed(stem_of(path) or path, subset, label, "", next(present, None)))
+    faults.refuse()
     return listed
 
 
@@ -211,19 +205,16 @@ def user_list(text: str, *, name: str) -> tuple[UserLine, ...]:
     """The lines of a list in any of the forms above. Raises BadLists with every line that is wrong."""
     lines = [(number, line) for number, line in enumerate(text.removeprefix("\ufeff").splitlines(), 1) if line.strip()]
     if not lines:
-        raise BadLists([Fault("unreadable line", f"{name} lists no video.")])
+        raise fault("unreadable line", f"{name} lists no video.")
     header = _header(lines[0][1])
-    faults: list[Fault] = []
+    faults = Faults()
     videos: list[UserLine] = []
     for number, line in lines[1:] if header else lines:
-        try:
+        with faults:
             videos.append(_by_header(line, header, number, name) if header else _plain(line, number, name))
-        except BadLists as bad:
-            faults += bad.faults
-    if faults:
-        raise BadLists(faults)
+    faults.refuse()
     if not videos:
-        raise BadLists([Fault("unreadable line", f"{name} has a header and no video.")])
+        raise fault("unreadable line", f"{name} has a header and no video.")
     return tuple(videos)
 
 
@@ -273,7 +264,7 @@ def _line(path: str, label: str, subset: str, number: int, name: str, line: str)
 
 
 def _bad(name: str, number: int, line: str, expected: str) -> BadLists:
-    return BadLists([Fault("unreadable line", f"{name}, line {number}: expected {expected}, got '{line[:120]}'.")])
+    return fault("unreadable line", f"{name}, line {number}: expected {expected}, got '{line[:120]}'.")
 
 
 def numbered(labels: Sequence[str]) -> bool:

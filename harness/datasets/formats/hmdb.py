@@ -9,9 +9,9 @@ import re
 from pathlib import Path, PurePosixPath
 
 from harness.core.contract import Listing
-from harness.core.errors import BadLists, Fault
 from harness.datasets.formats.listing import (
     VIDEO_SUFFIXES,
+    Faults,
     Line,
     Listed,
     bad_line,
@@ -47,19 +47,14 @@ def read_hmdb(root: Path, split: int, *, remedy: str = "") -> Listing:
     videos = find_folder(root, VIDEOS, f"the class folder '{classes[0]}'", remedy, files.__contains__)
     present = files_in(videos, VIDEO_SUFFIXES)
     listed: list[Listed] = []
-    faults: list[Fault] = []
+    faults = Faults()
     for label, cls in enumerate(classes):
-        try:
-            lines = flagged(read_text(files[cls], remedy), name=files[cls].name)
-        except BadLists as bad:
-            faults += bad.faults
-            continue
-        for line in lines:
-            inner = f"{cls}/{line.path}"
-            path = below(root, videos, inner) if inner in present else None
-            listed.append(Listed(stem_of(inner), line.subset, label, group_of(cls, inner), path))
-    if faults:
-        raise BadLists(faults)
+        with faults:
+            for line in flagged(read_text(files[cls], remedy), name=files[cls].name):
+                inner = f"{cls}/{line.path}"
+                path = below(root, videos, inner) if inner in present else None
+                listed.append(Listed(stem_of(inner), line.subset, label, group_of(cls, inner), path))
+    faults.refuse()
     return listing_of(root, classes, listed, remedy=remedy)
 
 

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.core.contract import Listing
-from harness.core.errors import BadLists, Fault, HarnessError
+from harness.core.errors import HarnessError
 from harness.datasets.formats.listing import (
     AGAIN,
+    Faults,
     Listed,
     absent,
     bad_line,
@@ -89,13 +90,12 @@ def read_kinetics(
 
 def _refuse_unknown_classes(root: Path, classes: Sequence[str], rows: Rows) -> None:
     labels = {(subset, str(row.label)) for subset, part in rows.items() for row in part}
-    faults = [
-        Fault("unknown class", f"the {subset} list in '{root}' has the class '{label}', and train.csv has not. {AGAIN}")
-        for subset, label in sorted(labels)
-        if label not in classes
-    ]
-    if faults:
-        raise BadLists(faults)
+    faults = Faults()
+    for subset, label in sorted(labels):
+        if label not in classes:
+            message = f"the {subset} list in '{root}' has the class '{label}', and train.csv has not. {AGAIN}"
+            faults.add("unknown class", message)
+    faults.refuse()
 
 
 def _nearest(paths: Sequence[str], subset: str, label: str) -> str | None:
@@ -112,8 +112,7 @@ def _rows(root: Path, subset: str, remedy: str) -> tuple[KineticsRow, ...]:
                 rows = rows_of_csv(read_text(folder / name, remedy), name=name)
                 unlabelled = [row for row in rows if row.label is None]
                 if unlabelled and len(unlabelled) < len(rows):
-                    message = f"{name} has labels, but none for '{unlabelled[0].stem}'. {AGAIN}"
-                    raise BadLists([Fault("wrong label", message)])
+                    raise fault("wrong label", f"{name} has labels, but none for '{unlabelled[0].stem}'. {AGAIN}")
                 return rows
     return ()
 
@@ -124,7 +123,7 @@ def rows_of_csv(text: str, *, name: str) -> tuple[KineticsRow, ...]:
     columns: list[str] | None = None
     rows: list[KineticsRow] = []
     line_of: dict[str, int] = {}
-    faults: list[Fault] = []
+    faults = Faults()
     for fields in reader:
         if not any(field.strip() for field in fields):
             continue
@@ -132,18 +131,14 @@ def rows_of_csv(text: str, *, name: str) -> tuple[KineticsRow, ...]:
             columns = _columns(fields, name)
             if "youtube_id" in fields:
                 continue
-        try:
+        with faults:
             row = _row(dict(zip(columns, fields, strict=False)), reader.line_num, name)
             if row.stem in line_of:
                 message = f"{name}, line {reader.line_num}: '{row.stem}' is on line {line_of[row.stem]} already."
                 raise fault("listed twice", message)
-        except BadLists as bad:
-            faults += bad.faults
-            continue
-        line_of[row.stem] = reader.line_num
-        rows.append(row)
-    if faults:
-        raise BadLists(faults)
+            line_of[row.stem] = reader.line_num
+            rows.append(row)
+    faults.refuse()
     if not rows:
         raise HarnessError(f"{name} lists no video. Fetch it again.")
     return tuple(rows)
@@ -172,7 +167,6 @@ def _row(fields: dict[str, str], number: int, name: str) -> KineticsRow:
     label = fields.get("label", "").strip()
     if label:
         inside(label, name=name, number=number)
-    split = {"validate": "val", "validation": "val"}.get(
-        fields.get("split", "").strip(), fields.get("split", "").strip()
-    )
+    split = fields.get("split", "").strip()
+    split = "val" if split in ("validate", "validation") else split
     return KineticsRow(label=label or None, youtube_id=youtube_id, start_s=start_s, end_s=end_s, split=split)

@@ -36,9 +36,8 @@ def inside(path: str, *, name: str, number: int) -> str:
     """`path`, if it stays below the root. Raises BadLists for '..', an absolute path or a NUL."""
     parts = path.replace("\\", "/").split("/")
     if not path or ".." in parts or parts[0] == "" or re.match(r"^[A-Za-z]:$", parts[0]) or "\0" in path:
-        raise fault(
-            "leaves the root", f"{name}, line {number}: '{path}' leaves the data set's folder; refused. {AGAIN}"
-        )
+        message = f"{name}, line {number}: '{path}' leaves the data set's folder; refused. {AGAIN}"
+        raise fault("leaves the root", message)
     return path
 
 
@@ -52,19 +51,34 @@ def lines_of(text: str) -> Iterator[tuple[int, str]]:
 def each_line(text: str, read: Callable[[int, str], Line], *, name: str) -> tuple[Line, ...]:
     """`read(number, line)` for every line; a path may be listed only once. Raises BadLists with all faults of the file."""
     listed: dict[str, Line] = {}
-    faults: list[Fault] = []
+    faults = Faults()
     for number, text_line in lines_of(text):
-        try:
+        with faults:
             line = read(number, text_line)
-        except BadLists as bad:
-            faults += bad.faults
-            continue
-        if line.path in listed:
-            faults.append(Fault("listed twice", f"{name}, line {number}: '{line.path}' is listed twice. {AGAIN}"))
-        listed[line.path] = line
-    if faults:
-        raise BadLists(faults)
+            if line.path in listed:
+                faults.add("listed twice", f"{name}, line {number}: '{line.path}' is listed twice. {AGAIN}")
+            listed[line.path] = line
+    faults.refuse()
     return tuple(listed.values())
+
+
+class Faults(list[Fault]):
+    """Faults of annotation files, collected to be raised together. As a context it collects those that its block raises."""
+
+    def add(self, kind: str, text: str) -> None:
+        self.append(Fault(kind, text))
+
+    def refuse(self) -> None:
+        """Raise BadLists if there are any."""
+        if self:
+            raise BadLists(self)
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: object, error: object, trace: object) -> bool:
+        if isinstance(error, BadLists):
+            self.extend(error.faults)
+        return isinstance(error, BadLists)
 
 
 def bad_line(name: str, number: int, line: str, expected: str) -> BadLists:
@@ -113,27 +127,25 @@ def listing_of(root: Path, classes: Sequence[str], lines: Sequence[Listed], *, r
 
 
 def _refuse_contradictions(root: Path, classes: Sequence[str], listed: Sequence[Listed]) -> None:
-    faults = [
-        Fault("unreadable name", f"{video.path!r} below '{root}' is not UTF-8; rename the file or its folder.")
-        for video in listed
-        if video.path and not _is_utf8(video.path)
-    ]
+    faults = Faults()
+    for video in listed:
+        if video.path and not _is_utf8(video.path):
+            faults.add("unreadable name", f"{video.path!r} below '{root}' is not UTF-8; rename the file or its folder.")
     subset_of: dict[str, str] = {}
     for video in listed:
         before = subset_of.get(video.id)
         if before == video.subset:
-            faults.append(Fault("listed twice", f"'{video.id}' below '{root}' is listed twice. {AGAIN}"))
+            faults.add("listed twice", f"'{video.id}' below '{root}' is listed twice. {AGAIN}")
         elif before:
-            message = f"'{video.id}' below '{root}' is in {before} and again in {video.subset}. {AGAIN}"
-            faults.append(Fault("in two subsets", message))
+            faults.add(
+                "in two subsets", f"'{video.id}' below '{root}' is in {before} and again in {video.subset}. {AGAIN}"
+            )
         subset_of[video.id] = video.subset
     trained = {video.label for video in listed if video.subset == "train"}
     for label, cls in enumerate(classes):
         if label not in trained:
-            message = f"no training video of the class '{cls}' is listed below '{root}'. {AGAIN}"
-            faults.append(Fault("empty class", message))
-    if faults:
-        raise BadLists(faults)
+            faults.add("empty class", f"no training video of the class '{cls}' is listed below '{root}'. {AGAIN}")
+    faults.refuse()
 
 
 def _is_utf8(path: str) -> bool:
@@ -159,8 +171,7 @@ def read_text(path: Path, remedy: str) -> str:
     except FileNotFoundError as cause:
         raise absent(path.parent, f"'{path.name}'", remedy) from cause
     except UnicodeDecodeError as cause:
-        message = f"'{path}' is not UTF-8 text (byte {cause.start}). {AGAIN}"
-        raise BadLists([Fault("unreadable line", message)]) from cause
+        raise fault("unreadable line", f"'{path}' is not UTF-8 text (byte {cause.start}). {AGAIN}") from cause
 
 
 def files_in(folder: Path, suffixes: Sequence[str]) -> set[str]:

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import functools
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from harness.core.contract import Listing
-from harness.core.errors import BadLists, Fault, HarnessError, unknown
+from harness.core.errors import HarnessError, unknown
 from harness.datasets.formats.custom import class_names
 from harness.datasets.formats.kinetics import KineticsRow, Rows, read_kinetics
-from harness.datasets.formats.listing import absent, read_text
+from harness.datasets.formats.listing import Faults, absent, lines_of, read_text
 
 CLASSES, TRAIN_LEAST, TRAIN_MOST = 213, 150, 1000
 SCORED = {"val": 25, "test": 75}
@@ -58,16 +59,14 @@ def rows_of_classes(rows: Rows, classes: Sequence[str], *, name: str) -> Rows:
     Raises BadLists for a class that Kinetics-400 does not have, or that is named twice.
     """
     known = {str(row.label) for row in rows["train"]}
-    faults = [Fault("unknown class", f"{name}: {unknown('class', cls, known)}.") for cls in classes if cls not in known]
-    faults += [
-        Fault("listed twice", f"{name}: class '{cls}' is listed twice.")
-        for cls in sorted(set(classes))
-        if list(classes).count(cls) > 1
-    ]
+    faults = Faults()
+    for cls in (cls for cls in classes if cls not in known):
+        faults.add("unknown class", f"{name}: {unknown('class', cls, known)}.")
+    for cls in (cls for cls, times in sorted(Counter(classes).items()) if times > 1):
+        faults.add("listed twice", f"{name}: class '{cls}' is listed twice.")
     if len(classes) != CLASSES and not faults:
-        faults = [Fault("unknown class", f"{name} names {len(classes)} classes; miniKinetics has {CLASSES}.")]
-    if faults:
-        raise BadLists(faults)
+        faults.add("unknown class", f"{name} names {len(classes)} classes; miniKinetics has {CLASSES}.")
+    faults.refuse()
     return {
         subset: tuple(row for row in part if row.label in set(classes))
         if subset == "train"
@@ -82,9 +81,9 @@ def sampled_rows(rows: Rows) -> Rows:
 
     Raises HarnessError where the lists have too few such classes.
     """
-    sizes = {subset: _sizes(part) for subset, part in rows.items()}
+    sizes = {subset: Counter(str(row.label) for row in part) for subset, part in rows.items()}
     least = {"train": TRAIN_LEAST, **SCORED}
-    fit = [cls for cls in sizes["train"] if all(sizes[subset].get(cls, 0) >= least[subset] for subset in rows)]
+    fit = [cls for cls in sizes["train"] if all(sizes[subset][cls] >= least[subset] for subset in rows)]
     if len(fit) < CLASSES:
         raise HarnessError(
             f"{len(fit)} classes of the lists have {TRAIN_LEAST} training videos, {SCORED['val']} validation and "
@@ -114,13 +113,6 @@ def _quota(sizes: Mapping[str, int]) -> dict[str, int]:
     return quota
 
 
-def _sizes(rows: Iterable[KineticsRow]) -> dict[str, int]:
-    sizes: dict[str, int] = {}
-    for row in rows:
-        sizes[str(row.label)] = sizes.get(str(row.label), 0) + 1
-    return sizes
-
-
 def _subsample(rows: Iterable[KineticsRow], most: Mapping[str, int]) -> tuple[KineticsRow, ...]:
     """Of each class the first `most` videos in the order of their ids' hashes, in the order of the list."""
     by_class: dict[str, list[KineticsRow]] = {cls: [] for cls in most}
@@ -140,18 +132,14 @@ def _hash(name: str) -> str:
 def listed_ids(text: str, *, name: str) -> frozenset[str]:
     """YouTube ids of a list with one per line. Raises BadLists for other lines and for repeated ids."""
     ids: set[str] = set()
-    faults: list[Fault] = []
-    for number, line in enumerate(text.removeprefix("\ufeff").splitlines(), 1):
-        youtube_id = line.strip()
-        if not youtube_id:
-            continue
+    faults = Faults()
+    for number, youtube_id in lines_of(text):
         if len(youtube_id.split()) != 1 or "/" in youtube_id or "," in youtube_id:
-            faults.append(Fault("unreadable line", f"{name}, line {number}: expected a YouTube id, got '{line[:80]}'."))
+            faults.add("unreadable line", f"{name}, line {number}: expected a YouTube id, got '{youtube_id[:80]}'.")
         elif youtube_id in ids:
-            faults.append(Fault("listed twice", f"{name}, line {number}: '{youtube_id}' is listed twice."))
+            faults.add("listed twice", f"{name}, line {number}: '{youtube_id}' is listed twice.")
         ids.add(youtube_id)
-    if faults:
-        raise BadLists(faults)
+    faults.refuse()
     return frozenset(ids)
 
 
@@ -161,14 +149,8 @@ def rows_of_ids(rows: Rows, ids: Mapping[str, frozenset[str]], *, name: str) -> 
     Raises BadLists for ids that Kinetics-400 does not have: their class is unknown.
     """
     row_of = {row.youtube_id: row for part in rows.values() for row in part}
-    unknown_ids = sorted(frozenset().union(*ids.values()) - set(row_of))
-    if unknown_ids:
-        raise BadLists(
-            [
-                Fault(
-                    "unknown class", f"{name}: '{youtube_id}' is not in Kinetics-400's lists, so its class is unknown."
-                )
-                for youtube_id in unknown_ids
-            ]
-        )
+    faults = Faults()
+    for youtube_id in sorted(frozenset().union(*ids.values()) - set(row_of)):
+        faults.add("unknown class", f"{name}: '{youtube_id}' is not in Kinetics-400's lists, so its class is unknown.")
+    faults.refuse()
     return {subset: tuple(row_of[youtube_id] for youtube_id in sorted(listed)) for subset, listed in ids.items()}

@@ -15,10 +15,11 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from harness.core.contract import Listing
-from harness.core.errors import BadLists, Fault, HarnessError, unknown
+from harness.core.errors import HarnessError, unknown
 from harness.datasets.formats.listing import (
     AGAIN,
     VIDEO_SUFFIXES,
+    Faults,
     Line,
     Listed,
     bad_line,
@@ -46,19 +47,14 @@ def read_ucf(root: Path, split: int, *, remedy: str = "") -> Listing:
     videos = find_folder(root, VIDEOS, f"the class folder '{classes[0]}'", remedy, classes.__contains__)
     files = files_in(videos, VIDEO_SUFFIXES)
     listed: list[Listed] = []
-    faults: list[Fault] = []
+    faults = Faults()
     for subset in ("train", "test"):
         name = f"{subset}list{split:02d}.txt"
-        try:
-            lines = video_list(read_text(lists / name, remedy), classes, subset=subset, name=name)
-        except BadLists as bad:
-            faults += bad.faults
-            continue
-        for line in lines:
-            path = below(root, videos, line.path) if line.path in files else None
-            listed.append(Listed(stem_of(line.path), subset, int(line.label or 0), group_of(line.path), path))
-    if faults:
-        raise BadLists(faults)
+        with faults:
+            for line in video_list(read_text(lists / name, remedy), classes, subset=subset, name=name):
+                path = below(root, videos, line.path) if line.path in files else None
+                listed.append(Listed(stem_of(line.path), subset, int(line.label or 0), group_of(line.path), path))
+    faults.refuse()
     return listing_of(root, classes, listed, remedy=remedy)
 
 
@@ -90,11 +86,8 @@ def video_list(text: str, classes: Sequence[str], *, subset: str, name: str) -> 
         if folder not in label_of:
             raise fault("unknown class", f"{name}, line {number}: {unknown('class', folder, classes)}.")
         if label and int(label) != label_of[folder] + 1:
-            raise fault(
-                "wrong label",
-                f"{name}, line {number}: '{path}' has label {label.strip()}, but its folder is class "
-                f"{label_of[folder] + 1} of classInd.txt. {AGAIN}",
-            )
+            place = f"its folder is class {label_of[folder] + 1} of classInd.txt. {AGAIN}"
+            raise fault("wrong label", f"{name}, line {number}: '{path}' has label {label.strip()}, but {place}")
         return Line(path=path, label=label_of[folder], subset=subset)
 
     return each_line(text, read, name=name)

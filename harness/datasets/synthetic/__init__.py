@@ -3,7 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
+
+from harness.core.contract import Dataset
+from harness.datasets.synthetic.sets import VERSION
+
+
+def micro_card(name: str, **fields: Any) -> Dataset:
+    """The card of a micro data set: `fields`, and what all of them share."""
+    download, licence = "none needed: rendered on first use", "the same as this program"
+    shared: dict[str, Any] = {
+        "download": download,
+        "licence": licence,
+        "version": VERSION,
+        "render": partial(render, name),
+    }
+    return Dataset(name=name, **shared, **fields)
 
 
 def render(name: str, root: Path, progress: Callable[[int, int], None] | None = None) -> None:

@@ -49,6 +49,25 @@ class World:
         return {kind: tuple(self.classes[action] for action in actions) for kind, actions in kinds.items()}
 
 
+_CLASSES = {
+    "open": ("opening gate", "OpenScreen", "open_book"),
+    "close": ("closing gate", "CloseScreen", "close_book"),
+    "approach": ("walking closer", "StepForward", "come"),
+    "recede": ("walking away", "StepBack", "go"),
+    "pick-up": ("picking up", "LiftWeight", "pick"),
+    "put-down": ("putting down", "LowerWeight", "put_down"),
+    "shake": ("shaking sideways", "ShakeSideways", "shake"),
+    "bounce": ("bouncing", "BounceUpDown", "bounce"),
+    # 'turn' begins 'turn_around', as 'climb' does 'climb_stairs' in HMDB-51: a reader that matches prefixes fails.
+    "circle": ("stirring", "SwingInCircles", "turn_around"),
+    "spin": ("spinning", "SpinInHand", "turn"),
+    "carry-1": ("carrying ball", "HoldRing", "hold_heart"),
+    "carry-2": ("carrying box", "HoldCross", "hold_drop"),
+    "carry-3": ("carrying stick", "HoldCone", "hold_arrow"),
+    "carry-4": ("carrying star", "HoldCrescent", "hold_bow"),
+}
+"""Action -> class names in the park, the hall and the film."""
+
 PARK = World(
     name="park",
     scenery="park",
@@ -56,24 +75,8 @@ PARK = World(
     finish="stripes",
     shapes=("ball", "box", "stick", "star"),
     hues=(15, 215, 275, 50),
-    classes={
-        "open": "opening gate",
-        "close": "closing gate",
-        "approach": "walking closer",
-        "recede": "walking away",
-        "pick-up": "picking up",
-        "put-down": "putting down",
-        "shake": "shaking sideways",
-        "bounce": "bouncing",
-        "circle": "stirring",
-        "spin": "spinning",
-        "carry-1": "carrying ball",
-        "carry-2": "carrying box",
-        "carry-3": "carrying stick",
-        "carry-4": "carrying star",
-    },
+    classes={action: names[0] for action, names in _CLASSES.items()},
 )
-
 HALL = World(
     name="hall",
     scenery="hall",
@@ -81,24 +84,8 @@ HALL = World(
     finish="checks",
     shapes=("ring", "cross", "cone", "crescent"),
     hues=(335, 100, 185, 35),
-    classes={
-        "open": "OpenScreen",
-        "close": "CloseScreen",
-        "approach": "StepForward",
-        "recede": "StepBack",
-        "pick-up": "LiftWeight",
-        "put-down": "LowerWeight",
-        "shake": "ShakeSideways",
-        "bounce": "BounceUpDown",
-        "circle": "SwingInCircles",
-        "spin": "SpinInHand",
-        "carry-1": "HoldRing",
-        "carry-2": "HoldCross",
-        "carry-3": "HoldCone",
-        "carry-4": "HoldCrescent",
-    },
+    classes={action: names[1] for action, names in _CLASSES.items()},
 )
-
 FILM = World(
     name="film",
     scenery="film",
@@ -106,23 +93,7 @@ FILM = World(
     finish="rings",
     shapes=("heart", "drop", "arrow", "bow"),
     hues=(350, 205, 130, 55),
-    classes={
-        "open": "open_book",
-        "close": "close_book",
-        "approach": "come",
-        "recede": "go",
-        "pick-up": "pick",
-        "put-down": "put_down",
-        "shake": "shake",
-        "bounce": "bounce",
-        # 'turn' begins 'turn_around', as 'climb' does 'climb_stairs' in HMDB-51: a reader that matches prefixes fails.
-        "circle": "turn_around",
-        "spin": "turn",
-        "carry-1": "hold_heart",
-        "carry-2": "hold_drop",
-        "carry-3": "hold_arrow",
-        "carry-4": "hold_bow",
-    },
+    classes={action: names[2] for action, names in _CLASSES.items()},
 )
 
 WORLDS = {world.name: world for world in (PARK, HALL, FILM)}

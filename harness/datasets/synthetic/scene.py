@@ -59,21 +59,14 @@ def image_of(spec: ImageSpec) -> np.ndarray:
     side = IMAGE_PX
     zoom, turn = rng.uniform(0.8, 1.2), rng.uniform(-0.1, 0.1)
     corner = -zoom * rng.uniform(0, [CANVAS_PX[1] - side / zoom, CANVAS_PX[0] - side / zoom])
-    picture = cv2.warpAffine(
-        background(scenery, rng), _matrix(zoom, turn, *corner), (side, side), borderMode=cv2.BORDER_REFLECT
-    )
+    placed = _matrix(zoom, turn, *corner)
+    picture = cv2.warpAffine(background(scenery, rng), placed, (side, side), borderMode=cv2.BORDER_REFLECT)
     middle = rng.uniform(0.35 * side, 0.65 * side, 2)
     if spec.subject in _BODIES:
         sprite, _ = sprites.body(spec.subject, rng)
         scale = rng.uniform(0.6, 1.1)
-        _put(
-            picture,
-            sprite,
-            (sprite.shape[1] / 2, sprite.shape[0] / 2),
-            middle,
-            (scale, scale),
-            rng.uniform(-0.15, 0.15),
-        )
+        anchor = (sprite.shape[1] / 2, sprite.shape[0] / 2)
+        _put(picture, sprite, anchor, middle, (scale, scale), rng.uniform(-0.15, 0.15))
     elif spec.subject not in _SCENERIES:
         finish, hue = str(rng.choice(_FINISHES)), rng.uniform(0, 360)
         sprite, scale = sprites.thing(spec.subject, finish, rng, hue_deg=hue), rng.uniform(0.6, 1.6)
@@ -96,9 +89,7 @@ def _forward(spec: ClipSpec) -> np.ndarray:
     count = int(rng.integers(motion.SHORTEST, motion.LONGEST + 1))
     pose, camera = motion.pose(action, count, rng), motion.camera(looks.style, count, rng)
     held = _held(world, action, rng)
-    place = _Place(
-        x=FRAME_PX[1] / 2 + rng.uniform(-6, 6), y=rng.uniform(62, 67), scale=rng.uniform(0.9, 1.1), side=sign(rng)
-    )
+    place = _Place(FRAME_PX[1] / 2 + rng.uniform(-6, 6), rng.uniform(62, 67), rng.uniform(0.9, 1.1), sign(rng))
     origin = (rng.uniform(-8, 8), rng.uniform(-4, 4))
     frames = np.empty((count, *FRAME_PX, 3), np.uint8)
     for t in range(count):
@@ -182,9 +173,8 @@ def _gate(picture, looks: _Looks, wing: np.ndarray, feet, scale: float, gap: flo
         centre = (feet[0] + float(sway[0]) + side * (12 + 27 * gap) * scale, feet[1] + float(sway[1]) - 28 * scale)
         _arm(picture, looks, feet, scale, 1.0, side, centre, view)
         anchor = (sprites.WING_PX[1] - 1) / 2, (sprites.WING_PX[0] - 1) / 2
-        _put(
-            picture, wing, anchor, view.point(*centre), (-side * scale * view.zoom, scale * view.zoom), side * 0.7 * gap
-        )
+        size = scale * view.zoom
+        _put(picture, wing, anchor, view.point(*centre), (-side * size, size), side * 0.7 * gap)
 
 
 def _arm(picture: np.ndarray, looks: _Looks, feet, scale: float, bend: float, side: int, hand, view: _View) -> None:

@@ -53,6 +53,12 @@ def _crescent() -> np.ndarray:
     return np.concatenate([_turned(np.full(40, 1.0), outer), inside])
 
 
+def _cross() -> np.ndarray:
+    arm = floats([[-0.3, -1], [0.3, -1], [0.3, -0.3]])
+    quarter_turn = floats([[0, 1], [-1, 0]])
+    return np.concatenate([arm @ np.linalg.matrix_power(quarter_turn, turns) for turns in range(4)])
+
+
 def _circle() -> np.ndarray:
     return _turned(np.full(40, 0.88), np.linspace(0, 2 * np.pi, 40, endpoint=False))
 
@@ -63,22 +69,7 @@ OUTLINES: dict[str, Callable[[], np.ndarray]] = {
     "stick": lambda: floats([[-0.26, -1.2], [0.26, -1.2], [0.26, 1.2], [-0.26, 1.2]]),
     "star": _star,
     "ring": _circle,
-    "cross": lambda: floats(
-        [
-            [-0.3, -1],
-            [0.3, -1],
-            [0.3, -0.3],
-            [1, -0.3],
-            [1, 0.3],
-            [0.3, 0.3],
-            [0.3, 1],
-            [-0.3, 1],
-            [-0.3, 0.3],
-            [-1, 0.3],
-            [-1, -0.3],
-            [-0.3, -0.3],
-        ]
-    ),
+    "cross": _cross,
     "cone": lambda: floats([[0, -1.08], [0.95, 0.72], [-0.95, 0.72]]),
     "crescent": _crescent,
     "heart": _heart,
@@ -120,11 +111,9 @@ def wing(finish: str, rng: np.random.Generator, *, hue_deg: float) -> np.ndarray
     edge = 3 * OVERSAMPLING
     cv2.rectangle(mask, (edge, edge), (width - edge, height - edge), 255, -1)
     texture = fabric(finish, rng, height, hue_deg=hue_deg)[:, :width].copy()
-    panel = colour(hue_deg, 0.5, 0.25)
-    cv2.rectangle(texture, (edge * 3, edge * 3), (width - edge * 3, height // 2 - edge), panel.tolist(), OVERSAMPLING)
-    cv2.rectangle(
-        texture, (edge * 3, height // 2 + edge), (width - edge * 3, height - edge * 3), panel.tolist(), OVERSAMPLING
-    )
+    panel = colour(hue_deg, 0.5, 0.25).tolist()
+    for top, bottom in ((edge * 3, height // 2 - edge), (height // 2 + edge, height - edge * 3)):
+        cv2.rectangle(texture, (edge * 3, top), (width - edge * 3, bottom), panel, OVERSAMPLING)
     return _rimmed(mask, texture, colour(hue_deg, 0.6, 0.15))
 
 
@@ -143,10 +132,8 @@ def body(kind: str, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     cloth = fabric({"round": "stripes", "square": "checks", "coat": "rings"}[kind], rng, width, hue_deg=hue)
     cloth = cloth * (1 - dullness) + cloth.mean(axis=2, keepdims=True) * dullness
     cloth = cv2.resize(np.float32(cloth * 0.55 + colour(hue, 0.25, 0.6) * 0.35), (width, height))
-    trousers, hair = (
-        colour(hue + rng.uniform(90, 270), 0.25, rng.uniform(0.2, 0.5)),
-        colour(rng.uniform(10, 45), 0.5, rng.uniform(0.1, 0.6)),
-    )
+    trousers = colour(hue + rng.uniform(90, 270), 0.25, rng.uniform(0.2, 0.5))
+    hair = colour(rng.uniform(10, 45), 0.5, rng.uniform(0.1, 0.6))
     texture, mask = np.zeros((height, width, 3), np.float32), np.zeros((height, width), np.uint8)
     shadow = np.zeros((height, width), np.float32)
     cv2.ellipse(shadow, (width // 2, 70 * scale), (18 * scale, 4 * scale), 0, 0, 360, 0.45, -1)

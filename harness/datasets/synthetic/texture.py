@@ -17,12 +17,8 @@ CANVAS_PX = (104, 144)
 
 def colour(hue_deg: float, saturation: float, value: float) -> np.ndarray:
     """(3,) float32 RGB in [0, 255]."""
-    return (
-        np.asarray(
-            colorsys.hsv_to_rgb((hue_deg % 360) / 360, min(max(saturation, 0), 1), min(max(value, 0), 1)), np.float32
-        )
-        * 255
-    )
+    rgb = colorsys.hsv_to_rgb((hue_deg % 360) / 360, min(max(saturation, 0), 1), min(max(value, 0), 1))
+    return np.asarray(rgb, np.float32) * 255
 
 
 def fractal(
@@ -56,18 +52,14 @@ def blend(first: np.ndarray, second: np.ndarray, share: np.ndarray) -> np.ndarra
 
 def background(scenery: str, rng: np.random.Generator) -> np.ndarray:
     """(104, 144, 3) uint8 RGB of a scenery: 'park', 'hall' or 'film'."""
-    picture = SCENERIES[scenery](rng)
-    return np.clip(picture, 0, 255).astype(np.uint8)
+    return np.clip(SCENERIES[scenery](rng), 0, 255).astype(np.uint8)
 
 
 def _park(rng: np.random.Generator) -> np.ndarray:
     """Sky with clouds over grass, earth or sand, with bushes along the horizon."""
     height, width = CANVAS_PX
-    sky = blend(
-        colour(rng.uniform(190, 235), rng.uniform(0.2, 0.5), 0.85),
-        colour(40, 0.06, 0.98),
-        fractal(rng, CANVAS_PX, stretch=2),
-    )
+    blue = colour(rng.uniform(190, 235), rng.uniform(0.2, 0.5), 0.85)
+    sky = blend(blue, colour(40, 0.06, 0.98), fractal(rng, CANVAS_PX, stretch=2))
     hue = rng.uniform(35, 130)
     ground = blend(colour(hue, 0.5, 0.32), colour(hue + 15, 0.38, 0.72), fractal(rng, CANVAS_PX, cell_px=24, stretch=2))
     horizon = height * rng.uniform(0.5, 0.62) + 14 * (fractal(rng, (1, width), cell_px=40)[0] - 0.5)
@@ -89,9 +81,8 @@ def _hall(rng: np.random.Generator) -> np.ndarray:
     joint = ((y % tile_h < 1) | ((x + shift) % tile_w < 1)).astype(np.float32)
     tint = rng.random((height // tile_h + 1, width // tile_w + 2), dtype=np.float32)[y // tile_h, (x + shift) // tile_w]
     wall = blend(wall * (0.88 + 0.2 * tint[..., None]), colour(hue, 0.2, 0.38), joint * 0.7)
-    boards = blend(
-        colour(floor_hue, 0.5, 0.35), colour(floor_hue, 0.4, 0.62), fractal(rng, CANVAS_PX, cell_px=16, stretch=5)
-    )
+    grain = fractal(rng, CANVAS_PX, cell_px=16, stretch=5)
+    boards = blend(colour(floor_hue, 0.5, 0.35), colour(floor_hue, 0.4, 0.62), grain)
     boards = boards * (1 - 0.35 * (y % 7 < 1))[..., None]
     below = (y > height * rng.uniform(0.6, 0.68)).astype(np.float32)
     return blend(wall, boards, below)
@@ -108,9 +99,8 @@ def _film(rng: np.random.Generator) -> np.ndarray:
         centre = (int(rng.integers(width)), int(rng.integers(int(height * 0.7))))
         cv2.circle(lights, centre, int(rng.integers(3, 9)), float(rng.uniform(0.2, 0.6)), -1, cv2.LINE_AA)
     picture = blend(curtain, colour(hue + rng.uniform(-30, 30), 0.3, 0.95), cv2.GaussianBlur(lights, (0, 0), 1.6))
-    stage = blend(
-        colour(hue + 20, 0.4, 0.12), colour(hue + 20, 0.3, 0.42), fractal(rng, CANVAS_PX, cell_px=12, stretch=4)
-    )
+    grain = fractal(rng, CANVAS_PX, cell_px=12, stretch=4)
+    stage = blend(colour(hue + 20, 0.4, 0.12), colour(hue + 20, 0.3, 0.42), grain)
     y, x = np.mgrid[:height, :width].astype(np.float32)
     picture = blend(picture, stage, (y > height * rng.uniform(0.62, 0.7)).astype(np.float32))
     edge = np.hypot((y - height / 2) / height, (x - width / 2) / width)
@@ -132,10 +122,8 @@ def fabric(finish: str, rng: np.random.Generator, size_px: int, *, hue_deg: floa
         "checks": np.sin(2 * np.pi * count * 0.7 * along) * np.sin(2 * np.pi * count * 0.7 * across),
         "rings": np.cos(2 * np.pi * count * np.hypot(x - rng.uniform(-0.2, 0.2), y - rng.uniform(-0.2, 0.2))),
     }[finish]
-    light, dark = (
-        colour(hue_deg, rng.uniform(0.35, 0.6), 0.97),
-        colour(hue_deg + rng.uniform(-25, 25), rng.uniform(0.75, 1), 0.6),
-    )
+    light = colour(hue_deg, rng.uniform(0.35, 0.6), 0.97)
+    dark = colour(hue_deg + rng.uniform(-25, 25), rng.uniform(0.75, 1), 0.6)
     share = np.clip(0.5 + 2.5 * pattern, 0, 1) * 0.75 + 0.25 * fractal(rng, (side, side), cell_px=side / 2)
     shade = 1.08 - 0.35 * (x + y + 0.5)[..., None]
     picture = np.clip(blend(light, dark, share.astype(np.float32)) * shade, 0, 255)
