@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from baselines.parts.trunks import bootstrap, image_network, image_trunk
+from baselines.parts.trunks import bootstrap, image_network, trunk_of
 from harness.core.contract import Baseline, BuildSpec, Clip
 
 HIDDEN = 512
@@ -21,7 +21,7 @@ def build(spec: BuildSpec) -> Any:
     (stream,) = spec.streams
     return RecurrentNetwork(
         stream,
-        image_trunk(spec),
+        trunk_of(spec),
         hidden=style_of(spec.scale, 2).channels(HIDDEN),
         steps=BASELINE.train_clip[spec.scale.name].frames(stream),
         momentum=spec.scale.bn_momentum,

@@ -6,7 +6,6 @@ import json
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
 
 from harness.analysis.claims import ALPHA, Claim
 from reports.tables.words import p_text
@@ -18,16 +17,13 @@ RULE = (
 )
 
 
-def as_plain(claim: Claim) -> dict[str, Any]:
-    """A claim as JSON holds it; cells in words."""
-    return asdict(claim) | {"cells": [[str(a), str(b)] for a, b in claim.cells]}
-
-
 def _terminal(claims: Sequence[Claim]) -> str:
     blocks = []
     for claim in claims:
         lines = [f"{claim.verdict.upper():14} {claim.statement} ({claim.paper})."]
-        lines += [f"{'':14} {_numbers(claim)}"] if claim.effect_points is not None else []
+        paper = "" if claim.paper_points is None else f"; by the paper's numbers {claim.paper_points:+.1f}"
+        numbers = f"{'':14} effect {_effect(claim)}, p {_p(claim)}{paper}"
+        lines += [numbers] if claim.effect_points is not None else []
         lines += textwrap.wrap(claim.detail + ".", WIDTH, initial_indent=" " * 15, subsequent_indent=" " * 15)
         blocks.append("\n".join(lines))
     return "\n\n".join([*blocks, "\n".join(textwrap.wrap(RULE, WIDTH))]) + "\n"
@@ -49,11 +45,6 @@ def _csv(claims: Sequence[Claim]) -> str:
     return str(pd.DataFrame(rows).to_csv(index=False, lineterminator="\n"))
 
 
-def _numbers(claim: Claim) -> str:
-    paper = "" if claim.paper_points is None else f"; by the paper's numbers {claim.paper_points:+.1f}"
-    return f"effect {_effect(claim)}, p {_p(claim)}{paper}"
-
-
 def _effect(claim: Claim) -> str:
     if claim.effect_points is None:
         return ""
@@ -65,7 +56,8 @@ def _p(claim: Claim) -> str:
 
 
 def _json(claims: Sequence[Claim]) -> str:
-    return json.dumps([as_plain(claim) for claim in claims], indent=1, allow_nan=False) + "\n"
+    plain = [asdict(claim) | {"cells": [[str(a), str(b)] for a, b in claim.cells]} for claim in claims]
+    return json.dumps(plain, indent=1, allow_nan=False) + "\n"
 
 
 FORMATS: Mapping[str, Callable[[Sequence[Claim]], str]] = {

@@ -12,6 +12,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -122,9 +123,8 @@ class Evidence:
 
 def _preference(protocol: str) -> tuple[bool, bool, int]:
     """Highest for a transfer of the whole network, then by the order of the cards; lowest for an unknown plug-in."""
-    try:
-        card: Protocol = registry.load("protocol", protocol)
-    except UnknownName:
+    card: Protocol | None = _card("protocol", protocol)
+    if card is None:
         return False, False, -sys.maxsize
     return card.weights_from == "source", card.trained == "all", -card.order
 
@@ -143,16 +143,17 @@ def order_of(baseline: str) -> tuple[int, str]:
 
 def card_of(baseline: str) -> Baseline | None:
     """The baseline's card; None for a plug-in that is not on this machine."""
-    try:
-        return registry.load("baseline", baseline)  # type: ignore[no-any-return]
-    except UnknownName:
-        return None
+    return _card("baseline", baseline)
 
 
 def dataset_of(name: str) -> Dataset | None:
     """The data set's card; None for a plug-in that is not on this machine."""
+    return _card("dataset", name)
+
+
+def _card(kind: str, name: str) -> Any:
     try:
-        return registry.load("dataset", name)  # type: ignore[no-any-return]
+        return registry.load(kind, name)
     except UnknownName:
         return None
 

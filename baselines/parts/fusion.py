@@ -107,8 +107,6 @@ class Fused(WithHead):
 
 def stream_trunks(spec: BuildSpec, *, flow_frames: int) -> dict[str, nn.Module]:
     """One 2D trunk per stream of the spec; the flow trunk reads `flow_frames` fields as channels."""
-    from baselines.parts.trunks import image_trunk
+    from baselines.parts.trunks import trunk_of
 
-    return {
-        stream: image_trunk(spec, channels=CHANNELS[stream] * stacked(stream, flow_frames)) for stream in spec.streams
-    }
+    return {stream: trunk_of(spec, channels=CHANNELS[stream] * stacked(stream, flow_frames)) for stream in spec.streams}

@@ -16,7 +16,6 @@ import copy
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -28,41 +27,39 @@ from baselines.parts.inception import Inception
 from baselines.parts.same import TimePadding
 from harness.core.errors import HarnessError
 
-FAMILIES: Mapping[str, str] = MappingProxyType(
-    {
-        "resnet": "resnet18",
-        "resnet-d": "resnet18d",
-        "resnext": "resnext50_32x4d",
-        "wide_resnet": "wide_resnet50_2",
-        "seresnet": "seresnet18",
-        "res2net": "res2net50_26w_4s",
-        "resnetv2 (batch norm)": "resnetv2_50",
-        "regnetx": "regnetx_002",
-        "regnety": "regnety_002",
-        "densenet": "densenet121",
-        "vgg": "vgg11_bn",
-        "mobilenetv2": "mobilenetv2_035",
-        "mobilenetv3": "mobilenetv3_small_050",
-        "mnasnet": "mnasnet_050",
-        "efficientnet": "efficientnet_b0",
-        "tf_efficientnet": "tf_efficientnet_b0",
-        "inception_v4": "inception_v4",
-        "inception_resnet_v2": "inception_resnet_v2",
-        "convnext": "convnext_atto",
-        "xception": "xception41",
-        "dla": "dla34",
-        "dpn": "dpn68",
-        "cspresnet": "cspresnet50",
-        "darknet": "darknet53",
-        "repvgg": "repvgg_a0",
-        "selecsls": "selecsls42b",
-        "vovnet": "ese_vovnet19b_dw",
-        "rexnet": "rexnet_100",
-    }
-)
+FAMILIES: Mapping[str, str] = {
+    "resnet": "resnet18",
+    "resnet-d": "resnet18d",
+    "resnext": "resnext50_32x4d",
+    "wide_resnet": "wide_resnet50_2",
+    "seresnet": "seresnet18",
+    "res2net": "res2net50_26w_4s",
+    "resnetv2 (batch norm)": "resnetv2_50",
+    "regnetx": "regnetx_002",
+    "regnety": "regnety_002",
+    "densenet": "densenet121",
+    "vgg": "vgg11_bn",
+    "mobilenetv2": "mobilenetv2_035",
+    "mobilenetv3": "mobilenetv3_small_050",
+    "mnasnet": "mnasnet_050",
+    "efficientnet": "efficientnet_b0",
+    "tf_efficientnet": "tf_efficientnet_b0",
+    "inception_v4": "inception_v4",
+    "inception_resnet_v2": "inception_resnet_v2",
+    "convnext": "convnext_atto",
+    "xception": "xception41",
+    "dla": "dla34",
+    "dpn": "dpn68",
+    "cspresnet": "cspresnet50",
+    "darknet": "darknet53",
+    "repvgg": "repvgg_a0",
+    "selecsls": "selecsls42b",
+    "vovnet": "ese_vovnet19b_dw",
+    "rexnet": "rexnet_100",
+}
 """timm family -> its member that the tests inflate. Others may work; an unsupported layer raises an error naming it."""
 
-TIME_STRIDES: Mapping[int, int] = MappingProxyType({2: 2, 4: 1, 8: 1, 16: 2, 32: 2})
+TIME_STRIDES: Mapping[int, int] = {2: 2, 4: 1, 8: 1, 16: 2, 32: 2}
 """Total downscaling in space after a strided layer -> the layer's stride in time, as in the inflated Inception."""
 
 

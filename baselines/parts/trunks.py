@@ -13,33 +13,22 @@ if TYPE_CHECKING:
     from baselines.parts.network import ClipNetwork, ImageNetwork
 
 
-def image_trunk(spec: BuildSpec, *, channels: int = 3) -> nn.Module:
-    """A 2D trunk: (N, channels, H, W) -> (N, out_channels, h, w)."""
+def trunk_of(spec: BuildSpec, *, channels: int = 3, dims: int = 2) -> nn.Module:
+    """(N, channels, H, W) -> (N, out_channels, h, w); with 3 `dims`, (N, channels, T, H, W) -> (N, out_channels, t, h, w)."""
     if spec.backbone:
-        from baselines.parts.backbones import timm_trunk
+        from baselines.parts.backbones import inflated_trunk, timm_trunk
 
-        return timm_trunk(spec.backbone, channels=channels)
+        return (timm_trunk if dims == 2 else inflated_trunk)(spec.backbone, channels=channels)
     from baselines.parts.inception import Inception, style_of
 
-    return Inception(channels, style=style_of(spec.scale, 2))
-
-
-def clip_trunk(spec: BuildSpec, *, channels: int = 3) -> nn.Module:
-    """A 3D trunk: (N, channels, T, H, W) -> (N, out_channels, t, h, w)."""
-    if spec.backbone:
-        from baselines.parts.backbones import inflated_trunk
-
-        return inflated_trunk(spec.backbone, channels=channels)
-    from baselines.parts.inception import Inception, style_of
-
-    return Inception(channels, style=style_of(spec.scale, 3))
+    return Inception(channels, style=style_of(spec.scale, dims))
 
 
 def image_network(spec: BuildSpec) -> ImageNetwork:
     """The 2D network of `--init imagenet`: a card's `build_image`."""
     from baselines.parts.network import ImageNetwork
 
-    return ImageNetwork(image_trunk(spec), classes=spec.num_classes, dropout=spec.scale.dropout)
+    return ImageNetwork(trunk_of(spec), classes=spec.num_classes, dropout=spec.scale.dropout)
 
 
 def clip_network(spec: BuildSpec) -> ClipNetwork:
@@ -47,7 +36,7 @@ def clip_network(spec: BuildSpec) -> ClipNetwork:
     from baselines.parts.network import ClipNetwork
 
     (stream,) = spec.streams
-    trunk = clip_trunk(spec, channels=CHANNELS[stream])
+    trunk = trunk_of(spec, channels=CHANNELS[stream], dims=3)
     return ClipNetwork(stream, trunk, classes=spec.num_classes, dropout=spec.scale.dropout)
 
 

@@ -206,7 +206,10 @@ def _unrar(path: Path, into: Path) -> None:
         if not cause:
             return
         failures.append(f"{program}: {cause}")
-        _refuse_full_disk(path, into)
+        if shutil.disk_usage(into).free < 1 << 20:
+            raise HarnessError(
+                f"the disk is full, {path} could not be unpacked; nothing was kept of it. Free some space"
+            )
         for entry in into.iterdir():
             shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
     raise HarnessError(
@@ -252,11 +255,6 @@ def _refuse_too_large(path: Path, into: Path, size: int) -> None:
             f"{path} unpacks to {size / 1e9:.1f} GB or more, and {free / 1e9:.1f} GB are free there; free some, or move the "
             "data set to a larger disk and name it with --data"
         )
-
-
-def _refuse_full_disk(path: Path, into: Path) -> None:
-    if shutil.disk_usage(into).free < 1 << 20:
-        raise HarnessError(f"the disk is full, {path} could not be unpacked; nothing was kept of it. Free some space")
 
 
 def _damaged(path: Path, cause: str) -> HarnessError:

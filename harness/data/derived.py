@@ -144,10 +144,13 @@ def make_store(
     need = sum(task.max_bytes for task in tasks)
     if announce:
         _begin(folder, key)
-        estimate = _estimate(recipe, tasks, there, workers, free)
-        announce(estimate)
+        announce(estimate := _estimate(recipe, tasks, there, workers, free))
         need = round(SLACK * estimate.bytes)
-    _check_space(recipe, prepared.dataset.name, len(tasks), need, folder, free)
+    if need > free:
+        raise HarnessError(
+            f"the {recipe.title} of {len(tasks)} videos of {prepared.dataset.name} takes {need / 1e9:.1f} GB, and "
+            f"{folder.parent} has {free / 1e9:.1f} GB free; free some space, or choose another data folder with --data"
+        )
     _begin(folder, key)
     broken = {}
     for done, (video_id, cause) in enumerate(_results(recipe, tasks, workers), there + 1):
@@ -210,14 +213,6 @@ def _begin(folder: Path, key: Mapping[str, Any]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     remove_stale(folder)
     write_text(folder / "key.json", json.dumps(key, indent=1, sort_keys=True))
-
-
-def _check_space(recipe: Recipe, name: str, videos: int, need: int, folder: Path, free: int) -> None:
-    if need > free:
-        raise HarnessError(
-            f"the {recipe.title} of {videos} videos of {name} takes {need / 1e9:.1f} GB, and {folder.parent} has "
-            f"{free / 1e9:.1f} GB free; free some space, or choose another data folder with --data"
-        )
 
 
 def _estimate(recipe: Recipe, tasks: Sequence[Task], there: int, workers: int, free: int) -> Estimate:

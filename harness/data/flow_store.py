@@ -46,11 +46,9 @@ class FlowRecipe:
         }
 
     def make(self, source: Path, target: Path, limit: int | None = None) -> int:
-        frames = islice(
-            decode.iter_video(source, fps=self.fps, short_side_px=self.method.short_side_px, decoder=self.decoder),
-            limit,
-        )
-        flows = estimation.iter_flow(frames, self.method)
+        rules: dict[str, Any] = {"short_side_px": self.method.short_side_px, "decoder": self.decoder}
+        frames = decode.iter_video(source, fps=self.fps, **rules)
+        flows = estimation.iter_flow(islice(frames, limit), self.method)
         return file.write(target, (codec.encode(flow, self.method) for flow in flows))
 
     def max_bytes(self, height: int, width: int, frames: int) -> int:

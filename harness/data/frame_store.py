@@ -9,9 +9,9 @@ and what it saves in time. Flow is computed from the originals, never from here.
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -83,10 +83,11 @@ class StoreRecipe:
             with contextlib.suppress(decode.NotStorable):
                 planes = decode.iter_planes(source, **rules)
                 # No comment: these are read as the original is.
-                return self._write(target, islice(planes, limit), "")
-        frames = islice(decode.iter_video(source, **rules), limit)
+                return self._write(target, itertools.islice(planes, limit), "")
+        frames = itertools.islice(decode.iter_video(source, **rules), limit)
         first = next(frames)
-        return self._write(target, _chain(first, frames), f"{STORED} {first.shape[1]}x{first.shape[0]}")
+        # The next frame overwrites the memory of this one, but `chain` asks for it only after this one is used.
+        return self._write(target, itertools.chain([first], frames), f"{STORED} {first.shape[1]}x{first.shape[0]}")
 
     def _write(self, target: Path, frames: Iterator[np.ndarray], comment: str) -> int:
         with target.open("wb") as file:
@@ -111,9 +112,3 @@ def build_store(
     """The frame store of `videos`, made from the originals where it is not there yet; see `derived.make_store`."""
     recipe = recipe_of(scale, decoder)
     return derived.make_store(prepared, recipe, videos, workers=workers, progress=progress, announce=announce)
-
-
-def _chain(first: np.ndarray, frames: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
-    # The next frame overwrites the memory of this one, so that this one is used before the next is asked for.
-    yield first
-    yield from frames

@@ -126,16 +126,8 @@ def _probe_video(root: Path, video: Video, stat: os.stat_result) -> IndexRow:
         info = decode.probe(root / video.path)
     except BrokenVideo as broken:
         return _row(video, stat, error=str(broken))
-    return _row(
-        video,
-        stat,
-        frames=info.num_frames,
-        fps=info.fps,
-        width=info.width,
-        height=info.height,
-        duration_s=info.duration_s,
-        codec=info.codec,
-    )
+    facts = asdict(info)
+    return _row(video, stat, frames=facts.pop("num_frames"), **facts)
 
 
 def _probe_image(root: Path, video: Video, stat: os.stat_result) -> IndexRow:

@@ -86,9 +86,8 @@ def contact_sheet(
 
 def _side_by_side(pictures: Sequence[np.ndarray]) -> np.ndarray:
     height = max(picture.shape[0] for picture in pictures)
-    return np.concatenate([_padded(picture, height, picture.shape[1] + GAP_PX) for picture in pictures], axis=1)[
-        :, :-GAP_PX
-    ]
+    padded = [_padded(picture, height, picture.shape[1] + GAP_PX) for picture in pictures]
+    return np.concatenate(padded, axis=1)[:, :-GAP_PX]
 
 
 def _padded(picture: np.ndarray, height: int, width: int) -> np.ndarray:

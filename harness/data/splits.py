@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -30,11 +30,14 @@ def hold_out(videos: Sequence[Video], share: float) -> tuple[list[Video], list[V
     """
     if share <= 0:
         return list(videos), []
+    by_class: dict[int, Counter[str]] = defaultdict(Counter)
+    for video in videos:
+        by_class[video.label][_group(video)] += 1
     held_groups: set[str] = set()
-    for groups in _groups_by_class(videos).values():
+    for groups in by_class.values():
         wanted = share * sum(groups.values())
         taken = 0
-        for group in sorted(groups, key=_order)[:-1]:
+        for group in sorted(groups, key=lambda group: hashlib.sha256(group.encode()).hexdigest())[:-1]:
             if taken >= wanted:
                 break
             held_groups.add(group)
@@ -56,17 +59,6 @@ def validation_listing(listing: Listing, share: float) -> Listing:
 
 def _group(video: Video) -> str:
     return video.group or video.id
-
-
-def _groups_by_class(videos: Sequence[Video]) -> dict[int, dict[str, int]]:
-    counts: dict[int, dict[str, int]] = defaultdict(lambda: defaultdict(int))
-    for video in videos:
-        counts[video.label][_group(video)] += 1
-    return counts
-
-
-def _order(group: str) -> str:
-    return hashlib.sha256(group.encode()).hexdigest()
 
 
 def refuse_leaks(

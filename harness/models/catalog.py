@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
 
 from harness.core.contract import STREAMS, Weights
 from harness.models.name_maps import LAYOUTS
@@ -58,21 +57,19 @@ I3D: tuple[Weights, ...] = (
 )
 """DeepMind's I3D in its three published forms. One name covers both streams."""
 
-IMAGE: Mapping[str, Weights] = MappingProxyType(
-    {
-        "inception-v1": Weights(
-            name="googlenet",
-            stream="image",
-            trained_on="ImageNet-1k (torchvision, ported from TF-slim's Inception-v1)",
-            classes=1000,
-            layout="torchvision",
-            url="https://download.pytorch.org/models/googlenet-1378be20.pth",
-            licence="BSD-3-Clause (torchvision); ImageNet's terms for its pictures",
-            preprocessing="RGB in [-1, 1], 224 px; the first convolution padded evenly",
-            sha256="1378be20",
-        )
-    }
-)
+IMAGE: Mapping[str, Weights] = {
+    "inception-v1": Weights(
+        name="googlenet",
+        stream="image",
+        trained_on="ImageNet-1k (torchvision, ported from TF-slim's Inception-v1)",
+        classes=1000,
+        layout="torchvision",
+        url="https://download.pytorch.org/models/googlenet-1378be20.pth",
+        licence="BSD-3-Clause (torchvision); ImageNet's terms for its pictures",
+        preprocessing="RGB in [-1, 1], 224 px; the first convolution padded evenly",
+        sha256="1378be20",
+    )
+}
 """`Baseline.image_name` -> ImageNet weights of that 2D network."""
 
 

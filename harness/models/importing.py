@@ -131,9 +131,8 @@ class Report:
 
     def __str__(self) -> str:
         counts = {name: len(value) for name, value in asdict(self).items() if name != "layout"}
-        text = f"layout {self.layout}: " + ", ".join(
-            f"{count} {name.replace('_', ' ')}" for name, count in counts.items()
-        )
+        used = (f"{count} {name.replace('_', ' ')}" for name, count in counts.items())
+        text = f"layout {self.layout}: {', '.join(used)}"
         for fault in ("missing", "unexpected", "misshapen"):
             if names := getattr(self, fault):
                 text += f"; {fault}: {', '.join(names[:5])}" + (f" and {len(names) - 5} more" if len(names) > 5 else "")
@@ -204,9 +203,8 @@ def fit(
             kind = "misshapen" if fitted is None else "matched" if fitted.shape == tensor.shape else "reshaped"
             kinds[kind].append(ours)
             state[ours] = target[ours] if fitted is None else fitted.to(target[ours].dtype)
-    supplied = {
-        name: value for name in target.keys() - state.keys() if (value := _supply(name, target, layout)) is not None
-    }
+    rest = {name: _supply(name, target, layout) for name in target.keys() - state.keys()}
+    supplied = {name: value for name, value in rest.items() if value is not None}
     missing = sorted(target.keys() - state.keys() - supplied.keys())
     report = Report(layout.name, missing=tuple(missing))
     names: dict[str, Any] = {kind: tuple(sorted(names)) for kind, names in kinds.items()}

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from harness.core import registry
-from harness.core.contract import CHANNELS, Baseline, BuildSpec, Clip, Scale, streams_of
+from harness.core.contract import CHANNELS, Baseline, BuildSpec, Scale, streams_of
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -143,7 +143,8 @@ def frames_seen(baseline: Baseline, streams: tuple[str, ...], scale: Scale) -> i
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         network = baseline.build(BuildSpec(streams, 2, narrow)).double().eval()
-        clips = {stream: _noise(stream, clip).requires_grad_() for stream in streams}
+        sizes = {stream: (1, CHANNELS[stream], clip.frames(stream), clip.side_px, clip.side_px) for stream in streams}
+        clips = {s: torch.randn(size, dtype=torch.float64, requires_grad=True) for s, size in sizes.items()}
         features = network.features(clips)
         features[:, features.shape[1] // 2 if dense else -1].abs().sum().backward()
     spans = []
@@ -151,12 +152,6 @@ def frames_seen(baseline: Baseline, streams: tuple[str, ...], scale: Scale) -> i
         reached = inputs.grad.abs().sum((0, 1, 3, 4)).nonzero().flatten()
         spans.append(int(reached[-1] - reached[0]) * clip.stride(stream) + 1)
     return max(spans)
-
-
-def _noise(stream: str, clip: Clip) -> Tensor:
-    import torch
-
-    return torch.randn(1, CHANNELS[stream], clip.frames(stream), clip.side_px, clip.side_px, dtype=torch.float64)
 
 
 if __name__ == "__main__":

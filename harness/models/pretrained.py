@@ -98,16 +98,10 @@ def fetch(name: str, workspace: Workspace, *, progress: Progress | None = None) 
         if card(weights, workspace):
             lines.append(f"{weights.name} {weights.stream}: already imported")
             continue
-        downloads = folder(workspace) / "downloads"
-        files = [
-            download.fetch(
-                url,
-                downloads / f"{catalog.file_name(weights)}.{Path(url).name}",
-                expected=weights.sha256,
-                progress=progress,
-            )
-            for url in catalog.files(weights)
-        ]
+        files = []
+        for url in catalog.files(weights):
+            target = folder(workspace) / "downloads" / f"{catalog.file_name(weights)}.{Path(url).name}"
+            files.append(download.fetch(url, target, expected=weights.sha256, progress=progress))
         lines.append(_import(files[0], baseline, weights, workspace, labels=()))
     return lines
 

@@ -19,13 +19,7 @@ from harness.models.name_maps import DATA, INDEX
 
 MAGIC = 0xDB4775248B80FB57
 FOOTER = 48
-TYPES: dict[int, np.dtype[Any]] = {
-    1: np.dtype("<f4"),
-    2: np.dtype("<f8"),
-    3: np.dtype("<i4"),
-    9: np.dtype("<i8"),
-    19: np.dtype("<f2"),
-}
+TYPES = {1: "<f4", 2: "<f8", 3: "<i4", 9: "<i8", 19: "<f2"}
 """Number in TensorFlow's DataType -> type of the numbers in the file."""
 
 
@@ -67,7 +61,7 @@ def _array(name: str, entry: Entry, content: np.ndarray, data: Path) -> np.ndarr
             f"{data}: variable '{name}' has type {entry.dtype} in shard {entry.shard}, which is not supported"
         )
     raw = content[entry.offset : entry.offset + entry.size].tobytes()
-    expected = int(np.prod(entry.shape, dtype=np.int64)) * TYPES[entry.dtype].itemsize
+    expected = int(np.prod(entry.shape, dtype=np.int64)) * np.dtype(TYPES[entry.dtype]).itemsize
     if len(raw) != entry.size or entry.size != expected:
         raise HarnessError(f"{data} is truncated or does not belong to its index: variable '{name}'; download it again")
     return np.frombuffer(raw, TYPES[entry.dtype]).reshape(entry.shape)

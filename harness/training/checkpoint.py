@@ -35,7 +35,6 @@ def save_checkpoint(
     earlier = checkpoints_of(config.checkpoints)
     content = io.BytesIO()
     torch.save(state, content)
-
     with atomic_write(config.checkpoints / f"{result.steps:08d}.ckpt", sync=True) as temporary:
         # From memory: torch.save does not report that a disk is full.
         temporary.write_bytes(content.getbuffer())

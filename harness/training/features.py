@@ -31,6 +31,9 @@ class Features:
     test_video: Tensor
 
 
+_TENSORS = ("train", "train_video", "test", "test_video")
+
+
 @dataclass(frozen=True)
 class HeadTask:
     """Input of a head's `fit` (`harness.core.plugins.Head`)."""
@@ -70,9 +73,8 @@ def feature_steps(
         order = torch.randperm(len(videos), generator=generator)
         draws = torch.rand(len(videos), generator=generator)
         views = [rows[position[videos[i].id]] for i in order.tolist()]
-        return order, torch.tensor(
-            [view[int(draw * len(view))] for view, draw in zip(views, draws.tolist(), strict=True)]
-        )
+        drawn = [view[int(draw * len(view))] for view, draw in zip(views, draws.tolist(), strict=True)]
+        return order, torch.tensor(drawn)
 
     def steps_from(first: int) -> Iterator[Step]:
         per_epoch = max(1, len(videos) // schedule.batch)
@@ -103,7 +105,7 @@ def stack(parts: list[tuple[Sequence[str], Tensor]], position: Mapping[str, int]
 
 
 def write_features(path: Path, features: Features) -> None:
-    tensors = {name: getattr(features, name).contiguous() for name in ("train", "train_video", "test", "test_video")}
+    tensors = {name: getattr(features, name).contiguous() for name in _TENSORS}
     save_tensors(tensors, path, metadata={"ids": json.dumps(features.ids)})
 
 
@@ -112,5 +114,4 @@ def read_features(path: Path) -> Features:
 
     with safe_open(path, "pt") as stored:
         ids = tuple(json.loads(stored.metadata()["ids"]))
-        names = ("train", "train_video", "test", "test_video")
-        return Features(ids=ids, **{name: stored.get_tensor(name) for name in names})
+        return Features(ids=ids, **{name: stored.get_tensor(name) for name in _TENSORS})

@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from harness.core import registry
 from harness.core.errors import BrokenVideo, DataMissing
 from harness.video import decoder as decoders
 from harness.video.convert import FrameConverter
@@ -64,7 +65,7 @@ def probe(path: str | Path) -> VideoInfo:
 def count_packets(path: str | Path) -> int:
     """Packets of pictures in a file, which is read to its end but not decoded. Raises BrokenVideo, DataMissing."""
     with VideoFile(path) as video:
-        return video.count_packets()
+        return video.count_packets()[0]
 
 
 def read_video(path: str | Path, *, fps: float = 25.0, short_side_px: int = 256, decoder: str = DEFAULT) -> np.ndarray:
@@ -118,9 +119,8 @@ def iter_planes(
             planes = None if video.frames.turns(frame) else video.frames.planes(frame)
             if planes is None or min(height, width) > short_side_px or (height, width) != video.stored_size:
                 raise NotStorable
-            flat = [
-                plane[: height // half, : width // half].ravel() for plane, half in zip(planes, (1, 2, 2), strict=True)
-            ]
+            halves = zip(planes, (1, 2, 2), strict=True)
+            flat = [plane[: height // half, : width // half].ravel() for plane, half in halves]
             yield np.concatenate(flat).reshape(-1, width)
             count += 1
         video.check_length(count, fps)
@@ -246,7 +246,10 @@ def read_image(path: str | Path, *, short_side_px: int) -> np.ndarray:
     picture = cv2.imdecode(stored, cv2.IMREAD_COLOR_RGB) if len(stored) else None
     if picture is None:
         raise BrokenVideo(f"{path}: not a picture that can be decoded ({len(stored)} bytes)")
-    return _resized(picture, short_side_px)
+    height, width = short_side_size(picture.shape[0], picture.shape[1], short_side_px)
+    if picture.shape[:2] == (height, width):
+        return picture
+    return cv2.resize(picture, (width, height), interpolation=cv2.INTER_LINEAR)
 
 
 def decoder_key(name: str = "") -> dict[str, str]:
@@ -254,18 +257,9 @@ def decoder_key(name: str = "") -> dict[str, str]:
 
     By default with the decoder that HARNESS_DECODER names. Raises UnknownName, and HarnessError where it is not installed.
     """
-    decoder = decoders.load(name or decoders.preferred())
+    decoder = registry.load("decoder", name or decoders.preferred())
     return {
         "decoder": f"{decoder.name} {decoder.version()}",
         "convert": f"opencv {decoders.opencv_version()}",
         "rules": str(RULES_VERSION),
     }
-
-
-def _resized(picture: np.ndarray, short_side_px: int) -> np.ndarray:
-    import cv2
-
-    height, width = short_side_size(picture.shape[0], picture.shape[1], short_side_px)
-    if picture.shape[:2] == (height, width):
-        return picture
-    return cv2.resize(picture, (width, height), interpolation=cv2.INTER_LINEAR)

@@ -14,7 +14,6 @@ from typing import Any
 
 from harness.core import registry
 from harness.core.errors import HarnessError, unknown
-from harness.core.plugins import Decoder
 
 VARIABLE = "HARNESS_DECODER"
 DEFAULT = "pyav"
@@ -32,12 +31,6 @@ def preferred() -> str:
 def named(key: Mapping[str, Any]) -> str:
     """Name of the decoder in a `decode.decoder_key`, or in the key of a frame store."""
     return str(key.get("from", key)["decoder"]).partition(" ")[0]
-
-
-def load(name: str) -> Decoder:
-    """The decoder called `name`. Raises UnknownName."""
-    decoder: Decoder = registry.load("decoder", name)
-    return decoder
 
 
 @functools.cache

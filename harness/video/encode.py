@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from harness.core.errors import HarnessError
 
@@ -49,10 +49,7 @@ def write_video(path: Path, frames: np.ndarray, *, codec: str = "h264", fps: Fra
     _check(frames, codec)
     try:
         with av.open(str(path), "w", options={"fflags": "+bitexact"}) as container:
-            stream = container.add_stream(_encoder(codec), rate=fps, options=_options(codec))
-            stream.width, stream.height, stream.pix_fmt = frames.shape[2], frames.shape[1], _PIXELS[codec]
-            stream.codec_context.thread_count = 1
-            stream.codec_context.time_base = 1 / Fraction(fps)
+            stream = _add_stream(container, codec, Fraction(fps), frames.shape[1:3])
             for index, picture in enumerate(frames):
                 frame = _frame(picture, _PIXELS[codec])
                 frame.pts = index
@@ -79,11 +76,7 @@ def write_stream(file: BinaryIO, frames: Iterable[np.ndarray], *, codec: str, fp
         container.metadata["comment"] = comment
         for picture in frames:
             if stream is None:
-                stream = container.add_stream(_encoder(codec), rate=rate, options=_options(codec))
-                stream.height, stream.width = _size(picture)
-                stream.pix_fmt = _PIXELS[codec]
-                stream.codec_context.thread_count = 1
-                stream.codec_context.time_base = 1 / rate
+                stream = _add_stream(container, codec, rate, _size(picture))
             if picture.ndim == 2:
                 frame = av.VideoFrame.from_ndarray(picture, format="yuv420p")
             else:
@@ -163,13 +156,14 @@ def write_image(path: Path, picture: np.ndarray) -> None:
         ) from cause
 
 
-def _encoder(codec: str) -> str:
-    return _ENCODERS.get(codec, codec)
-
-
-def _options(codec: str) -> dict[str, str]:
-    options = CODECS[codec]
-    return {"threads": "1", **options, "flags": "+bitexact" + options.get("flags", "")}
+def _add_stream(container: Any, codec: str, rate: Fraction, size: tuple[int, ...]) -> Any:
+    options = {"threads": "1", **CODECS[codec], "flags": "+bitexact" + CODECS[codec].get("flags", "")}
+    stream = container.add_stream(_ENCODERS.get(codec, codec), rate=rate, options=options)
+    stream.height, stream.width = size
+    stream.pix_fmt = _PIXELS[codec]
+    stream.codec_context.thread_count = 1
+    stream.codec_context.time_base = 1 / rate
+    return stream
 
 
 def _check(frames: np.ndarray, codec: str) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from harness.core import registry
 from harness.core.errors import BrokenVideo, DataMissing
 from harness.core.plugins import Frames
 from harness.video import decoder as decoders
@@ -59,7 +60,7 @@ class VideoFile:
     def frames(self) -> Frames:
         """Frames by the decoder, which is loaded here: a header alone needs none. Raises HarnessError where it is missing."""
         if self._frames is None:
-            self._frames = decoders.load(self.decoder).open(self)
+            self._frames = registry.load("decoder", self.decoder).open(self)
         return self._frames
 
     def _prepare(self) -> None:
@@ -91,28 +92,18 @@ class VideoFile:
         """(frames, seconds); packets are counted where the header lacks one. Raises BrokenVideo."""
         count, duration_s = self.stream.frames, self._header_duration_s()
         if count <= 0 or duration_s <= 0:
-            count, duration_s = self._count_packets()
+            count, duration_s = self.count_packets()
         if count == 0:
             raise self.broken("holds no frames")
         if duration_s > count * MAX_GAP_S:
             raise self.broken(f"the header claims {duration_s:.0f} s for {count} frames")
         return count, duration_s
 
-    def count_packets(self) -> int:
-        """Frames' packets from here to the end of the file, which is read but not decoded. Raises BrokenVideo."""
-        return self._count_packets()[0]
-
     def packet_times(self) -> list[tuple[int | None, bool]]:
         """(time in ticks, whether a key frame) of every packet whose picture is shown, in the order of the file, which is read
         to its end. The time is that of decoding in an AVI, else that of presentation. Raises BrokenVideo."""
-        times = []
-        try:
-            for packet in self.container.demux(self.stream):
-                if packet.size and not packet.is_discard:
-                    times.append((packet.dts if self.counted else packet.pts, packet.is_keyframe))
-        except (self.error, ValueError) as error:
-            raise self.broken(f"cannot be read to its end: {cause(error)}") from error
-        return times
+        shown = (packet for packet in self._packets() if not packet.is_discard)
+        return [(packet.dts if self.counted else packet.pts, packet.is_keyframe) for packet in shown]
 
     def claimed_frames(self, fps: float) -> int:
         """Frames on a timeline of `fps`, if the header is right."""
@@ -128,15 +119,19 @@ class VideoFile:
         late = max(0, self.container.start_time or 0)
         return max(0, (self.container.duration or 0) - late) / 1e6 if alone else 0.0
 
-    def _count_packets(self) -> tuple[int, float]:
-        try:
-            stamps = [packet.pts for packet in self.container.demux(self.stream) if packet.size]
-        except (self.error, ValueError) as error:
-            raise self.broken(f"cannot be read to its end: {cause(error)}") from error
+    def count_packets(self) -> tuple[int, float]:
+        """(number, seconds) of the packets from here to the end of the file, read but not decoded. Raises BrokenVideo."""
+        stamps = [packet.pts for packet in self._packets()]
         known = [stamp for stamp in stamps if stamp is not None]
         if len(known) < 2:
             return len(stamps), len(stamps) * self.frame_s
         return len(stamps), (max(known) - min(known)) * self.tick_s + self.frame_s
+
+    def _packets(self) -> Iterator[Any]:
+        try:
+            yield from (packet for packet in self.container.demux(self.stream) if packet.size)
+        except (self.error, ValueError) as error:
+            raise self.broken(f"cannot be read to its end: {cause(error)}") from error
 
     def timed(self, start_s: float | None = None) -> Iterator[tuple[float, Any]]:
         """(seconds since the first frame, frame) from the current position on; with a start, some frames that end before it
@@ -170,7 +165,8 @@ class VideoFile:
         if start_s <= 1.0:
             yield from self.timed()
             return
-        self._find_anchor()
+        if self._anchor is None:
+            next(self.timed(), None)
         back_s = 0.0
         while True:
             target_s = max(0.0, start_s - back_s)
@@ -191,10 +187,6 @@ class VideoFile:
         self.__exit__()
         self.__enter__()
         return self.timed()
-
-    def _find_anchor(self) -> None:
-        if self._anchor is None:
-            next(self.timed(), None)
 
     def check_length(self, num_frames: int, fps: float) -> None:
         """Raises BrokenVideo where the file ended clearly before the length that its header gives."""

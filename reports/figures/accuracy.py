@@ -78,9 +78,8 @@ def _interval(drawing: Drawing, axis: Axis, y: float, result: Result) -> None:
     drawing.line(axis(low), y, axis(high), y, style=f"s{series}", width=2)
     drawing.marker(axis(value), y, series, hint=f"{result.name}: {_with_interval(result)}, {result.scores.n} videos")
     fits = axis(high) + 33 <= axis(100) + 14
-    drawing.text(
-        axis(high) + 7 if fits else axis(low) - 7, y + 3.5, f"{value:.1f}", style="small", anchor="" if fits else "end"
-    )
+    x, anchor = (axis(high) + 7, "") if fits else (axis(low) - 7, "end")
+    drawing.text(x, y + 3.5, f"{value:.1f}", style="small", anchor=anchor)
 
 
 def streams(evidence: Evidence) -> Figure | None:
@@ -112,10 +111,8 @@ def _streams(evidence: Evidence, dataset: str) -> Panel | None:
         stack(drawing, axis, y, 15, [(v, s, f"{v:.1f}%") for v, s in zip(shares, (5, 2, 6), strict=True)])
         drawing.rect(axis(0), y + 19, axis(fused) - axis(0), 7, style="ink", opacity=0.55)
         drawing.text(axis(0), y + 36, f"{fused:.1f} together", style="small")
-        both, rgb, flow = shares
-        texts.append(
-            f"{title_of(name)}: both streams right {both:.0f}%, RGB only {rgb:.0f}%, flow only {flow:.0f}%, together {fused:.1f}%"
-        )
+        text = "both streams right {:.0f}%, RGB only {:.0f}%, flow only {:.0f}%".format(*shares)
+        texts.append(f"{title_of(name)}: {text}, together {fused:.1f}%")
     return drawing.panel(dataset, scored_on(evidence, dataset), "; ".join(texts))
 
 

@@ -100,8 +100,7 @@ def table(
         for column in range(len(columns)):
             if cell := cells.get((row, column)):
                 x = left + width * column
-                drawing.cell(
-                    x, y, width - 1, height - 1, cell.words, share=cell.share, style=cell.style, hint=cell.hint
-                )
+                box = (x, y, width - 1, height - 1)
+                drawing.cell(box, cell.words, share=cell.share, style=cell.style, hint=cell.hint)
         y += height
     return drawing

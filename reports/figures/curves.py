@@ -45,9 +45,7 @@ def curves(evidence: Evidence) -> Figure | None:
 def _first_runs(records: Mapping[Cell, Record]) -> dict[Cell, Record]:
     """One per baseline and stream: the first split and seed, ImageNet where there is one, without `--set`."""
     chosen: dict[tuple[str, str], Cell] = {}
-    for cell in sorted(
-        records, key=lambda cell: (cell.overrides, cell.split, cell.seed, cell.init != "imagenet", cell)
-    ):
+    for cell in sorted(records, key=lambda c: (c.overrides, c.split, c.seed, c.init != "imagenet", c)):
         chosen.setdefault((cell.baseline, cell.modality), cell)
     return {cell: records[cell] for cell in sorted(chosen.values(), key=lambda cell: order_of(cell.baseline))}
 

@@ -26,13 +26,8 @@ def overview(census: Census) -> Panel:
     drawing = Drawing(WIDTH, bottom + 60)
     drawing.text(0, 14, heading(census), style="bold")
     (_class_bars if named else _class_curve)(drawing, census, bottom)
-    legend(
-        drawing,
-        {f"{s.name} ({s.videos:,})": series for s, series in zip(census.subsets, SERIES, strict=False)},
-        0,
-        bottom + 50,
-        bars=True,
-    )
+    subsets = {f"{s.name} ({s.videos:,})": series for s, series in zip(census.subsets, SERIES, strict=False)}
+    legend(drawing, subsets, 0, bottom + 50, bars=True)
     y = _durations(drawing, census, TOP) if census.durations_s else TOP
     y = _bars(drawing, "Frame size, px", most(census.sizes, 6), y)
     if census.fps:

@@ -45,6 +45,10 @@ LETTER_PX = 6.3
 """Mean width of a letter at 11 px in the widest of those fonts."""
 
 
+Box = tuple[float, float, float, float]
+"""(x, y, width, height) in px."""
+
+
 @dataclass(frozen=True)
 class Panel:
     """One drawing."""
@@ -118,19 +122,9 @@ class Drawing:
         shade = f"{opacity:.2f}" if opacity < 1 else ""
         self.add("rect", class_=style, x=x, y=y, width=width, height=height, fill_opacity=shade, hint=hint)
 
-    def cell(
-        self,
-        x: float,
-        y: float,
-        width: float,
-        height: float,
-        words: str,
-        *,
-        share: float,
-        style: str = "heat",
-        hint: str = "",
-    ) -> None:
+    def cell(self, box: Box, words: str, *, share: float, style: str = "heat", hint: str = "") -> None:
         """Words on a ground whose strength grows with `share`, 0 to 1."""
+        x, y, width, height = box
         # At most half opaque: the ink keeps a contrast of 4.5 in light and dark colours.
         self.rect(x, y, width, height, style=style, opacity=0.08 + 0.42 * share, hint=hint)
         self.text(x + width / 2, y + height / 2 + 3.5, words, style="small", anchor="middle")
@@ -152,9 +146,8 @@ class Drawing:
     ) -> None:
         """An encoded picture, as large as fits into the box."""
         source = f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}"
-        self.add(
-            "image", x=x, y=y, width=width, height=height, style="image-rendering:pixelated", href=source, hint=hint
-        )
+        sharp = "image-rendering:pixelated"
+        self.add("image", x=x, y=y, width=width, height=height, style=sharp, href=source, hint=hint)
 
     def panel(self, name: str, title: str, alt: str) -> Panel:
         width, height = math.ceil(self.width), math.ceil(self.height)

@@ -100,10 +100,8 @@ def _confusion(result: Result, dataset: str) -> Panel:
 def _matrix(title: str, counts: np.ndarray, names: Sequence[str]) -> Drawing:
     shares = np.sqrt(counts / np.maximum(1, counts.sum(axis=1, keepdims=True)))
     cells = {
-        (int(row), int(column)): Shaded(
-            str(counts[row, column]), shares[row, column], "heat" if row == column else "f4"
-        )
-        for row, column in zip(*np.nonzero(counts), strict=True)
+        (i, j): Shaded(str(counts[i, j]), shares[i, j], "heat" if i == j else "f4")
+        for i, j in np.argwhere(counts).tolist()
     }
     columns = [*names, UNDECODABLE][: counts.shape[1]]
     return table(names, columns, cells, cell_px=(17, 17), title=title)
@@ -171,7 +169,7 @@ def _tally(drawing: Drawing, counts: np.ndarray, y: float) -> None:
         if count:
             words = str(count) if width > 22 else ""
             hint = f"{k} right: {count} videos"
-            drawing.cell(x, y + 7, width - 1, 18, words, share=k / (len(counts) - 1), hint=hint)
+            drawing.cell((x, y + 7, width - 1, 18), words, share=k / (len(counts) - 1), hint=hint)
         if width > 40:
             drawing.text(x + width / 2, y + 39, f"{k} right", style="mute small", anchor="middle")
 

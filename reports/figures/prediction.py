@@ -52,17 +52,9 @@ def write_animation(path: Path, streams: Sequence[StreamPrediction]) -> None:
 
     strips = [strip for stream in streams for strip in _rows(stream)]
     count = max(len(strip) for strip in strips)
-    fps = streams[0].scorer.scale.fps
-    window = streams[0].scorer.clip.window
-    frames = [
-        Image.fromarray(
-            preview.contact_sheet(
-                [[strip[number * len(strip) // count] for strip in strips]], short_side_px=SHORT_SIDE_PX
-            )
-        )
-        for number in range(count)
-    ]
-    each_ms = round(1000 * window / fps / count)
+    rows = [[strip[number * len(strip) // count] for strip in strips] for number in range(count)]
+    frames = [Image.fromarray(preview.contact_sheet([row], short_side_px=SHORT_SIDE_PX)) for row in rows]
+    each_ms = round(1000 * streams[0].scorer.clip.window / streams[0].scorer.scale.fps / count)
     frames[0].save(path, save_all=True, append_images=frames[1:], duration=max(20, each_ms), loop=0)
 
 

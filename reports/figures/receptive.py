@@ -65,9 +65,8 @@ def receptive() -> Figure:
     drawing.text(WIDTH, 8, "as printed in Figure 3", style="mute small", anchor="end")
     for k, layer in enumerate(LAYERS):
         _row(drawing, top + row * k, layer, extents[layer.name], time, space)
-    alt = ", ".join(
-        f"{name} {frames}x{px}x{px}" for name, (frames, px, _) in extents.items() if name.startswith("pool")
-    )
+    pools = {name: extent for name, extent in extents.items() if name.startswith("pool")}
+    alt = ", ".join(f"{name} {frames}x{px}x{px}" for name, (frames, px, _) in pools.items())
     caption = (
         "Frames and pixels of the input that one number behind each layer depends on: arithmetic on kernels and strides, the same at "
         "every width. The figure's last two labels fit four inception modules between the last two max-pools; the released network, "

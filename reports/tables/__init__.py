@@ -39,6 +39,7 @@ def build(number: int, lookup: Lookup, question: Question) -> Table:
     columns = tuple(column for column in layout.columns if not column.optional or column.key in measured)
     keys = {column.key for column in columns}
     cells = {(row, column): cell for (row, column), cell in cells.items() if column in keys}
+    source = f"Transfers are from {question.source}; architectures without such weights have none."
     table = Table(
         number=number,
         title=layout.title,
@@ -49,19 +50,13 @@ def build(number: int, lookup: Lookup, question: Question) -> Table:
         rows=layout.rows,
         cells=cells,
         joiner=layout.joiner,
-        notes=layout.notes + _of_source(question),
+        notes=layout.notes + ((source,) if question.source else ()),
         ours_name="ours" if question.scale == "paper" else question.scale,
         command=question.command(number),
     )
     if hasattr(module, "derive"):
         cells.update(module.derive(table))
     return table
-
-
-def _of_source(question: Question) -> tuple[str, ...]:
-    if question.source is None:
-        return ()
-    return (f"Transfers are from {question.source}; architectures without such weights have none.",)
 
 
 def wanted(number: int, question: Question) -> list[Cell]:

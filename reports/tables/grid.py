@@ -62,6 +62,13 @@ def block_title(table: Table, groups: list[ColumnGroup]) -> str:
     return "; ".join(titles)
 
 
+def heading(groups: list[ColumnGroup], key: tuple[str, str], *, ours: bool) -> list[str]:
+    """The data set of a stack, where the block has several, and its title, where it has one."""
+    group = next(group for group in groups if group.key == key[0])
+    data = group.ours if ours else group.paper
+    return list(filter(None, [data if len(groups) > 1 else "", key[1]]))
+
+
 def number(table: Table, row: Row, stack: list[Column], *, ours: bool) -> str:
     """The parts of one cell of the grid, joined."""
     show = words.ours if ours else words.printed

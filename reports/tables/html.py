@@ -53,16 +53,14 @@ def _head(
     table: Table, groups: list[ColumnGroup], sides: Sequence[tuple[bool, tuple[str, str]]], *, names: int
 ) -> list[str]:
     """Two lines: ours or the paper's, then data set and title."""
-    known = {group.key: group for group in groups}
     text = ["<thead>", f'<tr><td colspan="{names}"></td>']
     for ours, whose in ((True, table.ours_name), (False, "paper")):
         width = sum(side is ours for side, _ in sides)
         if width:
             text.append(f'<th scope="colgroup" colspan="{width}" class="{_side(ours, not ours)}">{escape(whose)}</th>')
     text += ["</tr>", f'<tr><th scope="col" colspan="{names}">Architecture</th>']
-    for k, (ours, (key, title)) in enumerate(sides):
-        data = known[key].ours if ours else known[key].paper
-        heading = ", ".join(filter(None, [data if len(groups) > 1 else "", title]))
+    for k, (ours, key) in enumerate(sides):
+        heading = ", ".join(grid.heading(groups, key, ours=ours))
         edge = not ours and (k == 0 or sides[k - 1][0])
         text.append(f'<th scope="col" class="{_side(ours, edge)}">{escape(heading)}</th>')
     return [*text, "</tr>", "</thead>"]
@@ -115,9 +113,8 @@ def _behind(cell: TableCell, column: Column, job_link: JobLink | None) -> str:
     if len(cell.splits) > 1 or len(cell.seeds) > 1:
         sentences.append(_mean_of(cell, column))
     if cell.difference is not None:
-        sentences.append(
-            f"{cell.difference:+.{column.decimals}f} points from the paper's {words.printed(cell, column)}."
-        )
+        apart = f"{cell.difference:+.{column.decimals}f}"
+        sentences.append(f"{apart} points from the paper's {words.printed(cell, column)}.")
     if cell.undecodable:
         sentences.append(f"{cell.undecodable} of them cannot be decoded and count as wrong.")
     sentences += [f"It {cell.caveat}."] if cell.caveat else []
@@ -131,10 +128,8 @@ def _behind(cell: TableCell, column: Column, job_link: JobLink | None) -> str:
 def _mean_of(cell: TableCell, column: Column) -> str:
     """'Mean of splits 1, 2, 3 (sample deviation 0.4) and seeds 0, 1 (0.2).'"""
     parts: list[str] = []
-    for axis, values, deviation in (
-        ("splits", cell.splits, cell.split_deviation),
-        ("seeds", cell.seeds, cell.seed_deviation),
-    ):
+    splits, seeds = ("splits", cell.splits, cell.split_deviation), ("seeds", cell.seeds, cell.seed_deviation)
+    for axis, values, deviation in (splits, seeds):
         if len(values) > 1 and deviation is not None:
             name = "sample deviation " if not parts else ""
             parts.append(f"{axis} {', '.join(map(str, values))} ({name}{deviation:.{column.decimals}f})")

@@ -79,11 +79,12 @@ def _tabular(table: Table, groups: list[ColumnGroup], *, derived: bool = False) 
     names = 2 if any(part for _, part, _ in lines) else 1
     shown = grid.sides_of(table, stacks)
     corner = next(iter(stacks))[1] + r", %" if derived else ""
+    heads = [", ".join(grid.heading(groups, key, ours=ours)[: 1 if derived else None]) for ours, key in shown]
     text = [
         rf"\begin{{tabular}}{{{column_of([row.title for row, *_ in lines], share=0.33) + 'l' * (names - 1 + len(shown))}}}",
         r"\toprule",
         *_spans(table, groups, shown, names=names),
-        _line([corner] + [""] * (names - 1) + [_head(groups, key, ours=ours, derived=derived) for ours, key in shown]),
+        _line([corner] + [""] * (names - 1) + heads),
         r"\midrule",
     ]
     before = ""
@@ -108,12 +109,6 @@ def _spans(
             rules += rf"\cmidrule(lr){{{start}-{start + width - 1}}}"
             start += width
     return [" &" * names + " " + " & ".join(heads) + r" \\", rules]
-
-
-def _head(groups: list[ColumnGroup], key: tuple[str, str], *, ours: bool, derived: bool) -> str:
-    group = next(group for group in groups if group.key == key[0])
-    name = group.ours if ours else group.paper
-    return ", ".join(filter(None, [name if len(groups) > 1 else "", "" if derived else key[1]]))
 
 
 def _line(texts: Sequence[str]) -> str:

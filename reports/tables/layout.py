@@ -106,14 +106,9 @@ class TableLayout:
         return list(dict.fromkeys(cells))
 
 
-def dataset_of(name: str, scale: str) -> str:
-    """The data set that represents the paper's at this scale."""
-    return paper_numbers.stand_in(name, scale)
-
-
 def group_of(name: str, scale: str) -> ColumnGroup:
     """The heading of a data set's columns."""
-    stand_in = dataset_of(name, scale)
+    stand_in = paper_numbers.stand_in(name, scale)
     ours = TITLES[name] if stand_in == name else stand_in
     return ColumnGroup(name, TITLES[name], ours)
 
@@ -204,10 +199,9 @@ def with_metrics(layout: TableLayout) -> TableLayout:
         more = {column.key: _measured_by(name, column) for column in papers}
         more = {key: column for key, column in more.items() if column.key not in known}
         slots = [replace(s, column=more[s.column].key, metric=name) for s in layout.slots if s.column in more]
-        layout = replace(layout, columns=(*layout.columns, *more.values()), slots=(*layout.slots, *slots))
-        layout = replace(
-            layout, notes=(*layout.notes, *([f"{named(name).short}: {named(name).title}."] if more else []))
-        )
+        notes = [f"{named(name).short}: {named(name).title}."] if more else []
+        columns = (*layout.columns, *more.values())
+        layout = replace(layout, columns=columns, slots=(*layout.slots, *slots), notes=(*layout.notes, *notes))
     return layout
 
 

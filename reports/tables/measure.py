@@ -57,15 +57,10 @@ def _measured(
         by_split.setdefault(cell.split, []).append(result.scores)
     number = estimate(named(slot.metric), list(by_split.values()))
     first = [scores[0] for scores in by_split.values()]
-    verdict, why = judge(
-        printed.value if printed else None,
-        number.low,
-        number.high,
-        seed_deviation=number.seed_deviation,
-        obstacles=_obstacles(cells, question, printed),
-    )
+    paper, obstacles = printed.value if printed else None, _obstacles(cells, question, printed)
+    verdict, why = judge(paper, number.low, number.high, seed_deviation=number.seed_deviation, obstacles=obstacles)
     return TableCell(
-        paper=printed.value if printed else None,
+        paper=paper,
         ours=number.value,
         low=number.low,
         high=number.high,
@@ -129,12 +124,7 @@ def command_of(cells: Sequence[Cell]) -> str:
     """The command that runs, or looks up, these cells."""
     cell = cells[0]
     splits, seeds = dict.fromkeys(c.split for c in cells), dict.fromkeys(c.seed for c in cells)
-    words = [
-        "harness run",
-        f"--baseline {dashed(cell.baseline)}",
-        f"--modality {cell.modality}",
-        f"--dataset {cell.dataset}",
-    ]
+    words = [f"harness run --baseline {dashed(cell.baseline)} --modality {cell.modality} --dataset {cell.dataset}"]
     words += [f"--protocol {cell.protocol}", f"--init {cell.init}"]
     words += [f"--split {split}" for split in splits] if list(splits) != [1] else []
     words += [f"--seed {seed}" for seed in seeds] if list(seeds) != [0] else []

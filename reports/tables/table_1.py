@@ -23,6 +23,7 @@ MILLION = 1_000_000
 TOLERANCE_M = 1.0
 FPS = 25.0
 """Frame rate in which clips are counted (section 2.5)."""
+GROUPS = {"network": "network", "train": "training", "test": "testing"}
 COLUMNS = (
     Column("params_m", "network", "Parameters, M", unit="M"),
     Column("gmacs", "network", "GMACs", decimals=2, unit="G"),
@@ -56,11 +57,7 @@ def build(question: lay.Question) -> Table:
         title="Parameters, frames and temporal footprint",
         scale=question.scale,
         version=question.version,
-        groups=(
-            ColumnGroup("network", "network", "network"),
-            ColumnGroup("train", "training", "training"),
-            ColumnGroup("test", "testing", "testing"),
-        ),
+        groups=tuple(ColumnGroup(key, title, title) for key, title in GROUPS.items()),
         columns=COLUMNS,
         rows=tuple(lay.row_of(card) for card in cards),
         cells=cells,
@@ -81,7 +78,8 @@ def build(question: lay.Question) -> Table:
 def _facts(card: Any, question: lay.Question) -> dict[str, float]:
     """Column key -> value."""
     streams = streams_of(card.modalities[0])
-    size = size_of(card, scale=question.scale, classes=_classes(question))
+    source = paper_numbers.stand_in(paper_numbers.SOURCES[question.version], question.scale)
+    size = size_of(card, scale=question.scale, classes=registry.load("dataset", source).num_classes)
     facts = {
         "params_m": size.parameters / MILLION,
         "gmacs": size.macs / 1e9,
@@ -98,11 +96,6 @@ def _facts(card: Any, question: lay.Question) -> dict[str, float]:
 def footprint_s(clip: Clip) -> float:
     """Seconds of video that all clips of a video span together."""
     return clip.count * clip.window / FPS
-
-
-def _classes(question: lay.Question) -> int:
-    dataset = registry.load("dataset", lay.dataset_of(paper_numbers.SOURCES[question.version], question.scale))
-    return int(dataset.num_classes)
 
 
 def _cell(key: str, value: float, printed: float | None, question: lay.Question) -> TableCell:

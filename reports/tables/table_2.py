@@ -25,13 +25,8 @@ def layout(question: lay.Question) -> lay.TableLayout:
 
     def axes(card: Baseline, column: Column) -> lay.Axes:
         dataset, modality = column.key.split("/")
-        return lay.Axes(
-            baseline=card.name,
-            modality=modality,
-            dataset=lay.dataset_of(dataset, question.scale),
-            protocol=paper_numbers.PROTOCOLS[NUMBER],
-            init=card.inits[0],
-        )
+        stand_in = paper_numbers.stand_in(dataset, question.scale)
+        return lay.Axes(card.name, modality, stand_in, paper_numbers.PROTOCOLS[NUMBER], card.inits[0])
 
     return lay.TableLayout(
         number=NUMBER,

@@ -31,13 +31,8 @@ def layout(question: lay.Question) -> lay.TableLayout:
 
     def axes(card: Baseline, column: Column) -> lay.Axes:
         init, modality, _ = column.key.split("/")
-        return lay.Axes(
-            baseline=card.name,
-            modality=modality,
-            dataset=lay.dataset_of(source, question.scale),
-            protocol=paper_numbers.PROTOCOLS[NUMBER],
-            init=init,
-        )
+        stand_in = paper_numbers.stand_in(source, question.scale)
+        return lay.Axes(card.name, modality, stand_in, paper_numbers.PROTOCOLS[NUMBER], init)
 
     return lay.TableLayout(
         number=NUMBER,

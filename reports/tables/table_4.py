@@ -36,13 +36,8 @@ def layout(question: lay.Question) -> lay.TableLayout:
 
     def axes(card: Baseline, column: Column) -> lay.Axes:
         dataset, protocol, init = column.key.split("/")
-        return lay.Axes(
-            baseline=card.name,
-            modality=card.modalities[0],
-            dataset=lay.dataset_of(dataset, question.scale),
-            protocol=protocol,
-            init=init,
-        )
+        stand_in = paper_numbers.stand_in(dataset, question.scale)
+        return lay.Axes(card.name, card.modalities[0], stand_in, protocol, init)
 
     return lay.TableLayout(
         number=NUMBER,

@@ -29,7 +29,7 @@ def layout(question: lay.Question) -> lay.TableLayout:
             row = Row(f"{lay.row_of(card).key}/{modality}/{init}", _title(card, modality, init, question))
             rows.append(row)
             for column in columns:
-                dataset = lay.dataset_of(column.key, question.scale)
+                dataset = paper_numbers.stand_in(column.key, question.scale)
                 axes = lay.Axes(card.name, modality, dataset, paper_numbers.PROTOCOLS[NUMBER], init)
                 slots.append(lay.slot(question, row.key, column, number=NUMBER, axes=axes, splits=(1, 2, 3)))
     return lay.TableLayout(

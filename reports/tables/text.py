@@ -32,8 +32,10 @@ def _grid(table: Table, groups: list[ColumnGroup], *, split_parts: bool, tablefm
     stacks = grid.stacks_of(table, groups)
     parts = words.part_titles([column for stack in stacks.values() for column in stack]) if split_parts else []
     sides = grid.sides_of(table, stacks)
-    headers = ["", *([""] if parts else []), *[_header(table, groups, key, ours=ours) for ours, key in sides]]
+    headers = ["", *([""] if parts else [])]
     rows = []
+    for ours, key in sides:
+        headers.append("\n".join([table.ours_name if ours else "paper", *grid.heading(groups, key, ours=ours)]))
     for row, part, chosen in grid.lines_of(table, stacks, split_parts=split_parts):
         numbers = [grid.number(table, row, chosen[key], ours=ours) for ours, key in sides]
         rows.append([row.title, *([part] if parts else []), *numbers])
@@ -48,13 +50,6 @@ def _tabulated(rows: list[list[str]], headers: list[str], tablefmt: str) -> str:
     titles = [""] + [row[0] for row in rows]
     lines = [["" if row[0] == before else row[0], *row[1:]] for before, row in zip(titles, rows, strict=False)]
     return tabulate(lines, headers=heads, tablefmt=tablefmt, disable_numparse=True)
-
-
-def _header(table: Table, groups: list[ColumnGroup], key: tuple[str, str], *, ours: bool) -> str:
-    group = next(group for group in groups if group.key == key[0])
-    whose = table.ours_name if ours else "paper"
-    name = group.ours if ours else group.paper
-    return "\n".join(filter(None, [whose, name if len(groups) > 1 else "", key[1]]))
 
 
 def _derived_grid(table: Table, *, tablefmt: str) -> str:

@@ -20,13 +20,8 @@ def fit(head: nn.Module, task: HeadTask) -> TrainingResult:
 
     config = task.in_steps()
     head.train()
-    return train(
-        head,
-        feature_steps(task.features, task.videos, config.schedule, seed=config.seed, device=config.device),
-        config,
-        callback=task.callback,
-        held_out_loss=task.held_out_loss,
-    )
+    steps = feature_steps(task.features, task.videos, config.schedule, seed=config.seed, device=config.device)
+    return train(head, steps, config, callback=task.callback, held_out_loss=task.held_out_loss)
 
 
 HEAD = Head(name="linear", title="softmax layer", fit=fit)
