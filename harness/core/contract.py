@@ -21,26 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol as TypingProtocol
 
 from harness.core.errors import HarnessError
-from harness.core.settings import Clip, FlowMethod, Schedule
-
-__all__ = [
-    "CHANNELS",
-    "MODALITIES",
-    "STREAMS",
-    "Baseline",
-    "BuildSpec",
-    "Clip",
-    "Dataset",
-    "FlowMethod",
-    "Listing",
-    "Network",
-    "Protocol",
-    "Scale",
-    "Schedule",
-    "Video",
-    "Weights",
-    "streams_of",
-]
+from harness.core.settings import Clip as Clip, FlowMethod as FlowMethod, Schedule as Schedule
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -203,14 +203,12 @@ def _create(path: Path) -> bool:
             stream.write(text)
             stream.flush()
             return _link(draft, path, os.fstat(stream.fileno()))
-    except _NoLinks:
+    except OSError as error:
+        if error.errno not in NO_LINKS:
+            raise
         return _create_without_links(path, text)
     finally:
         draft.unlink(missing_ok=True)
-
-
-class _NoLinks(Exception):
-    """The file system has no hard links."""
 
 
 def _link(draft: Path, path: Path, draft_stat: os.stat_result) -> bool:
@@ -223,10 +221,6 @@ def _link(draft: Path, path: Path, draft_stat: os.stat_result) -> bool:
         with contextlib.suppress(FileNotFoundError):
             return os.path.samestat(path.stat(), draft_stat)
         return False
-    except OSError as error:
-        if error.errno in NO_LINKS:
-            raise _NoLinks from error
-        raise
 
 
 def _create_without_links(path: Path, text: str) -> bool:
@@ -261,14 +255,7 @@ def _content(path: Path) -> str | None:
 
 
 def _machine() -> str:
-    return ":".join([platform.node(), _text(Path("/proc/sys/kernel/random/boot_id")), _namespace()])
-
-
-def _text(path: Path) -> str:
-    return path.read_text().strip() if path.exists() else ""
-
-
-def _namespace() -> str:
-    """Containers of one machine may share its name but not its processes."""
-    path = Path("/proc/self/ns/pid")
-    return str(path.readlink()) if path.is_symlink() else ""
+    boot, namespace = Path("/proc/sys/kernel/random/boot_id"), Path("/proc/self/ns/pid")
+    boot_id = boot.read_text().strip() if boot.exists() else ""
+    # Containers of one machine may share its name but not its processes.
+    return ":".join([platform.node(), boot_id, str(namespace.readlink()) if namespace.is_symlink() else ""])

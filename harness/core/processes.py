@@ -32,13 +32,8 @@ def begin_worker(plugins: str | None = None) -> None:
     registry.use_plugins(plugins)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-    _exit_with_parent()
-
-
-def _exit_with_parent() -> None:
-    """Exit when the parent is killed: workers would wait for work indefinitely, and the next command resumes theirs."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
+    # If the parent is killed, workers would wait for work indefinitely; the next command resumes theirs.
+    if parent := multiprocessing.parent_process():
         threading.Thread(target=_exit_after, args=(parent,), daemon=True).start()
 
 

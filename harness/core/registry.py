@@ -136,8 +136,7 @@ def _sources(kind: str, plugins: str) -> dict[str, Source]:
 def _load_file(path: Path) -> ModuleType:
     name = f"harness_plugin_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise HarnessError(f"{path} cannot be loaded as a Python file")
+    assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:

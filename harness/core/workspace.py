@@ -31,8 +31,11 @@ class Workspace:
 
 def resolve_workspace(data: str | None = None, results: str | None = None) -> Workspace:
     """The given folders; by default HARNESS_DATA or the user's data folder, and HARNESS_RESULTS or ./results."""
+    from platformdirs import user_data_dir
+
+    user_data = user_data_dir("quovadis-harness", appauthor=False)
     return Workspace(
-        data=_folder(data or os.environ.get("HARNESS_DATA") or _user_data(), flag="--data"),
+        data=_folder(data or os.environ.get("HARNESS_DATA") or user_data, flag="--data"),
         results=_folder(results or os.environ.get("HARNESS_RESULTS") or "results", flag="--results"),
     )
 
@@ -60,9 +63,3 @@ def writable(folder: Path, *, content: str, flag: str) -> None:
         raise HarnessError(
             f"cannot write {content} to {folder}: {error.strerror}; choose another folder with {flag}, or change its permissions"
         ) from error
-
-
-def _user_data() -> str:
-    from platformdirs import user_data_dir
-
-    return user_data_dir("quovadis-harness", appauthor=False)

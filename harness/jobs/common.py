@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -88,14 +89,7 @@ def score(
     broken: list[str],
 ) -> Scores:
     """Scores of `videos`, the subset to score. `broken` is filled while `views` is read."""
-    logits = evaluation.video_logits(
-        module,
-        views,
-        reduce=context.baseline.reduce,
-        device=context.device,
-        precision=context.precision,
-        callback=context.callback,
-    )
+    logits = _logits(context, module, views, context.callback)
     return evaluation.make_scores(
         logits,
         videos,
@@ -104,6 +98,13 @@ def score(
         missing=listing.missing_of(scored_subset(context)),
         expected=expected_count(context),
     )
+
+
+def _logits(
+    context: JobContext[Any], module: nn.Module, views: Iterator[Any], callback: Callback
+) -> dict[str, np.ndarray]:
+    reduce, device, precision = context.baseline.reduce, context.device, context.precision
+    return evaluation.video_logits(module, views, reduce=reduce, device=device, precision=precision, callback=callback)
 
 
 def scored_subset(context: JobContext[Any]) -> str:
@@ -120,14 +121,7 @@ def expected_count(context: JobContext[Any]) -> int | None:
 
 def loss_on(context: JobContext[Any], module: nn.Module, views: Iterator[Any], videos: Sequence[Video]) -> float:
     """Mean cross-entropy of the held-out videos' logits."""
-    logits = evaluation.video_logits(
-        module,
-        views,
-        reduce=context.baseline.reduce,
-        device=context.device,
-        precision=context.precision,
-        callback=Callback(),
-    )
+    logits = _logits(context, module, views, Callback())
     labels = {video.id: video.label for video in videos}
     stacked = torch.tensor([logits[video_id].tolist() for video_id in logits])
     return float(nn.functional.cross_entropy(stacked, torch.tensor([labels[video_id] for video_id in logits])))

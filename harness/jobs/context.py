@@ -170,11 +170,7 @@ class Data:
 
 
 def open_data(
-    context: JobContext[Any],
-    *,
-    split: int | None,
-    videos: Callable[[Listing], Sequence[Video]],
-    make: bool = False,
+    context: JobContext[Any], *, split: int | None, videos: Callable[[Listing], Sequence[Video]], make: bool = False
 ) -> Data:
     """The job's data set, indexed, with the flow of `videos(listing)` if a stream reads it.
 
@@ -185,9 +181,9 @@ def open_data(
     listing = prepared.listing(prepared.dataset.splits[0] if split is None else split)
     if isinstance(context.spec, ScoredSpec) and context.spec.validation_share is not None:
         listing = validation_listing(listing, context.spec.validation_share)
-    flow = context.spec.flow if isinstance(context.spec, ClipsSpec) else None
-    store = flow_files(context, prepared, videos(listing), make=make) if flow else None
-    frames = None
+    store, frames = None, None
+    if isinstance(context.spec, ClipsSpec) and context.spec.flow:
+        store = flow_files(context, prepared, videos(listing), make=make)
     if reads_store(prepared, context.streams, context.scale):
         frames = frame_files(context, prepared, context.scale, videos(listing), make=make)
     reader = loader.VideoReader(
@@ -198,15 +194,8 @@ def open_data(
         frame_store=frames,
         decoder=context.decoder,
     )
-    return Data(
-        prepared,
-        listing,
-        reader,
-        context.scale.flow,
-        context.device,
-        context.options.workers,
-        context.options.on_bad_video,
-    )
+    options = context.options
+    return Data(prepared, listing, reader, context.scale.flow, context.device, options.workers, options.on_bad_video)
 
 
 def open_planned(context: JobContext[Any]) -> prepare.Prepared:

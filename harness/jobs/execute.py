@@ -14,7 +14,7 @@ from torch import nn
 
 from harness.core import allocator, locks, registry
 from harness.core.callbacks import Callback, CallbackList
-from harness.core.contract import Clip, Listing, Scale, Video
+from harness.core.contract import Clip, Listing, Video
 from harness.core.job_specs import FilesSpec, FlowFilesSpec, FrameFilesSpec, ImagesSpec, TrainSpec
 from harness.core.spec import Job
 from harness.data.prepare import Prepared
@@ -100,8 +100,7 @@ def run_flow(context: JobContext[FlowFilesSpec]) -> Outcome:
 def run_store(context: JobContext[FrameFilesSpec]) -> Outcome:
     """The videos of a split, or all, transcoded for fast seeking, next to the data set."""
     prepared, listing, videos = videos_of_split(context)
-    names = ("fps", "short_side_px", "video_source")
-    sizes = {name: getattr(context.spec, name) for name in names}
+    sizes = {name: getattr(context.spec, name) for name in ("fps", "short_side_px", "video_source")}
     frame_files(context, prepared, dataclasses.replace(registry.load("scale", "paper"), **sizes), videos, make=True)
     return Outcome(listing=listing, fingerprint=prepared.fingerprint)
 
@@ -126,20 +125,16 @@ def videos_of_split(context: JobContext[Any]) -> tuple[Prepared, Listing, Sequen
 def run_images(context: JobContext[ImagesSpec]) -> Outcome:
     """The 2D network of `--init imagenet`."""
     data = open_data(context, split=None, videos=lambda listing: ())
-    subset = IMAGES_SUBSET
-    network = build.place(
-        build.build_image(context.baseline, context.build_spec(len(data.listing.classes))), context.device
-    )
-    return train_and_score(context, data, network, subset=subset, clips=(context.spec.clip, context.spec.clip))
+    network = build.build_image(context.baseline, context.build_spec(len(data.listing.classes)))
+    clips = (context.spec.clip, context.spec.clip)
+    return train_and_score(context, data, build.place(network, context.device), subset=IMAGES_SUBSET, clips=clips)
 
 
 def run_train(context: JobContext[TrainSpec]) -> Outcome:
     """A network trained as a whole, from scratch, from images or from a source."""
     spec, subset = context.spec, context.spec.subset
     data = open_data(
-        context,
-        split=spec.split,
-        videos=lambda listing: (*listing.subsets["train"], *listing.subsets[subset]),
+        context, split=spec.split, videos=lambda listing: (*listing.subsets["train"], *listing.subsets[subset])
     )
     network = build.place(start(context, len(data.listing.classes)), context.device)
     return train_and_score(context, data, network, subset=subset, clips=(spec.train_clip, spec.test_clip))
@@ -160,7 +155,11 @@ def train_and_score(
     def held_out_loss() -> float:
         return loss_on(context, network, data.views(held, test_clip, []), held)
 
-    prepare_to_train(network, context.scale)
+    network.train()
+    if context.scale.activation_checkpointing:
+        recompute_stages(network)
+    if context.scale.compile:
+        network.compile()
     if isinstance(context.spec, TrainSpec):
         transfer.freeze(network, context.spec.protocol.trained)
     trained = train(
@@ -188,16 +187,6 @@ def train_and_score(
         chosen=choice(schedule, trained, held) | {"skipped": sorted(data.skipped)},
         score_s=time.perf_counter() - began,
     )
-
-
-def prepare_to_train(network: nn.Module, scale: Scale) -> None:
-    """The network in training mode, compiled or with activation checkpointing as the scale says. Parameter names do
-    not change."""
-    network.train()
-    if scale.activation_checkpointing:
-        recompute_stages(network)
-    if scale.compile:
-        network.compile()
 
 
 def reestimate(context: JobContext[Any], data: Data, network: nn.Module, videos: Sequence[Video], clip: Clip) -> None:

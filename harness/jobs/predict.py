@@ -16,10 +16,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from harness.core.contract import Clip, Dataset, FlowMethod, Video
+from harness.core.contract import Dataset, Listing, Video
 from harness.core.errors import BrokenVideo, DataMissing, HarnessError
 from harness.data import index, loader, prepare
-from harness.data.derived import Store
 from harness.data.flow_store import flow_store
 from harness.jobs.restore import Scorer
 from harness.metrics.scores import softmax
@@ -153,9 +152,8 @@ def _reduced(positions: torch.Tensor, reduce: str) -> np.ndarray:
 
 def _times(cuts: Iterable[Mapping[str, np.ndarray]], count: int, scorer: Scorer) -> np.ndarray:
     """(V, P) seconds: each view's window divided evenly among its output positions."""
-    clip: Clip = scorer.clip
     starts = np.array([cut[scorer.streams[0]][0] for cut in cuts], np.float64)
-    within = (np.arange(count) + 0.5) * clip.window / count
+    within = (np.arange(count) + 0.5) * scorer.clip.window / count
     return (starts[:, None] + within) / scorer.scale.fps
 
 
@@ -166,27 +164,18 @@ def _reader(path: Path, scorer: Scorer, store: Path) -> tuple[loader.VideoReader
     index.build({video.id: video}, card, path.parent, store, progress=None)
     prepared = prepare.Prepared(card, path.parent, store, fingerprint="")
     prepared.info(video)
-    flow = _flow(prepared, video, scorer) if "flow" in scorer.streams else None
+    flow = None
+    if "flow" in scorer.streams:
+        flow = flow_store(prepared, scorer.scale.flow, videos=[video], fps=scorer.scale.fps, decoder=scorer.decoder)
+        if video.id in flow.broken:
+            raise BrokenVideo(flow.broken[video.id])
     scale = dataclasses.replace(scorer.scale, video_source="originals")
-    return loader.VideoReader(
-        prepared, streams=scorer.streams, scale=scale, flow_store=flow, decoder=scorer.decoder
-    ), video
-
-
-def _flow(prepared: prepare.Prepared, video: Video, scorer: Scorer) -> Store:
-    method: FlowMethod = scorer.scale.flow
-    store = flow_store(prepared, method, videos=[video], fps=scorer.scale.fps, decoder=scorer.decoder)
-    if video.id in store.broken:
-        raise BrokenVideo(store.broken[video.id])
-    return store
+    reader = loader.VideoReader(prepared, streams=scorer.streams, scale=scale, flow_store=flow, decoder=scorer.decoder)
+    return reader, video
 
 
 def _one_file(path: Path) -> Dataset:
-    """A data set card for a single file, so that it is read as every video is."""
-
-    def read(root: Path, split: int) -> Any:
-        raise DataMissing(f"{path} belongs to no data set")
-
+    """A data set card for a single file, so that it is read as every video is. Its lists are never read."""
     return Dataset(
         name=path.name,
         title=path.name,
@@ -195,7 +184,7 @@ def _one_file(path: Path) -> Dataset:
         splits=(1,),
         subsets=(),
         counts={},
-        read=read,
+        read=lambda root, split: Listing((), {}),
         layout="one file",
         download="",
         licence="",

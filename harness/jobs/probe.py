@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from harness.core import registry
-from harness.core.contract import Baseline, Schedule, Video
+from harness.core.contract import Schedule, Video
 from harness.core.job_specs import FeaturesSpec, ProbeSpec
 from harness.core.plugins import Head
 from harness.data.splits import hold_out
@@ -21,13 +21,7 @@ from harness.models import build, transfer
 from harness.models.precision import autocast
 from harness.records.record import FEATURES
 from harness.training import evaluation
-from harness.training.features import (
-    Features,
-    HeadTask,
-    feature_views,
-    read_features,
-    stack,
-)
+from harness.training.features import Features, HeadTask, feature_views, read_features, stack
 
 
 def run_features(context: JobContext[FeaturesSpec]) -> Outcome:
@@ -78,8 +72,10 @@ def run_head(context: JobContext[ProbeSpec]) -> Outcome:
     spec, card = context.spec, registry.load("head", context.spec.head.name)
     features = read_features(context.upstream("features").path(FEATURES))
     data = open_data(context, split=spec.split, videos=lambda listing: ())
-    listing, schedule = data.listing, _schedule(context)
-    network: Any = build.build(context.baseline, context.build_spec(len(listing.classes)))
+    # A head has no batch norm, so a batch is one pass.
+    schedule = dataclasses.replace(found_schedule(context), bn_batch=0) if spec.schedule else None
+    listing, baseline = data.listing, context.baseline
+    network: Any = build.build(baseline, context.build_spec(len(listing.classes)))
     head = build_head(network, spec, len(listing.classes)).to(context.device)
     kept, held = hold_out(listing.subsets["train"], schedule.held_out if schedule else 0.0)
     scored = listing.subsets[spec.subset]
@@ -88,13 +84,17 @@ def run_head(context: JobContext[ProbeSpec]) -> Outcome:
     def held_out_loss() -> float:
         return loss_on(context, head, feature_views(features, held, context.device), held)
 
+    config = None
+    if schedule:
+        loss = evaluation.clip_loss(baseline.loss, baseline.reduce, label_smoothing=schedule.label_smoothing)
+        config = context.training_config(schedule, loss)
     task = HeadTask(
         features=features,
         videos=kept,
         params=spec.head.params,
-        reduce=context.baseline.reduce,
+        reduce=baseline.reduce,
         callback=context.callback,
-        config=context.training_config(schedule, _loss(context.baseline, schedule)) if schedule else None,
+        config=config,
         held_out_loss=held_out_loss if held else None,
     )
     trained = card.fit(head, task)
@@ -111,15 +111,6 @@ def run_head(context: JobContext[ProbeSpec]) -> Outcome:
         trained_on=training_ids,
         chosen=choice(schedule, trained, held) if schedule else _closed_form(card, spec),
     )
-
-
-def _schedule(context: JobContext[ProbeSpec]) -> Schedule | None:
-    # A head has no batch norm, so a batch is one pass.
-    return dataclasses.replace(found_schedule(context), bn_batch=0) if context.spec.schedule else None
-
-
-def _loss(baseline: Baseline, schedule: Schedule) -> Any:
-    return evaluation.clip_loss(baseline.loss, baseline.reduce, label_smoothing=schedule.label_smoothing)
 
 
 def _closed_form(card: Head, spec: ProbeSpec) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,8 +78,11 @@ def open_job(record: Record, options: JobOptions) -> Scorer:
     """
     context = work_of(record, options)
     configure(context)
-    classes = record.classes
-    network = _head_on_its_trunk(context, record) if record.kind == "head" else _trained_whole(context, record)
+    if record.kind == "head":
+        network = _head_on_its_trunk(context, record)
+    else:
+        network = build.build(context.baseline, context.build_spec(len(record.classes)))
+        network.load_state_dict(_weights(record), strict=True)
     return Scorer(
         name=record.job_id,
         title=record.title,
@@ -88,7 +91,7 @@ def open_job(record: Record, options: JobOptions) -> Scorer:
         network=build.place(network, context.device).eval(),
         scale=context.scale,
         clip=context.spec.test_clip,
-        classes=classes,
+        classes=record.classes,
         device=context.device,
         precision=context.precision,
         decoder=context.decoder,
@@ -99,12 +102,6 @@ def open_job(record: Record, options: JobOptions) -> Scorer:
 def job_of(record: Record) -> Job:
     """The job of a record."""
     return Job(spec=record.spec, title=record.title, upstream=record.upstream, cell=record.cell)
-
-
-def _trained_whole(context: JobContext[Any], record: Record) -> nn.Module:
-    network = build.build(context.baseline, context.build_spec(len(record.classes)))
-    network.load_state_dict(_weights(record), strict=True)
-    return network
 
 
 def _head_on_its_trunk(context: JobContext[Any], record: Record) -> nn.Module:
@@ -184,21 +181,14 @@ def open_test_set(record: Record, options: JobOptions) -> Data:
 def score_again(scorer: Scorer, data: Data, videos: Sequence[Video], *, clip: Clip | None = None) -> Scores:
     """Scores of `videos` by the restored network; a job trained as a whole uses the same batches as before."""
     broken: list[str] = []
-    views = data.views(videos, clip or scorer.clip, broken)
-    return _scores(scorer, views, videos, data.listing, broken)
-
-
-def _scores(
-    scorer: Scorer, views: Iterator[Any], videos: Sequence[Video], listing: Listing, broken: list[str]
-) -> Scores:
     logits = evaluation.video_logits(
         scorer.network,
-        views,
+        data.views(videos, clip or scorer.clip, broken),
         reduce=scorer.baseline.reduce,
         device=scorer.device,
         precision=scorer.precision,
         callback=Callback(),
     )
     return evaluation.make_scores(
-        logits, videos, num_classes=len(scorer.classes), undecodable=broken, missing=listing.missing
+        logits, videos, num_classes=len(scorer.classes), undecodable=broken, missing=data.listing.missing
     )
