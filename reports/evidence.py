@@ -72,7 +72,7 @@ class Result:
     @functools.cached_property
     def interval(self) -> statistics.Interval:
         """Top-1 as a proportion with its 95% interval."""
-        return statistics.group_bootstrap(self.right, statistics.clusters_of(self.scores.ids, self.scores.groups))
+        return statistics.split_mean([(self.right, statistics.clusters_of(self.scores.ids, self.scores.groups))])
 
 
 @dataclass(frozen=True)

@@ -95,7 +95,8 @@ def ablate(record: Record, options: JobOptions, *, sample: int, callback: Callba
     callback = callback or Callback()
     scorer, data = open_job(record, options), open_test_set(record, options)
     everything = scored_videos(record, data.listing)
-    videos = _sampled(everything, sample)
+    evenly = np.linspace(0, len(everything) - 1, min(sample, len(everything))).round().astype(int)
+    videos = [everything[number] for number in evenly]
     changes = list(known_changes(scorer))
     callback.stage("score", (len(changes) + 1) * len(videos), "videos")
     unchanged = score_changed(Perturbation("", ""), scorer, data, videos)
@@ -114,11 +115,6 @@ def ablate(record: Record, options: JobOptions, *, sample: int, callback: Callba
         moved=differences(unchanged, recorded)[0],
         effects=tuple(effects),
     )
-
-
-def _sampled(videos: Sequence[Video], count: int) -> list[Video]:
-    chosen = np.linspace(0, len(videos) - 1, min(count, len(videos))).round().astype(int)
-    return [videos[number] for number in chosen]
 
 
 def _pct(scores: Scores) -> float:

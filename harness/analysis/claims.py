@@ -51,7 +51,7 @@ ORDER = "reversal"
 Verdict = Literal["supported", "not supported", "undecided", "not run"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Claim:
     """The result of testing one claim. Effects in points of top-1."""
 
@@ -59,13 +59,13 @@ class Claim:
     statement: str
     paper: str
     """Place in the paper."""
-    effect_points: float | None
+    effect_points: float | None = None
     """Effect of the weakest part: mean over its pairs of A's accuracy minus B's. None if it was not run."""
-    low: float | None
+    low: float | None = None
     """95% interval of the effect."""
-    high: float | None
-    p_value: float | None
-    p_corrected: float | None
+    high: float | None = None
+    p_value: float | None = None
+    p_corrected: float | None = None
     """Corrected by Holm over the claims that were run."""
     verdict: Verdict
     detail: str
@@ -151,16 +151,13 @@ def _measure(part: ClaimPart, source: _Source) -> _PartResult:
     finished = [pairs for comparison in part.comparisons if (pairs := _finished(comparison, source))]
     if not finished:
         return _PartResult(part, None, 0, ())
+    weighted = [pair for pairs in finished for pair in pairs]
 
     def contrasts(seeds: tuple[int, ...]) -> list[Contrast]:
         of_seeds = replace(source, seeds=seeds)
-        return [
-            _contrast(a, b, of_seeds, part.answers, weight / len(finished))
-            for pairs in finished
-            for a, b, weight in pairs
-        ]
+        return [_contrast(a, b, of_seeds, part.answers, weight / len(finished)) for a, b, weight in weighted]
 
-    cells = tuple((a, b) for pairs in finished for a, b, _ in pairs)
+    cells = tuple((a, b) for a, b, _ in weighted)
     return _PartResult(part, _over_seeds(contrasts, source.seeds), len(finished), cells)
 
 
@@ -250,10 +247,9 @@ def _result(claim: ClaimDefinition, parts: Sequence[_PartResult], corrected: flo
         )
     notes.append(f"{weakest.pooled.videos} videos in {weakest.pooled.groups} groups")
     notes.append("one training each" if len(source.seeds) == 1 else f"{len(source.seeds)} seeds")
-    return Claim(
-        name=claim.name,
-        statement=claim.statement,
-        paper=claim.where,
+    return _claim(
+        claim,
+        parts,
         effect_points=100 * weakest.pooled.effect,
         low=100 * weakest.pooled.low,
         high=100 * weakest.pooled.high,
@@ -261,13 +257,13 @@ def _result(claim: ClaimDefinition, parts: Sequence[_PartResult], corrected: flo
         p_corrected=corrected,
         verdict=judge([part.pooled for part in parts if part.pooled], corrected, frames),
         detail="; ".join(notes),
-        cells=_cells(parts),
         paper_points=paper_points(weakest.part),
     )
 
 
-def _cells(parts: Sequence[_PartResult]) -> tuple[tuple[Cell, Cell], ...]:
-    return tuple(dict.fromkeys(pair for part in parts for pair in part.cells))
+def _claim(claim: ClaimDefinition, parts: Sequence[_PartResult], **result: Any) -> Claim:
+    cells = tuple(dict.fromkeys(pair for part in parts for pair in part.cells))
+    return Claim(name=claim.name, statement=claim.statement, paper=claim.where, cells=cells, **result)
 
 
 def judge(parts: Sequence[Pooled], corrected: float, frames: Pooled | None = None) -> Verdict:
@@ -294,16 +290,4 @@ def _not_run(claim: ClaimDefinition, parts: Sequence[_PartResult], source: _Sour
     flags = "".join(f" --seed {seed}" for seed in source.seeds) if source.seeds != (0,) else ""
     runs = [f"`harness table {number} --scale {source.scale}{flags} --run`" for number in claim.tables]
     detail = claim.impossible or f"no records for a pair of numbers: {', '.join(missing)}. Run {' and '.join(runs)}"
-    return Claim(
-        name=claim.name,
-        statement=claim.statement,
-        paper=claim.where,
-        effect_points=None,
-        low=None,
-        high=None,
-        p_value=None,
-        p_corrected=None,
-        verdict="not run",
-        detail=detail,
-        cells=_cells(parts),
-    )
+    return _claim(claim, parts, verdict="not run", detail=detail)

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from harness.analysis import regression
-from harness.analysis.regression import CheckOutcome, Expected, Rescored, Retrained
+from harness.analysis.regression import compare
+from harness.analysis.regression.compare import CheckOutcome
+from harness.analysis.regression.expected import Expected, Rescored, Retrained, parse, read, render
 from harness.commands import console
 from harness.commands.options import LaunchOptions, workspace_options
 from harness.commands.run import render_or_index, run_cells
@@ -55,14 +56,14 @@ PROPOSED = ".proposed"
 def command(
     workspace: Workspace, file: Path | None, junit: Path | None, only: str | None, run_missing: bool, update: bool
 ) -> None:
-    suites = regression.read(file)
+    suites = read(file)
     if run_missing and only != "rescored":
         _run_missing(suites, workspace)
     outcomes = [_timed(check) for check in _checks(suites, only, workspace)]
     click.echo(as_text(outcomes))
     if junit:
         writable(junit.absolute().parent, content="the JUnit report", flag="--junit")
-        junit.write_text(regression.junit(outcomes), encoding="utf-8")
+        junit.write_text(compare.junit(outcomes), encoding="utf-8")
     if update:
         for suite in suites:
             _propose(suite, workspace)
@@ -105,7 +106,7 @@ def _timed(check: Callable[[], CheckOutcome]) -> CheckOutcome:
 def retrained(suite: Expected, entry: Retrained, lookup: Lookup) -> CheckOutcome:
     """Compare the finished seeds of a cell with the expected ones."""
     (cell,) = selection.cells(entry.selection(entry.seeds[:1]))
-    return regression.check_retrained(suite.path.stem, entry, counts_by_seed(entry, lookup), command_of(cell))
+    return compare.check_retrained(suite.path.stem, entry, counts_by_seed(entry, lookup), command_of(cell))
 
 
 def counts_by_seed(entry: Retrained, lookup: Lookup) -> dict[int, tuple[int, int]]:
@@ -146,7 +147,7 @@ def rescored(suite: Expected, entry: Rescored, workspace: Workspace) -> CheckOut
     if entry.known and record.files.get(WEIGHTS) != entry.weights_sha256:
         return failure(f"the record in {record.folder} holds other weights than those expected")
     try:
-        return regression.check_rescored(suite.path.stem, entry, scores_now(record, workspace), record.scores())
+        return compare.check_rescored(suite.path.stem, entry, scores_now(record, workspace), record.scores())
     except HarnessError as error:
         # One job that cannot be scored here must not hide the outcome of the others.
         return failure(str(error))
@@ -182,8 +183,8 @@ def _propose(suite: Expected, workspace: Workspace) -> None:
         retrained=tuple(_retrained_now(entry, lookup) for entry in suite.retrained),
         rescored=tuple(_rescored_now(suite, entry, workspace) for entry in suite.rescored),
     )
-    before, after = suite.path.read_text(encoding="utf-8"), regression.render(proposal)
-    if regression.parse(suite.path, after) == regression.parse(suite.path, before):
+    before, after = suite.path.read_text(encoding="utf-8"), render(proposal)
+    if parse(suite.path, after) == parse(suite.path, before):
         click.echo(f"\n{suite.path}: nothing to propose.")
         return
     target = suite.path.with_name(suite.path.name + PROPOSED)

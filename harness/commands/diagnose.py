@@ -86,7 +86,7 @@ def _verdict(difference: float, p_value: float) -> str:
 
 
 def as_text(report: AblationReport, content: dict[str, Any]) -> str:
-    lines = [
+    lines = (
         f"{report.record.title} (job {report.record.job_id})",
         f"unchanged: {report.accuracy_pct:.1f}% of {report.n} test videos (of {report.n_of}), {_since_recorded(report)}",
         "",
@@ -95,7 +95,7 @@ def as_text(report: AblationReport, content: dict[str, Any]) -> str:
         "Differences are paired on the same videos and resampled by group; verdicts at p < 0.05 after Holm's correction.",
         "",
         *_settings_text(content["settings"]),
-    ]
+    )
     return "\n".join(lines)
 
 

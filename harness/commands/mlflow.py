@@ -22,7 +22,7 @@ def push(workspace: Workspace) -> None:
     tracker = tracking.open_tracker(None, workspace.results, "pushed by hand")
     with console.screen(jobs=0) as callback:
         pushed = tracking.push(RunStore(workspace.runs), tracker, callback=callback)
-    click.echo(f"{len(pushed.sent)} record(s) sent, {len(pushed.present)} already there. View: {tracker.how_to_open}")
+    click.echo(f"{len(pushed.copied)} record(s) sent, {len(pushed.present)} already there. View: {tracker.how_to_open}")
 
 
 @command.command()
@@ -36,4 +36,4 @@ def pull(workspace: Workspace) -> None:
     tracker = tracking.open_tracker(None, workspace.results, "")
     with console.screen(jobs=0) as callback:
         pulled = tracking.pull(workspace.runs, tracker, callback=callback)
-    click.echo(f"{len(pulled.fetched)} record(s) copied, {len(pulled.present)} already here.")
+    click.echo(f"{len(pulled.copied)} record(s) copied, {len(pulled.present)} already here.")

@@ -90,15 +90,11 @@ out_option = click.option(
 # ---------------------------------------------------------------------------------------------------- a selection
 
 
-def _seeds(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> tuple[int, ...]:
-    return _numbers("seed", split_at_commas(context, parameter, values)) or (0,)
-
-
 seeds_option = click.option(
     "--seed",
     "seeds",
     multiple=True,
-    callback=_seeds,
+    callback=lambda context, option, values: _numbers("seed", split_at_commas(context, option, values)) or (0,),
     metavar="N",
     help="Seeds to average over, separated by ','.  [default: 0]",
 )
@@ -124,6 +120,7 @@ def selection_of(values: dict[str, Any]) -> Selection:
     chosen = _from_file(values["file"]) if values.get("file") else {}
     chosen |= {axis: values[axis] for axis in AXES if values.get(axis)}
     overrides = dict((*chosen.get("overrides", ()), *values.get("overrides", ())))
+    source, scale = chosen.get("source"), chosen.get("scale")
 
     def names(axis: str) -> tuple[str, ...]:
         return tuple(dashed(name) for name in chosen.get(axis, ()))
@@ -136,8 +133,8 @@ def selection_of(values: dict[str, Any]) -> Selection:
         subset=chosen.get("subset"),
         protocols=names("protocol"),
         inits=names("init"),
-        source=_source_name(chosen.get("source")),
-        scale=dashed(chosen["scale"]) if chosen.get("scale") else None,
+        source=dashed(source) if source and not source.startswith("published:") else source,
+        scale=dashed(scale) if scale else None,
         seeds=_numbers("seed", chosen.get("seed", ("0",))),
         backbone=chosen.get("backbone", ""),
         overrides=tuple(overrides.items()),
@@ -174,10 +171,6 @@ selection_options = _combined(
         help="Override a setting of a card, such as train.base_lr=0.01.",
     ),
 )
-
-
-def _source_name(name: str | None) -> str | None:
-    return name if name is None or name.startswith("published:") else dashed(name)
 
 
 def _numbers(axis: str, words: tuple[str, ...], *, everything: str = "") -> tuple[int, ...]:

@@ -47,7 +47,10 @@ def command(selection: Selection, workspace: Workspace, table: str | None, as_js
     if as_json:
         click.echo(json.dumps(_as_dict(plan, costs)))
         return
-    click.echo(_jobs_table(plan, costs) if len(plan.jobs) <= 60 else _counts(plan))
+    if len(plan.jobs) <= 60:
+        click.echo(console.table(_row(job, plan) | {"takes": duration(costs[job.id].seconds)} for job in plan.jobs))
+    else:
+        click.echo(_counts(plan))
     click.echo(_summary(plan, costs))
 
 
@@ -99,11 +102,6 @@ def _row(job: Job, plan: planning.Plan) -> dict[str, Any]:
         "after": " ".join(job.upstream.values()),
         "state": "done" if job.id in plan.done else "to run",
     }
-
-
-def _jobs_table(plan: planning.Plan, costs: Mapping[str, Estimate]) -> str:
-    rows = [_row(job, plan) | {"takes": duration(costs[job.id].seconds)} for job in plan.jobs]
-    return console.table(rows)
 
 
 def _counts(plan: planning.Plan) -> str:

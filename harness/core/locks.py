@@ -22,7 +22,6 @@ import os
 import platform
 import random
 import shutil
-import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -76,14 +75,10 @@ def job_lock(folder: Path, job_id: str, notify: Callable[[str], None] = lambda t
     """Holds the job's lock in `folder` during the block. Waits for a living owner, with one message to `notify`."""
     lock = _Lock(folder, job_id)
     lock.acquire(notify)
-    ended = threading.Event()
-    heart = threading.Thread(target=lock.beat, args=(ended,), daemon=True)
-    heart.start()
     try:
-        yield
+        with processes.repeated(lock.beat, HEARTBEAT_S):
+            yield
     finally:
-        ended.set()
-        heart.join()
         lock.release()
 
 
@@ -149,14 +144,13 @@ class _Lock:
         self.own = own
         return True
 
-    def beat(self, ended: threading.Event) -> None:
-        """Renew the heartbeat until `ended`, or until another process has taken this one for dead."""
-        assert self.own is not None
-        while not ended.wait(HEARTBEAT_S):
-            try:
+    def beat(self) -> None:
+        """Renew the heartbeat, unless another process has taken this one for dead."""
+        try:
+            if self.own is not None:
                 os.utime(self.own)
-            except FileNotFoundError:
-                return
+        except FileNotFoundError:
+            self.own = None
 
     def release(self) -> None:
         if self.own is not None:

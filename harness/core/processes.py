@@ -7,7 +7,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from multiprocessing import resource_tracker
 
 from harness.core import registry
@@ -40,6 +40,25 @@ def begin_worker(plugins: str | None = None) -> None:
 def _exit_after(parent: multiprocessing.process.BaseProcess) -> None:
     parent.join()
     os._exit(1)
+
+
+@contextlib.contextmanager
+def repeated(action: Callable[[], None], every_s: float) -> Iterator[None]:
+    """Calls `action` every `every_s` seconds during the block, in a thread, and once more at its end."""
+    ended = threading.Event()
+
+    def repeat() -> None:
+        while not ended.wait(every_s):
+            action()
+
+    thread = threading.Thread(target=repeat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+        action()
 
 
 @contextlib.contextmanager

@@ -69,16 +69,6 @@ def clusters_of(ids: Sequence[str], groups: Sequence[str]) -> tuple[str, ...]:
     return tuple(group or f"video {video}" for video, group in zip(ids, groups, strict=True))
 
 
-def group_bootstrap(
-    correct: Array, clusters: Sequence[Hashable], *, level: float = LEVEL, resamples: int = RESAMPLES, seed: int = 0
-) -> Interval:
-    """Interval of the share of right answers when groups of videos, not videos, are drawn independently.
-
-    See `split_mean`, of which this is the case of one split.
-    """
-    return split_mean([(correct, clusters)], level=level, resamples=resamples, seed=seed)
-
-
 def split_mean(
     splits: Sequence[tuple[Array, Sequence[Hashable]]],
     *,
@@ -198,6 +188,8 @@ def paired(
     The deviation is that of a bootstrap over groups, but not below that of independent videos with half a video added
     to each kind of disagreement (so that two runs that agree everywhere still have an interval), times Student's t.
     """
+    from scipy.special import stdtr
+
     only_a, only_b = _discordant(correct_a, correct_b)
     change = np.asarray(correct_a, dtype=np.float64) - np.asarray(correct_b, dtype=np.float64)
     gain, total, n = _tally([(change, clusters)])
@@ -209,17 +201,10 @@ def paired(
     independent = (only_a + only_b + 1 - (only_a - only_b) ** 2 / n) / n**2
     deviation = math.sqrt(max(variance, independent))
     half = student(level, groups - 1) * deviation
-    p_groups = _student_tail(abs(difference) / deviation, groups - 1)
+    p_groups = min(1.0, 2 * float(stdtr(groups - 1, -abs(difference) / deviation)))
     p_videos = mcnemar(correct_a, correct_b)
     low, high = max(-1.0, difference - half), min(1.0, difference + half)
     return PairedTest(difference, low, high, only_a, only_b, p_videos, p_groups, n, groups)
-
-
-def _student_tail(ratio: float, degrees: int) -> float:
-    """Two-sided p of a t ratio."""
-    from scipy.special import stdtr
-
-    return float(min(1.0, 2 * stdtr(degrees, -ratio)))
 
 
 # ---------------------------------------------------------------------------------------------- many comparisons

@@ -29,7 +29,6 @@ from harness.core.job_specs import (
     JobSpec,
     NetworkSpec,
     ProbeSpec,
-    ScoredSpec,
     TrainSpec,
 )
 from harness.models.measure import size_on_file
@@ -144,11 +143,9 @@ def predicted_s(spec: JobSpec, flops: float) -> float:
         return _pixels(spec) / STORE_PIXELS_PER_S
     if isinstance(spec, ProbeSpec):
         return HEAD_S
-    return _operations(spec) / _rate(spec, flops) if isinstance(spec, NetworkSpec) else 0.0
-
-
-def _rate(spec: NetworkSpec, flops: float) -> float:
-    return GPU_FLOPS if spec.on_gpu else flops * spec.threads * CPU_SHARE
+    if not isinstance(spec, NetworkSpec):
+        return 0.0
+    return _operations(spec) / (GPU_FLOPS if spec.on_gpu else flops * spec.threads * CPU_SHARE)
 
 
 def _operations(spec: NetworkSpec) -> float:
@@ -159,7 +156,8 @@ def _operations(spec: NetworkSpec) -> float:
     test_macs = macs * _frames(spec.test_clip) / max(1.0, _frames(spec.train_clip))
     if isinstance(spec, FeaturesSpec):
         return 2 * _videos(spec) * (spec.train_views * macs + test_macs)
-    return 6 * macs * spec.schedule.steps * spec.schedule.batch + 2 * test_macs * _scored(spec)
+    scored = _counts(spec).get((spec.split, spec.subset), 0)
+    return 6 * macs * spec.schedule.steps * spec.schedule.batch + 2 * test_macs * scored
 
 
 def _network(spec: NetworkSpec) -> tuple[float, float]:
@@ -179,10 +177,6 @@ def _frames(clip: Clip) -> float:
 
 def _counts(spec: JobSpec) -> Mapping[tuple[int, str], int]:
     return registry.load("dataset", spec.dataset.name).counts  # type: ignore[no-any-return]
-
-
-def _scored(spec: ScoredSpec) -> int:
-    return _counts(spec).get((spec.split, spec.subset), 0)
 
 
 def _videos(spec: FilesSpec | FeaturesSpec) -> int:

@@ -64,6 +64,8 @@ class Records:
     def __init__(self, workspace: Workspace) -> None:
         self.planner = Planner(workspace, dry_run=True)
         self.run_store = RunStore(workspace.runs)
+        self._fingerprints: dict[str, str] = {}
+        self._counted: dict[str, bool] = {}
 
     def newest(self, cell: Cell) -> Record | None:
         """The record of the cell of one network; None if no record counts."""
@@ -85,7 +87,7 @@ class Records:
         return (
             spec.code_version == CODE_VERSION
             and spec.dataset.fingerprint == self._fingerprint(spec.dataset.name)
-            and all(_version(kind, card) == card.version for kind, card in _cards(record))
+            and all(registry.load(kind, card.name).version == card.version for kind, card in _cards(record))
         )
 
     def _fingerprint(self, name: str) -> str:
@@ -113,14 +115,6 @@ class Records:
         by_age = sorted(self._all, key=lambda record: record.finished_at)
         return {record.spec.dataset.name: record.spec.dataset.fingerprint for record in by_age}
 
-    @functools.cached_property
-    def _fingerprints(self) -> dict[str, str]:
-        return {}
-
-    @functools.cached_property
-    def _counted(self) -> dict[str, bool]:
-        return {}
-
 
 def scored(records: Iterable[Record]) -> list[Record]:
     """The records with the scores of a cell, without trials of `harness tune`."""
@@ -146,7 +140,3 @@ def _cards(record: Record) -> list[tuple[str, CardSpec]]:
     if isinstance(spec, ScoredSpec):
         cards.append(("protocol", CardSpec(spec.protocol.name, spec.protocol.version)))
     return cards
-
-
-def _version(kind: str, card: CardSpec) -> int:
-    return int(registry.load(kind, card.name).version)

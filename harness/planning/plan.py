@@ -101,18 +101,9 @@ class Planner:
 
     def features(self, training: Training) -> str:
         """Features of every view of every video of the data set, shared by all splits, seeds and heads."""
-        return self.add(
-            self.specs.features(training),
-            training,
-            self.needs(training, split=None),
-            words=(
-                training.baseline.name,
-                "+".join(training.streams),
-                training.dataset.name,
-                "features",
-                training.init,
-            ),
-        )
+        words = (training.baseline.name, "+".join(training.streams), training.dataset.name, "features", training.init)
+        upstream = self.needs(training, split=None)
+        return self.add(self.specs.features(training), training, upstream, words=words)
 
     def found_schedule(self, training: Training) -> dict[str, str]:
         """Under `retrain_on_all`: the same training with a held-out part, which chooses the drops; {} otherwise."""
@@ -145,13 +136,8 @@ class Planner:
         """Id of the job that makes files of a split's videos (all videos if the spec has no split), shared by all
         networks that read them."""
         split = getattr(spec, "split", None)
-        words = (content, training.dataset.name)
-        return self.add(
-            spec,
-            training,
-            {},
-            words=(*words, f"split {split}") if split and len(training.dataset.splits) > 1 else words,
-        )
+        of_split = (f"split {split}",) if split and len(training.dataset.splits) > 1 else ()
+        return self.add(spec, training, {}, words=(content, training.dataset.name, *of_split))
 
     def add(
         self, spec: JobSpec, training: Training, upstream: Mapping[str, str], *, words: tuple[str, ...] = ()

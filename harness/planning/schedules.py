@@ -52,11 +52,8 @@ def named(name: str, streams: tuple[str, ...]) -> Schedule:
 
 def name_of(schedule: Schedule, streams: tuple[str, ...]) -> str:
     """The named schedule with this one's milestones and factors, for networks that read `streams`. Raises HarnessError."""
+    drops = (schedule.milestones, schedule.lr_factors)
     for name, by_stream in NAMED.items():
-        for stream in streams:
-            if (by_stream[stream].milestones, by_stream[stream].lr_factors) == (
-                schedule.milestones,
-                schedule.lr_factors,
-            ):
-                return name
+        if drops in [(by_stream[stream].milestones, by_stream[stream].lr_factors) for stream in streams]:
+            return name
     raise HarnessError(f"no named schedule has its drops at {schedule.milestones}; have: {', '.join(NAMED)}")

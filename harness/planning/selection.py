@@ -119,38 +119,22 @@ def _trainings(cell: Cell) -> list[Training]:
 
 def _check(training: Training) -> None:
     """Raise HarnessError for invalid combinations of settings."""
-    if training.stage:
-        _check_found_schedule(training)
-    of_networks = (
-        training.stages[1:] if training.head and training.stage else training.stages
-    )  # a head has no batch norm
-    _check_batches(training.scale, of_networks)
-    _check_crops(training.scale, training.baseline)
-
-
-def _check_found_schedule(training: Training) -> None:
-    schedule = training.scale.stages[training.stage]
-    if schedule.retrain_on_all and not (schedule.policy == "plateau" and schedule.held_out and schedule.eval_every):
+    scale, baseline = training.scale, training.baseline
+    own = scale.stages[training.stage] if training.stage else None
+    if own and own.retrain_on_all and not (own.policy == "plateau" and own.held_out and own.eval_every):
         raise HarnessError(
             f"retrain_on_all repeats a schedule whose drops were found on a held-out part, and that of {training.stage} "
             "finds none; leave it out, or also pass --set train.policy=plateau --set train.held_out=0.1 "
             "--set train.eval_every=250"
         )
-
-
-def _check_batches(scale: Scale, stages: Iterable[str]) -> None:
-    """Raise HarnessError for a batch that is not a whole number of replicas."""
-    for stage in stages:
+    # A head has no batch norm.
+    for stage in training.stages[1:] if training.head and own else training.stages:
         batch, replica = scale.stages[stage].batch, scale.stages[stage].bn_batch
         if replica and batch % replica:
             raise HarnessError(
                 f"a batch of {batch} is not a multiple of bn_batch, {replica}; change --set {stage}.batch or "
                 f"--set {stage}.bn_batch"
             )
-
-
-def _check_crops(scale: Scale, baseline: Baseline) -> None:
-    """Raise HarnessError for a network whose crops are larger than the scale's videos."""
     for which, clips in (("train_clip", baseline.train_clip), ("test_clip", baseline.test_clip)):
         side, short = clips[scale.name].side_px, scale.short_side_px
         if side > short:

@@ -135,7 +135,10 @@ class Training:
         for stage in self.stages:
             values |= dict(_schedule(stage, card.stages[stage], self.scale.stages[stage], self.streams))
         if self.head:
-            values |= dict(_params(HEAD, registry.load("head", self.head.name), self.head.params))
+            usual = {
+                name: parameter.default for name, parameter in registry.load("head", self.head.name).params.items()
+            }
+            values |= dict(_params(HEAD, usual, self.head.params))
         # Whole schedules and methods first; the others change single values of them.
         return tuple(sorted(values.items(), key=lambda pair: (not pair[0].endswith((".schedule", "flow.name")), pair)))
 
@@ -198,15 +201,14 @@ def _scalars(section: str, card: Any, value: Any) -> Iterator[tuple[str, str]]:
 
 def _flow(card: FlowMethod, method: FlowMethod) -> Iterator[tuple[str, str]]:
     yield from _scalars("flow", card, method)
-    usual = card.params if method.name == card.name else {}
-    for name, value in method.params.items():
-        if usual.get(name) != value:
-            yield f"flow.{name}", text_of(value)
+    yield from _params("flow", card.params if method.name == card.name else {}, method.params)
 
 
-def _params(section: str, head: Head, params: Mapping[str, float | int | str]) -> Iterator[tuple[str, str]]:
+def _params(
+    section: str, usual: Mapping[str, float | str], params: Mapping[str, float | str]
+) -> Iterator[tuple[str, str]]:
     for name, value in params.items():
-        if value != head.params[name].default:
+        if value != usual.get(name):
             yield f"{section}.{name}", text_of(value)
 
 

@@ -151,7 +151,11 @@ class RunStore:
 
     def read(self, job_id: str) -> Record:
         """The record of a finished job. Raises RecordError, naming the file and the remedy, if it is missing or damaged."""
-        return _read(self.runs / job_id, _stamp(self.runs / job_id / RECORD))
+        folder = self.runs / job_id
+        try:
+            return _read(folder, (folder / RECORD).stat().st_mtime_ns)
+        except FileNotFoundError as error:
+            raise RecordError(f"no record at {folder}; `harness ls jobs` lists the records") from error
 
     def __iter__(self) -> Iterator[Record]:
         return (self.read(job_id) for job_id in self.ids())
@@ -163,13 +167,6 @@ class RunStore:
             count = "no job" if not hits else f"{len(hits)} jobs ({', '.join(hits[:5])})"
             raise HarnessError(f"{count} in {self.runs} with an id that starts with '{prefix}'; see `harness ls jobs`")
         return self.read(hits[0])
-
-
-def _stamp(path: Path) -> int:
-    try:
-        return path.stat().st_mtime_ns
-    except FileNotFoundError as error:
-        raise RecordError(f"no record at {path.parent}; `harness ls jobs` lists the records") from error
 
 
 @functools.lru_cache(maxsize=4096)

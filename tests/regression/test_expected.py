@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 import pytest
 from click.testing import CliRunner, Result
 
-from harness.analysis import regression
+from harness.analysis.regression import expected
 from harness.commands import harness
 from tests.breaks import BREAKS
 from tests.commands import command
@@ -27,7 +27,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_what_is_expected_is_both_kinds_of_number():
-    suites = regression.read()
+    suites = expected.read()
     assert any(suite.retrained for suite in suites) and any(suite.rescored for suite in suites)
     for suite in suites:
         for entry in suite.rescored:

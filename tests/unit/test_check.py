@@ -10,7 +10,6 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from harness.analysis import regression
 from harness.analysis.regression import compare, expected
 from harness.core.errors import HarnessError
 from harness.metrics.scores import Scores
@@ -22,14 +21,14 @@ NUMBERS = "correct1 = [100, 110, 120, 130, 140]\nn = 280\nmean_pct = 42.86\ndevi
 WEIGHTS = "[[rescored]]\njob = 'abc'\nweights_sha256 = 'f00'\nn = 4\ncorrect1 = 3\ncorrect5 = 4\n"
 
 
-def entry(text: str = CELL + NUMBERS) -> regression.Retrained:
-    return regression.parse(FILE, text).retrained[0]
+def entry(text: str = CELL + NUMBERS) -> expected.Retrained:
+    return expected.parse(FILE, text).retrained[0]
 
 
 def test_a_file_says_what_it_says():
-    read = regression.parse(FILE, CELL + NUMBERS + WEIGHTS)
+    read = expected.parse(FILE, CELL + NUMBERS + WEIGHTS)
     assert read.retrained[0].correct1 == COUNTS and read.retrained[0].seeds == (0, 1, 2, 3, 4)
-    assert read.rescored[0] == regression.Rescored("abc", "f00", 4, 3, 4)
+    assert read.rescored[0] == expected.Rescored("abc", "f00", 4, 3, 4)
     assert read.checkpoints == Path("checkpoints")
 
 
@@ -54,13 +53,13 @@ def test_a_file_says_what_it_says():
 )
 def test_a_file_is_read_strictly(text, said):
     with pytest.raises(HarnessError, match=r"some\.toml") as error:
-        regression.parse(FILE, text)
+        expected.parse(FILE, text)
     assert said in str(error.value)
 
 
 def test_what_is_written_is_what_was_read():
-    read = regression.parse(FILE, CELL + "set = { 'scale.width' = '0.04' }\n" + NUMBERS + WEIGHTS + CELL)
-    assert regression.parse(FILE, regression.render(read)) == read
+    read = expected.parse(FILE, CELL + "set = { 'scale.width' = '0.04' }\n" + NUMBERS + WEIGHTS + CELL)
+    assert expected.parse(FILE, expected.render(read)) == read
     assert not read.retrained[1].known and read.retrained[0].overrides == {"scale.width": "0.04"}
 
 
@@ -73,9 +72,9 @@ def test_the_selection_is_the_cell():
 # ------------------------------------------------------------------------------------------------ trained again
 
 
-def verdict(*counts: int, n: int = 280, text: str = CELL + NUMBERS) -> regression.Outcome:
+def verdict(*counts: int, n: int = 280, text: str = CELL + NUMBERS) -> compare.CheckOutcome:
     found = {seed: (count, n) for seed, count in enumerate(counts)}
-    return regression.check_retrained("some", entry(text), found, "harness run …")
+    return compare.check_retrained("some", entry(text), found, "harness run …")
 
 
 def test_a_retrained_number_must_lie_where_its_seeds_say():
@@ -107,14 +106,14 @@ def test_one_honest_rerun_in_a_hundred_fails():
         drawn = rng.normal(0.6, 0.03, size=6).clip(0, 1)
         counts = (1000 * drawn).round().astype(int)
         known = dataclasses.replace(entry(), correct1=tuple(counts[:5].tolist()), n=1000)
-        misses += not regression.check_retrained("some", known, {0: (int(counts[5]), 1000)}, "").ok
+        misses += not compare.check_retrained("some", known, {0: (int(counts[5]), 1000)}, "").ok
     assert 0.004 <= misses / 2000 <= 0.018
 
 
 def test_equal_seeds_still_leave_room_for_a_video():
     flat = dataclasses.replace(entry(), correct1=(120,) * 5)
-    assert regression.check_retrained("some", flat, {9: (121, 280)}, "").ok
-    assert not regression.check_retrained("some", flat, {9: (135, 280)}, "").ok
+    assert compare.check_retrained("some", flat, {9: (121, 280)}, "").ok
+    assert not compare.check_retrained("some", flat, {9: (135, 280)}, "").ok
 
 
 # ------------------------------------------------------------------------------------------------ scored again
@@ -127,33 +126,33 @@ def scores(*, swap: bool = False, shift: float = 0.0, ids: tuple[str, ...] = ("a
     return Scores(ids=ids, logits=logits, labels=np.array([0, 1, 2, 1]), groups=("",) * 4)
 
 
-RESCORED = regression.Rescored("abc", "f00", n=4, correct1=3, correct5=4)
+RESCORED = expected.Rescored("abc", "f00", n=4, correct1=3, correct5=4)
 
 
 def test_the_same_weights_must_give_the_same_counts():
-    assert regression.check_rescored("some", RESCORED, scores(), scores()).ok
-    told = regression.check_rescored("some", RESCORED, scores(swap=True), scores())
+    assert compare.check_rescored("some", RESCORED, scores(), scores()).ok
+    told = compare.check_rescored("some", RESCORED, scores(swap=True), scores())
     assert told.state == "fail" and "3 predictions changed" in told.why and told.actual == "1 / 4 of 4"
 
 
 def test_logits_may_not_move_even_where_counts_stand():
-    assert regression.check_rescored("some", RESCORED, scores(shift=5e-4), scores()).ok
-    told = regression.check_rescored("some", RESCORED, scores(shift=0.1), scores())
+    assert compare.check_rescored("some", RESCORED, scores(shift=5e-4), scores()).ok
+    told = compare.check_rescored("some", RESCORED, scores(shift=0.1), scores())
     assert told.state == "fail" and "counts are the same" in told.why
 
 
 def test_labels_in_another_order_are_caught_even_where_counts_stand():
     turned = dataclasses.replace(scores(), labels=np.array([1, 0, 2, 0]))
-    told = regression.check_rescored(
-        "some", regression.Rescored("abc", "f00", n=4, correct1=2, correct5=4), turned, scores()
+    told = compare.check_rescored(
+        "some", expected.Rescored("abc", "f00", n=4, correct1=2, correct5=4), turned, scores()
     )
     assert told.actual == "2 / 4 of 4" and told.state == "fail" and "labels of 3 videos" in told.why
 
 
 def test_other_videos_are_another_test():
-    told = regression.check_rescored("some", RESCORED, scores(ids=("a", "b", "c", "x")), scores())
+    told = compare.check_rescored("some", RESCORED, scores(ids=("a", "b", "c", "x")), scores())
     assert told.state == "fail" and "other videos" in told.why
-    assert "--update" in regression.check_rescored("some", regression.Rescored("abc"), scores(), scores()).why
+    assert "--update" in compare.check_rescored("some", expected.Rescored("abc"), scores(), scores()).why
 
 
 def test_rows_in_another_order_are_the_same_scores():
@@ -168,7 +167,7 @@ def test_rows_in_another_order_are_the_same_scores():
 
 def test_junit_says_which_and_why():
     outcomes = [verdict(120), verdict(35), verdict()]
-    root = ElementTree.fromstring(regression.junit(outcomes))
+    root = ElementTree.fromstring(compare.junit(outcomes))
     (suite,) = root
     assert (suite.get("tests"), suite.get("failures")) == ("3", "2")
     kinds = [failure.get("type") for failure in root.iter("failure")]
@@ -177,7 +176,7 @@ def test_junit_says_which_and_why():
 
 
 def test_the_shipped_files_can_be_read_and_are_complete():
-    for suite in regression.read():
+    for suite in expected.read():
         assert suite.retrained or suite.rescored
         assert all(entry.known and len(entry.seeds) >= expected.MIN_SEEDS for entry in suite.retrained)
         assert all(entry.known for entry in suite.rescored)

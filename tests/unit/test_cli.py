@@ -121,7 +121,7 @@ def test_every_point_of_a_curve_shows(shares, words):
     ],
 )
 def test_check_counts_what_is_missing_apart(states, words):
-    from harness.analysis.regression import CheckOutcome
+    from harness.analysis.regression.compare import CheckOutcome
     from harness.commands.check import as_text
 
     outcomes = [CheckOutcome("micro", "retrained", "a cell", state, "40%", "41%") for state in states.split()]

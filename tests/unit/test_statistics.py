@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Hashable, Sequence
 from statistics import NormalDist
+from typing import Any
 
 import numpy as np
 import pytest
@@ -49,16 +51,20 @@ def answers(seed: int, *, groups: int, size: int, alike: float) -> tuple[np.ndar
     return right.ravel(), [f"g{k}" for k in range(groups) for _ in range(size)]
 
 
+def one_split(right: np.ndarray, clusters: Sequence[Hashable], **options: Any) -> statistics.Interval:
+    return statistics.split_mean([(right, clusters)], **options)
+
+
 def test_videos_without_groups_give_wilsons_interval() -> None:
     right, _ = answers(0, groups=50, size=4, alike=0.2)
-    told = statistics.group_bootstrap(right, statistics.clusters_of([str(k) for k in range(200)], [""] * 200))
+    told = one_split(right, statistics.clusters_of([str(k) for k in range(200)], [""] * 200))
     assert (told.low, told.high) == pytest.approx(wilson(int(right.sum()), 200))
     assert told.method == "videos"
 
 
 def test_groups_that_answer_as_one_count_once() -> None:
     whole = np.repeat(np.array([True] * 36 + [False] * 24), 5)
-    told = statistics.group_bootstrap(whole, [k // 5 for k in range(300)])
+    told = one_split(whole, [k // 5 for k in range(300)])
     by_video = wilson(180, 300)
     by_group = wilson(36, 60)
     assert told.method == "groups"
@@ -68,16 +74,16 @@ def test_groups_that_answer_as_one_count_once() -> None:
 
 def test_groups_never_make_an_interval_narrower_than_independent_videos() -> None:
     alternating = np.tile([True, True, False, True, False], 60)
-    told = statistics.group_bootstrap(alternating, [k // 5 for k in range(300)])
+    told = one_split(alternating, [k // 5 for k in range(300)])
     low, high = wilson(180, 300)
     assert told.high - told.low >= high - low
 
 
 def test_all_right_counts_a_group_as_one_video() -> None:
-    told = statistics.group_bootstrap(np.ones(240, bool), [k // 5 for k in range(240)])
+    told = one_split(np.ones(240, bool), [k // 5 for k in range(240)])
     assert told.high == 1.0
     assert told.low < wilson(48, 48)[0] + 1e-9
-    one = statistics.group_bootstrap(np.ones(5, bool), ["g"] * 5)
+    one = one_split(np.ones(5, bool), ["g"] * 5)
     assert (one.low, one.high) == (0.0, 1.0)
 
 
@@ -90,15 +96,15 @@ def test_the_interval_is_wilsons_at_the_cluster_robust_deviation(groups: int, ne
     variance = (residuals**2).sum() / len(right) ** 2 * groups / (groups - 1)
     independent, t = share * (1 - share) / variance, scipy_stats.t.ppf(0.975, groups - 1)
     half = t / (1 + t**2 / independent) * math.sqrt(variance + (t / (2 * independent)) ** 2)
-    told = statistics.group_bootstrap(right, names, resamples=40_000)
+    told = one_split(right, names, resamples=40_000)
     assert (told.high - told.low) / 2 == pytest.approx(half, rel=near)
 
 
 def test_the_same_answers_give_the_same_interval_again() -> None:
     right, groups = answers(4, groups=40, size=5, alike=0.2)
-    first, again = statistics.group_bootstrap(right, groups), statistics.group_bootstrap(right, groups)
+    first, again = one_split(right, groups), one_split(right, groups)
     assert first == again
-    assert statistics.group_bootstrap(right, groups, seed=1).low != first.low
+    assert one_split(right, groups, seed=1).low != first.low
 
 
 def test_mean_over_splits_weighs_splits_equally_and_draws_a_shared_group_once() -> None:
@@ -107,7 +113,7 @@ def test_mean_over_splits_weighs_splits_equally_and_draws_a_shared_group_once() 
     shared = [(right, groups)] * 3
     told = statistics.split_mean(disjoint)
     assert told.value == pytest.approx(right.mean())
-    alone = statistics.group_bootstrap(right, groups)
+    alone = one_split(right, groups)
     assert statistics.split_mean(shared).high - statistics.split_mean(shared).low == pytest.approx(
         alone.high - alone.low, rel=0.05
     )
@@ -125,7 +131,7 @@ def test_several_seeds_are_shares_of_right_answers() -> None:
 
 def test_answers_must_match_their_videos() -> None:
     with pytest.raises(HarnessError, match="2 answers for 3 videos"):
-        statistics.group_bootstrap(np.ones(2, bool), ["a", "b", "c"])
+        one_split(np.ones(2, bool), ["a", "b", "c"])
 
 
 # ---------------------------------------------------------------------------------------------- paired

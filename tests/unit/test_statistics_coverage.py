@@ -31,7 +31,7 @@ def _coverage(*, groups: int, size: int, truth: float, alike: float) -> tuple[fl
     hits = plain = 0
     for _ in range(TRIALS):
         right = _draw(rng, groups=groups, size=size, truth=truth, alike=alike).ravel()
-        told = statistics.group_bootstrap(right, clusters, resamples=RESAMPLES)
+        told = statistics.split_mean([(right, clusters)], resamples=RESAMPLES)
         low, high = statistics.wilson(right.mean(), right.size, quantile=1.96)
         hits += told.low <= truth <= told.high
         plain += low <= truth <= high

@@ -163,7 +163,7 @@ def test_artifacts_lie_in_the_results_folder(filled: Any) -> None:
 def test_pushing_sends_what_is_missing_and_nothing_twice(filled: Any) -> None:
     results, tracker, records, _ = filled
     again = push(RunStore(results / "runs"), open_tracker(None, results, "pushed"))
-    assert again.sent == () and set(again.present) == {record.job_id for record in records}
+    assert again.copied == () and set(again.present) == {record.job_id for record in records}
     third = finished(2, results / "runs")
     half = open_tracker(None, results, "killed half-way")
     half.job_started(job_of(2))

@@ -55,8 +55,8 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, Workspace
     cells = filled(ours)
     tracker = open_tracker(None, here, "pushed by hand")
     sent = push(RunStore(ours.runs), tracker)
-    assert len(sent.sent) > len(cells) >= 2
-    assert set(pull(theirs.runs, tracker).fetched) == set(sent.sent)
+    assert len(sent.copied) > len(cells) >= 2
+    assert set(pull(theirs.runs, tracker).copied) == set(sent.copied)
     return ours, theirs, cells
 
 

@@ -101,7 +101,7 @@ def check_rescored(suite: str, entry: Rescored, again: Scores, recorded: Scores)
         return outcome("fail", "no counts are expected yet: `harness check --update`")
     if set(again.ids) != set(recorded.ids):
         return outcome("fail", "other videos were scored than when the weights were recorded")
-    relabelled = labels_changed(again, recorded)
+    relabelled = int((again.labels != aligned(recorded, again.ids).labels).sum())
     if relabelled:
         why = f"the labels of {relabelled} videos are not those recorded: another order of classes, or other lists"
         return outcome("fail", why)
@@ -119,11 +119,6 @@ def differences(again: Scores, recorded: Scores) -> tuple[float, int]:
     recorded = aligned(recorded, again.ids)
     moved = float(np.abs(again.logits - recorded.logits).max())
     return moved, int((predictions(again) != predictions(recorded)).sum())
-
-
-def labels_changed(again: Scores, recorded: Scores) -> int:
-    """Videos whose label is another than when they were recorded."""
-    return int((again.labels != aligned(recorded, again.ids).labels).sum())
 
 
 # ------------------------------------------------------------------------------------------------ report

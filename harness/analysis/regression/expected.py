@@ -29,7 +29,7 @@ from __future__ import annotations
 import json
 import math
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -41,7 +41,6 @@ from harness.metrics.statistics import spread
 
 MIN_SEEDS = 5
 LOGITS_WITHIN = 1e-3
-CHECKPOINTS = "checkpoints"
 AXES = ("baseline", "modality", "dataset", "split", "subset", "protocol", "init", "source", "scale", "backbone")
 """In the order they are written."""
 COUNTS = ("correct1", "n", "mean_pct", "deviation_pct", "jobs")
@@ -130,7 +129,7 @@ class Expected:
     @property
     def checkpoints(self) -> Path:
         """Shipped records next to the file, one folder per job."""
-        return self.path.parent / CHECKPOINTS
+        return self.path.parent / "checkpoints"
 
 
 # ---------------------------------------------------------------------------------------------------- reading
@@ -156,20 +155,15 @@ def parse(path: Path, text: str) -> Expected:
         stored = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise HarnessError(f"{path} is not TOML: {error}") from error
+    readers: dict[str, Callable[[Mapping[str, Any], str], Any]] = {"retrained": _retrained, "rescored": _rescored}
     for key in stored:
-        if key not in ("retrained", "rescored"):
-            raise HarnessError(f"{path}: {unknown('kind of entry', key, ('retrained', 'rescored'))}")
-    return Expected(
-        path=path,
-        retrained=tuple(
-            _retrained(entry, f"{path}, [[retrained]] number {k}")
-            for k, entry in enumerate(stored.get("retrained", []), 1)
-        ),
-        rescored=tuple(
-            _rescored(entry, f"{path}, [[rescored]] number {k}")
-            for k, entry in enumerate(stored.get("rescored", []), 1)
-        ),
-    )
+        if key not in readers:
+            raise HarnessError(f"{path}: {unknown('kind of entry', key, readers)}")
+    entries = {
+        kind: tuple(reader(entry, f"{path}, [[{kind}]] number {k}") for k, entry in enumerate(stored.get(kind, []), 1))
+        for kind, reader in readers.items()
+    }
+    return Expected(path=path, **entries)
 
 
 def _retrained(entry: Mapping[str, Any], where: str) -> Retrained:
@@ -231,12 +225,8 @@ def _rescored(entry: Mapping[str, Any], where: str) -> Rescored:
 
 def render(expected: Expected) -> str:
     """The file's text, entries in their order."""
-    blocks = [_retrained_text(entry) for entry in expected.retrained] + [
-        _rescored_text(entry) for entry in expected.rescored
-    ]
-    return "# Written by `harness check --update` and reviewed; never edited to make a check pass.\n\n" + "\n".join(
-        blocks
-    )
+    head = "# Written by `harness check --update` and reviewed; never edited to make a check pass.\n\n"
+    return head + "\n".join([*map(_retrained_text, expected.retrained), *map(_rescored_text, expected.rescored)])
 
 
 def _retrained_text(entry: Retrained) -> str:

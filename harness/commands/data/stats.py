@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 import click
@@ -65,14 +64,16 @@ def as_text(facts: Census) -> str:
     """A table of subsets, then facts about the files."""
     rows = [_row(subset, facts.kind) for subset in facts.subsets]
     lines = [f"{facts.title} ({facts.dataset}), fingerprint {facts.fingerprint}", "", console.table(rows), ""]
-    counts = f"{facts.videos:,} in {len(facts.classes)} classes, {facts.bytes / 1e6:,.1f} MB{_lost(facts)}"
+    counts = f"{facts.videos:,} in {len(facts.classes)} classes, {facts.bytes / 1e6:,.1f} MB"
+    for count, state in ((facts.missing, "missing from disk"), (facts.unreadable, "unreadable")):
+        counts += f"; {count:,} {state}" if count else ""
     lines.append(f"{_items(facts.kind):<12}{counts}")
     if marks := facts.duration_marks():
         words = {0: "shortest", 5: "5%", 50: "median", 95: "95%", 100: "longest"}
         lines.append(f"{'seconds':<12}" + ", ".join(f"{words[mark]} {value:.2f}" for mark, value in marks.items()))
     for label, tally in (("size", facts.sizes), ("fps", facts.fps), ("codec", facts.codecs)):
         if tally:
-            lines.append(f"{label:<12}{_tally(tally)}")
+            lines.append(f"{label:<12}" + ", ".join(f"{name} ({count:,})" for name, count in most(tally, 6)))
     return "\n".join(lines)
 
 
@@ -91,15 +92,6 @@ def _row(subset: Subset, kind: str) -> dict[str, str]:
         "most": f"{counts[-1]:,}",
     }
     return row | ({"hours": f"{subset.hours:,.2f}"} if kind == "video" else {})
-
-
-def _lost(facts: Census) -> str:
-    counts = ((facts.missing, "missing from disk"), (facts.unreadable, "unreadable"))
-    return "".join(f"; {count:,} {state}" for count, state in counts if count)
-
-
-def _tally(tally: Mapping[str, int]) -> str:
-    return ", ".join(f"{name} ({count:,})" for name, count in most(tally, 6))
 
 
 def _file_name(name: str) -> str:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from typing import Any
 
 import click
 
@@ -61,7 +60,7 @@ def as_text(verification: Verification, allowed: tuple[str, ...] = ()) -> str:
 
 
 def _counts(verification: Verification) -> str:
-    rows: list[dict[str, Any]] = [
+    rows = [
         {
             "split": part.split,
             "subset": part.subset,
@@ -77,14 +76,12 @@ def _counts(verification: Verification) -> str:
 
 def _block(kind: str, findings: list[Finding], *, allowed: bool) -> str:
     lines = [f"{kind}: {len(findings):,}{' (allowed)' if allowed else ''} - {KINDS[kind]}"]
-    lines += [f"  {_printable(_sentence(finding))}" for finding in findings[:SHOWN]]
+    lines += [
+        f"  {_printable(': '.join(filter(None, (finding.subject, finding.detail))))}" for finding in findings[:SHOWN]
+    ]
     if len(findings) > SHOWN:
         lines.append(f"  and {len(findings) - SHOWN:,} more; --json lists all")
     return "\n".join(lines)
-
-
-def _sentence(finding: Finding) -> str:
-    return ": ".join(text for text in (finding.subject, finding.detail) if text)
 
 
 def _verdict(verification: Verification, allowed: tuple[str, ...]) -> str:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 from collections.abc import Iterator
 from typing import Any
 
+from harness.core import processes
 from harness.launch.events import Event, EventDispatcher
 
 POLL_EVERY_S = 0.2
@@ -51,18 +51,8 @@ def forward_events(ray: Any, queue: Any, dispatcher: EventDispatcher) -> None:
 @contextlib.contextmanager
 def event_stream(ray: Any, dispatcher: EventDispatcher) -> Iterator[Any]:
     """The actor, with a thread that dispatches its events, for a block that waits for something else."""
-    ended = threading.Event()
-    with event_queue(ray) as queue:
-
-        def forward() -> None:
-            while not ended.wait(POLL_EVERY_S):
-                forward_events(ray, queue, dispatcher)
-
-        thread = threading.Thread(target=forward, daemon=True)
-        thread.start()
-        try:
-            yield queue
-        finally:
-            ended.set()
-            thread.join()
-            forward_events(ray, queue, dispatcher)
+    with (
+        event_queue(ray) as queue,
+        processes.repeated(lambda: forward_events(ray, queue, dispatcher), POLL_EVERY_S),
+    ):
+        yield queue

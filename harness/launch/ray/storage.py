@@ -13,12 +13,12 @@ import dataclasses
 import json
 import os
 import tempfile
-import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.core import processes
 from harness.core.atomic import atomic_folder, atomic_write, file_sha256
 from harness.core.errors import HarnessError, RecordError
 from harness.core.plain import digest
@@ -122,21 +122,8 @@ class Storage:
     @contextlib.contextmanager
     def sending_checkpoints(self, job_id: str, jobs: Path) -> Iterator[None]:
         """During the block, send every complete file of the job's checkpoint folder soon after it is written."""
-        mirror = _FolderMirror(self, job_id, jobs / job_id)
-        ended = threading.Event()
-
-        def send() -> None:
-            while not ended.wait(SEND_EVERY_S):
-                mirror.update()
-
-        thread = threading.Thread(target=send, daemon=True)
-        thread.start()
-        try:
+        with processes.repeated(_FolderMirror(self, job_id, jobs / job_id).update, SEND_EVERY_S):
             yield
-        finally:
-            ended.set()
-            thread.join()
-            mirror.update()
 
 
 class _FolderMirror:

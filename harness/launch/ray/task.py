@@ -83,16 +83,14 @@ def run_on_node(task: RayTask, callback: Callback) -> None:
     """Run the job in the shared results folder, or in this node's own folder, synchronised with the storage."""
     options = options_on_node(task)
     with synchronised(task.job, options, task.storage) if task.storage else contextlib.nullcontext():
-        if task.storage and any(isinstance(record.spec, FilesSpec) for record in _upstream(task.job, options)):
+        store = options.run_store
+        upstream = [store.read(job_id) for job_id in task.job.upstream.values() if store.has(job_id)]
+        if task.storage and any(isinstance(record.spec, FilesSpec) for record in upstream):
             # Nodes that share no results folder may share no data folder either.
             from harness.jobs.execute import make_upstream_files
 
             make_upstream_files(task.job, options, callback)
         task.run(task.job, options, callback)
-
-
-def _upstream(job: Job, options: JobOptions) -> list[Record]:
-    return [options.run_store.read(job_id) for job_id in job.upstream.values() if options.run_store.has(job_id)]
 
 
 def options_on_node(task: RayTask) -> JobOptions:

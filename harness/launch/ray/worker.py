@@ -1,14 +1,20 @@
-"""The function that Ray runs for each job."""
+"""The functions that Ray runs for each job: alone in a worker, or in a group of processes on several GPUs.
+
+A group is started by Ray Train's TorchTrainer, and shares the replicas of a step. Gradients are averaged by
+`replicas.Replicas` and batch norm stays within a replica, so the record equals that of one process.
+"""
 
 from __future__ import annotations
 
 import gc
 import os
+import shutil
 import sys
 from typing import Any
 
-from harness.launch.ray.distributed import run_together
-from harness.launch.ray.task import RayTask, event_sender, run_on_node
+from harness.core.callbacks import Callback
+from harness.core.errors import HarnessError
+from harness.launch.ray.task import ATTEMPTS, RayTask, event_sender, run_on_node
 
 LEAK_BYTES = 64 * 2**20
 """GPU memory that a finished job may leave allocated before the user is warned."""
@@ -50,3 +56,56 @@ def _free_gpu() -> int:
     gc.collect()
     torch.cuda.empty_cache()
     return int(torch.cuda.memory_allocated())
+
+
+def run_together(task: RayTask, queue: Any) -> None:
+    """Run the job in `task.members` processes. If one is lost, all restart from the last checkpoint.
+
+    Raises the HarnessError of the process that failed.
+    """
+    from ray import train
+    from ray.train.torch import TorchTrainer
+
+    needs = task.needs
+    resources = {"CPU": needs.cpus} | ({"GPU": needs.gpus} if needs.gpus else {})
+    # Train requires a folder of its own; the job's checkpoints are in the results folder.
+    folder = task.options.workspace.jobs / f".{task.job.id}-group"
+    trainer = TorchTrainer(
+        _run_member,
+        train_loop_config={"task": task, "queue": queue},
+        scaling_config=train.ScalingConfig(
+            num_workers=task.members,
+            use_gpu=bool(needs.gpus),
+            resources_per_worker=resources,
+            # Without a shared folder, only processes of one node find each other's checkpoints and record.
+            placement_strategy="STRICT_PACK" if task.storage else "PACK",
+        ),
+        run_config=train.RunConfig(
+            name=task.job.id, storage_path=str(folder), failure_config=train.FailureConfig(max_failures=ATTEMPTS)
+        ),
+    )
+    try:
+        trainer.fit()
+    except train.TrainingFailedError as error:
+        failures = getattr(error, "worker_failures", {}).values()
+        raise next((failure for failure in failures if isinstance(failure, HarnessError)), error) from None
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _run_member(config: dict[str, Any]) -> None:
+    """Function of each process: the job, for which only rank 0 sends events and writes a record."""
+    import ray
+    from ray import train
+
+    task: RayTask = config["task"]
+    os.environ.update(task.variables)  # before torch reads OMP_NUM_THREADS
+    if task.needs.gpus:
+        import torch
+        from ray.train.torch import get_device
+
+        # All processes of a node see all its GPUs.
+        torch.cuda.set_device(get_device())
+    is_main = train.get_context().get_world_rank() == 0
+    run_on_node(task, event_sender(task, config["queue"]) if is_main else Callback())
+    ray.get(config["queue"].flushed.remote())

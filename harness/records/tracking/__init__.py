@@ -6,6 +6,6 @@ later. Only the driver writes here, so the database is made before anything runs
 """
 
 from harness.records.tracking.callback import Tracker, open_tracker
-from harness.records.tracking.sync import Pulled, Pushed, pull, push
+from harness.records.tracking.sync import Copied, pull, push
 
-__all__ = ["Pulled", "Pushed", "Tracker", "open_tracker", "pull", "push"]
+__all__ = ["Copied", "Tracker", "open_tracker", "pull", "push"]

@@ -51,7 +51,7 @@ class Tracker(Callback):
         """Open the job's run, with its parameters, its data set and a first sample of the machine."""
 
         def start() -> None:
-            self._runs[job.id] = run = self.new_run(job.title, job_tags(job))
+            self._runs[job.id] = run = self.new_run(job.title, tags_of(job.id, job))
             self.server.log_spec(run, job.spec)
             self.server.log_points(run, content.machine(0))
 
@@ -73,7 +73,7 @@ class Tracker(Callback):
         def finish() -> None:
             run = self._runs.get(record.job_id)
             if run is None:
-                run = self.new_run(record.title, record_tags(record))
+                run = self.new_run(record.title, tags_of(record.job_id, record))
                 self.server.log_spec(run, record.spec)
             self.server.log_record(run, record, streamed=self._streamed.get(record.job_id, set()))
             self._runs.pop(record.job_id, None)
@@ -128,29 +128,19 @@ class Tracker(Callback):
         self.server.finish(self._parent, "FINISHED" if kind is None else stopped)
 
 
-def job_tags(job: Job) -> dict[str, str]:
+def tags_of(job_id: str, job: Job | Record) -> dict[str, str]:
     """Tags of a job's run while it is not complete."""
-    return {"job_hash": job.id, "kind": job.kind, COMPLETE: "false"} | content.axes(job.spec, job.cell)
-
-
-def record_tags(record: Record) -> dict[str, str]:
-    """The same for a finished job."""
-    return {"job_hash": record.job_id, "kind": record.kind, COMPLETE: "false"} | content.axes(record.spec, record.cell)
+    return {"job_hash": job_id, "kind": job.kind, COMPLETE: "false"} | content.axes(job.spec, job.cell)
 
 
 def open_tracker(
-    uri: str | None,
-    results_dir: Path,
-    selection_title: str,
-    *,
-    enabled: bool = True,
-    warn: Callable[[str], None] = _to_stderr,
+    uri: str | None, results: Path, title: str, *, enabled: bool = True, warn: Callable[[str], None] = _to_stderr
 ) -> Tracker:
     """The tracker for one command. `uri`, else MLFLOW_TRACKING_URI, else sqlite in the results folder, with its artifacts.
 
     Starts nothing: mlflow is imported and the run made when the first job starts.
     """
-    results = Path(results_dir).absolute()
+    results = results.absolute()
     resolved = uri or os.environ.get(URI_ENV) or f"sqlite:///{results / 'mlflow.db'}"
     artifacts = None if resolved.startswith("http") else (results / "mlartifacts").as_uri()
-    return Tracker(server=Server(resolved, artifacts), title=selection_title, enabled=enabled, warn=warn)
+    return Tracker(server=Server(resolved, artifacts), title=title, enabled=enabled, warn=warn)

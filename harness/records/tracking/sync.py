@@ -13,29 +13,20 @@ from harness.core.callbacks import Callback
 from harness.core.errors import HarnessError
 from harness.records.record import RECORD, SCORES, Record, RunStore
 from harness.records.tracking import content
-from harness.records.tracking.callback import URI_ENV, Tracker, record_tags
+from harness.records.tracking.callback import URI_ENV, Tracker, tags_of
 from harness.records.tracking.server import Server, failures, first_line, quiet
 
 
 @dataclass(frozen=True)
-class Pushed:
-    """Job ids of a push."""
+class Copied:
+    """Job ids of a push or a pull."""
 
-    sent: tuple[str, ...]
+    copied: tuple[str, ...]
     present: tuple[str, ...]
-    """Complete in MLflow before."""
+    """Complete at the target before."""
 
 
-@dataclass(frozen=True)
-class Pulled:
-    """Job ids of a pull."""
-
-    fetched: tuple[str, ...]
-    present: tuple[str, ...]
-    """In the results folder before."""
-
-
-def push(records: Iterable[Record], tracker: Tracker, *, callback: Callback | None = None) -> Pushed:
+def push(records: Iterable[Record], tracker: Tracker, *, callback: Callback | None = None) -> Copied:
     """Send every record that MLflow does not have complete, each once however often this is called; `callback` hears of each.
 
     A run that a killed command left half-way is replaced. Raises HarnessError if MLflow is unavailable; records sent before
@@ -52,7 +43,7 @@ def push(records: Iterable[Record], tracker: Tracker, *, callback: Callback | No
                 callback.advance()
     except failures() as error:
         raise _unanswered(tracker.server, f"after {len(sent)} records", error) from error
-    return Pushed(tuple(sent), tuple(present))
+    return Copied(tuple(sent), tuple(present))
 
 
 def _send(record: Record, tracker: Tracker) -> bool:
@@ -63,13 +54,13 @@ def _send(record: Record, tracker: Tracker) -> bool:
     for run, _ in runs:
         tracker.server.drop(run)
     start_ms, end_ms = content.lasted_ms(record)
-    run = tracker.new_run(record.title, record_tags(record), start_ms)
+    run = tracker.new_run(record.title, tags_of(record.job_id, record), start_ms)
     tracker.server.log_spec(run, record.spec)
     tracker.server.log_record(run, record, end_ms=end_ms)
     return True
 
 
-def pull(runs: Path, tracker: Tracker, *, callback: Callback | None = None) -> Pulled:
+def pull(runs: Path, tracker: Tracker, *, callback: Callback | None = None) -> Copied:
     """Copy every complete record of MLflow into `runs`; enough to render every table.
 
     Weights and features are not copied: a job that transfers from a pulled one raises an error. A record that was edited on the
@@ -91,7 +82,7 @@ def pull(runs: Path, tracker: Tracker, *, callback: Callback | None = None) -> P
                 callback.advance()
     except failures() as error:
         raise _unanswered(tracker.server, f"after {len(fetched)} records", error) from error
-    return Pulled(tuple(fetched), tuple(present))
+    return Copied(tuple(fetched), tuple(present))
 
 
 def _copy(server: Server, run: str, target: Path) -> bool:
