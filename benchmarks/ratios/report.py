@@ -19,9 +19,16 @@ SCHEMA = 1
 ORDER = tuple(SUITES)
 
 
+def gpu_name() -> str:
+    """Name of the current CUDA device."""
+    import torch
+
+    return str(torch.cuda.get_device_name())
+
+
 def machine_name(device: str) -> str:
     """A file name for this machine: its processor or accelerator, and how many cores."""
-    processor = environment.cpu_model() if device == "cpu" else environment.gpu_name()
+    processor = environment.cpu_model() if device == "cpu" else gpu_name()
     words = f"{processor} {environment.cpu_threads()} cores"
     return re.sub(r"[^a-z0-9.]+", "-", words.lower().replace("(r)", "").replace("@", "")).strip("-")
 
@@ -43,7 +50,7 @@ def merge(
         results[pair.suite, pair.name] = pair.as_json() | {"quick": quick}
     stored["results"] = sorted(results.values(), key=lambda result: ORDER.index(result["suite"]))
     stored["ceilings"] |= {name: asdict(ceiling) for name, ceiling in ceilings.items()}
-    gpu = environment.gpu_name() if device != "cpu" else ""
+    gpu = gpu_name() if device != "cpu" else ""
     stored["machine"] = environment.describe(device, environment.cpu_threads()) | {"accelerator": gpu}
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(stored, indent=1) + "\n")

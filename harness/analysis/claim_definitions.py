@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -156,7 +155,8 @@ def _order_of_time(scale: str) -> ClaimDefinition:
         pairs = [
             AccuracyPair(replace(still, baseline=moving[0], modality=moving[1]), still)
             for still in printed()
-            if (still.baseline, still.modality) == ("two-stream", "rgb") and _has_reverses(still, scale)
+            if (still.baseline, still.modality) == ("two-stream", "rgb")
+            and "reversal" in registry.load("dataset", paper_numbers.stand_in(still.dataset, scale)).class_groups
         ]
         parts.append(ClaimPart(name, tuple((pair,) for pair in pairs if pair.a in printed()), answers="order"))
     return ClaimDefinition(
@@ -169,10 +169,6 @@ def _order_of_time(scale: str) -> ClaimDefinition:
         if all(part.comparisons for part in parts)
         else "no data set of this scale has classes that are each other's reverse; the micro data sets (--scale micro) have",
     )
-
-
-def _has_reverses(number: PrintedAccuracy, scale: str) -> bool:
-    return "reversal" in registry.load("dataset", paper_numbers.stand_in(number.dataset, scale)).class_groups
 
 
 def _differing(axis: str, better: str, worse: str) -> tuple[Comparison, ...]:
@@ -192,37 +188,32 @@ def _differing(axis: str, better: str, worse: str) -> tuple[Comparison, ...]:
 @functools.cache
 def printed() -> dict[PrintedAccuracy, float]:
     """Every accuracy of the five architectures in Tables 2 to 5, each once, with its value in percent."""
-    readers: dict[int, Callable[[str, str], PrintedAccuracy | None]] = {2: _in_2, 3: _in_3, 4: _in_4, 5: _in_5}
     accuracies: dict[PrintedAccuracy, float] = {}
-    for table, reader in readers.items():
+    for table in (2, 3, 4, 5):
         for (row, column), value in paper_numbers.table(table).items():
-            number = reader(row, column)
+            number = _accuracy(table, row, column)
             if number:
                 accuracies.setdefault(number, value.value)
     return accuracies
 
 
-def _in_2(row: str, column: str) -> PrintedAccuracy:
-    dataset, modality = column.split("/")
-    return PrintedAccuracy(row, modality, dataset, paper_numbers.PROTOCOLS[2], _card(row).inits[0], ONE)
-
-
-def _in_3(row: str, column: str) -> PrintedAccuracy | None:
-    init, modality, metric = column.split("/")
-    source, protocol = paper_numbers.SOURCES[paper_numbers.KINETICS], paper_numbers.PROTOCOLS[3]
-    return PrintedAccuracy(row, modality, source, protocol, init, ONE) if metric == PRIMARY else None
-
-
-def _in_4(row: str, column: str) -> PrintedAccuracy:
-    dataset, protocol, init = column.split("/")
-    return PrintedAccuracy(row, _card(row).modalities[0], dataset, protocol, init, ONE)
-
-
-def _in_5(row: str, column: str) -> PrintedAccuracy | None:
+def _accuracy(table: int, row: str, column: str) -> PrintedAccuracy | None:
+    """The axes of a printed number; None for one of another metric, or that the paper quotes."""
+    protocol = paper_numbers.PROTOCOLS.get(table, "")
+    if table == 2:
+        dataset, modality = column.split("/")
+        return PrintedAccuracy(row, modality, dataset, protocol, _card(row).inits[0], ONE)
+    if table == 3:
+        init, modality, metric = column.split("/")
+        source = paper_numbers.SOURCES[paper_numbers.KINETICS]
+        return PrintedAccuracy(row, modality, source, protocol, init, ONE) if metric == PRIMARY else None
+    if table == 4:
+        dataset, protocol, init = column.split("/")
+        return PrintedAccuracy(row, _card(row).modalities[0], dataset, protocol, init, ONE)
     if row.startswith("quoted/"):
         return None
     baseline, modality, init = row.split("/")
-    return PrintedAccuracy(baseline, modality, column, paper_numbers.PROTOCOLS[5], init, ALL)
+    return PrintedAccuracy(baseline, modality, column, protocol, init, ALL)
 
 
 def _card(name: str) -> Baseline:

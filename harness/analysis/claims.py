@@ -224,8 +224,7 @@ def _reverses(result: CellResult) -> dict[int, int]:
 
 
 def _frames_alone(claim: ClaimDefinition, source: _Source) -> Pooled | None:
-    """Accuracy of single frames above chance on pairs of reverses; None for claims that are not about the order of
-    time."""
+    """Accuracy of single frames above chance on pairs of reverses; None for claims not about the order of time."""
     pairs = [pair for part in claim.parts if part.answers == "order" for pairs in part.comparisons for pair in pairs]
     cells = dict.fromkeys(b for pair in pairs for _, b in cells_of(pair, source.scale) if source.lookup(b))
     if not cells:

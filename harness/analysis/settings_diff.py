@@ -14,20 +14,10 @@ from harness.core.plain import plain
 from harness.records.record import Record
 
 OF_SCHEDULE = (
-    "steps",
-    "batch",
-    "bn_batch",
-    "base_lr",
-    "optimizer",
-    "momentum",
-    "weight_decay",
-    "policy",
-    "milestones",
-    "held_out",
-    "retrain_on_all",
-    "label_smoothing",
+    "steps batch bn_batch base_lr optimizer momentum weight_decay policy milestones held_out retrain_on_all "
+    "label_smoothing"
 )
-OF_SCALE = ("width", "fps", "short_side_px", "bn_momentum", "bn_eps", "bn_scale", "dropout", "flip", "precise_bn_clips")
+OF_SCALE = "width fps short_side_px bn_momentum bn_eps bn_scale dropout flip precise_bn_clips"
 PAPER = "paper"
 
 
@@ -80,8 +70,8 @@ def _of_card(baseline: Baseline, scale_name: str, stage: str) -> dict[str, Any]:
 def _flat(
     schedule: Mapping[str, Any], scale: Mapping[str, Any], clips: Mapping[str, Any], flow: Mapping[str, Any] | None
 ) -> dict[str, Any]:
-    settings = {f"train.{name}": schedule[name] for name in OF_SCHEDULE if name in schedule}
-    settings |= {f"scale.{name}": scale[name] for name in OF_SCALE if name in scale}
+    settings = {f"train.{name}": schedule[name] for name in OF_SCHEDULE.split() if name in schedule}
+    settings |= {f"scale.{name}": scale[name] for name in OF_SCALE.split() if name in scale}
     for which, clip in clips.items():
         settings |= {f"{which}.{name}": value for name, value in clip.items()}
     if flow:

@@ -27,7 +27,9 @@ from reports.tables.words import p_text
 def command(first: str, second: str, workspace: Workspace) -> None:
     run_store = RunStore(workspace.runs)
     a, b = _scored(run_store.find(first)), _scored(run_store.find(second))
-    test = _paired(a, b)
+    scores = a.scores()
+    correct_a, correct_b = topk_correct(scores), topk_correct(aligned(b.scores(), scores.ids))
+    test = statistics.paired(correct_a, correct_b, statistics.clusters_of(scores.ids, scores.groups))
     for letter, record in (("A", a), ("B", b)):
         number = text(PRIMARY, record.metrics[PRIMARY])
         click.echo(f"{letter}  {record.job_id}  {record.title}: {named(PRIMARY).short} {number}")
@@ -48,12 +50,6 @@ def _scored(record: Record) -> Record:
             f"job {record.job_id} ({record.title}) scored no videos; `harness ls jobs` shows a top-1 for jobs that did"
         )
     return record
-
-
-def _paired(a: Record, b: Record) -> statistics.PairedTest:
-    scores_a = a.scores()
-    correct_a, correct_b = topk_correct(scores_a), topk_correct(aligned(b.scores(), scores_a.ids))
-    return statistics.paired(correct_a, correct_b, statistics.clusters_of(scores_a.ids, scores_a.groups))
 
 
 def _power(test: statistics.PairedTest) -> str:

@@ -14,7 +14,7 @@ import click
 from harness.commands import console
 from harness.commands.options import workspace_options
 from harness.core import registry
-from harness.core.contract import Baseline, Dataset, Protocol, Scale, Weights
+from harness.core.contract import Baseline, Dataset, Weights
 from harness.core.job_specs import to_plain
 from harness.core.parameters import Range
 from harness.core.plain import plain
@@ -43,34 +43,8 @@ def command(kind: str, name: str | None, workspace: Workspace) -> None:
 
 def table(kind: str, workspace: Workspace) -> str:
     """One line per plug-in of a kind."""
-    row = ROWS.get(kind, _any_row)
+    row = ROWS.get(kind, lambda card, _: {"name": card.name, "title": getattr(card, "title", "")})
     return console.table(row(value, workspace) for value in registry.all(kind).values())
-
-
-def _any_row(card: Any, _: Workspace) -> dict[str, Any]:
-    return {"name": card.name, "title": getattr(card, "title", "")}
-
-
-def _baseline_row(card: Baseline, _: Workspace) -> dict[str, Any]:
-    return {
-        "baseline": card.name,
-        "title": card.title,
-        "modalities": ", ".join(card.modalities),
-        "rgb+flow by": card.combine if len(card.modalities) > 1 else "",
-        "init": ", ".join(card.inits),
-        "paper": card.paper,
-    }
-
-
-def _dataset_row(card: Dataset, workspace: Workspace) -> dict[str, Any]:
-    return {
-        "data set": card.name,
-        "classes": card.num_classes or "",
-        "splits": len(card.splits),
-        "videos (train/scored)": _sizes(card),
-        "transfers from": card.source or "",
-        "here": _presence(card, workspace.data),
-    }
 
 
 def _sizes(card: Dataset) -> str:
@@ -93,33 +67,47 @@ def _presence(card: Dataset, data: Path) -> str:
     return "rendered when needed" if card.micro else "no"
 
 
-def _protocol_row(card: Protocol, _: Workspace) -> dict[str, Any]:
-    return {"protocol": card.name, "title": card.title, "starts from": card.weights_from, "trains": card.trained}
+def _averaged(card: Metric) -> str:
+    return {"ids": "videos", "labels": "classes"}.get(card.mean_over, card.mean_over) if card.shares else ""
 
 
-def _scale_row(card: Scale, _: Workspace) -> dict[str, Any]:
-    return {
+ROWS: Mapping[str, Callable[[Any, Workspace], dict[str, Any]]] = {
+    "baseline": lambda card, _: {
+        "baseline": card.name,
+        "title": card.title,
+        "modalities": ", ".join(card.modalities),
+        "rgb+flow by": card.combine if len(card.modalities) > 1 else "",
+        "init": ", ".join(card.inits),
+        "paper": card.paper,
+    },
+    "dataset": lambda card, workspace: {
+        "data set": card.name,
+        "classes": card.num_classes or "",
+        "splits": len(card.splits),
+        "videos (train/scored)": _sizes(card),
+        "transfers from": card.source or "",
+        "here": _presence(card, workspace.data),
+    },
+    "metric": lambda card, _: {
+        "metric": card.name,
+        "title": card.title,
+        "unit": card.unit,
+        "mean over": _averaged(card),
+    },
+    "protocol": lambda card, _: {
+        "protocol": card.name,
+        "title": card.title,
+        "starts from": card.weights_from,
+        "trains": card.trained,
+    },
+    "scale": lambda card, _: {
         "scale": card.name,
         "width": card.width,
         "fps": card.fps,
         "short side px": card.short_side_px,
         "batch-norm momentum": card.bn_momentum,
         "stages (steps x batch)": ", ".join(f"{k} {s.steps}x{s.batch}" for k, s in card.stages.items()),
-    }
-
-
-def _metric_row(card: Metric, _: Workspace) -> dict[str, Any]:
-    averages = {"ids": "videos", "labels": "classes"}
-    mean_over = averages.get(card.mean_over, card.mean_over) if card.shares else ""
-    return {"metric": card.name, "title": card.title, "unit": card.unit, "mean over": mean_over}
-
-
-ROWS: Mapping[str, Callable[[Any, Workspace], dict[str, Any]]] = {
-    "baseline": _baseline_row,
-    "dataset": _dataset_row,
-    "metric": _metric_row,
-    "protocol": _protocol_row,
-    "scale": _scale_row,
+    },
 }
 """Kind -> columns of its list. Other kinds show name and title."""
 

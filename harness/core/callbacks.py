@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -40,6 +40,16 @@ class Callback:
         """`record` is the `harness.records.record.Record` of the job, a type that this layer cannot import."""
 
 
+def _each(method: str) -> Callable[..., None]:
+    """The method of `CallbackList` that calls `method` of every callback."""
+
+    def call(self: CallbackList, *arguments: Any, **options: Any) -> None:
+        for callback in self.callbacks:
+            getattr(callback, method)(*arguments, **options)
+
+    return call
+
+
 @dataclass
 class CallbackList(Callback):
     """Calls several callbacks in order."""
@@ -49,30 +59,10 @@ class CallbackList(Callback):
     def for_job(self, job: Job) -> Callback:
         return CallbackList(tuple(callback.for_job(job) for callback in self.callbacks))
 
-    def job_started(self, job: Job) -> None:
-        for callback in self.callbacks:
-            callback.job_started(job)
-
-    def stage(self, name: str, total: int, unit: str) -> None:
-        for callback in self.callbacks:
-            callback.stage(name, total, unit)
-
-    def advance(self, count: int = 1, note: str = "") -> None:
-        for callback in self.callbacks:
-            callback.advance(count, note)
-
-    def progress(self, done: int, total: int) -> None:
-        for callback in self.callbacks:
-            callback.progress(done, total)
-
-    def curve(self, job_id: str, points: list[Point]) -> None:
-        for callback in self.callbacks:
-            callback.curve(job_id, points)
-
-    def note(self, text: str) -> None:
-        for callback in self.callbacks:
-            callback.note(text)
-
-    def job_finished(self, record: Any) -> None:
-        for callback in self.callbacks:
-            callback.job_finished(record)
+    job_started = _each("job_started")
+    stage = _each("stage")
+    advance = _each("advance")
+    progress = _each("progress")
+    curve = _each("curve")
+    note = _each("note")
+    job_finished = _each("job_finished")

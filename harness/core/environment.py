@@ -50,13 +50,6 @@ def computes_bfloat16(device_name: str) -> bool:
     return "avx512_bf16" in flags or "amx_bf16" in flags
 
 
-def gpu_name() -> str:
-    """Name of the current CUDA device."""
-    import torch
-
-    return str(torch.cuda.get_device_name())
-
-
 def package_version(name: str) -> str:
     """Installed version of a distribution; '' if it is not installed."""
     try:

@@ -53,11 +53,6 @@ class Owner:
     """Start of the process, in seconds since the epoch."""
 
     @property
-    def is_local(self) -> bool:
-        """Whether its processes are visible from here."""
-        return self.machine == _machine()
-
-    @property
     def is_alive(self) -> bool:
         """For a local owner: whether that very process runs, and not another with its pid."""
         started = processes.start_time(self.pid)
@@ -168,7 +163,7 @@ class _Lock:
     def _is_alive(self, path: Path) -> bool:
         """Whether the file's owner is alive, as far as this process can know."""
         owner = _owner_of(path)
-        if owner and owner.is_local:
+        if owner and owner.machine == _machine():
             return owner.is_alive
         try:
             beat = path.stat().st_mtime_ns

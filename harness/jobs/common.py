@@ -27,19 +27,9 @@ IMAGES_SUBSET = "val"
 
 
 def start(context: JobContext[Any], num_classes: int) -> nn.Module:
-    """The network with the initial weights of the plan."""
+    """The network with the initial weights of the plan: those of upstream jobs, or published ones."""
     spec = context.build_spec(num_classes)
     network = build.build(context.baseline, spec)
-    source, image = starting_weights(context)
-    if source is not None:
-        transfer.load_source(network, source, num_classes)
-    if image is not None:
-        transfer.load_image(network, image, context.baseline, spec)
-    return network
-
-
-def starting_weights(context: JobContext[Any]) -> tuple[State | None, State | None]:
-    """(state of the same network trained elsewhere, state of the 2D network), of upstream jobs or as published."""
     states: dict[str, State] = {
         role: transfer.read_weights(context.upstream(role).path(WEIGHTS))
         for role in ("source", "image")
@@ -50,7 +40,11 @@ def starting_weights(context: JobContext[Any]) -> tuple[State | None, State | No
             states["image"] = _imported(context, pretrained.image_weights(context.baseline, context.spec.backbone))
         else:
             states["source"] = _imported(context, pretrained.stream_weights(context.baseline, key.name, key.stream))
-    return states.get("source"), states.get("image")
+    if "source" in states:
+        transfer.load_source(network, states["source"], num_classes)
+    if "image" in states:
+        transfer.load_image(network, states["image"], context.baseline, spec)
+    return network
 
 
 def _imported(context: JobContext[Any], weights: Weights) -> State:
@@ -112,8 +106,7 @@ def scored_subset(context: JobContext[Any]) -> str:
 
 
 def expected_count(context: JobContext[Any]) -> int | None:
-    """Number of videos of the scored subset on the data set's card; None if the card has none, as for held-out
-    parts."""
+    """Number of videos of the scored subset on the data set's card; None if it has none, as for held-out parts."""
     dataset: Dataset = registry.load("dataset", context.spec.dataset.name)
     split = getattr(context.spec, "split", dataset.splits[0])
     return dataset.counts.get((split, scored_subset(context)))

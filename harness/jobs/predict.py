@@ -22,6 +22,7 @@ from harness.data import index, loader, prepare
 from harness.data.flow_store import flow_store
 from harness.jobs.restore import Scorer
 from harness.metrics.scores import softmax
+from harness.training.evaluation import reduce_positions
 from harness.video.sampling import test_positions
 
 SUFFIXES = frozenset(
@@ -131,23 +132,17 @@ def predict_stream(path: Path, scorer: Scorer) -> StreamPrediction:
                 row = batch.views.tolist().index(middle)
                 shown = {stream: np.array(clips[row]) for stream, clips in batch.clips.items()}
     positions = torch.cat(parts)
+    # As in `evaluation.video_logits`: over positions, then over views in float64.
+    mean = reduce_positions(positions, scorer.baseline.reduce).numpy().astype(np.float64).mean(axis=0)
     return StreamPrediction(
         scorer=scorer,
-        logits=_reduced(positions, scorer.baseline.reduce),
+        logits=mean.astype(np.float32),
         positions=positions.numpy(),
         times_s=_times(cuts, positions.shape[1], scorer),
         shown=shown,
         frames={stream: cuts[middle][stream] for stream in scorer.streams},
         num_frames=frames,
     )
-
-
-def _reduced(positions: torch.Tensor, reduce: str) -> np.ndarray:
-    """The mean as in `evaluation.video_logits`: over positions, then over views in float64."""
-    from harness.training.evaluation import reduce_positions
-
-    mean: np.ndarray = reduce_positions(positions, reduce).numpy().astype(np.float64).mean(axis=0)
-    return mean.astype(np.float32)
 
 
 def _times(cuts: Iterable[Mapping[str, np.ndarray]], count: int, scorer: Scorer) -> np.ndarray:
@@ -160,23 +155,8 @@ def _times(cuts: Iterable[Mapping[str, np.ndarray]], count: int, scorer: Scorer)
 def _reader(path: Path, scorer: Scorer, store: Path) -> tuple[loader.VideoReader, Video]:
     """A reader of one file, with its flow if the network takes it. Intermediate files go to `store`."""
     video = Video(id="video", path=path.name, label=0)
-    card = _one_file(path)
-    index.build({video.id: video}, card, path.parent, store, progress=None)
-    prepared = prepare.Prepared(card, path.parent, store, fingerprint="")
-    prepared.info(video)
-    flow = None
-    if "flow" in scorer.streams:
-        flow = flow_store(prepared, scorer.scale.flow, videos=[video], fps=scorer.scale.fps, decoder=scorer.decoder)
-        if video.id in flow.broken:
-            raise BrokenVideo(flow.broken[video.id])
-    scale = dataclasses.replace(scorer.scale, video_source="originals")
-    reader = loader.VideoReader(prepared, streams=scorer.streams, scale=scale, flow_store=flow, decoder=scorer.decoder)
-    return reader, video
-
-
-def _one_file(path: Path) -> Dataset:
-    """A data set card for a single file, so that it is read as every video is. Its lists are never read."""
-    return Dataset(
+    # A card for a single file, so that it is read as every video is. Its lists are never read.
+    card = Dataset(
         name=path.name,
         title=path.name,
         kind="video",
@@ -189,3 +169,14 @@ def _one_file(path: Path) -> Dataset:
         download="",
         licence="",
     )
+    index.build({video.id: video}, card, path.parent, store, progress=None)
+    prepared = prepare.Prepared(card, path.parent, store, fingerprint="")
+    prepared.info(video)
+    flow = None
+    if "flow" in scorer.streams:
+        flow = flow_store(prepared, scorer.scale.flow, videos=[video], fps=scorer.scale.fps, decoder=scorer.decoder)
+        if video.id in flow.broken:
+            raise BrokenVideo(flow.broken[video.id])
+    scale = dataclasses.replace(scorer.scale, video_source="originals")
+    reader = loader.VideoReader(prepared, streams=scorer.streams, scale=scale, flow_store=flow, decoder=scorer.decoder)
+    return reader, video

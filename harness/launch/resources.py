@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from harness.core.job_specs import ClipsSpec, FlowFilesSpec, ImagesSpec, JobSpec, NetworkSpec, TrainSpec
+from harness.core.job_specs import ClipsSpec, FlowFilesSpec, ImagesSpec, NetworkSpec, TrainSpec
 from harness.core.spec import Job
 from harness.records.record import Record
 
@@ -75,13 +75,10 @@ def peaks_of(records: Iterable[Record]) -> dict[str, int]:
 
 def _group(job: Job | Record) -> str:
     """Kind, network, scale and data set: jobs with the same need about the same memory."""
-    spec = job.spec
-    scale = spec.scale.name if isinstance(spec, NetworkSpec) else ""
-    return " ".join([job.kind, *network_of(spec), scale, spec.dataset.name])
-
-
-def network_of(spec: JobSpec) -> tuple[str, str]:
-    """(name, streams) of the network that the job computes with; ('', '') for a job without one."""
+    spec, network, streams = job.spec, "", ""
     if isinstance(spec, ClipsSpec):
-        return spec.baseline.name, "+".join(spec.streams)
-    return (spec.network if isinstance(spec, ImagesSpec) else ""), ""
+        network, streams = spec.baseline.name, "+".join(spec.streams)
+    elif isinstance(spec, ImagesSpec):
+        network = spec.network
+    scale = spec.scale.name if isinstance(spec, NetworkSpec) else ""
+    return " ".join([job.kind, network, streams, scale, spec.dataset.name])

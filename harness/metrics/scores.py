@@ -192,8 +192,7 @@ def aligned(scores: Scores, ids: Sequence[str], *, part: bool = False) -> Scores
 
 
 def counts(scores: Scores) -> dict[str, int]:
-    """Numbers of videos behind a record's metrics: `n` scored of `n_of` listed, `correct` at top-1, `undecodable`,
-    `missing`."""
+    """Videos behind a record's metrics: `n` scored of `n_of` listed, `correct` at top-1, `undecodable`, `missing`."""
     return {
         "n": scores.n,
         "n_of": scores.n_of,

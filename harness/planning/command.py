@@ -12,31 +12,24 @@ from harness.planning.overrides import PUBLISHED
 
 
 def command_of(cell: Cell) -> str:
-    """`harness run ...`, quoted for a shell. Flags are written out if their default is unknown because a plug-in is
-    missing."""
-    flags = [
+    """`harness run ...`, quoted for a shell. Flags whose default a missing plug-in decides are written out."""
+    dataset = _card("dataset", cell.dataset)
+    usual_scale = ("micro" if dataset.micro else "paper") if dataset else None
+    flags: list[tuple[str, object]] = [
         ("--baseline", cell.baseline),
         ("--modality", cell.modality),
         ("--dataset", cell.dataset),
         ("--protocol", cell.protocol),
         ("--init", cell.init),
-        *_unusual(cell),
-        *(("--set", f"{key}={value}") for key, value in cell.overrides),
     ]
-    return " ".join(["harness run", *(f"{flag} {shlex.quote(str(value))}" for flag, value in flags)])
-
-
-def _unusual(cell: Cell) -> list[tuple[str, object]]:
-    dataset = _card("dataset", cell.dataset)
-    usual_scale = ("micro" if dataset.micro else "paper") if dataset else None
-    flags: list[tuple[str, object]] = []
     flags += [("--split", cell.split)] if cell.split != 1 else []
     flags += [("--seed", cell.seed)] if cell.seed else []
     flags += [("--subset", cell.subset)] if dataset is None or cell.subset != dataset.subsets[0] else []
     flags += [("--backbone", cell.backbone)] if cell.backbone else []
     flags += [("--source", cell.source)] if cell.source and cell.source != usual_source(cell) else []
     flags += [("--scale", cell.scale)] if cell.scale != usual_scale else []
-    return flags
+    flags += [("--set", f"{key}={value}") for key, value in cell.overrides]
+    return " ".join(["harness run", *(f"{flag} {shlex.quote(str(value))}" for flag, value in flags)])
 
 
 def usual_source(cell: Cell) -> str:

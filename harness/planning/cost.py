@@ -71,8 +71,7 @@ class Estimate:
 
 
 def measured_flops() -> float:
-    """Float32 operations per second of processor time in matrix products, on one core, measured for a tenth of a
-    second."""
+    """Float32 operations per second of processor time in matrix products, measured on one core for 0.1 s."""
     import numpy as np
     import threadpoolctl
 

@@ -33,9 +33,7 @@ def result_of(job_ids: tuple[str, ...], run_store: RunStore) -> CellResult | Non
 
 
 def lookup_in(workspace: Workspace) -> Lookup:
-    """Function cell -> its result in the results folder, or None if it has not been run or cannot be. The data sets
-    need not be on disk.
-    """
+    """Function cell -> its result in the results folder, or None. The data sets need not be on disk."""
     records = Records(workspace)
 
     @functools.cache  # tables look up the same cell several times, and each lookup reads and hashes files

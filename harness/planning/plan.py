@@ -133,8 +133,7 @@ class Planner:
         return self.add(spec, training, {}, words=(spec.backbone or spec.network, spec.dataset.name))
 
     def files(self, content: str, spec: JobSpec, training: Training) -> str:
-        """Id of the job that makes files of a split's videos (all videos if the spec has no split), shared by all
-        networks that read them."""
+        """Id of the job that makes files of a split's videos, or of all videos, for all networks that read them."""
         split = getattr(spec, "split", None)
         of_split = (f"split {split}",) if split and len(training.dataset.splits) > 1 else ()
         return self.add(spec, training, {}, words=(content, training.dataset.name, *of_split))
@@ -159,9 +158,7 @@ class Planner:
         return absent or any(self.jobs[job_id].provisional for job_id in upstream.values())
 
     def pretrained(self, training: Training) -> PretrainedSpec | None:
-        """Published weights that the training starts from; None if it starts from a job or from scratch. Raises
-        HarnessError if they are not imported, except in a dry run.
-        """
+        """Published weights it starts from, or None. Raises HarnessError if they are not imported, except in a dry run."""
         if training.from_published:
             (stream,) = training.streams
             name = training.source.removeprefix(PUBLISHED)

@@ -34,7 +34,7 @@ def cells(selection: Selection) -> list[Cell]:
             selection.inits or baseline.inits[:1],
             selection.seeds,
         )
-        chosen += [_cell(selection, baseline, dataset, *axis) for axis in axes]
+        chosen += [_cell(selection, baseline, dataset, axis) for axis in axes]
     _refuse_unread(selection.overrides, chosen)
     return list(dict.fromkeys(chosen))
 
@@ -54,16 +54,8 @@ def _protocols(selection: Selection, dataset: Dataset) -> tuple[str, ...]:
     raise HarnessError(f"no protocol given; pass --protocol with one of: {', '.join(registry.names('protocol'))}")
 
 
-def _cell(
-    selection: Selection,
-    baseline: Baseline,
-    dataset: Dataset,
-    modality: str,
-    split: int,
-    protocol_name: str,
-    init: str,
-    seed: int,
-) -> Cell:
+def _cell(selection: Selection, baseline: Baseline, dataset: Dataset, axes: tuple[str, int, str, str, int]) -> Cell:
+    modality, split, protocol_name, init, seed = axes
     protocol: Protocol = registry.load("protocol", protocol_name)
     scale_name = selection.scale or ("micro" if dataset.micro else "paper")
     scale: Scale = registry.load("scale", scale_name)

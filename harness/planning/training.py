@@ -213,8 +213,7 @@ def _params(
 
 
 def _schedule(stage: str, card: Schedule, schedule: Schedule, streams: tuple[str, ...]) -> Iterator[tuple[str, str]]:
-    """Overrides relative to the card's schedule; or to a named schedule if lists differ, which `--set` cannot
-    change."""
+    """Overrides relative to the card's schedule; to a named one if lists differ, which `--set` cannot change."""
     if (card.milestones, card.lr_factors) != (schedule.milestones, schedule.lr_factors):
         name = schedules.name_of(schedule, streams)
         yield f"{stage}.schedule", name

@@ -41,8 +41,7 @@ def without(overrides: Overrides) -> Overrides:
 
 
 def resolved(overrides: Overrides, job: Job, results: Path) -> Overrides:
-    """The pairs with 'tuned' replaced by the rate chosen for `job`, which is planned without it. Raises
-    HarnessError if there is none."""
+    """The pairs with the rate chosen for `job`, which is planned without it. Raises HarnessError if there is none."""
     path = path_of(results, job)
     if not path.is_file():
         raise HarnessError(

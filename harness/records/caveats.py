@@ -85,15 +85,9 @@ DIFFERENCES = {
 
 def _unlike(first: JobSpec, second: JobSpec) -> list[str]:
     """Differences between the videos, frames and arithmetic of two jobs, in words."""
+    unlike = []
+    if isinstance(first, NetworkSpec) and isinstance(second, NetworkSpec) and first.scale != second.scale:
+        fields = [name for name, value in vars(first.scale).items() if value != getattr(second.scale, name)]
+        unlike = ["scale" if "name" in fields else f"sizes of the same scale: {', '.join(fields)}"]
     pairs = {name: (getattr(first, name, None), getattr(second, name, None)) for name in DIFFERENCES}
-    unlike = [DIFFERENCES[name] for name, (a, b) in pairs.items() if a and b and a != b]
-    return _unlike_scales(first, second) + unlike
-
-
-def _unlike_scales(first: JobSpec, second: JobSpec) -> list[str]:
-    if not isinstance(first, NetworkSpec) or not isinstance(second, NetworkSpec) or first.scale == second.scale:
-        return []
-    if first.scale.name != second.scale.name:
-        return ["scale"]
-    fields = [name for name, value in vars(first.scale).items() if value != getattr(second.scale, name)]
-    return [f"sizes of the same scale: {', '.join(fields)}"]
+    return unlike + [DIFFERENCES[name] for name, (a, b) in pairs.items() if a and b and a != b]

@@ -167,7 +167,7 @@ def test_pushing_sends_what_is_missing_and_nothing_twice(filled: Any) -> None:
     third = finished(2, results / "runs")
     half = open_tracker(None, results, "killed half-way")
     half.job_started(job_of(2))
-    assert push([third, *records], open_tracker(None, results, "pushed")).sent == (third.job_id,)
+    assert push([third, *records], open_tracker(None, results, "pushed")).copied == (third.job_id,)
     (run,) = runs_in(tracker, f"tags.job_hash = '{third.job_id}'")
     assert run.data.metrics["top1"] == third.metrics["top1"]["value"]
     assert run.data.metrics["train/loss"] == 1.0
@@ -179,16 +179,16 @@ def test_pulling_rebuilds_the_ledger(filled: Any, tmp_path: Path) -> None:
     tracker = open_tracker(None, results, "pulled")
     callback = Counting()
     pulled = pull(tmp_path / "runs", tracker, callback=callback)
-    assert callback.told == [("copy", len(pulled.fetched)), *[1] * len(pulled.fetched)]
+    assert callback.told == [("copy", len(pulled.copied)), *[1] * len(pulled.copied)]
     run_store = RunStore(tmp_path / "runs")
-    assert set(pulled.fetched) == set(run_store.ids()) >= {record.job_id for record in records}
+    assert set(pulled.copied) == set(run_store.ids()) >= {record.job_id for record in records}
     for record in records:
         mine = run_store.read(record.job_id)
         assert mine.metrics == record.metrics and mine.spec == record.spec and mine.curves == record.curves
         assert np.array_equal(mine.scores().logits, record.scores().logits)
         with pytest.raises(HarnessError, match=r"has no weights\.safetensors"):
             mine.path("weights.safetensors")
-    assert pull(tmp_path / "runs", tracker).fetched == ()
+    assert pull(tmp_path / "runs", tracker).copied == ()
     assert not [path for path in (tmp_path / "runs").iterdir() if path.name.startswith(".")]
 
 
@@ -269,7 +269,7 @@ def test_a_server_that_goes_away_in_the_middle_is_caught_up_by_a_push(filled: An
         tracker.job_finished(record)
     assert tracker.unsent == [record.job_id] and len(said) == 1
     caught_up = open_tracker(f"sqlite:///{results / 'mlflow.db'}", tmp_path, "pushed")
-    assert push(RunStore(tmp_path / "runs"), caught_up).sent == (record.job_id,)
+    assert push(RunStore(tmp_path / "runs"), caught_up).copied == (record.job_id,)
     (run,) = runs_in(caught_up, f"tags.job_hash = '{record.job_id}'")
     assert run.data.tags["complete"] == "true"
 

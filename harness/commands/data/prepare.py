@@ -106,9 +106,8 @@ def _make(
         _print_result(title, store, len(videos), callback)
     if flow:
         callback.stage("optical flow", len(videos), "videos")
-        _print_result(
-            "optical flow", flow_store(prepared, scale.flow, fps=scale.fps, **settings), len(videos), callback
-        )
+        store = flow_store(prepared, scale.flow, fps=scale.fps, **settings)
+        _print_result("optical flow", store, len(videos), callback)
 
 
 def estimate_text(estimate: Estimate) -> str:

@@ -55,7 +55,8 @@ def libraries() -> Iterator[CheckResult]:
     try:
         names = _names(importlib.metadata.requires(DISTRIBUTION) or [])
     except importlib.metadata.PackageNotFoundError:
-        names = _names(_declared(PROJECT))
+        declared = tomllib.loads(PROJECT.read_text(encoding="utf-8")) if PROJECT.is_file() else None
+        names = _names(declared["project"]["dependencies"] if declared else [])
         detail = f"{DISTRIBUTION} is not installed" + ("" if names else ", so its requirements are not known")
         yield CheckResult("libraries", "warn", detail, "run 'pip install -e .' in the checkout")
     versions = {name: environment.package_version(name) for name in names}
@@ -69,13 +70,6 @@ def libraries() -> Iterator[CheckResult]:
     if len(builds) > 1:
         remedy = f"pip uninstall -y {' '.join(builds)}; pip install {OPENCV}"
         yield CheckResult("opencv", "warn", f"{' and '.join(builds)} overwrite each other's 'cv2'", remedy)
-
-
-def _declared(project: Path) -> list[str]:
-    """The requirements in a checkout's pyproject.toml; [] if there is none."""
-    if not project.is_file():
-        return []
-    return list(tomllib.loads(project.read_text(encoding="utf-8"))["project"]["dependencies"])
 
 
 def _names(requirements: list[str]) -> list[str]:

@@ -53,9 +53,8 @@ def memory() -> CheckResult:
     now = psutil.virtual_memory()
     detail = f"{now.available / 1e9:.1f} GB of {now.total / 1e9:.1f} GB are free"
     if now.available / 1e9 < LOW_MEMORY_GB:
-        return CheckResult(
-            "memory", "warn", detail, f"a micro job may take {LOW_MEMORY_GB:.0f} GB: close other programs"
-        )
+        remedy = f"a micro job may take {LOW_MEMORY_GB:.0f} GB: close other programs"
+        return CheckResult("memory", "warn", detail, remedy)
     return CheckResult("memory", "ok", detail)
 
 
@@ -138,8 +137,7 @@ def disk(workspace: Workspace) -> Iterator[CheckResult]:
         if not os.access(existing, os.W_OK | os.X_OK):
             yield CheckResult(name, "fail", f"{existing} is not writable", other)
         elif free_gb < LOW_DISK_GB:
-            yield CheckResult(
-                name, "fail" if free_gb < LOWEST_DISK_GB else "warn", detail, f"free some space, or {other}"
-            )
+            state: Literal["warn", "fail"] = "fail" if free_gb < LOWEST_DISK_GB else "warn"
+            yield CheckResult(name, state, detail, f"free some space, or {other}")
         else:
             yield CheckResult(name, "ok", detail)

@@ -27,12 +27,6 @@ from harness.metrics.scores import Scores, softmax
 from harness.planning import tuned
 from harness.records.record import Record
 
-TUNE_SETTINGS = {
-    # Trials write records, not event files.
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-    "RAY_AIR_NEW_OUTPUT": "0",
-}
-
 
 def search(
     trials: Sequence[Job],
@@ -46,8 +40,8 @@ def search(
 
     Raises HarnessError if a trial fails, naming it.
     """
-    for name, value in TUNE_SETTINGS.items():
-        os.environ.setdefault(name, value)
+    # Trials write records, not event files.
+    os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
     shared = Storage(storage) if storage else None
     missing = [job for job in trials if not options.run_store.has(job.id)]
     if shared and missing:
