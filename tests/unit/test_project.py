@@ -209,6 +209,33 @@ def test_every_tox_environment_is_explained():
     assert missing == set()
 
 
+WRITES_THE_ENVIRONMENT = {
+    "harness/jobs/profiler.py": "the log level of torch's profiler",
+    "harness/launch/ray/cluster.py": "Ray's own settings",
+    "harness/launch/ray/tune.py": "Ray Tune's own settings",
+    "harness/launch/ray/worker.py": "the GPUs and threads of a task, before torch is loaded",
+    "harness/records/tracking/server.py": "MLflow's own settings",
+    "harness/video/numba_cache.py": "Numba's own setting",
+}
+
+
+def environment_writes(root: Path) -> set[str]:
+    """Files that set an environment variable."""
+    writing = re.compile(r"os\.environ\[[^]]+\] = |os\.environ\.(update|setdefault|pop)\(|putenv")
+    paths = [path for package in PACKAGES for path in (root / package).rglob("*.py")]
+    return {path.relative_to(root).as_posix() for path in paths if writing.search(path.read_text("utf-8"))}
+
+
+def test_no_environment_variable_is_a_channel_between_our_own_modules():
+    assert environment_writes(ROOT) == set(WRITES_THE_ENVIRONMENT)
+
+
+def test_a_write_to_the_environment_is_found(tmp_path):
+    (tmp_path / "harness").mkdir()
+    (tmp_path / "harness" / "x.py").write_text('import os\nos.environ["HARNESS_X"] = "1"\n')
+    assert environment_writes(tmp_path) == {"harness/x.py"}
+
+
 def test_every_marker_that_is_left_out_by_default_has_an_environment():
     markers = {marker.split(":")[0] for marker in PROJECT["tool"]["pytest"]["ini_options"]["markers"]}
     assert markers - {"slow"} <= tox_environments()
