@@ -19,6 +19,7 @@ from dataclasses import dataclass
 
 from harness.core import registry
 from harness.core.contract import Clip, streams_of
+from harness.core.errors import UnknownName
 from harness.core.job_specs import (
     ClipsSpec,
     FeaturesSpec,
@@ -111,7 +112,10 @@ def _corrections(records: Iterable[Record], rate: float) -> tuple[dict[str, floa
     likes: dict[str, list[float]] = {}
     kinds: dict[str, list[float]] = {}
     for record in records:
-        expected, took = predicted_s(record.spec, rate), float(record.cost.get("wall_s", 0.0))
+        try:
+            expected, took = predicted_s(record.spec, rate), float(record.cost.get("wall_s", 0.0))
+        except UnknownName:  # of a plug-in that is not loaded
+            continue
         if expected > 0 and took > 0:
             likes.setdefault(_like(record.spec), []).append(took / expected)
             kinds.setdefault(_kind(record.spec), []).append(took / expected)

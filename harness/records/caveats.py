@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from harness.core import registry
 from harness.core.contract import Dataset
-from harness.core.errors import HarnessError
+from harness.core.errors import HarnessError, UnknownName
 from harness.core.job_specs import JobSpec, NetworkSpec, TrainSpec
 from harness.core.spec import Cell
 from harness.metrics.scores import bounds_pct
@@ -18,10 +18,13 @@ def caveats_of(cell: Cell) -> tuple[str, ...]:
 
 
 def caveat_of(name: str) -> str:
-    """'TITLE: caveat' of a data set; '' for a data set without one, and for published weights."""
+    """'TITLE: caveat' of a data set; '' without one, for published weights and if the data set's plug-in is not loaded."""
     if not name or name.startswith("published:"):
         return ""
-    card = _card(name)
+    try:
+        card = _card(name)
+    except UnknownName:
+        return ""
     return f"{card.title}: {card.caveat}" if card.caveat else ""
 
 

@@ -12,14 +12,16 @@ from click.testing import CliRunner
 
 from harness.commands import plan as command
 from harness.core.errors import HarnessError
+from harness.core.job_specs import CardSpec
 from harness.core.spec import Selection
 from harness.core.workspace import Workspace
 from harness.planning.cost import estimates
 from harness.planning.plan import make_plan
+from harness.records.caveats import caveats_of
 from harness.records.record import Record
 from reports import tables
 from reports.figures import graph
-from tests.specs import train_spec
+from tests.specs import CELL, train_spec
 
 FLOPS = 50e9
 
@@ -76,6 +78,14 @@ def test_finished_jobs_correct_their_like_before_their_kind(where):
     assert after[kind.id].seconds == pytest.approx(3 * before[kind.id].seconds) and after[kind.id].basis == "kind"
     heads = [after[job.id].basis for job in plan.jobs if job.kind == "head"]
     assert heads and set(heads) == {"model"}
+
+
+def test_records_of_a_plug_in_that_is_not_loaded_are_ignored(where):
+    plan = planned(where)
+    stranger = replace(plan.jobs[0], spec=train_spec("micro", baseline=CardSpec("not-installed", 1)))
+    assert estimates(plan, [record_of(stranger, 5.0)], flops=FLOPS) == estimates(plan, [], flops=FLOPS)
+    cell = replace(CELL, baseline="not-installed", dataset="not-installed")
+    assert caveats_of(cell) == ()
 
 
 def test_gpu_hours_are_counted_for_jobs_planned_for_a_gpu(where, monkeypatch):
