@@ -34,7 +34,7 @@ class TimmTrunk(nn.Module):
         self.out_channels = self._drop_unused()
 
     def _expect(self, channels: int) -> None:
-        """Set factor and shift from [-1, 1] to the mean and deviation of the network's weights; flow is not changed."""
+        """Set factor and shift from [-1, 1] to the mean and standard deviation of the network's weights; flow is not changed."""
         config = self.model.pretrained_cfg if channels == 3 else {}
         mean, deviation = (torch.tensor(config.get(k, (0.5,) * channels)) for k in ("mean", "std"))
         self.register_buffer("factor", 0.5 / deviation, persistent=False)

@@ -193,7 +193,7 @@ def _layer(name: str, inputs: int, style: Style) -> tuple[nn.Module, int]:
 
 
 def initialise(module: nn.Module) -> None:
-    """He's normal, truncated at two deviations, in every convolution; batch norm keeps PyTorch's default, the identity."""
+    """He's normal, truncated at two standard deviations, in every convolution; batch norm keeps PyTorch's default, the identity."""
     for layer in module.modules():
         if isinstance(layer, nn.modules.conv._ConvNd):
             fan_in = layer.weight[0].numel()

@@ -215,7 +215,9 @@ def _global_pool(pool: Any, path: str, plan: _Plan) -> nn.Module:
     if pool.pool_type == "":
         return nn.Identity()
     if pool.pool_type not in ("avg", "fast", "fastavg"):
-        raise HarnessError(f"cannot inflate '{path}': global pooling of type '{pool.pool_type}'")
+        raise HarnessError(
+            f"cannot inflate '{path}': global pooling of type '{pool.pool_type}' is not supported; supported: avg, fast, none"
+        )
     flattens = getattr(pool.pool, "flatten", False) is True or isinstance(pool.flatten, nn.Flatten)
     return layers3d.MeanPool3d(flattens)
 

@@ -83,8 +83,8 @@ class ClipNetwork(WithHead):
         if x.shape[2] < 2:
             frames = clips[self.stream].shape[2]
             raise HarnessError(
-                f"a clip of {frames} frames leaves {x.shape[2]} position in time and the final average spans two; "
-                "use 9 frames or more (a short video is looped to that length)"
+                f"a clip of {frames} frames gives {x.shape[2]} temporal position after the last layer, but the final pooling "
+                "needs 2; set the clip window to at least 9 frames (videos may be shorter: they are looped)"
             )
         return ((x[:, :, 1:] + x[:, :, :-1]) / 2).transpose(1, 2)
 

@@ -35,6 +35,9 @@ GREY_LEVELS = 4
 
 # ---------------------------------------------------------------------------------------------------- pairs
 
+STORES = {"store": "frame store", "raw-store": "raw store"}
+"""Corpus -> its name in reports."""
+
 
 def missing_libraries() -> list[str]:
     """Libraries that this suite needs and that are not installed."""
@@ -50,19 +53,22 @@ def pairs(machine: Machine) -> Iterator[Pair]:
         ours = dataclasses.replace(clips, corpus=codec)
         for reader in readers.plain_readers():
             other = Parallel(dataclasses.replace(ours, reader=reader))
-            yield Pair("data", f"{codec} clips, {reader}", f"{reader}, plainly", Parallel(ours), other, target)
-    for store in ("store", "raw-store"):
+            yield Pair(
+                "data", f"our reader, {codec} (vs {reader})", f"{reader}, used directly", Parallel(ours), other, target
+            )
+    for store in STORES:
         for codec in TARGETS:
             ours = dataclasses.replace(clips, corpus=f"{store} of {codec}")
             for reader in ("ours", *(name for name in FASTEST if name in readers.plain_readers())):
                 other = Parallel(dataclasses.replace(clips, reader=reader, corpus=codec))
-                name = f"clips from the {store.replace('-', ' ')} of {codec}, {reader}"
-                yield Pair("data", name, f"{reader} on the originals", Parallel(ours), other, STORE_TARGET)
+                reference = reader.replace("ours", "our reader")
+                name = f"{STORES[store]} of {codec} (vs {reference})"
+                yield Pair("data", name, f"{reference}, on the originals", Parallel(ours), other, STORE_TARGET)
     loading, decoding, verifying, opening = (
         Case(builder, corpus="all", size=VERIFIED) for builder in ("loading", "decoding", "verifying", "opening")
     )
-    yield Pair("data", "loader of training", "its windows decoded alone", loading, decoding)
-    yield Pair("data", f"data verify, {VERIFIED} files", "PyAV opening each", verifying, opening)
+    yield Pair("data", "training data loader", "decoding the same clips without the loader", loading, decoding)
+    yield Pair("data", f"data verify, {VERIFIED} files", "opening each file with PyAV", verifying, opening)
 
 
 def with_files(case: Case) -> Case:
@@ -120,7 +126,7 @@ def clips(case: Case) -> Ready:
 
 
 def loading(case: Case) -> Ready:
-    """One clip of each file through the loader of training, in this process."""
+    """One clip of each file through the training data loader, in this process."""
     load = _loader(case)
     return Ready(load, {"clips": len(_windows_read_by(load))})
 

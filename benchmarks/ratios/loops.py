@@ -29,8 +29,10 @@ def fixed_pairs(machine: Machine) -> Iterator[Pair]:
         batch = 16 if machine.quick else 64
         ours = Case("fixed, cached", scale="micro", batch=batch, device=machine.device, size=views)
         other = dataclasses.replace(ours, builder="fixed, uncached")
-        name = f"{EPOCHS} epochs of a head, {views} view{'s' if views > 1 else ''} per video"
-        yield Pair("fixed", name, "forwarding in every epoch", ours, other, CACHED_TARGET if views == 1 else None)
+        name = f"{EPOCHS} epochs of a head on cached features, {views} view{'s' if views > 1 else ''} per video"
+        yield Pair(
+            "fixed", name, "running the backbone in every epoch", ours, other, CACHED_TARGET if views == 1 else None
+        )
 
 
 def facts_of(

@@ -65,11 +65,11 @@ def micro(machine: Machine) -> Iterator[Pair]:
 
 
 def defaults(machine: Machine) -> Iterator[Pair]:
-    """Every optimization that is on by default, against the same network without it."""
+    """Every optimization that is on by default, compared with the same network without it."""
     best = machine.precisions[-1]
     without: dict[str, dict[str, Any]] = {"channels last": {"layout": "plain"}}
     if machine.device == "cpu":
-        without["memory kept"] = {"malloc": "plain"}
+        without["allocator reuse"] = {"malloc": "plain"}
     if best == "bfloat16":
         without["bfloat16"] = {"precision": "float32"}
     fused_3d: dict[str, Any] = {"baseline": "fused_3d", "streams": OTHERS["fused_3d"], "frames": 0, "side_px": 0}
@@ -84,7 +84,7 @@ def defaults(machine: Machine) -> Iterator[Pair]:
                     yield _default("batch norm folded", ours)
             if builder == "training" and machine.device == "cpu":
                 fused = dataclasses.replace(ours, batch=max(2, ours.batch), **fused_3d)
-                yield _default("fusing kernel laid out plainly", fused)
+                yield _default("contiguous (NCDHW) fusing weights", fused)
 
 
 def _default(default: str, ours: Case, **change: Any) -> Pair:
@@ -244,7 +244,7 @@ def _keep_channels_last() -> None:
 DEFAULTS: Mapping[str, Callable[[], None]] = {
     "batch norm folded": _do_not_fold,
     "one convolution for three branches": _do_not_share,
-    "fusing kernel laid out plainly": _keep_channels_last,
+    "contiguous (NCDHW) fusing weights": _keep_channels_last,
 }
 """An optimization inside a network -> a function that switches it off for the rest of the process."""
 

@@ -59,7 +59,9 @@ def merge(
     return stored
 
 
-HEAD = ("what", "against", "times as fast", "95%", "target", "ours s", "GFLOP/s", "of ceiling", "memory GiB", "")
+HEAD = (
+    "what", "reference", "speed-up", "95% interval", "target", "our time (s)", "GFLOP/s", "of ceiling", "memory (GiB)", "notes",
+)  # fmt: skip
 
 
 def table(stored: Mapping[str, Any]) -> str:

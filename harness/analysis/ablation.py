@@ -167,7 +167,7 @@ def _picture_changes() -> Iterator[Perturbation]:
     yield Perturbation("RGB/BGR", "blue first", inputs=on_rgb(lambda rgb: rgb.flip(1)))
     yield Perturbation("value range", "pictures in [0, 1]", inputs=on_rgb(lambda rgb: (rgb + 1) / 2))
     yield Perturbation("value range", "pictures in [0, 255]", inputs=on_rgb(lambda rgb: (rgb + 1) * 127.5))
-    yield Perturbation("value range", "ImageNet's mean and deviation", inputs=on_rgb(standardised))
+    yield Perturbation("value range", "ImageNet's mean and standard deviation", inputs=on_rgb(standardised))
 
 
 def _flow_changes(scale: Scale) -> Iterator[Perturbation]:

@@ -14,7 +14,7 @@ not run        no pair of numbers has records for some part
 =============  ===================================================================================================
 
 Intervals are sampled over videos, by group. With one seed, a claim is about these particular trainings. With several,
-answers are averaged over seeds, and the deviation over seeds widens the interval.
+answers are averaged over seeds, and the standard deviation over seeds widens the interval.
 """
 
 from __future__ import annotations
@@ -162,7 +162,7 @@ def _measure(part: ClaimPart, source: _Source) -> _PartResult:
 
 
 def _over_seeds(contrasts: Any, seeds: tuple[int, ...]) -> Pooled:
-    """Answers averaged over seeds; their deviation over seeds is a variance of its own."""
+    """Answers averaged over seeds; their standard deviation over seeds is a variance of its own."""
     if len(seeds) == 1:
         return pool(contrasts(seeds))
     each = [pool(contrasts((seed,))).effect for seed in seeds]

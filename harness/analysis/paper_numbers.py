@@ -81,7 +81,7 @@ def numbers() -> tuple[PaperNumber, ...]:
 def _parse(name: str, text: str) -> list[PaperNumber]:
     reader = csv.DictReader(io.StringIO(text))
     if reader.fieldnames != FIELDS:
-        raise HarnessError(f"results/paper/{name} has columns {reader.fieldnames}, expected {FIELDS}")
+        raise HarnessError(f"results/paper/{name} has columns {reader.fieldnames}, expected {FIELDS}; restore the file")
     parsed = []
     for line in reader:
         try:

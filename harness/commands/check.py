@@ -1,6 +1,7 @@
-"""`harness check`: Check that reproduced numbers are still reproduced.
+"""`harness check`: Check that results still match the expected numbers.
 
-Compares the results folder and the shipped weights with results/expected. Exits with 1 if a number is not reproduced.
+Compares the results folder and the shipped weights with results/expected. Exit status: 0 if all numbers are reproduced, 1 if
+some are not or are missing, 2 if the check itself could not run.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """`harness compare`: Test the difference between two jobs, paired on the same videos.
 
-Prints McNemar's exact test, and the difference with an interval that resamples groups of videos.
+Prints the p-value of McNemar's exact test, and the difference with a bootstrap interval over groups of videos.
 """
 
 from __future__ import annotations
@@ -59,6 +59,6 @@ def _power(test: statistics.PairedTest) -> str:
     if math.isnan(smallest):
         return f"The two disagree on too few of the {test.n} videos to detect any difference."
     return (
-        f"With {test.n} independent videos and this disagreement, a true difference of {100 * smallest:.1f} points is "
-        "detected four times in five (p < 0.05). It takes more if videos of a group are answered alike."
+        f"With {test.n} independent videos and this disagreement, a difference of {100 * smallest:.1f} points is "
+        "detected with 80% power (p < 0.05). If videos of a group are answered alike, only larger ones are."
     )

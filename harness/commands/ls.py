@@ -1,4 +1,7 @@
-"""`harness ls`: List baselines, data sets, jobs, ..., or show one in full."""
+"""`harness ls`: List baselines, data sets, jobs, ..., or show one in full.
+
+KIND is one of: baselines, datasets, protocols, scales, metrics, heads, decoders, flow-methods, launchers, jobs.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,7 @@ WIDTH = 108
 
 
 @click.command()
-@click.argument("kind", type=click.Choice([*(f"{kind}s" for kind in registry.KINDS), "jobs"]))
+@click.argument("kind", metavar="KIND", type=click.Choice([*(f"{kind}s" for kind in registry.KINDS), "jobs"]))
 @click.argument("name", required=False)
 @workspace_options
 def command(kind: str, name: str | None, workspace: Workspace) -> None:

@@ -69,7 +69,11 @@ def scale_option(purpose: str) -> Decorator:
 workspace_options = _combined(
     "workspace",
     lambda values: resolve_workspace(values["data"], values["results"]),
-    click.option("--data", metavar="DIR", help="Folder of data sets.  [default: HARNESS_DATA, or your data folder]"),
+    click.option(
+        "--data",
+        metavar="DIR",
+        help="Folder of data sets.  [default: HARNESS_DATA, or the folder that `harness data list` prints]",
+    ),
     click.option("--results", metavar="DIR", help="Results folder.  [default: HARNESS_RESULTS, or ./results]"),
     # Its value was read before the verb was imported: `harness.commands.use_plugins`.
     click.option("--plugins", metavar="DIR", help="Folder of plug-in files.  [default: HARNESS_PLUGINS]"),

@@ -1,6 +1,7 @@
 """`harness predict`: Predict the classes of a video, or of every video in a folder.
 
-Takes finished jobs or published weights. Prints the most probable classes; a folder gives a CSV table.
+Takes finished jobs or published weights. Prints the most probable classes; for a folder, writes predictions.csv to --out, or
+prints it as CSV.
 """
 
 from __future__ import annotations
@@ -43,7 +44,10 @@ CURVE_LETTERS = 60
 )
 @click.option("--top", type=click.IntRange(1), default=5, help="Number of classes to print.")
 @click.option(
-    "--out", type=click.Path(path_type=Path), metavar="DIR", help="Folder for pictures of the clip and its scores."
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Folder for pictures of the clip and its scores, or predictions.csv.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @workspace_options

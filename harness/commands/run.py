@@ -1,6 +1,7 @@
-"""`harness run`: Run all jobs of a selection that are not finished yet.
+"""`harness run`: Run the experiments that the options select.
 
-Prints the accuracy of every cell, and where its records are.
+Each combination of the selected values is one experiment, called a cell. Finished jobs are not run again. Prints the accuracy
+of every cell, and where its records are.
 """
 
 from __future__ import annotations

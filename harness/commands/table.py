@@ -36,7 +36,7 @@ from reports.tables.render import FORMATS
     "style",
     type=click.Choice(list(FORMATS)),
     default="terminal",
-    help="Output format; csv excludes --significance and --with-cost.",
+    help="Output format; csv cannot be combined with --significance or --with-cost.",
 )
 @launch_options
 @workspace_options

@@ -40,14 +40,17 @@ class Search:
 @click.command()
 @selection_options
 @click.option(
-    "--trials", type=click.IntRange(1), default=5, help="Number of rates, from a tenth to ten times the scale's."
+    "--trials",
+    type=click.IntRange(1),
+    default=5,
+    help="Number of learning rates to try, between 0.1 and 10 times the scale's.",
 )
 @click.option(
     "--held-out",
     "share",
     type=click.FloatRange(0, 0.9, min_open=True),
     default=0.2,
-    help="Share of the training videos to compare the rates on, by class and group.",
+    help="Fraction of the training videos held out to compare the rates, stratified by class; groups are not split.",
 )
 @launch_options
 @workspace_options

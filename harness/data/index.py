@@ -95,7 +95,8 @@ def _stat(root: Path, video: Video) -> os.stat_result:
         return (root / video.path).stat()
     except OSError as error:
         raise DataMissing(
-            f"{root / video.path}: {error.strerror}, though the data set was listed with it; run the command again"
+            f"{root / video.path} was there when the data set was indexed and cannot be read now ({error.strerror}); restore "
+            "it, or run the command again to re-index"
         ) from error
 
 

@@ -91,7 +91,7 @@ class VideoReader:
         BrokenVideo, and HarnessError where the streams differ in size.
         """
         clips: list[dict[str, np.ndarray]] = [{} for _ in cuts]
-        square = _Square(video, side_px, place)
+        square = _Square(video, side_px, place, self.flow_store)
         for stream in self.streams:
             frames, numbers = self._source(video, stream, [cut[stream] for cut in cuts], square)
             for clip, wanted in zip(clips, numbers, strict=True):
@@ -102,7 +102,7 @@ class VideoReader:
         self, video: Video, cut: Positions, side_px: int, place: Place, out: Mapping[str, np.ndarray]
     ) -> None:
         """One cut of `clips`, written to `out`: stream -> uint8 (T, side, side, C). Raises as `clips` does."""
-        square = _Square(video, side_px, place)
+        square = _Square(video, side_px, place, self.flow_store)
         for stream in self.streams:
             target = out[stream]
             frames, (wanted,) = self._source(video, stream, [cut[stream]], square, target)
@@ -235,8 +235,9 @@ def _selected(frames: np.ndarray, wanted: np.ndarray) -> np.ndarray:
 class _Square:
     """The one square of all clips and streams of a video, placed as soon as the size of its pictures is known."""
 
-    def __init__(self, video: Video, side_px: int, place: Place) -> None:
+    def __init__(self, video: Video, side_px: int, place: Place, store: Store | None) -> None:
         self._video = video
+        self._store = store.folder if store else ""
         self._side_px = side_px
         self._place = place
         self._size: tuple[int, int] | None = None
@@ -249,7 +250,7 @@ class _Square:
         elif self._size != (height, width):
             raise HarnessError(
                 f"{self._video.id}: one stream is {self._size[1]}x{self._size[0]} px and another {width}x{height}; the "
-                "flow store does not belong to these videos, delete it"
+                f"flow store does not belong to these videos; delete {self._store}, then run the command again"
             )
         return *self._corner, self._side_px
 

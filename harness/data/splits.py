@@ -72,8 +72,8 @@ def refuse_leaks(
     leaked = [video.id for video in scored if video.id in known or _group_key(video) in known]
     if leaked:
         raise HarnessError(
-            f"{len(leaked)} of the {len(scored)} videos to be scored, {leaked[0]} among them, were trained on (themselves "
-            "or their group) by these weights or those they start from; choose another --source or --split"
+            f"{len(leaked)} of the {len(scored)} test videos (for example {leaked[0]}), or videos of the same group, were in "
+            "the training data of these weights or of the weights they start from; choose another --source or --split"
         )
     return {**before, name: sorted(known)}
 

@@ -114,7 +114,9 @@ def _head_on_its_trunk(context: JobContext[Any], record: Record) -> nn.Module:
     head = _weights(record)
     wanted = {name for name in network.state_dict() if name.startswith(transfer.HEAD)}
     if head.keys() != wanted:
-        raise RecordError(f"the head of job {record.job_id} does not fit its network; run the job again")
+        raise RecordError(
+            f"the head of job {record.job_id} does not fit its network; delete {record.folder}, then run the command that made it again"
+        )
     network.load_state_dict(head, strict=False)
     return network
 
@@ -127,7 +129,10 @@ def _weights(record: Record) -> dict[str, torch.Tensor]:
         )
     path = record.path(WEIGHTS)
     if file_sha256(path) != record.files[WEIGHTS]:
-        raise RecordError(f"{path} is not the recorded file (sha256 differs); copy it again, or run the job again")
+        raise RecordError(
+            f"{path} is not the recorded file (sha256 differs); copy it again, or delete {record.folder} and run the command "
+            "that made it again"
+        )
     return transfer.read_weights(path)
 
 

@@ -42,5 +42,8 @@ def _same_videos(scores_a: Scores, scores_b: Scores) -> Scores:
     differ = np.flatnonzero(scores_a.labels != other.labels)
     if len(differ):
         video = scores_a.ids[int(differ[0])]
-        raise HarnessError(f"the two streams give {len(differ)} videos different labels, {video} among them")
+        raise HarnessError(
+            f"the records of the two jobs disagree on the true label of {len(differ)} videos (for example {video}); "
+            "run both jobs on the same version of the data set"
+        )
     return other

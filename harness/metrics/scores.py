@@ -103,7 +103,9 @@ def _check_values(scores: Scores) -> None:
     finite = np.isfinite(scores.logits).all(axis=1)
     if not finite.all():
         bad = [scores.ids[row] for row in np.flatnonzero(~finite)]
-        raise HarnessError(f"logits of {len(bad)} videos are NaN or infinite: {_few(bad)}; their network diverged")
+        raise HarnessError(
+            f"logits of {len(bad)} videos are NaN or infinite: {_few(bad)}; the network diverged: lower train.base_lr, or check the weights"
+        )
     classes = scores.logits.shape[1]
     wrong = (scores.labels < 0) | (scores.labels >= classes)
     if wrong.any():

@@ -31,6 +31,7 @@ def load_source(network: Any, state: Mapping[str, Tensor], num_classes: int) -> 
         raise RecordError(
             "the source's weights do not fit the network: "
             f"missing {_few(expected - body.keys())}; unexpected {_few(body.keys() - expected)}; of another shape {_few(wrong)}"
+            "; choose a --source with the same baseline, streams and scale"
         )
     network.load_state_dict(body, strict=False)
     network.new_head(num_classes)

@@ -66,7 +66,8 @@ def with_schedules(scale: Scale, protocol: Protocol) -> Scale:
     if protocol.stage and protocol.stage not in stages:
         raise HarnessError(
             f"protocol '{protocol.name}' uses the schedule '{protocol.stage}', which scale '{scale.name}' does not "
-            f"have; give the protocol schedules={{'{scale.name}': Schedule(...)}}, or a stage among: {', '.join(stages)}"
+            f"have; in the protocol's card, either add schedules={{'{scale.name}': Schedule(...)}} or set stage to one of: "
+            f"{', '.join(stages)}"
         )
     return dataclasses.replace(scale, stages=stages)
 

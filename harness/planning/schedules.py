@@ -45,7 +45,7 @@ def named(name: str, streams: tuple[str, ...]) -> Schedule:
     if len(schedules) != 1:
         raise HarnessError(
             f"schedule '{name}' differs between {' and '.join(streams)}, and this network trains them jointly; pass --modality "
-            "with one of them, or set steps, milestones and base_lr one by one"
+            "with one of them"
         )
     return schedules.pop()
 

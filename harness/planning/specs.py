@@ -75,11 +75,11 @@ class Specs:
         )
 
     def images(self, training: Training) -> ImagesSpec:
-        """Spec of the 2D image network. Raises HarnessError if the data set names no images to train on."""
+        """Spec of the 2D image network. Raises HarnessError if the data set has no image set for it."""
         if training.dataset.image_source is None:
             raise HarnessError(
-                f"{training.dataset.name} names no images to train on at scale {training.scale.name}, and published ImageNet "
-                "weights have the paper's sizes; pass --init scratch"
+                f"no ImageNet initialization at scale {training.scale.name}: {training.dataset.name} has no image set for it, "
+                "and the published weights fit only the paper's network sizes; pass --init scratch"
             )
         images: Dataset = registry.load("dataset", training.dataset.image_source)
         return ImagesSpec(

@@ -74,7 +74,7 @@ def read(path: Path) -> dict[str, Any]:
         float(choice["choice"][RATE])
     except (ValueError, KeyError, TypeError) as error:
         raise RecordError(
-            f"{path} is not a tuned choice ({error!r}); remove it and run `harness tune` again"
+            f"{path} is not a valid `harness tune` result ({error!r}); delete it and run `harness tune` again"
         ) from error
     return choice
 

@@ -75,8 +75,8 @@ class Record:
         """Its spec. Raises RecordError for a job of a kind that scores no videos."""
         if not isinstance(self.spec, ScoredSpec):
             raise RecordError(
-                f"job {self.job_id} ({self.title}) is of kind '{self.kind}' and ends with no network that scores videos; "
-                "name a training, see `harness ls jobs`"
+                f"job {self.job_id} ({self.title}, kind '{self.kind}') has no classifier; give the id of a training or head "
+                "job, see `harness ls jobs`"
             )
         return self.spec
 

@@ -77,8 +77,8 @@ def make_scores(
     lost = [video.id for video in videos if video.id not in logits and video.id not in broken]
     if lost or len(logits) + len(broken) != len(videos):
         raise HarnessError(
-            f"{len(logits)} videos scored and {len(broken)} undecodable, of {len(videos)}; "
-            f"without a score: {', '.join(lost[:5]) or 'none'}. This is a defect: please report it"
+            f"{len(lost)} of {len(videos)} videos have no score: {', '.join(lost[:5]) or 'none'} ({len(logits)} scored, "
+            f"{len(broken)} undecodable). This is a defect: please report it"
         )
     absent = tuple(missing)
     check_count(len(videos), len(absent), expected)

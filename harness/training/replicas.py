@@ -39,13 +39,13 @@ class Replicas:
         rank, world = rank_and_world()
         if remainder:
             raise HarnessError(
-                f"a batch of {schedule.batch} is not a whole number of replicas of {size}; change --set train.batch or "
-                "--set train.bn_batch"
+                f"a batch of {schedule.batch} cannot be divided into batch-norm groups of {size} videos; change "
+                "--set train.batch or --set train.bn_batch"
             )
         if count % world:
             raise HarnessError(
-                f"{count} replica(s) of {size} videos do not spread evenly over {world} processes; use a number of GPUs that "
-                f"divides {count}, or another --set train.bn_batch"
+                f"{count} batch-norm group(s) of {size} videos cannot be divided evenly among {world} processes; use a number "
+                f"of GPUs that divides {count}, or another --set train.bn_batch"
             )
         return cls(count, rank, world)
 

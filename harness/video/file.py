@@ -70,7 +70,7 @@ class VideoFile:
         self.stream = self.container.streams.video[0]
         context = self.stream.codec_context
         if context is None or context.width <= 0 or context.height <= 0:
-            raise self.broken("the header gives no picture size, or a codec that is not known")
+            raise self.broken("the header has no frame size or names an unknown codec")
         if context.width * context.height > MAX_PIXELS:
             raise self.broken(f"the header claims pictures of {context.width}x{context.height} px")
         context.thread_count = 1

@@ -3,7 +3,7 @@
     harness table 2 --scale micro --significance
 
 The tests are paired on the same videos and drawn by group (harness.metrics.statistics.paired). p is adjusted by Holm over
-all comparisons of the table. A column has the smallest difference that its test set would show four times in five.
+all comparisons of the table. A column has the difference that its test set detects with 80% power.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ def aside(layout: TableLayout, comparisons: Sequence[RowComparison]) -> Aside:
     notes = [
         f"* significant: p below {ALPHA:g} after Holm's correction over all {len(comparisons)} comparisons ({significant} of them).",
         "Paired on the same videos, drawn by group; the best row was selected by its result, which favors it slightly.",
-        "would show: the difference in points that so many videos reveal four times in five, taken as independent.",
+        "detects: the smallest difference in points that this number of independent videos detects with 80% power.",
     ]
     if len(layout.question.seeds) > 1:
         notes.append(
@@ -118,7 +118,7 @@ def aside(layout: TableLayout, comparisons: Sequence[RowComparison]) -> Aside:
     return Aside(
         key="significance",
         title=f"Differences within Table {layout.number}",
-        headers=("column", "best", "against", "points better", "95% interval", "p", "p (Holm)", "", "would show"),
+        headers=("column", "best", "compared with", "points better", "95% interval", "p", "p (Holm)", "", "detects"),
         rows=tuple(_line(comparison, heads, titles) for comparison in comparisons),
         notes=tuple(notes) if comparisons else ("No column of this table has two numbers to compare yet.",),
     )

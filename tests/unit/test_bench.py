@@ -110,7 +110,7 @@ def test_every_suite_plans_distinct_pairs_and_words_pick_among_them():
 def test_every_default_that_helps_here_is_held_against_its_absence(computes, monkeypatch):
     monkeypatch.setattr(environment, "computes_bfloat16", lambda device: computes)
     used = {pair.other.without for pair in networks.defaults(MACHINE)} - {""}
-    assert used == (DEFAULTS.keys() if computes else {"fusing kernel laid out plainly"})
+    assert used == (DEFAULTS.keys() if computes else {"contiguous (NCDHW) fusing weights"})
 
 
 @pytest.mark.parametrize("name", DEFAULTS)

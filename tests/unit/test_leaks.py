@@ -23,7 +23,7 @@ def test_a_seen_video_or_group_is_refused(scored):
 
 
 def test_what_came_before_counts():
-    with pytest.raises(HarnessError, match="trained on"):
+    with pytest.raises(HarnessError, match="training data of these weights"):
         refuse_leaks("set", [], [Video("z", "z", 0, "")], before={"set": ["z"]})
 
 

@@ -107,7 +107,7 @@ def _one_of_two(rank, folder, schedule):
 
 
 def test_what_does_not_divide_is_refused():
-    with pytest.raises(HarnessError, match=r"batch of 8 .* replicas of 3"):
+    with pytest.raises(HarnessError, match=r"batch of 8 .* batch-norm groups of 3"):
         Replicas.of(replace(SCHEDULE, bn_batch=3))
 
 

@@ -42,7 +42,7 @@ def check_retrained(suite: str, entry: Retrained, counts: Mapping[int, tuple[int
     """`counts`: seed -> (right answers, videos scored) of finished seeds; `command` runs one.
 
     Their mean must be within the interval that the r expected seeds predict for the mean of k new ones: Student's
-    t times the deviation times sqrt(1/r + 1/k). A deviation below one video is taken as one video.
+    t times the standard deviation times sqrt(1/r + 1/k). A standard deviation below one video is taken as one video.
     """
 
     def outcome(state: Literal["ok", "fail", "missing"], why: str) -> CheckOutcome:
@@ -60,9 +60,7 @@ def check_retrained(suite: str, entry: Retrained, counts: Mapping[int, tuple[int
     if low <= mean <= high:
         return outcome("ok", "")
     side = "below" if mean < low else "above"
-    return outcome(
-        "fail", f"{mean:.1f}% is {side} {low:.1f} … {high:.1f}%, the interval of {LEVEL:.0%} of honest re-runs"
-    )
+    return outcome("fail", f"{mean:.1f}% is {side} {low:.1f} … {high:.1f}%, the {LEVEL:.0%} prediction interval")
 
 
 def interval(entry: Retrained, seeds: int) -> tuple[float, float]:

@@ -175,7 +175,9 @@ def _retrained(entry: Mapping[str, Any], where: str) -> Retrained:
         raise HarnessError(f"{where} has no {' and '.join(sorted(missing))}")
     seeds = tuple(entry.get("seeds", range(MIN_SEEDS)))
     if len(set(seeds)) < MIN_SEEDS or not all(isinstance(seed, int) for seed in seeds):
-        raise HarnessError(f"{where} names {len(set(seeds))} seeds; a deviation needs at least {MIN_SEEDS}")
+        raise HarnessError(
+            f"{where} names {len(set(seeds))} seeds; a standard deviation needs at least {MIN_SEEDS}; add seeds"
+        )
     _all_or_none(entry, COUNTS, where)
     retrained = Retrained(
         axes={axis: entry[axis] for axis in AXES if axis in entry},

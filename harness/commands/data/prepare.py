@@ -1,7 +1,7 @@
-"""`harness data prepare`: Render (micro data sets), unpack and index a data set.
+"""`harness data prepare`: Get a data set ready: unpack or render, and index it.
 
 Optionally stores its frames, or computes its flow, ahead of a run. Estimates time and disk space first, resumes where it
-was stopped, and does nothing that is done already.
+was stopped, and skips what is already done.
 """
 
 from __future__ import annotations

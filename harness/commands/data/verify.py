@@ -26,7 +26,12 @@ SHOWN = 12
 @click.command()
 @click.argument("name")
 @click.option("--thorough", is_flag=True, help="Read every file to its end and count its packets.")
-@click.option("--allow", multiple=True, metavar="KIND", help="Kinds of findings that do not fail: missing, extra, ...")
+@click.option(
+    "--allow",
+    multiple=True,
+    metavar="KIND",
+    help="Finding to tolerate: missing, extra, duplicated, ...; may be repeated.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @workspace_options
 def command(name: str, workspace: Workspace, thorough: bool, allow: tuple[str, ...], as_json: bool) -> None:

@@ -97,7 +97,7 @@ class Storage:
                 if file_sha256(folder / name) != expected:
                     url = f"{self.url}/runs/{job_id}"
                     raise RecordError(
-                        f"{url}/{name} is not the recorded file (sha256 differs); remove {url} to run the job again"
+                        f"{url}/{name} is not the recorded file (sha256 differs); delete {url}, then run the command again"
                     )
 
     # ------------------------------------------------------------------------------------------------ checkpoints

@@ -1,4 +1,4 @@
-"""TV-L1 compiled by Numba, on the CPU: the definition of OpenCV's, 10 to 17 times as fast."""
+"""TV-L1 compiled by Numba, on the CPU: the same algorithm as OpenCV's, 10 to 17 times as fast."""
 
 from __future__ import annotations
 
