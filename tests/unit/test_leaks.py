@@ -18,7 +18,7 @@ def test_an_honest_split_passes_and_is_remembered():
 
 @pytest.mark.parametrize("scored", [Video("b", "b", 1, ""), Video("new", "new", 0, "g1")])
 def test_a_seen_video_or_group_is_refused(scored):
-    with pytest.raises(HarnessError, match="1 of the 1 videos"):
+    with pytest.raises(HarnessError, match="1 of the 1 test videos"):
         refuse_leaks("set", TRAIN, [scored], before={})
 
 
