@@ -93,9 +93,6 @@ class SameMaxPool(nn.Module):
         pool = F.max_pool3d if len(self.kernel) == 3 else F.max_pool2d
         return pool(x, self.kernel, self.stride, before, ceil_mode=True)
 
-    def extra_repr(self) -> str:
-        return f"kernel={self.kernel}, stride={self.stride}"
-
 
 def batch_norm(channels: int, *, dims: int, eps: float, momentum: float, affine: bool) -> nn.Module:
     """Batch norm over 1, 2 or 3 dimensions; `affine` False learns an offset and no scale, as the released models do."""

@@ -207,14 +207,12 @@ def _unrar(path: Path, into: Path) -> None:
             return
         failures.append(f"{program}: {cause}")
         if shutil.disk_usage(into).free < 1 << 20:
-            raise HarnessError(
-                f"the disk is full, {path} could not be unpacked; nothing was kept of it. Free some space"
-            )
+            message = f"the disk is full, {path} could not be unpacked; nothing was kept of it. Free some space"
+            raise HarnessError(message)
         for entry in into.iterdir():
             shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
-    raise HarnessError(
-        f"{path} could not be unpacked ({'; '.join(failures)}). It may be damaged: download it again. {REMEDY}"
-    )
+    message = f"{path} could not be unpacked ({'; '.join(failures)}). It may be damaged: download it again. {REMEDY}"
+    raise HarnessError(message)
 
 
 def _call(program: str, arguments: Sequence[str], path: Path, into: Path) -> tuple[str, str]:

@@ -28,11 +28,9 @@ __all__ = ["Batch", "VideoReader", "test_batches", "to_network", "train_batches"
 WHOLE_VIEWS_BYTES = 128 * 2**20
 """Views of one test video that are held in memory together: half a minute at the paper's size. Longer videos are decoded
 twice instead, so that a file of any length is scored in less than 1 GiB."""
-
 BATCH_BYTES = 96 * 2**20
 """Views of a batch in testing, and of a longer video that are read together: two of 250 frames at the paper's size. While the
 network has one batch, the next is read and assembled: three times this much in all."""
-
 ORDER = "\0order"
 """Used like a video id for the random order of an epoch; no file name can be equal to it."""
 

@@ -80,9 +80,8 @@ def _call(make: Callable[[BuildSpec], Any], baseline: Baseline, spec: BuildSpec)
         # An error in one of our own cards is a defect of this repository: its traceback helps most.
         if not registry.origin("baseline", baseline.name):
             raise
-        raise HarnessError(
-            f"{_title(baseline)} could not be built: {type(error).__name__}: {' '.join(str(error).split())}"
-        ) from error
+        message = f"{_title(baseline)} could not be built: {type(error).__name__}: {' '.join(str(error).split())}"
+        raise HarnessError(message) from error
 
 
 def _missing(network: Any) -> list[str]:

@@ -11,7 +11,7 @@ import json
 import pickle
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -42,9 +42,8 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     if Path(f"{prefix}{INDEX}").is_file():
         return {name: torch.from_numpy(array.copy()) for name, array in read_checkpoint(prefix).items()}
     if not path.is_file():
-        raise HarnessError(
-            f"no file {path}; give a .safetensors, .pt, .pth or .bin file, or a TensorFlow checkpoint's prefix"
-        )
+        message = f"no file {path}; give a .safetensors, .pt, .pth or .bin file, or a TensorFlow checkpoint's prefix"
+        raise HarnessError(message)
     return _strip(_unwrap(_read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path), path))
 
 
@@ -83,9 +82,8 @@ def _read_pickle(path: Path) -> Any:
             ) from error
         raise HarnessError(f"{path} cannot be read ({str(error)[:200]}); download it again") from error
     except (RuntimeError, EOFError, OSError, KeyError, ValueError, IndexError) as error:
-        raise HarnessError(
-            f"{path} cannot be read as a PyTorch file ({str(error)[:200]}); download it again"
-        ) from error
+        message = f"{path} cannot be read as a PyTorch file ({str(error)[:200]}); download it again"
+        raise HarnessError(message) from error
 
 
 def _unwrap(content: Any, path: Path) -> dict[str, Tensor]:
@@ -175,16 +173,6 @@ def convert(
 
     Raises HarnessError with the whole report unless every tensor of both sides is accounted for.
     """
-    state, report = fit(tensors, target=target, layout=layout)
-    if not report.complete:
-        raise HarnessError(f"the weights do not fit the network; {report}")
-    return state, report
-
-
-def fit(
-    tensors: Mapping[str, Tensor], *, target: Mapping[str, Tensor], layout: Layout | str | None = None
-) -> tuple[dict[str, Tensor], Report]:
-    """As `convert`, but faults are only reported."""
     if isinstance(layout, str):
         if layout not in LAYOUTS:
             raise unknown("layout", layout, LAYOUTS)
@@ -206,9 +194,10 @@ def fit(
     rest = {name: _supply(name, target, layout) for name in target.keys() - state.keys()}
     supplied = {name: value for name, value in rest.items() if value is not None}
     missing = sorted(target.keys() - state.keys() - supplied.keys())
-    report = Report(layout.name, missing=tuple(missing))
-    names: dict[str, Any] = {kind: tuple(sorted(names)) for kind, names in kinds.items()}
-    return state | supplied, replace(report, **names)
+    report = Report(layout.name, missing=tuple(missing), **{kind: tuple(sorted(kinds[kind])) for kind in kinds})
+    if not report.complete:
+        raise HarnessError(f"the weights do not fit the network; {report}")
+    return state | supplied, report
 
 
 def _shape(tensor: Tensor, shape: torch.Size, layout: Layout) -> Tensor | None:

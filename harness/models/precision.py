@@ -51,9 +51,8 @@ class _Float32PaddedConv3d(TorchFunctionMode):
             return function(*args, **keywords)
         rounded = torch.get_autocast_dtype("cpu")
         with torch.autocast("cpu", enabled=False):
-            result: Tensor = function(
-                *map(_float32, args), **{name: _float32(value) for name, value in keywords.items()}
-            )
+            exact = {name: _float32(value) for name, value in keywords.items()}
+            result: Tensor = function(*map(_float32, args), **exact)
         return result.to(rounded)
 
 

@@ -40,9 +40,8 @@ def read_index(path: Path) -> dict[str, Entry]:
     try:
         return {key.decode(): _entry(value) for key, value in _records(content) if key}
     except (IndexError, struct.error, UnicodeDecodeError, ValueError) as error:
-        raise HarnessError(
-            f"{path} is not a TensorFlow checkpoint index, or it is damaged ({error}); download it again"
-        ) from error
+        message = f"{path} is not a TensorFlow checkpoint index, or it is damaged ({error}); download it again"
+        raise HarnessError(message) from error
 
 
 def read_checkpoint(prefix: Path) -> dict[str, np.ndarray]:
@@ -57,9 +56,8 @@ def read_checkpoint(prefix: Path) -> dict[str, np.ndarray]:
 
 def _array(name: str, entry: Entry, content: np.ndarray, data: Path) -> np.ndarray:
     if entry.dtype not in TYPES or entry.shard != 0:
-        raise HarnessError(
-            f"{data}: variable '{name}' has type {entry.dtype} in shard {entry.shard}, which is not supported"
-        )
+        message = f"{data}: variable '{name}' has type {entry.dtype} in shard {entry.shard}, which is not supported"
+        raise HarnessError(message)
     raw = content[entry.offset : entry.offset + entry.size].tobytes()
     expected = int(np.prod(entry.shape, dtype=np.int64)) * np.dtype(TYPES[entry.dtype]).itemsize
     if len(raw) != entry.size or entry.size != expected:

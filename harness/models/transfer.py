@@ -62,9 +62,8 @@ def freeze(network: nn.Module, trained: str) -> None:
     count = int(trained.removeprefix("last-"))
     parts = [[stage for stage in part if stage is not network.head] for part in stages_of(network)]
     if any(len(stages) < count for stages in parts):
-        raise HarnessError(
-            f"trained '{trained}': the network has {min(map(len, parts))} blocks; train that many at most"
-        )
+        message = f"trained '{trained}': the network has {min(map(len, parts))} blocks; train that many at most"
+        raise HarnessError(message)
     kept = {id(module) for stages in parts for stage in stages[-count:] for module in stage.modules()}
     kept |= {id(module) for module in network.head.modules()}  # type: ignore[union-attr, operator]
     for module in network.modules():

@@ -18,17 +18,13 @@ logger = logging.getLogger(__name__)
 COMPILE_AFTER_PX = 4_000 * 224 * 224
 """Pixels that a process converts by OpenCV first, in 1.5 s: loading the compiled code takes 0.5 s from its cache, or 3 s to
 compile, and small jobs need no Numba."""
-
 PX_PER_BLOCK = 8
 """Least mean length of the runs of pixels in a resized row that have one offset to their source. Pictures that shrink have
 shorter ones: OpenCV converts them."""
-
 MIN_WIDTH = 32
 """Least columns of a frame and of the part that is converted: whole vectors must fit."""
-
 MARGIN = 64
 """Columns beyond the end of a row that whole vectors may touch."""
-
 FRACTION_BITS = 11
 """Fractional bits of OpenCV's weights."""
 ONE = 1 << FRACTION_BITS

@@ -32,7 +32,6 @@ from harness.video.sampling import short_side_size
 
 RULES_VERSION = 1
 """Raised when the rules above change, so that job ids and stores change too."""
-
 LONGEST_GUESS = 4096
 """Frames for which memory is allocated because of the header alone."""
 

@@ -151,9 +151,8 @@ def write_image(path: Path, picture: np.ndarray) -> None:
     try:
         path.write_bytes(encoded.tobytes())
     except OSError as cause:
-        raise HarnessError(
-            f"cannot write the picture '{path}': {cause}. Free some disk space, or choose another folder."
-        ) from cause
+        message = f"cannot write the picture '{path}': {cause}. Free some disk space, or choose another folder."
+        raise HarnessError(message) from cause
 
 
 def _add_stream(container: Any, codec: str, rate: Fraction, size: tuple[int, ...]) -> Any:

@@ -15,9 +15,7 @@ from harness.video.sampling import timeline_frames
 
 MAX_PIXELS = 64 * 2**20
 """Largest picture that is decoded (8K is 33 M): a damaged header may ask for gigabytes."""
-
 FFMPEG_TIMEOUT_S = 10.0
-
 STORED = "harness frames"
 """Start of the comment in a file of the frame store; the size without padding follows."""
 

@@ -14,7 +14,6 @@ Item = TypeVar("Item")
 
 MAX_GAP_S = 60.0
 """Longest time between two frames of a file. Damaged timestamps would turn seconds into hours."""
-
 TIE_S = 0.6e-3
 """A tie between two frames goes to the earlier one, also where the container rounds times to milliseconds (Matroska)."""
 

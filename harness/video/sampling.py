@@ -93,6 +93,5 @@ def _window(start: int, num_frames: int, clip: Clip) -> dict[str, np.ndarray]:
 
 def _check_crop(height: int, width: int, side: int) -> None:
     if side > min(height, width):
-        raise ValueError(
-            f"a crop of {side} px does not fit into {width}x{height} px; the scale's short side is too small"
-        )
+        message = f"a crop of {side} px does not fit into {width}x{height} px; the scale's short side is too small"
+        raise ValueError(message)

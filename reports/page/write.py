@@ -67,9 +67,8 @@ def _earlier(out: Path) -> set[str]:
         names = set(json.loads(path.read_text())["files"])
         inside = all((out / name).resolve().is_relative_to(out.resolve()) for name in names)
     except (ValueError, KeyError, TypeError) as error:
-        raise HarnessError(
-            f"{path} is not the manifest of a report ({error}); remove it, or name another --out"
-        ) from error
+        message = f"{path} is not the manifest of a report ({error}); remove it, or name another --out"
+        raise HarnessError(message) from error
     if not inside:
         raise HarnessError(f"{path} names files outside {out}; remove it, or name another --out")
     return names
@@ -77,13 +76,16 @@ def _earlier(out: Path) -> set[str]:
 
 def readme(content: Content) -> str:
     """The folder's README: claims, tables and figures, as a code host shows them."""
+    warning = (
+        f"Numbers of the {content.scale} scale are not comparable with the paper's, which are printed next to them."
+    )
     lines = [
         f"# Quo Vadis, {content.scale} scale",
         "",
         f"`harness report --scale {content.scale} --out reports/out` wrote this folder from {len(content.jobs)} finished "
         f"jobs (`{content.run_store}`). [index.html](index.html) is the whole report: download it and open it.",
         "",
-        *_warning(content),
+        *([] if content.scale == "paper" else [warning, ""]),
         *[f"- {label}: {value}" for label, value in content.facts.items()],
         "",
         "## The paper's claims, tested",
@@ -98,15 +100,6 @@ def readme(content: Content) -> str:
         lines += [f"![{panel.title}](figures/{figure.name}-{panel.name}.svg)" for panel in figure.panels]
         lines += ["", figure.caption, ""]
     return "\n".join(lines)
-
-
-def _warning(content: Content) -> tuple[str, ...]:
-    if content.scale == "paper":
-        return ()
-    return (
-        f"Numbers of the {content.scale} scale are not comparable with the paper's, which are printed next to them.",
-        "",
-    )
 
 
 def summary(content: Content, out: Path, files: Mapping[str, int] | list[str]) -> str:

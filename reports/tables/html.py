@@ -36,11 +36,8 @@ def _table(table: Table, groups: list[ColumnGroup], *, job_link: JobLink | None,
     sides = grid.sides_of(table, stacks)
     caption = next(iter(stacks))[1] + ", %" if derived else grid.block_title(table, groups)
     text = [f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(caption)}">', "<table>"]
-    text += [
-        f"<caption><span>{escape(caption)}</span></caption>",
-        *_head(table, groups, sides, names=1 + parts),
-        "<tbody>",
-    ]
+    text += [f"<caption><span>{escape(caption)}</span></caption>"]
+    text += [*_head(table, groups, sides, names=1 + parts), "<tbody>"]
     before = ""
     for row, part, columns in lines:
         fresh, before = row.title != before, row.title

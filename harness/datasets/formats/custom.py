@@ -20,19 +20,7 @@ from pathlib import Path, PurePosixPath
 
 from harness.core.contract import Listing
 from harness.core.errors import BadLists, HarnessError, unknown
-from harness.datasets.formats.listing import (
-    SUBSETS,
-    VIDEO_SUFFIXES,
-    Faults,
-    Listed,
-    absent,
-    fault,
-    files_in,
-    inside,
-    listing_of,
-    read_text,
-    stem_of,
-)
+from harness.datasets.formats import listing as base
 
 LIST_SUFFIXES = (".csv", ".txt")
 CLASS_FILES = ("classes.txt", "labels.txt", "label_map.txt", "class_names.txt")
@@ -60,8 +48,8 @@ def read_custom(root: Path, split: int, *, list_file: str = "", remedy: str = ""
     DataMissing where there is neither, BadLists for lists that contradict themselves.
     """
     if not root.is_dir():
-        raise absent(root, EXPECTED, remedy)
-    videos = files_in(root, VIDEO_SUFFIXES)
+        raise base.absent(root, EXPECTED, remedy)
+    videos = base.files_in(root, base.VIDEO_SUFFIXES)
     if lists := {"": root / list_file} if list_file else _lists(root):
         return _from_lists(root, lists, videos, remedy)
     return _from_folders(root, videos, remedy)
@@ -76,10 +64,10 @@ def _from_folders(root: Path, videos: set[str], remedy: str) -> Listing:
         if subset:
             folders[subset] = entry
     if "train" not in folders or len(folders) < 2:
-        raise absent(root, EXPECTED, remedy)
+        raise base.absent(root, EXPECTED, remedy)
     classes = sorted(path.name for path in (root / folders["train"]).iterdir() if path.is_dir())
-    listed: list[Listed] = []
-    faults = Faults()
+    listed: list[base.Listed] = []
+    faults = base.Faults()
     for subset, folder in folders.items():
         for path in sorted(path for path in videos if path.startswith(f"{folder}/") and path.count("/") > 1):
             cls = path.split("/")[1]
@@ -87,11 +75,11 @@ def _from_folders(root: Path, videos: set[str], remedy: str) -> Listing:
                 message = f"'{path}' below '{root}': {unknown('class', cls, classes)}."
                 faults.add("unknown class", f"{message} Classes are the folders of '{folders['train']}'.")
             else:
-                listed.append(Listed(stem_of(path), subset, classes.index(cls), "", path))
+                listed.append(base.Listed(base.stem_of(path), subset, classes.index(cls), "", path))
     faults.refuse()
     if not listed:
-        raise absent(root, "a video in the class folders", remedy)
-    return listing_of(root, classes, listed, remedy=remedy)
+        raise base.absent(root, "a video in the class folders", remedy)
+    return base.listing_of(root, classes, listed, remedy=remedy)
 
 
 def _lists(root: Path) -> dict[str, Path]:
@@ -114,17 +102,17 @@ def _lists(root: Path) -> dict[str, Path]:
             by_subset[subset] = path
     tables = [path for path in files if path.suffix.lower() == ".csv"]
     if by_subset:
-        return {subset: by_subset[subset] for subset in SUBSETS if subset in by_subset}
+        return {subset: by_subset[subset] for subset in base.SUBSETS if subset in by_subset}
     return {"": tables[0]} if len(tables) == 1 else {}
 
 
 def _from_lists(root: Path, lists: Mapping[str, Path], videos: set[str], remedy: str) -> Listing:
-    faults = Faults()
+    faults = base.Faults()
     lines: list[tuple[str, UserLine, Path]] = []
     for subset, path in lists.items():
         with faults:
             lines += [
-                (line.subset or subset, line, path) for line in user_list(read_text(path, remedy), name=path.name)
+                (line.subset or subset, line, path) for line in user_list(base.read_text(path, remedy), name=path.name)
             ]
     if not faults and not all(subset for subset, _, _ in lines):
         _, line, path = next(item for item in lines if not item[0])
@@ -132,9 +120,9 @@ def _from_lists(root: Path, lists: Mapping[str, Path], videos: set[str], remedy:
         faults.add("unreadable line", f"{message}; call the lists train.csv and test.csv, or add the column.")
     faults.refuse()
     if {subset for subset, _, _ in lines} in ({"train"}, {"test"}, {"val"}):
-        raise absent(root, "lists of training and of test (or val) videos", remedy)
+        raise base.absent(root, "lists of training and of test (or val) videos", remedy)
     classes = _classes(root, [line.label for subset, line, _ in lines if subset == "train"], lines)
-    return listing_of(root, classes, _listed(root, lines, classes, videos), remedy=remedy)
+    return base.listing_of(root, classes, _listed(root, lines, classes, videos), remedy=remedy)
 
 
 def _classes(root: Path, trained: Sequence[str], lines: Sequence[tuple[str, UserLine, Path]]) -> tuple[str, ...]:
@@ -142,7 +130,7 @@ def _classes(root: Path, trained: Sequence[str], lines: Sequence[tuple[str, User
     for folder in LIST_FOLDERS:
         for name in CLASS_FILES:
             if (root / folder / name).is_file():
-                return class_names(read_text(root / folder / name, ""))
+                return class_names(base.read_text(root / folder / name, ""))
     if numbered(sorted(labels)):
         return tuple(str(number) for number in range(max(map(int, labels)) + 1))
     return tuple(sorted(set(trained)))
@@ -150,20 +138,20 @@ def _classes(root: Path, trained: Sequence[str], lines: Sequence[tuple[str, User
 
 def _listed(
     root: Path, lines: Sequence[tuple[str, UserLine, Path]], classes: Sequence[str], videos: set[str]
-) -> list[Listed]:
+) -> list[base.Listed]:
     label_of = {cls: label for label, cls in enumerate(classes)}
     counted = numbered([line.label for _, line, _ in lines]) and not set(label_of) & {lines[0][1].label}
-    listed: list[Listed] = []
-    faults = Faults()
+    listed: list[base.Listed] = []
+    faults = base.Faults()
     for subset, line, source in lines:
         with faults:
             label = int(line.label) if counted else label_of.get(line.label, -1)
             if not 0 <= label < len(classes):
                 message = f"{source.name}, line {line.number}: {unknown('class', line.label, classes)}."
-                raise fault("unknown class", message)
+                raise base.fault("unknown class", message)
             path = _below_root(root, line, source)
             present = (inner for inner in _candidates(path, subset) if inner in videos)
-            listed.append(Listed(stem_of(path) or path, subset, label, "", next(present, None)))
+            listed.append(base.Listed(base.stem_of(path) or path, subset, label, "", next(present, None)))
     faults.refuse()
     return listed
 
@@ -172,7 +160,7 @@ def _below_root(root: Path, line: UserLine, source: Path) -> str:
     """The listed path below the root. Raises BadLists for one that leaves it."""
     path = PurePosixPath(line.path)  # which drops './' and '//' and keeps '..'
     inner = path.relative_to(root) if path.is_relative_to(root) else path
-    return inside(str(inner), name=source.name, number=line.number)
+    return base.inside(str(inner), name=source.name, number=line.number)
 
 
 def _candidates(path: str, subset: str) -> tuple[str, ...]:
@@ -205,16 +193,16 @@ def user_list(text: str, *, name: str) -> tuple[UserLine, ...]:
     """The lines of a list in any of the forms above. Raises BadLists with every line that is wrong."""
     lines = [(number, line) for number, line in enumerate(text.removeprefix("\ufeff").splitlines(), 1) if line.strip()]
     if not lines:
-        raise fault("unreadable line", f"{name} lists no video.")
+        raise base.fault("unreadable line", f"{name} lists no video.")
     header = _header(lines[0][1])
-    faults = Faults()
+    faults = base.Faults()
     videos: list[UserLine] = []
     for number, line in lines[1:] if header else lines:
         with faults:
             videos.append(_by_header(line, header, number, name) if header else _plain(line, number, name))
     faults.refuse()
     if not videos:
-        raise fault("unreadable line", f"{name} has a header and no video.")
+        raise base.fault("unreadable line", f"{name} has a header and no video.")
     return tuple(videos)
 
 
@@ -264,7 +252,7 @@ def _line(path: str, label: str, subset: str, number: int, name: str, line: str)
 
 
 def _bad(name: str, number: int, line: str, expected: str) -> BadLists:
-    return fault("unreadable line", f"{name}, line {number}: expected {expected}, got '{line[:120]}'.")
+    return base.fault("unreadable line", f"{name}, line {number}: expected {expected}, got '{line[:120]}'.")
 
 
 def numbered(labels: Sequence[str]) -> bool:

@@ -9,21 +9,7 @@ import re
 from pathlib import Path, PurePosixPath
 
 from harness.core.contract import Listing
-from harness.datasets.formats.listing import (
-    VIDEO_SUFFIXES,
-    Faults,
-    Line,
-    Listed,
-    bad_line,
-    below,
-    each_line,
-    files_in,
-    find_folder,
-    inside,
-    listing_of,
-    read_text,
-    stem_of,
-)
+from harness.datasets.formats import listing as base
 
 # The archive's own folder first; then other common names.
 LISTS, VIDEOS = ("testTrainMulti_7030_splits", "test_train_splits", "."), ("hmdb51_org", "videos", ".")
@@ -39,23 +25,23 @@ def read_hmdb(root: Path, split: int, *, remedy: str = "") -> Listing:
     Classes in alphabetical order, as there is no index file. Ids are '<class>/<file without .avi>'. Clips with flag 0
     belong to no subset.
     """
-    lists = find_folder(
+    lists = base.find_folder(
         root, LISTS, f"brush_hair_test_split{split}.txt or the like", remedy, lambda name: bool(class_of(name, split))
     )
     files = {cls: path for path in lists.iterdir() if (cls := class_of(path.name, split))}
     classes = tuple(sorted(files))
-    videos = find_folder(root, VIDEOS, f"the class folder '{classes[0]}'", remedy, files.__contains__)
-    present = files_in(videos, VIDEO_SUFFIXES)
-    listed: list[Listed] = []
-    faults = Faults()
+    videos = base.find_folder(root, VIDEOS, f"the class folder '{classes[0]}'", remedy, files.__contains__)
+    present = base.files_in(videos, base.VIDEO_SUFFIXES)
+    listed: list[base.Listed] = []
+    faults = base.Faults()
     for label, cls in enumerate(classes):
         with faults:
-            for line in flagged(read_text(files[cls], remedy), name=files[cls].name):
+            for line in flagged(base.read_text(files[cls], remedy), name=files[cls].name):
                 inner = f"{cls}/{line.path}"
-                path = below(root, videos, inner) if inner in present else None
-                listed.append(Listed(stem_of(inner), line.subset, label, group_of(cls, inner), path))
+                path = base.below(root, videos, inner) if inner in present else None
+                listed.append(base.Listed(base.stem_of(inner), line.subset, label, group_of(cls, inner), path))
     faults.refuse()
-    return listing_of(root, classes, listed, remedy=remedy)
+    return base.listing_of(root, classes, listed, remedy=remedy)
 
 
 def class_of(file_name: str, split: int) -> str | None:
@@ -65,19 +51,19 @@ def class_of(file_name: str, split: int) -> str | None:
     return file_name[: match.start()] if match and int(match.group(1)) == split else None
 
 
-def flagged(text: str, *, name: str) -> tuple[Line, ...]:
+def flagged(text: str, *, name: str) -> tuple[base.Line, ...]:
     """The videos of one class in one split; those with flag 0 have subset 'unused'."""
 
-    def read(number: int, line: str) -> Line:
+    def read(number: int, line: str) -> base.Line:
         path, _, flag = line.rpartition(" ")
         path = path.strip()
         if not path or flag not in FLAGS:
-            raise bad_line(name, number, line, "'file.avi 0', 1 (train) or 2 (test)")
-        if "/" in inside(path, name=name, number=number):
-            raise bad_line(name, number, line, "a file name without a folder")
-        return Line(path=path, label=None, subset=FLAGS[flag])
+            raise base.bad_line(name, number, line, "'file.avi 0', 1 (train) or 2 (test)")
+        if "/" in base.inside(path, name=name, number=number):
+            raise base.bad_line(name, number, line, "a file name without a folder")
+        return base.Line(path=path, label=None, subset=FLAGS[flag])
 
-    return each_line(text, read, name=name)
+    return base.each_line(text, read, name=name)
 
 
 def group_of(cls: str, path: str) -> str:

@@ -13,18 +13,7 @@ from pathlib import Path
 
 from harness.core.contract import Listing
 from harness.core.errors import HarnessError
-from harness.datasets.formats.listing import (
-    AGAIN,
-    Faults,
-    Listed,
-    absent,
-    bad_line,
-    fault,
-    inside,
-    listing_of,
-    paths_by_stem,
-    read_text,
-)
+from harness.datasets.formats import listing as base
 
 LISTS = {"train": ("train.csv",), "val": ("val.csv", "validate.csv"), "test": ("test.csv",)}
 COLUMNS = "the columns label,youtube_id,time_start,time_end,split, times in seconds"
@@ -64,15 +53,15 @@ def read_kinetics(
     read = {subset: _rows(root, subset, remedy) for subset in LISTS}
     rows: Rows = {subset: part for subset, part in read.items() if part and part[0].label is not None}
     if "train" not in rows or len(rows) < 2:
-        raise absent(root, "train.csv, and val.csv or test.csv with labels", remedy)
+        raise base.absent(root, "train.csv, and val.csv or test.csv with labels", remedy)
     if choose:
         rows = choose(root, rows)
     classes = tuple(sorted({str(row.label) for row in rows["train"]}))
     _refuse_unknown_classes(root, classes, rows)
     label_of = {cls: label for label, cls in enumerate(classes)}
-    paths = paths_by_stem(root)
+    paths = base.paths_by_stem(root)
     listed = [
-        Listed(
+        base.Listed(
             row.stem,
             subset,
             label_of[str(row.label)],
@@ -84,16 +73,16 @@ def read_kinetics(
         for row in part
     ]
     unused = {row.stem for part in read.values() for row in part} - {video.id for video in listed}
-    listed += [Listed(name, "unused", 0, "", None) for name in sorted(unused)]
-    return listing_of(root, classes, listed, remedy=remedy)
+    listed += [base.Listed(name, "unused", 0, "", None) for name in sorted(unused)]
+    return base.listing_of(root, classes, listed, remedy=remedy)
 
 
 def _refuse_unknown_classes(root: Path, classes: Sequence[str], rows: Rows) -> None:
     labels = {(subset, str(row.label)) for subset, part in rows.items() for row in part}
-    faults = Faults()
+    faults = base.Faults()
     for subset, label in sorted(labels):
         if label not in classes:
-            message = f"the {subset} list in '{root}' has the class '{label}', and train.csv has not. {AGAIN}"
+            message = f"the {subset} list in '{root}' has the class '{label}', and train.csv has not. {base.AGAIN}"
             faults.add("unknown class", message)
     faults.refuse()
 
@@ -109,10 +98,12 @@ def _rows(root: Path, subset: str, remedy: str) -> tuple[KineticsRow, ...]:
     for folder in (root, root / "annotations"):
         for name in LISTS[subset]:
             if (folder / name).is_file():
-                rows = rows_of_csv(read_text(folder / name, remedy), name=name)
+                rows = rows_of_csv(base.read_text(folder / name, remedy), name=name)
                 unlabelled = [row for row in rows if row.label is None]
                 if unlabelled and len(unlabelled) < len(rows):
-                    raise fault("wrong label", f"{name} has labels, but none for '{unlabelled[0].stem}'. {AGAIN}")
+                    raise base.fault(
+                        "wrong label", f"{name} has labels, but none for '{unlabelled[0].stem}'. {base.AGAIN}"
+                    )
                 return rows
     return ()
 
@@ -123,7 +114,7 @@ def rows_of_csv(text: str, *, name: str) -> tuple[KineticsRow, ...]:
     columns: list[str] | None = None
     rows: list[KineticsRow] = []
     line_of: dict[str, int] = {}
-    faults = Faults()
+    faults = base.Faults()
     for fields in reader:
         if not any(field.strip() for field in fields):
             continue
@@ -135,7 +126,7 @@ def rows_of_csv(text: str, *, name: str) -> tuple[KineticsRow, ...]:
             row = _row(dict(zip(columns, fields, strict=False)), reader.line_num, name)
             if row.stem in line_of:
                 message = f"{name}, line {reader.line_num}: '{row.stem}' is on line {line_of[row.stem]} already."
-                raise fault("listed twice", message)
+                raise base.fault("listed twice", message)
             line_of[row.stem] = reader.line_num
             rows.append(row)
     faults.refuse()
@@ -152,7 +143,7 @@ def _columns(first: list[str], name: str) -> list[str]:
         return [column.strip() for column in first]
     usual = ["label", "youtube_id", "time_start", "time_end", "split", "is_cc"]
     if len(first) < 4:
-        raise bad_line(name, 1, ",".join(first), COLUMNS)
+        raise base.bad_line(name, 1, ",".join(first), COLUMNS)
     return usual[1:] if len(first) == 4 else usual
 
 
@@ -161,12 +152,12 @@ def _row(fields: dict[str, str], number: int, name: str) -> KineticsRow:
         start_s, end_s = int(float(fields["time_start"])), int(float(fields["time_end"]))
         youtube_id = fields["youtube_id"].strip()
     except (KeyError, ValueError, OverflowError) as cause:
-        raise bad_line(name, number, ",".join(fields.values()), COLUMNS) from cause
+        raise base.bad_line(name, number, ",".join(fields.values()), COLUMNS) from cause
     if not youtube_id or "/" in youtube_id or "\\" in youtube_id or not 0 <= start_s <= end_s:
-        raise bad_line(name, number, ",".join(fields.values()), "a YouTube id and 0 <= time_start <= time_end")
+        raise base.bad_line(name, number, ",".join(fields.values()), "a YouTube id and 0 <= time_start <= time_end")
     label = fields.get("label", "").strip()
     if label:
-        inside(label, name=name, number=number)
+        base.inside(label, name=name, number=number)
     split = fields.get("split", "").strip()
     split = "val" if split in ("validate", "validation") else split
     return KineticsRow(label=label or None, youtube_id=youtube_id, start_s=start_s, end_s=end_s, split=split)

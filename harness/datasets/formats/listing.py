@@ -137,9 +137,8 @@ def _refuse_contradictions(root: Path, classes: Sequence[str], listed: Sequence[
         if before == video.subset:
             faults.add("listed twice", f"'{video.id}' below '{root}' is listed twice. {AGAIN}")
         elif before:
-            faults.add(
-                "in two subsets", f"'{video.id}' below '{root}' is in {before} and again in {video.subset}. {AGAIN}"
-            )
+            message = f"'{video.id}' below '{root}' is in {before} and again in {video.subset}. {AGAIN}"
+            faults.add("in two subsets", message)
         subset_of[video.id] = video.subset
     trained = {video.label for video in listed if video.subset == "train"}
     for label, cls in enumerate(classes):

@@ -13,14 +13,8 @@ from harness.datasets.synthetic.sets import VERSION
 
 def micro_card(name: str, **fields: Any) -> Dataset:
     """The card of a micro data set: `fields`, and what all of them share."""
-    download, licence = "none needed: rendered on first use", "the same as this program"
-    shared: dict[str, Any] = {
-        "download": download,
-        "licence": licence,
-        "version": VERSION,
-        "render": partial(render, name),
-    }
-    return Dataset(name=name, **shared, **fields)
+    fields |= {"download": "none needed: rendered on first use", "licence": "the same as this program"}
+    return Dataset(name=name, version=VERSION, render=partial(render, name), **fields)
 
 
 def render(name: str, root: Path, progress: Callable[[int, int], None] | None = None) -> None:

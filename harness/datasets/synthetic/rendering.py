@@ -52,9 +52,8 @@ def _written(root: Path, chunks: Sequence[Files], workers: int) -> Iterator[int]
         for future in as_completed(futures):
             yield future.result()
     except BrokenProcessPool as cause:
-        raise HarnessError(
-            f"a process that rendered into '{root}' was killed (out of memory?); run the command again"
-        ) from cause
+        message = f"a process that rendered into '{root}' was killed (out of memory?); run the command again"
+        raise HarnessError(message) from cause
     finally:
         pool.shutdown(cancel_futures=True)
 

@@ -1,18 +1,6 @@
 """Contents of the micro data sets: video and image files, and annotation files, in the official layouts.
 
-Plain values and text, so that cards can count without loading the renderer.
-
-===============  =======================  ======================================================================
-set              a class has              layout
-===============  =======================  ======================================================================
-micro-kinetics   40 train, 10 val,        ``<class>/<id>_<start>_<end>.mp4`` (h264), ``train.csv``, ``val.csv``, ``test.csv``
-                 20 test
-micro-ucf101     12 groups of 5 clips     ``UCF-101/<Class>/v_<Class>_gNN_cNN.avi`` (mpeg4), ``ucfTrainTestlist/*.txt`` (CRLF);
-                                          split k tests 4 groups and trains on the other 8
-micro-hmdb51     9 movies of 4 clips      ``<class>/<odd name>.avi`` (mpeg4), ``testTrainMulti_7030_splits/*.txt``; a split tests
-                                          5 movies, trains on 5 clips of the other 4 and leaves 11 unused
-micro-imagenet   60 train, 20 val         ``train/<class>/*.jpg``, ``val/<class>/*.png``
-===============  =======================  ======================================================================
+Plain values and text, so that cards can count without loading the renderer. The cards describe splits and layouts.
 """
 
 from __future__ import annotations

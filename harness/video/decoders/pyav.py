@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 FULL_RANGE = 2
 """FFmpeg's AVCOL_RANGE_JPEG."""
-
 MOST_AHEAD = 1024
 """Packets that are read before the first is decoded, at most."""
 

@@ -96,9 +96,8 @@ class FlowFile:
         return np.frombuffer(packed, np.uint8).reshape(2, height, width)
 
     def _damaged(self, cause: str) -> HarnessError:
-        return HarnessError(
-            f"the stored optical flow {self._path} is damaged ({cause}); delete it, and it is computed again"
-        )
+        message = f"the stored optical flow {self._path} is damaged ({cause}); delete it, and it is computed again"
+        return HarnessError(message)
 
 
 def _differences(codes: np.ndarray) -> np.ndarray:

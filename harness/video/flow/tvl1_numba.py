@@ -118,13 +118,9 @@ def _kernels() -> Any:
         ) from error
     except Exception as error:  # Numba and its files fail in many ways
         folder = os.environ.get("NUMBA_CACHE_DIR")
-        again = (
-            f"Numba stores its code in {folder}: delete that folder and run the same command again, or "
-            if folder
-            else ""
-        )
+        again = f"Numba stores its code in {folder}: delete that folder and run the same command again, or "
         raise HarnessError(
-            f"flow method 'tvl1-own' could not be compiled ({type(error).__name__}: {error}); {again}use method 'tvl1-torch', "
+            f"flow method 'tvl1-own' could not be compiled ({type(error).__name__}: {error}); {again if folder else ''}use method 'tvl1-torch', "
             "the same on tensors"
         ) from error
     return tvl1_kernels
