@@ -103,8 +103,9 @@ def verify(
         *_unexpected(dataset, root, listings, rows),
         *_duplicates(root, listings, rows),
         *_unreadable(rows),
-        *_short(dataset, root, listings, rows, thorough=thorough, progress=progress),
     ]
+    if dataset.kind == "video":
+        problems += _short(root, listings, rows, thorough=thorough, progress=progress)
     return Verification(dataset.name, str(root), prepared.fingerprint, parts, tuple(problems))
 
 
@@ -212,7 +213,6 @@ def _unreadable(rows: Mapping[str, IndexRow]) -> Iterator[Finding]:
 
 
 def _short(
-    dataset: Dataset,
     root: Path,
     listings: Mapping[int, Listing],
     rows: Mapping[str, IndexRow],
@@ -220,8 +220,6 @@ def _short(
     thorough: bool,
     progress: Progress | None,
 ) -> Iterator[Finding]:
-    if dataset.kind != "video":
-        return
     listed_s = {name: seconds for listing in listings.values() for name, seconds in listing.seconds.items()}
     readable = [row for row in rows.values() if not row.error]
     for number, row in enumerate(readable, start=1):

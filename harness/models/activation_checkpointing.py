@@ -48,13 +48,8 @@ def _has_parameters(module: nn.Module) -> bool:
 def _forward(stage: nn.Module, forward: Any, *inputs: Any) -> Any:
     if not stage.training:
         return forward(*inputs)
-    autocast = precision.autocast_for_recompute()
-    return checkpoint(
-        forward,
-        *inputs,
-        use_reentrant=False,
-        context_fn=lambda: (contextlib.nullcontext(), _recompute(stage, autocast)),
-    )
+    contexts = contextlib.nullcontext(), _recompute(stage, precision.autocast_for_recompute())
+    return checkpoint(forward, *inputs, use_reentrant=False, context_fn=lambda: contexts)
 
 
 @contextlib.contextmanager

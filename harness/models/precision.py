@@ -8,7 +8,7 @@ convolutions of C3D. Its results are then arbitrary, NaN included. Such layers a
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -40,11 +40,7 @@ class _Float32PaddedConv3d(TorchFunctionMode):
     """Computes 3D convolutions whose every output sees padding in float32, and rounds their result like the others'."""
 
     def __torch_function__(
-        self,
-        function: Callable[..., Any],
-        types: Sequence[type],
-        args: Sequence[Any] = (),
-        kwargs: Mapping[str, Any] | None = None,
+        self, function: Callable[..., Any], types: Sequence[type], args: Sequence[Any] = (), kwargs: Any = None
     ) -> Any:
         keywords = dict(kwargs or {})
         if function is not torch.conv3d or not torch.is_grad_enabled() or not always_padded(*args, **keywords):

@@ -22,6 +22,22 @@ from reports.units import duration
 
 INLINE_JOBS_BYTES = 1_200_000
 """Up to this size the page holds the details of all jobs; beyond it, each job has a page of its own."""
+HEADINGS = {
+    "classes": (
+        "By class and by stream",
+        "Analysis of the accuracy: hard classes, and the contributions of RGB and flow.",
+    ),
+    "confusion": ("Confusions", "Confusion matrices of each baseline, with all streams that it was run with."),
+    "mistakes": ("Surest mistakes", "Videos that the network gets wrong with high probability."),
+    "agreement": (
+        "Agreement between baselines",
+        "Whether the architectures fail on the same videos or on different ones.",
+    ),
+    "curves": ("Learning curves", "The loss during training."),
+    "cost": ("Accuracy against cost", "The compute time behind each number."),
+    "inside": ("Inside the network", "The receptive field of each layer, and the filters of the first one."),
+}
+"""Section -> its title and lead."""
 
 
 @dataclass(frozen=True)
@@ -118,42 +134,17 @@ def _fingerprints(evidence: Evidence) -> dict[str, tuple[str, ...]]:
 def _sections(evidence: Evidence, footage: Mapping[str, pictures.Footage | None]) -> Iterator[Section]:
     """The sections that have a figure."""
     names = evidence.datasets
-    drawn: list[tuple[str, str, str, list[Figure | None]]] = [
-        (
-            "classes",
-            "By class and by stream",
-            "Analysis of the accuracy: hard classes, and the contributions of RGB and flow.",
-            [accuracy.streams(evidence), matrices.classes(evidence)],
-        ),
-        (
-            "confusion",
-            "Confusions",
-            "Confusion matrices of each baseline, with all streams that it was run with.",
-            [matrices.confusions(evidence, name) for name in names],
-        ),
-        (
-            "mistakes",
-            "Surest mistakes",
-            "Videos that the network gets wrong with high probability.",
-            [pictures.mistakes(evidence, name, footage.get(name)) for name in names],
-        ),
-        (
-            "agreement",
-            "Agreement between baselines",
-            "Whether the architectures fail on the same videos or on different ones.",
-            [matrices.agreement(evidence)],
-        ),
-        ("curves", "Learning curves", "The loss during training.", [curves.curves(evidence)]),
-        ("cost", "Accuracy against cost", "The compute time behind each number.", [accuracy.cost(evidence)]),
-        (
-            "inside",
-            "Inside the network",
-            "The receptive field of each layer, and the filters of the first one.",
-            [receptive.receptive(), filters.filters(evidence)],
-        ),
-    ]
-    for name, title, lead, figures in drawn:
-        if shown := tuple(figure for figure in figures if figure is not None and figure.panels):
+    drawn: dict[str, list[Figure | None]] = {
+        "classes": [accuracy.streams(evidence), matrices.classes(evidence)],
+        "confusion": [matrices.confusions(evidence, name) for name in names],
+        "mistakes": [pictures.mistakes(evidence, name, footage.get(name)) for name in names],
+        "agreement": [matrices.agreement(evidence)],
+        "curves": [curves.curves(evidence)],
+        "cost": [accuracy.cost(evidence)],
+        "inside": [receptive.receptive(), filters.filters(evidence)],
+    }
+    for name, (title, lead) in HEADINGS.items():
+        if shown := tuple(figure for figure in drawn[name] if figure is not None and figure.panels):
             yield Section(name, title, lead, shown)
 
 
