@@ -49,7 +49,7 @@ BASELINE = Baseline(
         "fusion": "channels of the two streams are concatenated: a sum would give 25.6M parameters, not Table 1's 39M",
         "padding and pool stride": "convolution without padding (5x7x7 to 3x5x5), batch norm and ReLU after it; pool stride 2 "
         "(1x2x2), then the mean, so that the classifier reads 512 numbers and the whole map counts",
-        "new layers' Gaussian": "He's deviation, cut at two; the classifier's is 0.01",
+        "new layers' Gaussian": "He's standard deviation, cut at two of them; the classifier's is 0.01",
         "single streams": "the same fusion over one stream's 1024 channels",
         "flow from ImageNet": "the first kernel averaged over RGB and repeated for the 20 channels, not rescaled",
         "testing": "5 windows of 50 frames at uniform positions, logits averaged (inferred from Table 1)",

@@ -35,7 +35,7 @@ BASELINE = Baseline(
         "the scale says bn_scale = false",
         "padding": "TensorFlow's SAME, asymmetric where it is; weights trained with an even first padding (torchvision's) "
         "bring that along in their state",
-        "initialisation": "He's normal cut at two deviations; the head starts at 0.01 and zero bias",
+        "initialisation": "He's normal cut at two standard deviations; the head starts at 0.01 and zero bias",
         "final pooling": "2 positions in time, the whole map in space (7x7 at 224 px)",
         "timm backbones": "time is strided where the 2D network goes to 1/2, 1/16 and 1/32, as in the inflated Inception; "
         "scale widths do not apply",

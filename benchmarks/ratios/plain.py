@@ -1,4 +1,4 @@
-"""I3D written plainly, as a reference: every SAME padding explicit, nothing shared, nothing fused.
+"""A simple I3D, as a reference: every SAME padding explicit, nothing shared, nothing fused.
 
 Layers, names and sizes are those of `baselines.parts.inception`, so that its state can be loaded here and its outputs
 compared.

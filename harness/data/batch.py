@@ -33,7 +33,7 @@ class Batch:
     """Ids of videos that should have been here and cannot be decoded (training with `skipped`)."""
 
     def pin_memory(self) -> Batch:
-        """A copy with its clips in page-locked memory; called by torch's loader."""
+        """A copy with its clips in pinned memory; called by torch's loader."""
         return replace(self, clips={stream: clip.pin_memory() for stream, clip in self.clips.items()})
 
 

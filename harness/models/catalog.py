@@ -98,7 +98,7 @@ def timm_weights(backbone: str) -> Weights:
         layout="timm",
         url=hub or config.url,
         licence=config.license or "see the model's page",
-        preprocessing=f"mean {config.mean}, deviation {config.std} in timm's [0, 1]; here images are in [-1, 1]",
+        preprocessing=f"mean {config.mean}, standard deviation {config.std} in timm's [0, 1]; here images are in [-1, 1]",
     )
 
 

@@ -10,7 +10,7 @@ from harness.training.config import Step
 def prefetch_to_device(steps: Iterator[Step], device: str) -> Iterator[Step]:
     """The same steps, in order. On a GPU each is fetched, copied and converted while the one before computes.
 
-    A copy overlaps with a kernel only from page-locked memory, which decoding processes provide. On a CPU the steps
+    A copy overlaps with a kernel only from pinned memory, which decoding processes provide. On a CPU the steps
     pass through unchanged.
     """
     if not device.startswith("cuda"):

@@ -1,6 +1,6 @@
 """Are the numbers of results/expected still reproduced, and would it show if they were not? Minutes: `tox -e regression`.
 
-A shipped checkpoint is scored again, a cell is trained again, on a micro set rendered from nothing.
+A shipped checkpoint is scored again, a cell is trained again, on a micro set rendered for it.
 """
 
 from __future__ import annotations

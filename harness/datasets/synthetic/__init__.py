@@ -1,4 +1,4 @@
-"""The micro data sets: video files in the official layouts, rendered from nothing but their names."""
+"""The micro data sets: video files in the official layouts, rendered deterministically from their names."""
 
 from __future__ import annotations
 
