@@ -205,9 +205,8 @@ def _convnext_block(block: Any, path: str, plan: _Plan) -> nn.Module:
 def _conv_mlp(mlp: Any, path: str, plan: _Plan) -> nn.Module:
     children = {name: child for name, child in mlp.named_children() if name not in ("fc1", "fc2")}
     for name in ("fc1", "fc2"):
-        children[name] = layers3d.Conv3dFrom2d(
-            mlp.get_submodule(name), time=1, time_stride=1, time_padding=plan.time_padding
-        )
+        layer = mlp.get_submodule(name)
+        children[name] = layers3d.Conv3dFrom2d(layer, time=1, time_stride=1, time_padding=plan.time_padding)
     return layers3d.ConvMlp3d(children)
 
 

@@ -115,9 +115,8 @@ def expected_fingerprint(dataset: Dataset, data_root: Path) -> str | None:
     root, store = _places(dataset, data_root)
     try:
         stored = json.loads((store / FINGERPRINT).read_text(encoding="utf-8"))
-        fresh = stored["key"] == _key(dataset) and all(
-            _mark(root / name) == mark for name, mark in stored["signature"].items()
-        )
+        unchanged = (_mark(root / name) == mark for name, mark in stored["signature"].items())
+        fresh = stored["key"] == _key(dataset) and all(unchanged)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
     return str(stored["fingerprint"]) if fresh and (store / index.PARQUET).is_file() else None
@@ -201,9 +200,8 @@ def _by_id(listings: Iterable[Listing]) -> dict[str, Video]:
 
 
 def _key(dataset: Dataset) -> str:
-    return canonical(
-        {"format": FORMAT, "name": dataset.name.partition(":")[0], "version": dataset.version, "splits": dataset.splits}
-    )
+    name = dataset.name.partition(":")[0]
+    return canonical({"format": FORMAT, "name": name, "version": dataset.version, "splits": dataset.splits})
 
 
 def _fingerprint(dataset: Dataset, listings: dict[int, Listing], rows: dict[str, IndexRow]) -> str:

@@ -85,13 +85,9 @@ def census(prepared: Prepared) -> Census:
 def _subset(name: str, listing: Listing, rows: Mapping[str, IndexRow]) -> Subset:
     videos = listing.subsets[name]
     labels = Counter(video.label for video in videos)
-    return Subset(
-        name,
-        len(videos),
-        len(videos) + len(listing.missing_of(name)),
-        sum(rows[video.id].duration_s for video in videos) / 3600,
-        tuple(labels[label] for label in range(len(listing.classes))),
-    )
+    hours = sum(rows[video.id].duration_s for video in videos) / 3600
+    per_class = tuple(labels[label] for label in range(len(listing.classes)))
+    return Subset(name, len(videos), len(videos) + len(listing.missing_of(name)), hours, per_class)
 
 
 def _tally(values: Iterable[str]) -> dict[str, int]:

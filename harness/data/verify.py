@@ -112,17 +112,11 @@ def verify(
 def _parts(dataset: Dataset, listings: Mapping[int, Listing], rows: Mapping[str, IndexRow]) -> Iterator[Part]:
     for split, listing in listings.items():
         absent = Counter(listing.missing_from.get(name, "") for name in listing.missing)
-        expected = [subset for number, subset in dataset.counts if number == split]
-        for subset in dict.fromkeys((*expected, *listing.subsets)):
+        on_card = [subset for number, subset in dataset.counts if number == split]
+        for subset in dict.fromkeys((*on_card, *listing.subsets)):
             videos = listing.subsets.get(subset, ())
-            yield Part(
-                split,
-                subset,
-                dataset.counts.get((split, subset)),
-                listed=len(videos) + absent[subset],
-                there=len(videos),
-                readable=sum(not rows[video.id].error for video in videos),
-            )
+            expected, readable = dataset.counts.get((split, subset)), sum(not rows[video.id].error for video in videos)
+            yield Part(split, subset, expected, len(videos) + absent[subset], len(videos), readable)
 
 
 def _counts(parts: Iterable[Part]) -> Iterator[Finding]:

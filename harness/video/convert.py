@@ -114,8 +114,7 @@ def _packed(
         half = 2 if number else 1
         rows, columns = height // half, wide // half
         target = flat[start : start + rows * columns].reshape(rows, columns)
-        target[:, : width // half] = plane[
-            top // half : top // half + rows, left // half : left // half + width // half
-        ]
+        y, x = top // half, left // half
+        target[:, : width // half] = plane[y : y + rows, x : x + width // half]
         start += rows * columns
     return buffer

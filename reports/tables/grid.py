@@ -31,12 +31,11 @@ def stacks_of(table: Table, groups: list[ColumnGroup], *, derived: bool = False)
 
 def sides_of(table: Table, stacks: Stacks) -> list[tuple[bool, tuple[str, str]]]:
     """(ours?, stack key) of every column to print, ours first; where the paper has no number at all it gets no column."""
-    printed = [
-        key
-        for key, stack in stacks.items()
-        if any(table.cell(row, column).paper is not None for row in table.rows for column in stack)
-    ]
-    return [(True, key) for key in stacks] + [(False, key) for key in printed]
+
+    def printed(stack: list[Column]) -> bool:
+        return any(table.cell(row, column).paper is not None for row in table.rows for column in stack)
+
+    return [(True, key) for key in stacks] + [(False, key) for key, stack in stacks.items() if printed(stack)]
 
 
 def lines_of(table: Table, stacks: Stacks, *, split_parts: bool) -> list[tuple[Row, str, Stacks]]:

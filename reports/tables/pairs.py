@@ -59,25 +59,15 @@ def compare(layout: TableLayout, lookup: Lookup) -> tuple[RowComparison, ...]:
             best = max(rows, key=lambda row: float(_shares(metric, rows[row]).mean()))
             raw += [(column, best, row, _paired(metric, rows[best], rows[row])) for row in rows if row != best]
     adjusted = statistics.holm([test.p_value_groups for *_, test in raw]) if raw else []
-    return tuple(
-        _comparison(column, best, other, test, p) for (column, best, other, test), p in zip(raw, adjusted, strict=True)
-    )
+    return tuple(_comparison(*pair, p) for pair, p in zip(raw, adjusted, strict=True))
 
 
 def _comparison(column: Column, best: str, other: str, test: statistics.PairedTest, adjusted: float) -> RowComparison:
     disagree = (test.only_a + test.only_b) / test.n
     smallest = statistics.smallest_difference(test.n, disagree=disagree) if disagree else float("nan")
-    return RowComparison(
-        column=column.key,
-        best=best,
-        other=other,
-        difference=100 * test.difference,
-        low=100 * test.low,
-        high=100 * test.high,
-        p_value=test.p_value_groups,
-        adjusted=adjusted,
-        smallest=100 * smallest,
-    )
+    difference, low, high = 100 * test.difference, 100 * test.low, 100 * test.high
+    p_value = test.p_value_groups
+    return RowComparison(column.key, best, other, difference, low, high, p_value, adjusted, 100 * smallest)
 
 
 def _splits(slot: Slot, lookup: Lookup) -> list[Scores]:

@@ -60,18 +60,11 @@ def read_kinetics(
     _refuse_unknown_classes(root, classes, rows)
     label_of = {cls: label for label, cls in enumerate(classes)}
     paths = base.paths_by_stem(root)
-    listed = [
-        base.Listed(
-            row.stem,
-            subset,
-            label_of[str(row.label)],
-            row.youtube_id,
-            _nearest(paths.get(row.stem, ()), subset, str(row.label)),
-            seconds=float(row.end_s - row.start_s),
-        )
-        for subset, part in rows.items()
-        for row in part
-    ]
+    listed = []
+    for subset, row in ((subset, row) for subset, part in rows.items() for row in part):
+        label, seconds = str(row.label), float(row.end_s - row.start_s)
+        path = _nearest(paths.get(row.stem, ()), subset, label)
+        listed.append(base.Listed(row.stem, subset, label_of[label], row.youtube_id, path, seconds))
     unused = {row.stem for part in read.values() for row in part} - {video.id for video in listed}
     listed += [base.Listed(name, "unused", 0, "", None) for name in sorted(unused)]
     return base.listing_of(root, classes, listed, remedy=remedy)

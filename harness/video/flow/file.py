@@ -88,9 +88,8 @@ class FlowFile:
         _, height, width, _ = self.shape
         start = int(self._ends[number - 1]) if number else 0
         try:
-            packed = self._codec.decompress(
-                self._bytes[start : int(self._ends[number])], decompressed_size=2 * height * width
-            )
+            stored = self._bytes[start : int(self._ends[number])]
+            packed = self._codec.decompress(stored, decompressed_size=2 * height * width)
         except (OSError, pa.ArrowInvalid) as error:
             raise self._damaged(f"frame {number}: {error}") from error
         return np.frombuffer(packed, np.uint8).reshape(2, height, width)
