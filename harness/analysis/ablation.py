@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -121,9 +121,6 @@ def _pct(scores: Scores) -> float:
     return 100.0 * float(topk_correct(scores).mean())
 
 
-# ---------------------------------------------------------------------------------------------------- the causes
-
-
 def known_changes(scorer: Scorer) -> Iterator[Perturbation]:
     """Changes that apply to this network, the most likely causes first."""
     yield from _label_changes(scorer.classes)
@@ -153,10 +150,11 @@ def _label_changes(classes: Sequence[str]) -> Iterator[Perturbation]:
             yield Perturbation("label order", f"sorted {order_name}", labels=np.argsort(order).__getitem__)
 
 
-def _picture_changes() -> Iterator[Perturbation]:
-    def on_rgb(change: Callable[[Tensor], Tensor]) -> Callable[[Inputs], Inputs]:
-        return lambda inputs: {**inputs, "rgb": change(inputs["rgb"])}
+def _on(stream: str, change: Callable[[Tensor], Tensor]) -> Callable[[Inputs], Inputs]:
+    return lambda inputs: {**inputs, stream: change(inputs[stream])}
 
+
+def _picture_changes() -> Iterator[Perturbation]:
     def standardised(rgb: Tensor) -> Tensor:
         mean, deviation = (
             torch.tensor(value, device=rgb.device)[None, :, None, None, None]
@@ -164,27 +162,22 @@ def _picture_changes() -> Iterator[Perturbation]:
         )
         return ((rgb + 1) / 2 - mean) / deviation
 
-    yield Perturbation("RGB/BGR", "blue first", inputs=on_rgb(lambda rgb: rgb.flip(1)))
-    yield Perturbation("value range", "pictures in [0, 1]", inputs=on_rgb(lambda rgb: (rgb + 1) / 2))
-    yield Perturbation("value range", "pictures in [0, 255]", inputs=on_rgb(lambda rgb: (rgb + 1) * 127.5))
-    yield Perturbation("value range", "ImageNet's mean and standard deviation", inputs=on_rgb(standardised))
+    yield Perturbation("RGB/BGR", "blue first", inputs=_on("rgb", lambda rgb: rgb.flip(1)))
+    yield Perturbation("value range", "pictures in [0, 1]", inputs=_on("rgb", lambda rgb: (rgb + 1) / 2))
+    yield Perturbation("value range", "pictures in [0, 255]", inputs=_on("rgb", lambda rgb: (rgb + 1) * 127.5))
+    yield Perturbation("value range", "ImageNet's mean and standard deviation", inputs=_on("rgb", standardised))
 
 
 def _flow_changes(scale: Scale) -> Iterator[Perturbation]:
-    def on_flow(change: Callable[[Tensor], Tensor]) -> Callable[[Inputs], Inputs]:
-        return lambda inputs: {**inputs, "flow": change(inputs["flow"])}
-
     bound = scale.flow.bound_px
-    other: Literal["zero-exact", "released-256"] = (
-        "released-256" if scale.flow.quantization == "zero-exact" else "zero-exact"
-    )
-    yield Perturbation("flow order", "y before x", inputs=on_flow(lambda flow: flow.flip(1)))
-    yield Perturbation("flow order", "backward: to the frame before", inputs=on_flow(lambda flow: -flow))
-    yield Perturbation("flow order", "one frame late", inputs=on_flow(lambda flow: flow.roll(1, dims=2)))
+    other: Any = "released-256" if scale.flow.quantization == "zero-exact" else "zero-exact"
+    yield Perturbation("flow order", "y before x", inputs=_on("flow", lambda flow: flow.flip(1)))
+    yield Perturbation("flow order", "backward: to the frame before", inputs=_on("flow", lambda flow: -flow))
+    yield Perturbation("flow order", "one frame late", inputs=_on("flow", lambda flow: flow.roll(1, dims=2)))
     yield Perturbation(
         "flow code", f"read as '{other}'", method=lambda method: dataclasses.replace(method, quantization=other)
     )
-    yield Perturbation("flow code", f"in px, not divided by {bound:g}", inputs=on_flow(lambda flow: flow * bound))
+    yield Perturbation("flow code", f"in px, not divided by {bound:g}", inputs=_on("flow", lambda flow: flow * bound))
 
 
 def _mirrored(inputs: Inputs) -> Inputs:
@@ -192,9 +185,6 @@ def _mirrored(inputs: Inputs) -> Inputs:
     if "flow" in turned:
         turned["flow"] = torch.cat([-turned["flow"][:, :1], turned["flow"][:, 1:]], dim=1)
     return turned
-
-
-# ---------------------------------------------------------------------------------------------------- measuring
 
 
 def _effect(change: Perturbation, scorer: Scorer, data: Data, videos: Sequence[Video], unchanged: Scores) -> Effect:

@@ -70,7 +70,7 @@ class ClaimDefinition:
     """Why it cannot be tested at this scale; '' if it can."""
 
 
-def all_definitions(scale: str) -> tuple[ClaimDefinition, ...]:
+def claims_at(scale: str) -> tuple[ClaimDefinition, ...]:
     """Every claim that is tested, in the paper's order."""
     return (
         _best(),
@@ -180,9 +180,6 @@ def _differing(axis: str, better: str, worse: str) -> tuple[Comparison, ...]:
         if getattr(number, axis) == better and other in printed():
             comparisons.append((AccuracyPair(number, other),))
     return tuple(comparisons)
-
-
-# ---------------------------------------------------------------------------------------------------- numbers
 
 
 @functools.cache

@@ -27,14 +27,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.analysis.claim_definitions import (
-    ClaimDefinition,
-    ClaimPart,
-    Comparison,
-    all_definitions,
-    cells_of,
-    paper_points,
-)
+from harness.analysis.claim_definitions import ClaimDefinition, ClaimPart, Comparison, cells_of, claims_at, paper_points
 from harness.core import registry
 from harness.core.spec import Cell
 from harness.metrics import statistics
@@ -127,7 +120,7 @@ def all_claims(lookup: Lookup, *, scale: str, seeds: tuple[int, ...] = (0,)) -> 
     Raises HarnessError where the two numbers of a pair were scored on different videos.
     """
     source = _Source(functools.cache(lookup), scale, seeds)  # every number occurs in several claims
-    measured = [(claim, [_measure(part, source) for part in claim.parts]) for claim in all_definitions(scale)]
+    measured = [(claim, [_measure(part, source) for part in claim.parts]) for claim in claims_at(scale)]
     run = [(claim, parts) for claim, parts in measured if parts and all(part.pooled for part in parts)]
     p_values = statistics.holm([_weakest(parts).p_value for _, parts in run]) if run else []
     corrected = {claim.name: p for (claim, _), p in zip(run, p_values, strict=True)}
@@ -141,9 +134,6 @@ def all_claims(lookup: Lookup, *, scale: str, seeds: tuple[int, ...] = (0,)) -> 
 
 def _weakest(parts: Sequence[_PartResult]) -> _PartResult:
     return max(parts, key=lambda part: (part.p_value, -(part.pooled.effect if part.pooled else 0.0)))
-
-
-# ---------------------------------------------------------------------------------------------------- measuring
 
 
 def _measure(part: ClaimPart, source: _Source) -> _PartResult:
@@ -231,9 +221,6 @@ def _frames_alone(claim: ClaimDefinition, source: _Source) -> Pooled | None:
         return None
     answers = {cell: _answers(cell, source, "order") for cell in cells}
     return pool([frames.contrast(cell, frames.right - 0.5, 1 / len(cells)) for cell, frames in answers.items()])
-
-
-# ---------------------------------------------------------------------------------------------------- judging
 
 
 def _result(claim: ClaimDefinition, parts: Sequence[_PartResult], corrected: float, source: _Source) -> Claim:

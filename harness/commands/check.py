@@ -101,9 +101,6 @@ def _timed(check: Callable[[], CheckOutcome]) -> CheckOutcome:
     return replace(outcome, seconds=time.perf_counter() - started)
 
 
-# ---------------------------------------------------------------------------------------------------- trained again
-
-
 def retrained(suite: Expected, entry: Retrained, lookup: Lookup) -> CheckOutcome:
     """Compare the finished seeds of a cell with the expected ones."""
     (cell,) = selection.cells(entry.selection(entry.seeds[:1]))
@@ -130,9 +127,6 @@ def _run_missing(suites: Sequence[Expected], workspace: Workspace) -> None:
     ]
     if cells:
         run_cells(cells, workspace, LaunchOptions())
-
-
-# ---------------------------------------------------------------------------------------------------- scored again
 
 
 def rescored(suite: Expected, entry: Rescored, workspace: Workspace) -> CheckOutcome:
@@ -171,9 +165,6 @@ def scores_now(record: Record, workspace: Workspace) -> Scores:
         render_or_index(registry.load("dataset", record.spec.dataset.name), workspace, callback)
     data = open_test_set(record, options)
     return score_again(open_job(record, options), data, scored_videos(record, data.listing))
-
-
-# ---------------------------------------------------------------------------------------------------- proposals
 
 
 def _propose(suite: Expected, workspace: Workspace) -> None:

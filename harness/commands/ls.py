@@ -184,10 +184,10 @@ def _field(name: str, content: Any, *, indent: str = "") -> list[str]:
 
 def _wrapped(text: str, indent: str) -> list[str]:
     """Lines of a paragraph; URLs are not broken, so that they can be copied."""
-    wrapper = textwrap.TextWrapper(
-        WIDTH, initial_indent=indent, subsequent_indent=indent + "    ", break_long_words=False, break_on_hyphens=False
+    hanging = indent + "    "
+    return textwrap.wrap(
+        text, WIDTH, initial_indent=indent, subsequent_indent=hanging, break_long_words=False, break_on_hyphens=False
     )
-    return wrapper.wrap(text)
 
 
 def _words(value: Any) -> str:

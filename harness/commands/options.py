@@ -63,9 +63,6 @@ def scale_option(purpose: str) -> Decorator:
     return click.option("--scale", default="paper", metavar="NAME", help=about)
 
 
-# ---------------------------------------------------------------------------------------------------- folders
-
-
 workspace_options = _combined(
     "workspace",
     lambda values: resolve_workspace(values["data"], values["results"]),
@@ -89,9 +86,6 @@ out_option = click.option(
     metavar="DIR",
     help="Folder to write to.",
 )
-
-
-# ---------------------------------------------------------------------------------------------------- a selection
 
 
 seeds_option = click.option(
@@ -215,9 +209,6 @@ def _dotted(table: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
     for key, value in table.items():
         pairs += _dotted(value, f"{prefix}{key}.") if isinstance(value, dict) else [(prefix + key, value)]
     return pairs
-
-
-# ---------------------------------------------------------------------------------------------------- launching
 
 
 @dataclass(frozen=True)

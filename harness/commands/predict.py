@@ -51,18 +51,7 @@ CURVE_LETTERS = 60
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @workspace_options
-def command(
-    video: Path,
-    workspace: Workspace,
-    *,
-    jobs: Sequence[str],
-    weights: str | None,
-    baseline: str | None,
-    streams: Sequence[str],
-    top: int,
-    out: Path | None,
-    as_json: bool,
-) -> None:
+def command(video: Path, workspace: Workspace, *, top: int, out: Path | None, as_json: bool, **network: Any) -> None:
     from harness.jobs import predict
     from reports.figures import prediction as figures
 
@@ -71,7 +60,7 @@ def command(
     videos = predict.videos_in(video) if video.is_dir() else [video]
     if out:
         writable(out, content="pictures", flag="--out")
-    scorers = open_scorers(workspace, jobs=jobs, weights=weights, baseline=baseline, streams=streams)
+    scorers = open_scorers(workspace, **network)
     predict.check_together(scorers)
     if video.is_dir():
         _predict_folder(videos, video, scorers, top=top, out=out)
@@ -111,9 +100,6 @@ def _published(workspace: Workspace, weights: str, baseline: str | None, streams
     if card is None or not chosen:
         raise HarnessError(f"'{name}' is not published for the stream {' or '.join(streams) or 'rgb or flow'}")
     return [open_published(name, card, stream, workspace) for stream in chosen]
-
-
-# ---------------------------------------------------------------------------------------------------- one file
 
 
 def _as_text(prediction: Prediction, top: int, files: Sequence[Path]) -> str:
@@ -181,9 +167,6 @@ def _as_dict(prediction: Prediction, top: int, files: Sequence[Path]) -> dict[st
         ],
         "files": [str(path) for path in files],
     }
-
-
-# ---------------------------------------------------------------------------------------------------- a folder
 
 
 def _predict_folder(

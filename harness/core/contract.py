@@ -36,9 +36,6 @@ def streams_of(modality: str) -> tuple[str, ...]:
     return tuple(modality.split("+"))
 
 
-# ---------------------------------------------------------------------------------------------------- data
-
-
 @dataclass(frozen=True)
 class Video:
     """A file with a label."""
@@ -120,9 +117,6 @@ class Dataset:
         return self.render is not None
 
 
-# ---------------------------------------------------------------------------------------------------- scales
-
-
 @dataclass(frozen=True)
 class Scale:
     """The size of an experiment: 'paper', or 'micro', small enough for two CPU cores."""
@@ -165,9 +159,6 @@ class Scale:
     precise_bn_clips: int = 0
     """Training clips to re-estimate batch-norm statistics on after the last step; 0: keep the moving averages. With the
     released decay, a short training scores at chance in eval mode although its training loss is 0.1."""
-
-
-# ---------------------------------------------------------------------------------------------------- protocols
 
 
 @dataclass(frozen=True)
@@ -218,9 +209,6 @@ class Protocol:
 
     def _invalid(self, name: str, value: object, expected: str) -> HarnessError:
         return HarnessError(f"protocol '{self.name}': {name} must be {expected}; got {value!r}")
-
-
-# ---------------------------------------------------------------------------------------------------- networks
 
 
 class Network(TypingProtocol):

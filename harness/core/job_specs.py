@@ -16,9 +16,6 @@ from harness.core.settings import Clip, FlowMethod, Schedule
 NOT_IN_ID = {IN_ID: False}
 
 
-# ---------------------------------------------------------------------------------------------------- parts
-
-
 @dataclass(frozen=True)
 class DataSpec:
     """The data set of a job."""
@@ -99,9 +96,6 @@ class ScaleSpec:
     compile: bool
     activation_checkpointing: bool
     precise_bn_clips: int
-
-
-# ---------------------------------------------------------------------------------------------------- kinds of job
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -250,9 +244,6 @@ class ProbeSpec(ScoredSpec):
     head: HeadSpec
     schedule: Schedule | None
     """None for a head that is not trained in steps."""
-
-
-# ---------------------------------------------------------------------------------------------------- JSON and ids
 
 
 def to_plain(spec: JobSpec) -> dict[str, Any]:

@@ -49,9 +49,6 @@ class Metric:
     """Place among the metrics, lowest first."""
 
 
-# ---------------------------------------------------------------------------------------------------- launchers
-
-
 @dataclass(frozen=True)
 class LauncherOption:
     """A command-line option that a launcher adds to the commands that run jobs."""
@@ -83,9 +80,6 @@ class Launcher:
     jobs keep their records. `tests/contract/test_launchers.py` holds every launcher to this.
     """
     options: tuple[LauncherOption, ...] = ()
-
-
-# ---------------------------------------------------------------------------------------------------- decoders
 
 
 class Frames(Protocol):
@@ -131,8 +125,6 @@ class Decoder:
     cannot be loaded, BrokenVideo for a file it cannot open."""
 
 
-# ---------------------------------------------------------------------------------------------------- flow methods
-
 Params = Mapping[str, float | str]
 """Values of a flow method's parameters that differ from their defaults, by name."""
 
@@ -171,9 +163,6 @@ class FlowAlgorithm:
     """For a name that stands for several methods: parameters -> (name, parameters) of the one for this machine."""
     max_workers: Callable[[Params], int | None] = lambda params: None
     """Parameters -> processes that may compute it at the same time; None: as many as there are cores."""
-
-
-# ---------------------------------------------------------------------------------------------------- heads
 
 
 @dataclass(frozen=True)

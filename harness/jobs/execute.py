@@ -20,16 +20,7 @@ from harness.core.spec import Job
 from harness.data.prepare import Prepared
 from harness.data.splits import hold_out
 from harness.jobs.common import IMAGES_SUBSET, found_schedule, loss_on, score, start, trained_on
-from harness.jobs.context import (
-    Data,
-    JobContext,
-    configure,
-    everything,
-    flow_files,
-    frame_files,
-    open_data,
-    open_planned,
-)
+from harness.jobs.context import Data, JobContext, configure, flow_files, frame_files, open_data, open_planned
 from harness.jobs.options import JobOptions
 from harness.jobs.outcome import Outcome, choice, cpu_seconds, leave_record
 from harness.jobs.probe import run_features, run_head
@@ -87,9 +78,6 @@ def profiled(context: JobContext[Any]) -> Outcome:
     return outcome
 
 
-# ---------------------------------------------------------------------------------------------------- the kinds of job
-
-
 def run_flow(context: JobContext[FlowFilesSpec]) -> Outcome:
     """Optical flow of a split's videos, or of all, into the store next to the data set."""
     prepared, listing, videos = videos_of_split(context)
@@ -118,7 +106,7 @@ def videos_of_split(context: JobContext[Any]) -> tuple[Prepared, Listing, Sequen
     prepared, split, subset = open_planned(context), context.spec.split, context.spec.subset
     listing = prepared.listing(prepared.dataset.splits[0] if split is None else split)
     if split is None or subset is None:
-        return prepared, listing, everything(context)
+        return prepared, listing, list(prepared.videos)
     return prepared, listing, [*listing.subsets["train"], *listing.subsets[subset]]
 
 

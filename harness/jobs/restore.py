@@ -61,9 +61,6 @@ class Scorer:
             return self.network(clips).float().cpu()
 
 
-# ---------------------------------------------------------------------------------------------------- from a record
-
-
 def work_of(record: Record, options: JobOptions) -> JobContext:
     """The context of a record's job, as if it were running. Raises RecordError for kinds that score no videos."""
     job = dataclasses.replace(job_of(record), spec=record.scored_spec)
@@ -136,9 +133,6 @@ def _weights(record: Record) -> dict[str, torch.Tensor]:
     return transfer.read_weights(path)
 
 
-# ---------------------------------------------------------------------------------------------------- from published weights
-
-
 def open_published(name: str, baseline: Baseline, stream: str, workspace: Workspace) -> Scorer:
     """A published network at paper scale. Raises HarnessError with the remedy if its weights are not imported."""
     from harness.models.importing import load_imported
@@ -165,9 +159,6 @@ def open_published(name: str, baseline: Baseline, stream: str, workspace: Worksp
     )
 
 
-# ---------------------------------------------------------------------------------------------------- scoring again
-
-
 def scored_videos(record: Record, listing: Listing) -> tuple[Video, ...]:
     """The scored videos of the job, in its order."""
     return listing.subsets[record.scored_spec.subset]
@@ -183,12 +174,12 @@ def open_test_set(record: Record, options: JobOptions) -> Data:
     )
 
 
-def score_again(scorer: Scorer, data: Data, videos: Sequence[Video], *, clip: Clip | None = None) -> Scores:
+def score_again(scorer: Scorer, data: Data, videos: Sequence[Video]) -> Scores:
     """Scores of `videos` by the restored network; a job trained as a whole uses the same batches as before."""
     broken: list[str] = []
     logits = evaluation.video_logits(
         scorer.network,
-        data.views(videos, clip or scorer.clip, broken),
+        data.views(videos, scorer.clip, broken),
         reduce=scorer.baseline.reduce,
         device=scorer.device,
         precision=scorer.precision,

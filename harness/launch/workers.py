@@ -115,9 +115,6 @@ def stop(workers: Sequence[Worker]) -> None:
         worker.pipe.close()
 
 
-# ---------------------------------------------------------------------------------------------------- in the worker
-
-
 def _work(pipe: Any) -> None:
     """Run every job that arrives, until the pipe closes."""
     processes.begin_worker()

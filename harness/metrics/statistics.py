@@ -61,20 +61,13 @@ def spread(values: Sequence[float]) -> Spread:
     return Spread(float(array.mean()), deviation, int(array.size))
 
 
-# ---------------------------------------------------------------------------------------------- groups of videos
-
-
 def clusters_of(ids: Sequence[str], groups: Sequence[str]) -> tuple[str, ...]:
     """The unit that is drawn: a video's group, or the video itself where its group is not known."""
     return tuple(group or f"video {video}" for video, group in zip(ids, groups, strict=True))
 
 
 def split_mean(
-    splits: Sequence[tuple[Array, Sequence[Hashable]]],
-    *,
-    level: float = LEVEL,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
+    splits: Sequence[tuple[Array, Sequence[Hashable]]], *, resamples: int = RESAMPLES, seed: int = 0
 ) -> Interval:
     """Interval of the mean over splits of the share of right answers; one (correct, clusters) pair per split.
 
@@ -91,7 +84,7 @@ def split_mean(
     groups = len(right)
     share = float((right.sum(axis=0) / total.sum(axis=0)).mean())
     if len(splits) == 1 and groups == total.sum():
-        return Interval(share, *wilson(share, answers, NormalDist().inv_cdf(0.5 + level / 2)), method="videos")
+        return Interval(share, *wilson(share, answers, NormalDist().inv_cdf(0.5 + LEVEL / 2)), method="videos")
     if groups < 2:
         return Interval(share, 0.0, 1.0, method="groups")
     if share in (0.0, 1.0):
@@ -102,7 +95,7 @@ def split_mean(
         shares = ((weights @ right)[(drawn > 0).all(axis=1)] / drawn[(drawn > 0).all(axis=1)]).mean(axis=1)
         variance = float(shares.var(ddof=1)) * groups / (groups - 1)
         effective = min(answers, share * (1 - share) / variance) if variance > 0 else float(answers)
-    return Interval(share, *wilson(share, effective, student(level, groups - 1)), method="groups")
+    return Interval(share, *wilson(share, effective, student(LEVEL, groups - 1)), method="groups")
 
 
 def _tally(splits: Sequence[tuple[Array, Sequence[Hashable]]]) -> tuple[Array, Array, int]:
@@ -131,9 +124,6 @@ def student(level: float, degrees: int) -> float:
     from scipy.special import stdtrit
 
     return float(stdtrit(degrees, 0.5 + level / 2))
-
-
-# ---------------------------------------------------------------------------------------------- A against B
 
 
 @dataclass(frozen=True)
@@ -175,13 +165,7 @@ def _discordant(correct_a: Array, correct_b: Array) -> tuple[int, int]:
 
 
 def paired(
-    correct_a: Array,
-    correct_b: Array,
-    clusters: Sequence[Hashable],
-    *,
-    level: float = LEVEL,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
+    correct_a: Array, correct_b: Array, clusters: Sequence[Hashable], *, resamples: int = RESAMPLES, seed: int = 0
 ) -> PairedTest:
     """Difference of A and B on the same videos, in the same order, drawn by group, with both tests.
 
@@ -200,14 +184,11 @@ def paired(
     variance = float(((weights @ gain) / (weights @ total)).var(ddof=1)) * groups / (groups - 1)
     independent = (only_a + only_b + 1 - (only_a - only_b) ** 2 / n) / n**2
     deviation = math.sqrt(max(variance, independent))
-    half = student(level, groups - 1) * deviation
+    half = student(LEVEL, groups - 1) * deviation
     p_groups = min(1.0, 2 * float(stdtr(groups - 1, -abs(difference) / deviation)))
     p_videos = mcnemar(correct_a, correct_b)
     low, high = max(-1.0, difference - half), min(1.0, difference + half)
     return PairedTest(difference, low, high, only_a, only_b, p_videos, p_groups, n, groups)
-
-
-# ---------------------------------------------------------------------------------------------- many comparisons
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -219,9 +200,6 @@ def holm(p_values: Sequence[float]) -> list[float]:
     adjusted = np.empty_like(p)
     adjusted[order] = np.minimum(1.0, np.maximum.accumulate(p[order] * (len(p) - np.arange(len(p)))))
     return [float(value) for value in adjusted]
-
-
-# ---------------------------------------------------------------------------------------------- what a set can show
 
 
 def smallest_difference(n: int, *, disagree: float, alpha: float = 0.05, power: float = 0.8) -> float:

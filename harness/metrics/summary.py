@@ -88,9 +88,6 @@ def _deviation(values: Floats) -> float | None:
     return statistics.spread(list(values)).deviation if len(values) > 1 else None
 
 
-# ---------------------------------------------------------------------------------------------- means of shares
-
-
 @dataclass(frozen=True)
 class _Part:
     """One split."""

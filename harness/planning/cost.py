@@ -17,21 +17,9 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from harness.core import registry
+from harness.core import job_specs, registry
 from harness.core.contract import Clip, streams_of
 from harness.core.errors import UnknownName
-from harness.core.job_specs import (
-    ClipsSpec,
-    FeaturesSpec,
-    FilesSpec,
-    FlowFilesSpec,
-    FrameFilesSpec,
-    ImagesSpec,
-    JobSpec,
-    NetworkSpec,
-    ProbeSpec,
-    TrainSpec,
-)
 from harness.models.measure import size_on_file
 from harness.planning.plan import Plan
 from harness.records.record import Record
@@ -97,7 +85,7 @@ def estimates(plan: Plan, records: Iterable[Record], *, flops: float | None = No
         seconds = predicted_s(job.spec, rate)
         like, kind = likes.get(_like(job.spec)), kinds.get(_kind(job.spec))
         factor, basis = (like, "records") if like else (kind, "kind") if kind else (1.0, "model")
-        on_gpu = isinstance(job.spec, NetworkSpec) and job.spec.on_gpu
+        on_gpu = isinstance(job.spec, job_specs.NetworkSpec) and job.spec.on_gpu
         by_job[job.id] = Estimate(
             seconds=seconds * factor,
             device_s=seconds * factor if on_gpu else 0.0,
@@ -125,48 +113,50 @@ def _corrections(records: Iterable[Record], rate: float) -> tuple[dict[str, floa
     )
 
 
-def _like(spec: JobSpec) -> str:
+def _like(spec: job_specs.JobSpec) -> str:
     """Key of similar jobs, whose actual cost is about the same multiple of the estimate."""
-    if isinstance(spec, ClipsSpec):
+    if isinstance(spec, job_specs.ClipsSpec):
         return f"{_kind(spec)} {spec.baseline.name} {'+'.join(spec.streams)}"
-    return f"{_kind(spec)} {spec.network}" if isinstance(spec, ImagesSpec) else _kind(spec)
+    return f"{_kind(spec)} {spec.network}" if isinstance(spec, job_specs.ImagesSpec) else _kind(spec)
 
 
-def _kind(spec: JobSpec) -> str:
-    if isinstance(spec, NetworkSpec):
+def _kind(spec: job_specs.JobSpec) -> str:
+    if isinstance(spec, job_specs.NetworkSpec):
         return f"{spec.kind} {'gpu' if spec.on_gpu else 'cpu'} {spec.scale.name}"
     return f"{spec.kind} {getattr(spec, 'short_side_px', '')}"
 
 
-def predicted_s(spec: JobSpec, flops: float) -> float:
+def predicted_s(spec: job_specs.JobSpec, flops: float) -> float:
     """Seconds by the model alone; 0 for an unknown kind of job."""
-    if isinstance(spec, FlowFilesSpec):
+    if isinstance(spec, job_specs.FlowFilesSpec):
         return _pixels(spec) / FLOW_PIXELS_PER_S
-    if isinstance(spec, FrameFilesSpec):
+    if isinstance(spec, job_specs.FrameFilesSpec):
         return _pixels(spec) / STORE_PIXELS_PER_S
-    if isinstance(spec, ProbeSpec):
+    if isinstance(spec, job_specs.ProbeSpec):
         return HEAD_S
-    if not isinstance(spec, NetworkSpec):
+    if not isinstance(spec, job_specs.NetworkSpec):
         return 0.0
     return _operations(spec) / (GPU_FLOPS if spec.on_gpu else flops * spec.threads * CPU_SHARE)
 
 
-def _operations(spec: NetworkSpec) -> float:
+def _operations(spec: job_specs.NetworkSpec) -> float:
     _, macs = _network(spec)
-    if isinstance(spec, ImagesSpec):
+    if isinstance(spec, job_specs.ImagesSpec):
         return 6 * macs * spec.schedule.steps * spec.schedule.batch
-    assert isinstance(spec, FeaturesSpec | TrainSpec)
+    assert isinstance(spec, job_specs.FeaturesSpec | job_specs.TrainSpec)
     test_macs = macs * _frames(spec.test_clip) / max(1.0, _frames(spec.train_clip))
-    if isinstance(spec, FeaturesSpec):
+    if isinstance(spec, job_specs.FeaturesSpec):
         return 2 * _videos(spec) * (spec.train_views * macs + test_macs)
     scored = _counts(spec).get((spec.split, spec.subset), 0)
     return 6 * macs * spec.schedule.steps * spec.schedule.batch + 2 * test_macs * scored
 
 
-def _network(spec: NetworkSpec) -> tuple[float, float]:
+def _network(spec: job_specs.NetworkSpec) -> tuple[float, float]:
     """(parameters, multiply-accumulates per training clip) of the job's network; a single stream of two counts half."""
     # The 2D image network is estimated as Two-Stream's RGB network.
-    name, streams = (spec.baseline.name, len(spec.streams)) if isinstance(spec, ClipsSpec) else ("two-stream", 1)
+    name, streams = (
+        (spec.baseline.name, len(spec.streams)) if isinstance(spec, job_specs.ClipsSpec) else ("two-stream", 1)
+    )
     card, scale = registry.load("baseline", name), spec.scale.name
     size = size_on_file(card, scale=scale)
     parameters, macs = (size.parameters, size.macs) if size else UNKNOWN.get(scale, UNKNOWN["paper"])
@@ -178,29 +168,29 @@ def _frames(clip: Clip) -> float:
     return float(clip.window * clip.count)
 
 
-def _counts(spec: JobSpec) -> Mapping[tuple[int, str], int]:
+def _counts(spec: job_specs.JobSpec) -> Mapping[tuple[int, str], int]:
     return registry.load("dataset", spec.dataset.name).counts  # type: ignore[no-any-return]
 
 
-def _videos(spec: FilesSpec | FeaturesSpec) -> int:
+def _videos(spec: job_specs.FilesSpec | job_specs.FeaturesSpec) -> int:
     """Number of videos of the job's split and subset; of the whole data set, split 1, if it has none."""
     counts = _counts(spec)
-    split, subset = (spec.split, spec.subset) if isinstance(spec, FilesSpec) else (None, None)
+    split, subset = (spec.split, spec.subset) if isinstance(spec, job_specs.FilesSpec) else (None, None)
     parts = {"train", subset} if split is not None else {name for _, name in counts}
     return sum(n for (of, name), n in counts.items() if of == (split or 1) and name in parts)
 
 
-def _pixels(spec: FlowFilesSpec | FrameFilesSpec) -> float:
+def _pixels(spec: job_specs.FlowFilesSpec | job_specs.FrameFilesSpec) -> float:
     """Number of frames, or pairs of frames, of the job's videos."""
     side, length_s = spec.short_side_px, VIDEO_S.get(spec.dataset.name, 1.0)
     return _videos(spec) * length_s * spec.fps * side * side * 4 / 3
 
 
-def _disk_bytes(spec: JobSpec) -> float:
-    if isinstance(spec, FlowFilesSpec):
+def _disk_bytes(spec: job_specs.JobSpec) -> float:
+    if isinstance(spec, job_specs.FlowFilesSpec):
         return _pixels(spec) * BYTES_A_FLOW_PIXEL
-    if isinstance(spec, FrameFilesSpec):
+    if isinstance(spec, job_specs.FrameFilesSpec):
         return _pixels(spec) * BYTES_A_STORE_PIXEL
-    if isinstance(spec, FeaturesSpec):
+    if isinstance(spec, job_specs.FeaturesSpec):
         return _videos(spec) * (spec.train_views + 1) * 1024 * spec.scale.width * 7 * 4
-    return 4 * _network(spec)[0] if isinstance(spec, TrainSpec | ImagesSpec) else 1e5
+    return 4 * _network(spec)[0] if isinstance(spec, job_specs.TrainSpec | job_specs.ImagesSpec) else 1e5

@@ -97,20 +97,16 @@ class Records:
         return self._fingerprints[name]
 
     @functools.cached_property
-    def _all(self) -> tuple[Record, ...]:
-        return tuple(self.run_store)
-
-    @functools.cached_property
     def _by_cell(self) -> dict[Cell, list[Record]]:
         by_cell: dict[Cell, list[Record]] = {}
-        for record in scored(self._all):
+        for record in scored(self.run_store):
             assert record.cell is not None
             by_cell.setdefault(_key(record.cell), []).append(record)
         return by_cell
 
     @functools.cached_property
     def _last_fingerprints(self) -> dict[str, str]:
-        by_age = sorted(self._all, key=lambda record: record.finished_at)
+        by_age = sorted(self.run_store, key=lambda record: record.finished_at)
         return {record.spec.dataset.name: record.spec.dataset.fingerprint for record in by_age}
 
 

@@ -8,7 +8,7 @@ import typing
 from collections.abc import Mapping
 from typing import Any
 
-from harness.core.contract import Baseline, Dataset, FlowMethod, Protocol, Scale, Schedule, streams_of
+from harness.core.contract import FlowMethod, Protocol, Scale, Schedule
 from harness.core.errors import HarnessError, unknown
 from harness.core.parameters import ABOVE_NOTHING, ANYTHING, BELOW_ONE, NOT_NEGATIVE, ONE_OR_MORE, POSITIVE, Range
 from harness.core.plugins import Head
@@ -46,17 +46,6 @@ RANGES: Mapping[type, Mapping[str, Range]] = {
     FlowMethod: {"bound_px": POSITIVE, "short_side_px": ONE_OR_MORE},
 }
 """Numeric field -> its valid range."""
-
-
-def networks_of(baseline: Baseline, modality: str) -> list[tuple[str, ...]]:
-    """Streams of each network of a modality: one network per stream for late fusion, else a single one for all."""
-    streams = streams_of(modality)
-    return [(stream,) for stream in streams] if baseline.combine == "late" else [streams]
-
-
-def stage_of(protocol: Protocol, dataset: Dataset) -> str:
-    """Key of the schedule that trains this protocol on this data set."""
-    return "source" if dataset.source is None and protocol.weights_from == "init" else protocol.stage
 
 
 def with_schedules(scale: Scale, protocol: Protocol) -> Scale:

@@ -7,23 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from harness.core import environment, registry
+from harness.core import environment, job_specs, registry
 from harness.core.contract import Clip, Dataset, FlowMethod, Scale
 from harness.core.errors import HarnessError
-from harness.core.job_specs import (
-    CardSpec,
-    DataSpec,
-    FeaturesSpec,
-    FlowFilesSpec,
-    FlowSpec,
-    FrameFilesSpec,
-    ImagesSpec,
-    PretrainedSpec,
-    ProbeSpec,
-    ProtocolSpec,
-    ScaleSpec,
-    TrainSpec,
-)
 from harness.data.frame_store import store_key
 from harness.planning.training import IMAGES, Training
 from harness.video import decode
@@ -43,11 +29,11 @@ class Specs:
     """Threads of a job on a CPU, unless its scale sets them."""
     fingerprint: Callable[[Dataset], str | None]
     """Fingerprint of a data set's files; None if they are not on disk."""
-    pretrained: Callable[[Training], PretrainedSpec | None]
+    pretrained: Callable[[Training], job_specs.PretrainedSpec | None]
     """Published weights that a training starts from; None if it starts from a job or from scratch."""
 
-    def train(self, training: Training) -> TrainSpec:
-        return TrainSpec(
+    def train(self, training: Training) -> job_specs.TrainSpec:
+        return job_specs.TrainSpec(
             **self._clips(training),
             **_scored(training),
             schedule=training.schedule,
@@ -55,10 +41,10 @@ class Specs:
             pretrained=self.pretrained(training),
         )
 
-    def probe(self, training: Training) -> ProbeSpec:
+    def probe(self, training: Training) -> job_specs.ProbeSpec:
         if training.head is None:
             raise HarnessError(f"protocol '{training.protocol.name}' has no head to train on features")
-        return ProbeSpec(
+        return job_specs.ProbeSpec(
             **self._clips(training),
             **_scored(training),
             schedule=training.schedule if training.stage else None,
@@ -66,15 +52,15 @@ class Specs:
             head=training.head,
         )
 
-    def features(self, training: Training) -> FeaturesSpec:
-        return FeaturesSpec(
+    def features(self, training: Training) -> job_specs.FeaturesSpec:
+        return job_specs.FeaturesSpec(
             **self._clips(training),
             seed=0,
             pretrained=self.pretrained(training),
             train_views=training.protocol.train_views,
         )
 
-    def images(self, training: Training) -> ImagesSpec:
+    def images(self, training: Training) -> job_specs.ImagesSpec:
         """Spec of the 2D image network. Raises HarnessError if the data set has no image set for it."""
         if training.dataset.image_source is None:
             raise HarnessError(
@@ -82,7 +68,7 @@ class Specs:
                 "and the published weights fit only the paper's network sizes; pass --init scratch"
             )
         images: Dataset = registry.load("dataset", training.dataset.image_source)
-        return ImagesSpec(
+        return job_specs.ImagesSpec(
             **self._network(training.scale),
             dataset=self.data(images),
             backbone=training.backbone,
@@ -90,26 +76,26 @@ class Specs:
             network=training.baseline.image_name,
             baseline=training.baseline.name,
             schedule=training.scale.stages[IMAGES],
-            clip=Clip(window=1, side_px=training.train_clip.side_px),
+            clip=Clip(window=1, side_px=training.baseline.train_clip[training.scale.name].side_px),
         )
 
-    def flow(self, training: Training, split: int | None) -> FlowFilesSpec:
+    def flow(self, training: Training, split: int | None) -> job_specs.FlowFilesSpec:
         """Spec of the files of a split's videos; None: of all videos."""
-        return FlowFilesSpec(
+        return job_specs.FlowFilesSpec(
             **self._files(training, split), flow=flow_spec(training.scale.flow), decoder=decode.decoder_key()
         )
 
-    def frames(self, training: Training, split: int | None) -> FrameFilesSpec:
+    def frames(self, training: Training, split: int | None) -> job_specs.FrameFilesSpec:
         """Spec of the files of a split's videos; None: of all videos."""
-        return FrameFilesSpec(
+        return job_specs.FrameFilesSpec(
             **self._files(training, split),
             short_side_px=training.scale.short_side_px,
             video_source=training.scale.video_source,
             decoder=store_key(training.scale),
         )
 
-    def data(self, dataset: Dataset) -> DataSpec:
-        return DataSpec(dataset.name, dataset.version, self.fingerprint(dataset) or "")
+    def data(self, dataset: Dataset) -> job_specs.DataSpec:
+        return job_specs.DataSpec(dataset.name, dataset.version, self.fingerprint(dataset) or "")
 
     def _files(self, training: Training, split: int | None) -> dict[str, Any]:
         return {
@@ -123,11 +109,11 @@ class Specs:
     def _clips(self, training: Training) -> dict[str, Any]:
         return self._network(training.scale) | {
             "dataset": self.data(training.dataset),
-            "baseline": CardSpec(training.baseline.name, training.baseline.version),
+            "baseline": job_specs.CardSpec(training.baseline.name, training.baseline.version),
             "backbone": training.backbone,
             "streams": training.streams,
-            "train_clip": training.train_clip,
-            "test_clip": training.test_clip,
+            "train_clip": training.baseline.train_clip[training.scale.name],
+            "test_clip": training.baseline.test_clip[training.scale.name],
             "flow": flow_spec(training.scale.flow) if "flow" in training.streams else None,
         }
 
@@ -147,16 +133,18 @@ def _scored(training: Training) -> dict[str, Any]:
         "split": training.split,
         "subset": training.subset,
         "init": training.init,
-        "protocol": ProtocolSpec(protocol.name, protocol.version, protocol.trained),
+        "protocol": job_specs.ProtocolSpec(protocol.name, protocol.version, protocol.trained),
         "stage": training.stage,
     }
 
 
-def scale_spec(scale: Scale) -> ScaleSpec:
-    return ScaleSpec(**{field.name: getattr(scale, field.name) for field in dataclasses.fields(ScaleSpec)})
+def scale_spec(scale: Scale) -> job_specs.ScaleSpec:
+    return job_specs.ScaleSpec(
+        **{field.name: getattr(scale, field.name) for field in dataclasses.fields(job_specs.ScaleSpec)}
+    )
 
 
-def flow_spec(method: FlowMethod) -> FlowSpec:
+def flow_spec(method: FlowMethod) -> job_specs.FlowSpec:
     """The flow method, with automatic choices resolved for this machine."""
     resolved = estimation.resolved(method)
-    return FlowSpec(resolved, estimation.algorithm(resolved.name).library(resolved.params))
+    return job_specs.FlowSpec(resolved, estimation.algorithm(resolved.name).library(resolved.params))

@@ -8,21 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.core import registry
-from harness.core.contract import Baseline, Clip, Dataset, FlowMethod, Protocol, Scale, Schedule
+from harness.core.contract import Baseline, Dataset, FlowMethod, Protocol, Scale, Schedule, streams_of
 from harness.core.job_specs import HeadSpec
 from harness.core.plugins import Head
 from harness.core.spec import Cell
 from harness.planning import schedules
-from harness.planning.overrides import (
-    HEAD,
-    PUBLISHED,
-    Overrides,
-    apply_overrides,
-    head_params,
-    networks_of,
-    stage_of,
-    with_schedules,
-)
+from harness.planning.overrides import HEAD, PUBLISHED, Overrides, apply_overrides, head_params, with_schedules
 
 IMAGES = "images"
 """Key of the schedule that trains the 2D network of `--init imagenet`."""
@@ -58,14 +49,6 @@ class Training:
         schedule = self.scale.stages[self.stage]
         factor = self.baseline.learning_rate.get(self.stage, 1.0)
         return dataclasses.replace(schedule, base_lr=schedule.base_lr * factor)
-
-    @property
-    def train_clip(self) -> Clip:
-        return self.baseline.train_clip[self.scale.name]
-
-    @property
-    def test_clip(self) -> Clip:
-        return self.baseline.test_clip[self.scale.name]
 
     @property
     def trains_images(self) -> bool:
@@ -135,10 +118,8 @@ class Training:
         for stage in self.stages:
             values |= dict(_schedule(stage, card.stages[stage], self.scale.stages[stage], self.streams))
         if self.head:
-            usual = {
-                name: parameter.default for name, parameter in registry.load("head", self.head.name).params.items()
-            }
-            values |= dict(_params(HEAD, usual, self.head.params))
+            params = registry.load("head", self.head.name).params
+            values |= dict(_params(HEAD, {name: params[name].default for name in params}, self.head.params))
         # Whole schedules and methods first; the others change single values of them.
         return tuple(sorted(values.items(), key=lambda pair: (not pair[0].endswith((".schedule", "flow.name")), pair)))
 
@@ -152,6 +133,11 @@ class Training:
         return (*own, IMAGES) if starts_from_images else own
 
 
+def stage_of(protocol: Protocol, dataset: Dataset) -> str:
+    """Key of the schedule that trains this protocol on this data set."""
+    return "source" if dataset.source is None and protocol.weights_from == "init" else protocol.stage
+
+
 def pre_training() -> Protocol:
     """The protocol under which the sources of transfer are trained."""
     cards: list[Protocol] = [card for card in registry.all("protocol").values() if card.pre_training]
@@ -163,7 +149,9 @@ def trainings_of(cell: Cell) -> Iterator[Training]:
     baseline: Baseline = registry.load("baseline", cell.baseline)
     dataset, protocol = registry.load("dataset", cell.dataset), registry.load("protocol", cell.protocol)
     scale, stage = with_schedules(registry.load("scale", cell.scale), protocol), stage_of(protocol, dataset)
-    for streams in networks_of(baseline, cell.modality):
+    both = streams_of(cell.modality)
+    # One network per stream for late fusion, else a single one for all.
+    for streams in [(stream,) for stream in both] if baseline.combine == "late" else [both]:
         yield Training(
             baseline=baseline,
             streams=streams,
@@ -186,9 +174,6 @@ def head_spec(protocol: Protocol, overrides: Overrides) -> HeadSpec | None:
         return None
     head: Head = registry.load("head", protocol.head)
     return HeadSpec(head.name, head.version, head_params(head, overrides))
-
-
-# ---------------------------------------------------------------------------------------------------- changes
 
 
 def _scalars(section: str, card: Any, value: Any) -> Iterator[tuple[str, str]]:

@@ -83,9 +83,6 @@ def write(path: Path, choice: Mapping[str, Any]) -> None:
     write_text(path, json.dumps(choice, indent=1, allow_nan=False))
 
 
-# ---------------------------------------------------------------------------------------------------- trials
-
-
 def candidates(base: float, trials: int) -> list[str]:
     """`trials` rates from a tenth of `base` to ten times of it, evenly spaced by their ratio; an odd number tries `base`."""
     if trials == 1:

@@ -36,9 +36,6 @@ def _card(name: str) -> Dataset:
     return card
 
 
-# ---------------------------------------------------------------------------------------------- two finished jobs
-
-
 def caveats_of_pair(first: Record, second: Record) -> list[str]:
     """Warnings about the comparison of two jobs, in sentences.
 

@@ -98,9 +98,6 @@ def _rerun(job_id: str, folder: Path) -> str:
     return f"remove {folder} to run job {job_id} again"
 
 
-# ---------------------------------------------------------------------------------------------------- scores on disk
-
-
 def write_scores(path: Path, scores: Scores) -> None:
     """One compressed .npz without pickles."""
     import numpy as np
@@ -127,9 +124,6 @@ def read_scores(path: Path) -> Scores:
             name: tuple(str(word) for word in stored[name]) for name in ("ids", "groups", "undecodable", "missing")
         }
         return Scores(logits=stored["logits"], labels=stored["labels"], **words)
-
-
-# ---------------------------------------------------------------------------------------------------- the run store
 
 
 @dataclass(frozen=True)
@@ -195,9 +189,6 @@ def _read(folder: Path, stamp: int) -> Record:
     if not folder.name == record.job_id == expected:
         raise RecordError(f"{path} says job {record.job_id} but its spec hashes to {expected}: it was edited; {remedy}")
     return record
-
-
-# ---------------------------------------------------------------------------------------------------- writing
 
 
 def write_record(runs: Path, record: Record, *, fill: Callable[[Path], None]) -> Record:

@@ -173,7 +173,7 @@ def test_different_videos_are_refused():
 
 @pytest.mark.parametrize("scale", ["paper", "micro"])
 def test_claims_compare_exactly_the_cells_of_the_tables(scale):
-    parts = [part for definition in claim_definitions.all_definitions(scale) for part in definition.parts]
+    parts = [part for definition in claim_definitions.claims_at(scale) for part in definition.parts]
     pairs = [pair for part in parts for comparison in part.comparisons for pair in comparison]
     needed = {cell for pair in pairs for both in claim_definitions.cells_of(pair, scale) for cell in both}
     assert needed == {cell for number in (2, 3, 4, 5) for cell in tables.wanted(number, tables.Question(scale=scale))}

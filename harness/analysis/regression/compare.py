@@ -119,9 +119,6 @@ def differences(again: Scores, recorded: Scores) -> tuple[float, int]:
     return moved, int((predictions(again) != predictions(recorded)).sum())
 
 
-# ------------------------------------------------------------------------------------------------ report
-
-
 def junit(outcomes: Sequence[CheckOutcome]) -> str:
     """Outcomes as JUnit XML, which every CI reads: one test case per expectation; a missing number is a failure of its own type."""
     failed = [outcome for outcome in outcomes if not outcome.ok]

@@ -132,9 +132,6 @@ class Expected:
         return self.path.parent / "checkpoints"
 
 
-# ---------------------------------------------------------------------------------------------------- reading
-
-
 def read(path: Path | None = None) -> list[Expected]:
     """The file at `path`, or every file of `results/expected`. Raises HarnessError naming file, entry and fault."""
     if path is not None:
@@ -220,9 +217,6 @@ def _rescored(entry: Mapping[str, Any], where: str) -> Rescored:
         raise HarnessError(f"{where} has no job")
     _all_or_none(entry, ("weights_sha256", "n", "correct1", "correct5"), where)
     return Rescored(**entry)
-
-
-# ---------------------------------------------------------------------------------------------------- writing
 
 
 def render(expected: Expected) -> str:

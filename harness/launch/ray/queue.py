@@ -51,8 +51,5 @@ def forward_events(ray: Any, queue: Any, dispatcher: EventDispatcher) -> None:
 @contextlib.contextmanager
 def event_stream(ray: Any, dispatcher: EventDispatcher) -> Iterator[Any]:
     """The actor, with a thread that dispatches its events, for a block that waits for something else."""
-    with (
-        event_queue(ray) as queue,
-        processes.repeated(lambda: forward_events(ray, queue, dispatcher), POLL_EVERY_S),
-    ):
+    with event_queue(ray) as queue, processes.repeated(lambda: forward_events(ray, queue, dispatcher), POLL_EVERY_S):
         yield queue

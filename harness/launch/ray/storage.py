@@ -59,8 +59,6 @@ class Storage:
         system.invalidate_cache()
         return system, path.rstrip("/")
 
-    # ------------------------------------------------------------------------------------------------ records
-
     def ids(self) -> list[str]:
         """Ids of all records in the storage."""
         system, root = self.system
@@ -99,8 +97,6 @@ class Storage:
                     raise RecordError(
                         f"{url}/{name} is not the recorded file (sha256 differs); delete {url}, then run the command again"
                     )
-
-    # ------------------------------------------------------------------------------------------------ checkpoints
 
     def fetch_checkpoints(self, job_id: str, jobs: Path) -> None:
         """Copy the checkpoints that a lost node sent into `jobs`, next to any that this node has.
@@ -161,9 +157,6 @@ def _put(system: Any, path: Path, target: str) -> None:
     temporary = f"{folder}/.{name}-{os.getpid()}"
     system.put_file(str(path), temporary)
     system.mv(temporary, target)
-
-
-# ---------------------------------------------------------------------------------------------------- nodes and driver
 
 
 def node_options(options: JobOptions, storage: Storage, node: str) -> JobOptions:

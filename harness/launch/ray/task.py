@@ -34,11 +34,6 @@ class RayTask:
     storage: Storage | None = None
     """URL for exchanging records, if the nodes share no results folder."""
 
-    @property
-    def variables(self) -> dict[str, str]:
-        """Environment variables while the job runs. Ray sets OMP_NUM_THREADS to the number of CPUs requested."""
-        return {"OMP_NUM_THREADS": str(self.options.cpu_threads)}
-
 
 class TaskFactory:
     """Tasks for the jobs of one command; measured memory and the nodes' sizes are looked up once."""

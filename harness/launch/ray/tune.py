@@ -68,10 +68,7 @@ def _tune(tasks: Sequence[RayTask], queue: Any) -> None:
         param_space={"job": tune.grid_search([task.job.id for task in tasks])},
         tune_config=tune.TuneConfig(metric=PRIMARY, mode="max", reuse_actors=True),
         run_config=tune.RunConfig(
-            name="search",
-            storage_path=str(folder),
-            verbose=0,
-            failure_config=tune.FailureConfig(max_failures=ATTEMPTS),
+            name="search", storage_path=str(folder), verbose=0, failure_config=tune.FailureConfig(max_failures=ATTEMPTS)
         ),
     )
     try:

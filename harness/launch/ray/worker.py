@@ -37,7 +37,7 @@ def run_task(task: RayTask, queue: Any, *upstream: str) -> str:
 
 
 def _run_alone(task: RayTask, queue: Any) -> None:
-    os.environ.update(task.variables)
+    os.environ["OMP_NUM_THREADS"] = str(task.options.cpu_threads)  # Ray sets it to the number of CPUs requested
     callback = event_sender(task, queue)
     run_on_node(task, callback)
     leaked = _free_gpu()
@@ -99,7 +99,7 @@ def _run_member(config: dict[str, Any]) -> None:
     from ray import train
 
     task: RayTask = config["task"]
-    os.environ.update(task.variables)  # before torch reads OMP_NUM_THREADS
+    os.environ["OMP_NUM_THREADS"] = str(task.options.cpu_threads)  # before torch reads it
     if task.needs.gpus:
         import torch
         from ray.train.torch import get_device

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,13 +37,10 @@ def push(records: Iterable[Record], tracker: Tracker, *, callback: Callback | No
     callback.stage("send", len(records), "records")
     sent: list[str] = []
     present: list[str] = []
-    try:
-        with quiet(), tracker:
-            for record in records:
-                (sent if _send(record, tracker) else present).append(record.job_id)
-                callback.advance()
-    except failures() as error:
-        raise _unanswered(tracker.server, f"after {len(sent)} records", error) from error
+    with _answering(tracker.server, sent), tracker:
+        for record in records:
+            (sent if _send(record, tracker) else present).append(record.job_id)
+            callback.advance()
     return Copied(tuple(sent), tuple(present))
 
 
@@ -69,19 +67,16 @@ def pull(runs: Path, tracker: Tracker, *, callback: Callback | None = None) -> C
     run_store, callback = RunStore(runs), callback or Callback()
     fetched: list[str] = []
     present: list[str] = []
-    try:
-        with quiet():
-            jobs = sorted(tracker.server.complete_jobs().items())
-            callback.stage("copy", len(jobs), "records")
-            for job_id, run in jobs:
-                if run_store.has(job_id):
-                    present.append(job_id)
-                elif _copy(tracker.server, run, runs / job_id):
-                    run_store.read(job_id)
-                    fetched.append(job_id)
-                callback.advance()
-    except failures() as error:
-        raise _unanswered(tracker.server, f"after {len(fetched)} records", error) from error
+    with _answering(tracker.server, fetched):
+        jobs = sorted(tracker.server.complete_jobs().items())
+        callback.stage("copy", len(jobs), "records")
+        for job_id, run in jobs:
+            if run_store.has(job_id):
+                present.append(job_id)
+            elif _copy(tracker.server, run, runs / job_id):
+                run_store.read(job_id)
+                fetched.append(job_id)
+            callback.advance()
     return Copied(tuple(fetched), tuple(present))
 
 
@@ -104,8 +99,14 @@ def _copy(server: Server, run: str, target: Path) -> bool:
     return True
 
 
-def _unanswered(server: Server, when: str, error: Exception) -> HarnessError:
-    return HarnessError(
-        f"MLflow at {server.uri} failed {when} ({first_line(error)}); start it, or set {URI_ENV} to another "
-        "server, then repeat the command: nothing is sent twice"
-    )
+@contextlib.contextmanager
+def _answering(server: Server, copied: Sequence[str]) -> Iterator[None]:
+    """Raises HarnessError for a failure of MLflow in the block."""
+    try:
+        with quiet():
+            yield
+    except failures() as error:
+        raise HarnessError(
+            f"MLflow at {server.uri} failed after {len(copied)} records ({first_line(error)}); start it, or set {URI_ENV} to another "
+            "server, then repeat the command: nothing is sent twice"
+        ) from error
