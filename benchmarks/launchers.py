@@ -16,8 +16,8 @@ from typing import Any
 
 import click
 
+from harness.core.cells import Job
 from harness.core.job_specs import DataSpec, JobSpec
-from harness.core.spec import Job
 
 JOBS, ROUNDS = 40, 3
 BUSY_JOBS, GPUS, SLEEP_S = 500, 4, 1.0

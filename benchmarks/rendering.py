@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from benchmarks import made_up
+from benchmarks import synthetic_results
 from harness.core.workspace import Workspace, resolve_workspace
 
 PAGE_JOBS, TABLE_JOBS = 200, 1000
@@ -58,7 +58,7 @@ def _table() -> list[str]:
 def _filled(folder: str, jobs: int) -> Workspace:
     """A results folder of that many jobs of Tables 2 to 5 at micro scale."""
     workspace = resolve_workspace(f"{folder}/data", f"{folder}/results")
-    made_up.fill(workspace, made_up.cells(jobs), limit=jobs)
+    synthetic_results.fill(workspace, synthetic_results.cells(jobs), limit=jobs)
     return workspace
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 
 from harness.analysis.claims import ALPHA, Claim
-from reports.tables.words import p_text
+from reports.tables.labels import p_text
 
 WIDTH = 110
 RULE = (

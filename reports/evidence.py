@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 
 from harness.core import registry
+from harness.core.cells import Cell, upstream_closure
 from harness.core.contract import MODALITIES, Baseline, Dataset, Protocol
 from harness.core.errors import UnknownName
 from harness.core.job_specs import NetworkSpec
-from harness.core.spec import Cell, upstream_closure
 from harness.metrics import statistics
 from harness.metrics.fusion import late_fusion
 from harness.metrics.scores import Scores, topk_correct

@@ -18,9 +18,9 @@ from typing import Any
 from harness.core import locks
 from harness.core.atomic import write_text
 from harness.core.callbacks import Callback
+from harness.core.cells import Job
 from harness.core.errors import HarnessError
 from harness.core.job_specs import DataSpec, JobSpec
-from harness.core.spec import Job
 from harness.core.workspace import Workspace
 from harness.jobs.options import JobOptions
 from harness.planning.plan import Plan

@@ -6,10 +6,10 @@ import dataclasses
 from typing import Any
 
 from harness.core import registry
+from harness.core.cells import Cell
 from harness.core.contract import Clip, FlowMethod, Schedule
 from harness.core.job_specs import CardSpec, DataSpec, FlowFilesSpec, FlowSpec, ProtocolSpec, TrainSpec
-from harness.core.spec import Cell
-from harness.planning.specs import scale_spec
+from harness.planning.spec_builder import scale_spec
 
 CELL = Cell("i3d", "rgb", "hmdb51", 1, "test", "original", "imagenet", "", "paper", 0)
 

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from baselines.parts.inception import initialise
 from baselines.parts.network import JointHead, LinearHead, WithHead
-from baselines.parts.same import batch_norm
+from baselines.parts.same_padding import batch_norm
 from harness.core.contract import CHANNELS, BuildSpec
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from baselines.parts.same import SameConv, SameMaxPool, TimePadding, batch_norm
+from baselines.parts.same_padding import SameConv, SameMaxPool, TimePadding, batch_norm
 from harness.core.contract import Scale
 
 MIXED = {

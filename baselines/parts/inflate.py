@@ -22,9 +22,9 @@ import torch
 from torch import nn
 
 from baselines.parts import layers3d
-from baselines.parts.bootstrap import Method, inflate_state
 from baselines.parts.inception import Inception
-from baselines.parts.same import TimePadding
+from baselines.parts.init_from_2d import Method, inflate_state
+from baselines.parts.same_padding import TimePadding
 from harness.core.errors import HarnessError
 
 FAMILIES: Mapping[str, str] = {

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from baselines.parts.same import TimePadding, same_pads
+from baselines.parts.same_padding import TimePadding, same_pads
 
 
 def time_pads(frames: int, kernel: int, stride: int, *, same: bool) -> tuple[int, int]:

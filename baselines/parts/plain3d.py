@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from baselines.parts.inception import ConvBN, Style, initialise
 from baselines.parts.network import LinearHead, WithHead
-from baselines.parts.same import SameMaxPool, batch_norm
+from baselines.parts.same_padding import SameMaxPool, batch_norm
 
 STAGES = ((64,), (128,), (256, 256), (512, 512), (512, 512))
 """Channels of the 3x3x3 convolutions before each of the five pools."""

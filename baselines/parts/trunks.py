@@ -46,7 +46,7 @@ def bootstrap(network: Any, image_state: Mapping[str, Any], spec: BuildSpec) -> 
     2D trunks copy it, 3D trunks inflate it: kernels are repeated N times in time and divided by N (section 2.4). A first
     kernel over flow is the mean over RGB, repeated for every flow channel.
     """
-    from baselines.parts.bootstrap import bootstrap_trunk
+    from baselines.parts.init_from_2d import bootstrap_trunk
 
     for trunk in network.trunks.values() if hasattr(network, "trunks") else (network.trunk,):
         bootstrap_trunk(trunk, image_state)

@@ -8,9 +8,9 @@ from typing import Any
 
 from harness.analysis import paper_numbers
 from harness.core import registry
+from harness.core.cells import Cell, Selection
 from harness.core.contract import Baseline
-from harness.core.spec import Cell, Selection
-from harness.metrics.cards import PRIMARY
+from harness.metrics.registered import PRIMARY
 from harness.planning import selection
 
 ONE, ALL = (1,), (1, 2, 3)

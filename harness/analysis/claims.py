@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 from harness.analysis.claim_definitions import ClaimDefinition, ClaimPart, Comparison, cells_of, claims_at, paper_points
 from harness.core import registry
-from harness.core.spec import Cell
+from harness.core.cells import Cell
 from harness.metrics import statistics
 from harness.metrics.pooling import Contrast, Pooled, pool
 from harness.metrics.scores import CellResult, Scores, aligned, topk_correct

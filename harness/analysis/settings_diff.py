@@ -10,7 +10,7 @@ from typing import Any
 from harness.core import registry
 from harness.core.contract import Baseline, Scale
 from harness.core.errors import UnknownName
-from harness.core.plain import plain
+from harness.core.serialization import plain
 from harness.records.record import Record
 
 OF_SCHEDULE = (

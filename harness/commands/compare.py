@@ -13,11 +13,11 @@ from harness.commands.options import workspace_options
 from harness.core.errors import HarnessError
 from harness.core.workspace import Workspace
 from harness.metrics import statistics
-from harness.metrics.cards import PRIMARY, named, text
+from harness.metrics.registered import PRIMARY, named, text
 from harness.metrics.scores import aligned, topk_correct
 from harness.records.caveats import caveats_of_pair
 from harness.records.record import SCORES, Record, RunStore
-from reports.tables.words import p_text
+from reports.tables.labels import p_text
 
 
 @click.command()

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any, TextIO
 
 from harness.core.callbacks import Callback
-from harness.core.spec import Job
-from harness.metrics.cards import named, text
+from harness.core.cells import Job
+from harness.metrics.registered import named, text
 from harness.records.record import Record
 from reports.units import duration
 

@@ -20,10 +20,10 @@ from harness.core import registry
 from harness.core.contract import Baseline, Dataset, Weights
 from harness.core.job_specs import to_plain
 from harness.core.parameters import Range
-from harness.core.plain import plain
 from harness.core.plugins import LauncherOption, Metric
+from harness.core.serialization import plain
 from harness.core.workspace import Workspace
-from harness.metrics.cards import PRIMARY, named, text
+from harness.metrics.registered import PRIMARY, named, text
 from harness.records.caveats import caveat_of
 from harness.records.record import RunStore
 

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness.core import registry
+from harness.core.cells import Selection
 from harness.core.errors import HarnessError, unknown
 from harness.core.registry import dashed
-from harness.core.spec import Selection
 from harness.core.workspace import Workspace, resolve_workspace
 
 if TYPE_CHECKING:

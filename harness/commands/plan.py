@@ -15,8 +15,8 @@ import click
 
 from harness.commands import console
 from harness.commands.options import selection_options, workspace_options
+from harness.core.cells import Cell, Job, Selection
 from harness.core.errors import HarnessError
-from harness.core.spec import Cell, Job, Selection
 from harness.core.workspace import Workspace
 from harness.planning import plan as planning, selection as selecting
 from harness.planning.cost import Estimate, estimates

@@ -18,11 +18,11 @@ from harness.commands import console
 from harness.commands.options import LaunchOptions, launch_options, selection_options, workspace_options
 from harness.core import registry
 from harness.core.callbacks import Callback, CallbackList
+from harness.core.cells import Cell, Selection
 from harness.core.contract import Dataset
 from harness.core.errors import DataMissing, HarnessError
-from harness.core.spec import Cell, Selection
 from harness.core.workspace import Workspace, resolve_workspace, writable
-from harness.metrics.cards import PRIMARY, named, text
+from harness.metrics.registered import PRIMARY, named, text
 from harness.metrics.scores import CellResult, counts
 from harness.metrics.summary import summary
 from harness.planning import plan as planning, selection as selecting

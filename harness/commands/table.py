@@ -54,14 +54,16 @@ def command(
     from harness.planning.lookup import lookup_in
     from harness.records.record import RunStore
     from reports import tables
-    from reports.tables import aside
+    from reports.tables import supplements
 
     query = tables.Question(**question)
-    aside.check_format(style, asides=significance or with_cost)
+    supplements.check_format(style, asides=significance or with_cost)
     if run_missing:
         run_cells(tables.wanted(number, query), workspace, launch)
     lookup = lookup_in(workspace)
     table = tables.build(number, lookup, query)
     asides = [tables.significance(number, lookup, query)] if significance else []
-    asides += [aside.costs(table, {record.job_id: record for record in RunStore(workspace.runs)})] if with_cost else []
-    click.echo(aside.below(tables.render(table, style), asides, style), nl=False)
+    asides += (
+        [supplements.costs(table, {record.job_id: record for record in RunStore(workspace.runs)})] if with_cost else []
+    )
+    click.echo(supplements.below(tables.render(table, style), asides, style), nl=False)

@@ -16,10 +16,10 @@ from harness.commands import console
 from harness.commands.options import LaunchOptions, launch_options, selection_options, workspace_options
 from harness.commands.run import check_backbones, prepare_data
 from harness.core.callbacks import Callback, CallbackList
+from harness.core.cells import Cell, Job, Selection
 from harness.core.errors import HarnessError
-from harness.core.spec import Cell, Job, Selection
 from harness.core.workspace import Workspace, writable
-from harness.metrics.cards import PRIMARY, named
+from harness.metrics.registered import PRIMARY, named
 from harness.planning import plan as planning, selection as selecting, tuned
 from harness.planning.training import trainings_of
 from harness.records.record import RunStore

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.core.spec import Job
+from harness.core.cells import Job
 
 Point = tuple[int, str, float]
 """(step, name, value) of a learning curve."""

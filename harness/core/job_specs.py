@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from harness.core.plain import IN_ID, digest, plain, read
+from harness.core.serialization import IN_ID, digest, plain, read
 from harness.core.settings import Clip, FlowMethod, Schedule
 
 NOT_IN_ID = {IN_ID: False}
@@ -107,7 +107,7 @@ class JobSpec:
 
     dataset: DataSpec
     code_version: int
-    """`harness.planning.specs.CODE_VERSION` when the job was planned."""
+    """`harness.planning.spec_builder.CODE_VERSION` when the job was planned."""
 
     def __init_subclass__(cls, **more: Any) -> None:
         super().__init_subclass__(**more)

@@ -20,7 +20,7 @@ from harness.core import processes, registry
 from harness.core.atomic import atomic_write, remove_stale, temporary_path, write_text
 from harness.core.contract import Video
 from harness.core.errors import BrokenVideo, DataMissing, HarnessError
-from harness.core.plain import digest
+from harness.core.serialization import digest
 from harness.data.index import Progress
 
 if TYPE_CHECKING:

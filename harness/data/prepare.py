@@ -19,7 +19,7 @@ from pathlib import Path, PurePosixPath
 from harness.core.atomic import remove_if_stale, temporary_path, write_text
 from harness.core.contract import Dataset, Listing, Video
 from harness.core.errors import BrokenVideo, DataMissing, HarnessError
-from harness.core.plain import canonical
+from harness.core.serialization import canonical
 from harness.data import index
 from harness.data.index import IndexRow, Progress
 from harness.video.sampling import timeline_frames

@@ -12,10 +12,10 @@ from torch import Tensor
 
 from harness.core import registry
 from harness.core.callbacks import Callback
+from harness.core.cells import Job
 from harness.core.contract import Baseline, BuildSpec, Clip, FlowMethod, Listing, Scale, Schedule, Video
 from harness.core.errors import DataMissing, HarnessError
 from harness.core.job_specs import ClipsSpec, ImagesSpec, JobSpec, NetworkSpec, ScoredSpec
-from harness.core.spec import Job
 from harness.data import loader, prepare
 from harness.data.derived import Recipe, Store, open_store
 from harness.data.flow_store import FlowRecipe, flow_store

@@ -14,9 +14,9 @@ from torch import nn
 
 from harness.core import allocator, locks, registry
 from harness.core.callbacks import Callback, CallbackList
+from harness.core.cells import Job
 from harness.core.contract import Clip, Listing, Video
 from harness.core.job_specs import FilesSpec, FlowFilesSpec, FrameFilesSpec, ImagesSpec, TrainSpec
-from harness.core.spec import Job
 from harness.data.prepare import Prepared
 from harness.data.splits import hold_out
 from harness.jobs.common import IMAGES_SUBSET, found_schedule, loss_on, score, start, trained_on

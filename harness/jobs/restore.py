@@ -13,9 +13,9 @@ from torch import nn
 from harness.core import environment, registry
 from harness.core.atomic import file_sha256
 from harness.core.callbacks import Callback
+from harness.core.cells import Job
 from harness.core.contract import Baseline, BuildSpec, Clip, Listing, Scale, Video
 from harness.core.errors import RecordError
-from harness.core.spec import Job
 from harness.core.workspace import Workspace
 from harness.jobs.common import build_head, start
 from harness.jobs.context import Data, JobContext, configure, open_data

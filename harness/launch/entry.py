@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from harness.core import registry
 from harness.core.callbacks import Callback
-from harness.core.spec import Job
+from harness.core.cells import Job
 from harness.jobs.options import JobOptions
 from harness.records.record import Record
 

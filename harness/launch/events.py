@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.core.callbacks import Callback, Point
-from harness.core.spec import Job
+from harness.core.cells import Job
 from harness.records.record import Record
 
 Event = tuple[str, str, tuple[Any, ...]]

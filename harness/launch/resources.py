@@ -6,8 +6,8 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from harness.core.cells import Job
 from harness.core.job_specs import ClipsSpec, FlowFilesSpec, ImagesSpec, NetworkSpec, TrainSpec
-from harness.core.spec import Job
 from harness.records.record import Record
 
 GIB = 2**30

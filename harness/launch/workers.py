@@ -18,8 +18,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from harness.core import processes
+from harness.core.cells import Job
 from harness.core.errors import HarnessError
-from harness.core.spec import Job
 from harness.jobs.options import JobOptions
 from harness.launch.entry import JobFunction
 from harness.launch.events import Event, EventSender

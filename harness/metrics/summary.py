@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from harness.core.errors import HarnessError
 from harness.core.plugins import Metric
 from harness.metrics import statistics
-from harness.metrics.cards import metrics
 from harness.metrics.pooling import Contrast, pool
+from harness.metrics.registered import metrics
 from harness.metrics.scores import Floats, Scores, aligned
 
 

@@ -6,8 +6,8 @@ import shlex
 from typing import Any
 
 from harness.core import registry
+from harness.core.cells import Cell
 from harness.core.errors import HarnessError
-from harness.core.spec import Cell
 from harness.planning.overrides import PUBLISHED
 
 

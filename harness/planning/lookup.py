@@ -11,15 +11,15 @@ import functools
 from collections.abc import Callable, Iterable
 
 from harness.core import registry
+from harness.core.cells import Cell
 from harness.core.errors import HarnessError
 from harness.core.job_specs import CardSpec, ClipsSpec, NetworkSpec, ScoredSpec
-from harness.core.spec import Cell
 from harness.core.workspace import Workspace
 from harness.data import prepare
 from harness.metrics.fusion import late_fusion
 from harness.metrics.scores import CellResult
 from harness.planning.plan import Planner
-from harness.planning.specs import CODE_VERSION
+from harness.planning.spec_builder import CODE_VERSION
 from harness.records.record import Record, RunStore
 
 Lookup = Callable[[Cell], CellResult | None]

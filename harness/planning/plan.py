@@ -7,15 +7,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from harness.core import environment, registry
+from harness.core.cells import Cell, Job, upstream_closure
 from harness.core.contract import Dataset
 from harness.core.job_specs import JobSpec, PretrainedSpec
-from harness.core.spec import Cell, Job, upstream_closure
 from harness.core.workspace import Workspace
 from harness.data import prepare
 from harness.models import pretrained
 from harness.planning import tuned
 from harness.planning.overrides import PUBLISHED
-from harness.planning.specs import Specs
+from harness.planning.spec_builder import Specs
 from harness.planning.training import IMAGES, Training, trainings_of
 from harness.records.record import RunStore
 

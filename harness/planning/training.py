@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.core import registry
+from harness.core.cells import Cell
 from harness.core.contract import Baseline, Dataset, FlowMethod, Protocol, Scale, Schedule, streams_of
 from harness.core.job_specs import HeadSpec
 from harness.core.plugins import Head
-from harness.core.spec import Cell
 from harness.planning import schedules
 from harness.planning.overrides import HEAD, PUBLISHED, Overrides, apply_overrides, head_params, with_schedules
 

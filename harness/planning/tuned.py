@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from harness.core.atomic import write_text
+from harness.core.cells import Job
 from harness.core.contract import Schedule
 from harness.core.errors import HarnessError, RecordError
 from harness.core.job_specs import ProbeSpec, TrainSpec, job_id
-from harness.core.spec import Job
 from harness.data.splits import HELD_OUT
-from harness.metrics.cards import PRIMARY
+from harness.metrics.registered import PRIMARY
 from harness.records.record import Record
 
 TUNED = "tuned"

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from harness.core import registry
+from harness.core.cells import Cell
 from harness.core.contract import Dataset
 from harness.core.errors import HarnessError, UnknownName
 from harness.core.job_specs import JobSpec, NetworkSpec, TrainSpec
-from harness.core.spec import Cell
 from harness.metrics.scores import bounds_pct
 from harness.records.record import Record
 

@@ -21,10 +21,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.core.atomic import atomic_folder, atomic_write, file_sha256
+from harness.core.cells import Cell
 from harness.core.errors import HarnessError, RecordError
 from harness.core.job_specs import JobSpec, ScoredSpec, from_plain, job_id, to_plain
-from harness.core.plain import plain, read
-from harness.core.spec import Cell
+from harness.core.serialization import plain, read
 
 if TYPE_CHECKING:
     from harness.metrics.scores import Scores

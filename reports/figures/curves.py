@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from harness.core.spec import Cell
+from harness.core.cells import Cell
 from harness.planning.lookup import scored
 from harness.records.record import Record
 from reports.evidence import Evidence, order_of, title_of

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from harness.core.spec import Job
+from harness.core.cells import Job
 from harness.planning.cost import Estimate
 from harness.planning.plan import Plan
 from reports.figures.drawing import Drawing, standalone

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from harness import __version__
 from harness.analysis import claims
 from harness.core.contract import Dataset
-from harness.core.plain import digest
+from harness.core.serialization import digest
 from harness.core.workspace import Workspace
 from harness.planning.lookup import lookup_in
 from harness.records.record import RunStore

@@ -8,7 +8,7 @@ from typing import Any
 
 from harness.core.contract import Schedule
 from harness.core.job_specs import NetworkSpec
-from harness.metrics.cards import PRIMARY, named, text
+from harness.metrics.registered import PRIMARY, named, text
 from harness.metrics.scores import bounds_pct
 from harness.planning.command import command_of
 from harness.records.record import Record

@@ -8,7 +8,7 @@ from typing import Any
 from reports.figures.drawing import DARK, LIGHT, STYLE, variables
 from reports.page.content import INLINE_JOBS_BYTES, Content
 from reports.tables.html import html
-from reports.tables.words import p_text
+from reports.tables.labels import p_text
 from reports.units import duration
 
 

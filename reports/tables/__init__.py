@@ -5,13 +5,13 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+from harness.core.cells import Cell
 from harness.core.errors import HarnessError
-from harness.core.spec import Cell
-from reports.tables.aside import Aside
 from reports.tables.layout import Question, TableLayout, with_metrics
 from reports.tables.measure import Lookup, fill
 from reports.tables.model import Table, TableCell
 from reports.tables.render import render
+from reports.tables.supplements import Aside
 
 NUMBERS = (1, 2, 3, 4, 5)
 __all__ = ["NUMBERS", "Lookup", "Question", "Table", "TableCell", "build", "render", "significance", "wanted"]
@@ -68,12 +68,12 @@ def wanted(number: int, question: Question) -> list[Cell]:
 
 def significance(number: int, lookup: Lookup, question: Question) -> Aside:
     """The significance of the differences between the rows of a table."""
-    from reports.tables import pairs
+    from reports.tables import paired_tests
 
     if number == 1:
         raise HarnessError("Table 1 has sizes, not accuracies; leave out --significance")
     layout = _module(number).layout(question)
-    return pairs.aside(layout, pairs.compare(layout, lookup))
+    return paired_tests.aside(layout, paired_tests.compare(layout, lookup))
 
 
 def _module(number: int) -> Any:

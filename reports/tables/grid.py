@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from reports.tables import words
+from reports.tables import labels
 from reports.tables.model import Column, ColumnGroup, Row, Table
 
 Stacks = dict[tuple[str, str], list[Column]]
@@ -41,12 +41,14 @@ def sides_of(table: Table, stacks: Stacks) -> list[tuple[bool, tuple[str, str]]]
 def lines_of(table: Table, stacks: Stacks, *, split_parts: bool) -> list[tuple[Row, str, Stacks]]:
     """(row, part, columns of the part by stack) for every line with a number; one line per row unless split."""
     columns = [column for stack in stacks.values() for column in stack]
-    parts = (words.part_titles(columns) if split_parts else []) or [""]
+    parts = (labels.part_titles(columns) if split_parts else []) or [""]
     lines = []
-    for row in words.shown_rows(table, columns):
+    for row in labels.shown_rows(table, columns):
         for part in parts:
             chosen = {key: [column for column in stack if part in ("", column.part)] for key, stack in stacks.items()}
-            if words.shown_rows(replace(table, rows=(row,)), [column for stack in chosen.values() for column in stack]):
+            if labels.shown_rows(
+                replace(table, rows=(row,)), [column for stack in chosen.values() for column in stack]
+            ):
                 lines.append((row, part, chosen))
     return lines
 
@@ -56,7 +58,7 @@ def block_title(table: Table, groups: list[ColumnGroup]) -> str:
     titles = []
     for group in groups:
         name = group.paper if group.paper == group.ours else f"{group.ours} next to the paper's {group.paper}"
-        count = words.videos(table.cell(row, c) for row in table.rows for c in table.columns if c.group == group.key)
+        count = labels.videos(table.cell(row, c) for row in table.rows for c in table.columns if c.group == group.key)
         titles.append(f"{name}, {count}" if count else name)
     return "; ".join(titles)
 
@@ -70,5 +72,5 @@ def heading(groups: list[ColumnGroup], key: tuple[str, str], *, ours: bool) -> l
 
 def number(table: Table, row: Row, stack: list[Column], *, ours: bool) -> str:
     """The parts of one cell of the grid, joined."""
-    show = words.ours if ours else words.printed
-    return words.joined([show(table.cell(row, column), column) for column in stack], table.joiner)
+    show = labels.ours if ours else labels.printed
+    return labels.joined([show(table.cell(row, column), column) for column in stack], table.joiner)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from html import escape
 
-from reports.tables import grid, words
+from reports.tables import grid, labels
 from reports.tables.model import Column, ColumnGroup, Row, Table, TableCell
 
 JobLink = Callable[[str], str]
@@ -19,12 +19,12 @@ def html(table: Table, *, job_link: JobLink | None = None) -> str:
     """
     name = f"table-{table.number}"
     parts = [f'<section class="paper-table" id="{name}" aria-labelledby="{name}-title">']
-    parts.append(f'<h2 id="{name}-title">{escape(words.title(table))}</h2>')
+    parts.append(f'<h2 id="{name}-title">{escape(labels.title(table))}</h2>')
     for groups in grid.blocks(table):
         parts.append(_table(table, groups, job_link=job_link))
     if grid.has_derived(table):
         parts.append(_table(table, list(table.groups), job_link=job_link, derived=True))
-    notes = [*words.legend(table), *words.sources(table), f"Paper: {table.version}."]
+    notes = [*labels.legend(table), *labels.sources(table), f"Paper: {table.version}."]
     parts.append("<ul class='notes'>" + "".join(f"<li>{_prose(note)}</li>" for note in notes) + "</ul>")
     return "\n".join([*parts, "</section>"]) + "\n"
 
@@ -86,13 +86,13 @@ def _row(
         if ours:
             numbers.append(_ours(table, cell, column, job_link))
         else:
-            numbers.append(f'<td class="{_side(False, before)}">{escape(words.printed(cell, column))}</td>')
+            numbers.append(f'<td class="{_side(False, before)}">{escape(labels.printed(cell, column))}</td>')
         before = ours
     return f'<tr class="{"first" if fresh else "more"}">{start}' + "".join(numbers) + "</tr>"
 
 
 def _ours(table: Table, cell: TableCell, column: Column, job_link: JobLink | None) -> str:
-    number = _dressed(words.ours(cell, column))
+    number = _dressed(labels.ours(cell, column))
     if cell.ours is None or not cell.command:
         return f'<td class="ours {_class(cell)}" title="{escape(cell.why)}">{number}</td>'
     jobs = " ".join(cell.job_ids)
@@ -111,7 +111,7 @@ def _behind(cell: TableCell, column: Column, job_link: JobLink | None) -> str:
         sentences.append(_mean_of(cell, column))
     if cell.difference is not None:
         apart = f"{cell.difference:+.{column.decimals}f}"
-        sentences.append(f"{apart} points from the paper's {words.printed(cell, column)}.")
+        sentences.append(f"{apart} points from the paper's {labels.printed(cell, column)}.")
     if cell.undecodable:
         sentences.append(f"{cell.undecodable} of them cannot be decoded and count as wrong.")
     sentences += [f"It {cell.caveat}."] if cell.caveat else []

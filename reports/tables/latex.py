@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from reports.tables import grid, words
+from reports.tables import grid, labels
 from reports.tables.model import ColumnGroup, Table
 
 ESCAPES = {
@@ -54,7 +54,7 @@ def latex(table: Table) -> str:
         lines += _tabular(table, groups)
     if grid.has_derived(table):
         lines += _tabular(table, list(table.groups), derived=True)
-    notes = [*words.legend(table), *words.sources(table), f"Paper: {table.version}."]
+    notes = [*labels.legend(table), *labels.sources(table), f"Paper: {table.version}."]
     lines += [*small_print(notes), r"\end{table}"]
     return "\n".join(lines) + "\n"
 

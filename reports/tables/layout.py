@@ -9,11 +9,11 @@ from typing import Literal
 
 from harness.analysis import paper_numbers
 from harness.core import registry
+from harness.core.cells import Cell, Selection
 from harness.core.contract import Baseline, Protocol
 from harness.core.errors import HarnessError, unknown
 from harness.core.registry import dashed
-from harness.core.spec import Cell, Selection
-from harness.metrics.cards import PRIMARY, named
+from harness.metrics.registered import PRIMARY, named
 from harness.models import pretrained
 from harness.planning import selection as selecting
 from harness.planning.selection import PUBLISHED

@@ -21,9 +21,9 @@ from collections.abc import Callable, Sequence
 
 from harness.analysis.paper_numbers import SOURCES, PaperNumber
 from harness.core import registry
+from harness.core.cells import Cell
 from harness.core.registry import dashed
-from harness.core.spec import Cell
-from harness.metrics.cards import named
+from harness.metrics.registered import named
 from harness.metrics.scores import CellResult, Scores
 from harness.metrics.summary import estimate
 from harness.planning.selection import PUBLISHED

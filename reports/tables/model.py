@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from harness.metrics.cards import PRIMARY
+from harness.metrics.registered import PRIMARY
 
 Verdict = Literal["reproduced", "below", "above", "not comparable", "not run", "nothing to compare", "blank"]
 MARKS: Mapping[str, str] = {"reproduced": "=", "below": "<", "above": ">"}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from harness.analysis import paper_numbers
 from harness.core.contract import Baseline
-from harness.metrics.cards import named
+from harness.metrics.registered import named
 from reports.tables import layout as lay
 from reports.tables.model import Column, ColumnGroup
 

@@ -2,35 +2,35 @@
 
 from __future__ import annotations
 
-from reports.tables import grid, words
+from reports.tables import grid, labels
 from reports.tables.model import ColumnGroup, Table
 
 
 def terminal(table: Table) -> str:
     """Plain text, one block per data set, one line for each part of a cell. The paper's columns fit in 120 letters."""
-    lines = [words.title(table), f"Paper: {table.version}"]
+    lines = [labels.title(table), f"Paper: {table.version}"]
     for groups in grid.blocks(table):
         lines += ["", grid.block_title(table, groups), _grid(table, groups, split_parts=True, tablefmt="simple")]
     if grid.has_derived(table):
         lines += ["", _derived_grid(table, tablefmt="simple")]
-    return "\n".join([*lines, "", *words.legend(table), *words.sources(table)]) + "\n"
+    return "\n".join([*lines, "", *labels.legend(table), *labels.sources(table)]) + "\n"
 
 
 def markdown(table: Table) -> str:
     """GitHub's tables, one per data set, parts joined as the paper does."""
-    lines = [f"### {words.title(table)}", "", f"Paper: `{table.version}`"]
+    lines = [f"### {labels.title(table)}", "", f"Paper: `{table.version}`"]
     for groups in grid.blocks(table):
         rows = _grid(table, groups, split_parts=False, tablefmt="pipe")
         lines += ["", f"**{grid.block_title(table, groups)}**", "", rows]
     if grid.has_derived(table):
         lines += ["", _derived_grid(table, tablefmt="pipe")]
-    notes = [f"- {note}" for note in words.legend(table) + words.sources(table)]
+    notes = [f"- {note}" for note in labels.legend(table) + labels.sources(table)]
     return "\n".join([*lines, "", *notes]) + "\n"
 
 
 def _grid(table: Table, groups: list[ColumnGroup], *, split_parts: bool, tablefmt: str) -> str:
     stacks = grid.stacks_of(table, groups)
-    parts = words.part_titles([column for stack in stacks.values() for column in stack]) if split_parts else []
+    parts = labels.part_titles([column for stack in stacks.values() for column in stack]) if split_parts else []
     sides = grid.sides_of(table, stacks)
     headers = ["", *([""] if parts else [])]
     rows = []
@@ -56,11 +56,11 @@ def _derived_grid(table: Table, *, tablefmt: str) -> str:
     stacks = grid.stacks_of(table, list(table.groups), derived=True)
     columns = [column for stack in stacks.values() for column in stack]
     names = {group.key: group for group in table.groups}
-    headers = [f"{next(iter(stacks))[1]}, %\n{' / '.join(words.part_titles(columns))}"]
+    headers = [f"{next(iter(stacks))[1]}, %\n{' / '.join(labels.part_titles(columns))}"]
     headers += [f"{table.ours_name}\n{names[key].ours}" for key, _ in stacks]
     headers += [f"paper\n{names[key].paper}" for key, _ in stacks]
     rows = [
         [row.title, *[grid.number(table, row, stack, ours=ours) for ours in (True, False) for stack in stacks.values()]]
-        for row in words.shown_rows(table, columns)
+        for row in labels.shown_rows(table, columns)
     ]
     return _tabulated(rows, headers, tablefmt)

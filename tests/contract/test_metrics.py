@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.made_up import fill
+from benchmarks.synthetic_results import fill
 from harness.core import registry
+from harness.core.cells import Selection
 from harness.core.errors import HarnessError
 from harness.core.plugins import Metric
-from harness.core.spec import Selection
 from harness.core.workspace import Workspace, resolve_workspace
-from harness.metrics.cards import metrics, named, text
+from harness.metrics.registered import metrics, named, text
 from harness.metrics.scores import Scores
 from harness.metrics.summary import estimate, summary
 from harness.planning.selection import cells
@@ -156,7 +156,7 @@ def test_a_metric_of_groups_is_left_out_where_none_are_known(tmp_path: Path, mon
 
 
 def test_metrics_load_without_torch_and_scipy() -> None:
-    code = "import sys; from harness.metrics.cards import metrics; assert len(metrics()) > 2; "
+    code = "import sys; from harness.metrics.registered import metrics; assert len(metrics()) > 2; "
     code += "print([name for name in ('torch', 'scipy', 'sklearn', 'pandas') if name in sys.modules])"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == "[]"

@@ -13,8 +13,8 @@ import pytest
 import torch
 
 from harness.core import registry
+from harness.core.cells import Selection
 from harness.core.contract import BuildSpec
-from harness.core.spec import Selection
 from harness.core.workspace import Workspace
 from harness.models import build
 from harness.planning.plan import make_plan

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 
-from harness.core.spec import Cell
+from harness.core.cells import Cell
 from harness.core.workspace import Workspace
 from harness.metrics.scores import softmax
 from harness.planning.lookup import lookup_in

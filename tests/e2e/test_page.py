@@ -13,8 +13,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from benchmarks.made_up import fill
-from harness.core.spec import Selection
+from benchmarks.synthetic_results import fill
+from harness.core.cells import Selection
 from harness.core.workspace import resolve_workspace
 from harness.planning import selection
 

@@ -10,7 +10,7 @@ import sys
 import pytest
 import torch
 
-from baselines.parts.same import SameConv
+from baselines.parts.same_padding import SameConv
 from harness.core import allocator
 
 FAULTS = """

@@ -13,8 +13,8 @@ import pytest
 
 from harness.analysis import claim_definitions, claims
 from harness.core import registry
+from harness.core.cells import Cell
 from harness.core.errors import HarnessError
-from harness.core.spec import Cell
 from harness.metrics import statistics
 from harness.metrics.pooling import Contrast, pool
 from harness.metrics.scores import CellResult, Scores

@@ -11,9 +11,9 @@ import pytest
 from click.testing import CliRunner
 
 from harness.commands import plan as command
+from harness.core.cells import Selection
 from harness.core.errors import HarnessError
 from harness.core.job_specs import CardSpec
-from harness.core.spec import Selection
 from harness.core.workspace import Workspace
 from harness.planning.cost import estimates
 from harness.planning.plan import make_plan
@@ -119,7 +119,7 @@ def test_the_picture_has_every_job_and_every_edge(where, tmp_path):
 
 
 def test_cost_counts_shared_work_once(where):
-    from reports.tables import aside
+    from reports.tables import supplements
     from reports.tables.model import Table, TableCell
 
     upstream = {"a": {}, "b": {"source": "a"}, "c": {"source": "a"}}
@@ -127,6 +127,6 @@ def test_cost_counts_shared_work_once(where):
     records = {job: Record(job, train_spec(), "", up, None, {}, "", {}, cost) for job, up in upstream.items()}
     cells = {("r", job): TableCell(ours=50.0, job_ids=(job,)) for job in ("b", "c")}
     table = Table(4, "", "micro", "", (), (), (), cells)
-    told = aside.terminal(aside.costs(table, records))
+    told = supplements.terminal(supplements.costs(table, records))
     total = next(line for line in told.splitlines() if line.startswith("all of them"))
     assert total.split()[-3:] == ["3", "300", "3.00"] and "1 jobs were saved" in told

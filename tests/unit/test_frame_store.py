@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 from harness.core import registry
+from harness.core.cells import Selection
 from harness.core.contract import Clip
 from harness.core.errors import BrokenVideo, HarnessError
-from harness.core.spec import Selection
 from harness.core.workspace import resolve_workspace
 from harness.data import derived, frame_store, loader, prepare
 from harness.planning.plan import make_plan

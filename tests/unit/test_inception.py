@@ -15,7 +15,7 @@ from baselines import c3d, convnet_lstm, fused_3d, i3d, two_stream
 from baselines.parts import inception
 from baselines.parts.inception import ENDPOINTS, Inception, Style
 from baselines.parts.network import ClipNetwork
-from baselines.parts.same import SameConv, SameMaxPool, same_pads
+from baselines.parts.same_padding import SameConv, SameMaxPool, same_pads
 from harness.core.contract import CHANNELS, BuildSpec
 from harness.core.errors import HarnessError
 from harness.scales.micro import SCALE as MICRO

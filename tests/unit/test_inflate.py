@@ -15,10 +15,10 @@ import torch
 from torch import nn
 
 from baselines.parts.backbones import inflated_trunk, timm_trunk
-from baselines.parts.bootstrap import across_modalities, inflate_kernel, inflate_state
 from baselines.parts.inception import ENDPOINTS, Inception, Style
 from baselines.parts.inflate import FAMILIES, TIME_STRIDES, inflate
-from baselines.parts.same import same_pads
+from baselines.parts.init_from_2d import across_modalities, inflate_kernel, inflate_state
+from baselines.parts.same_padding import same_pads
 from harness.core.errors import HarnessError, UnknownName
 
 

@@ -20,9 +20,9 @@ import pytest
 
 from harness.commands.console import JsonProgress
 from harness.core.callbacks import Callback
+from harness.core.cells import Job
 from harness.core.contract import Schedule
 from harness.core.errors import BadLists, Fault, HarnessError
-from harness.core.spec import Job
 from harness.core.workspace import Workspace
 from harness.jobs.options import JobOptions
 from harness.launch import workers

@@ -5,8 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 
+from harness.core.cells import Selection
 from harness.core.job_specs import CardSpec, DataSpec, TrainSpec, job_id
-from harness.core.spec import Selection
 from harness.core.workspace import Workspace
 from harness.metrics.scores import Scores
 from harness.planning.command import command_of

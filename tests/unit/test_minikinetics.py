@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from harness.core import registry
+from harness.core.cells import Cell
 from harness.core.errors import BadLists, DataMissing, HarnessError
-from harness.core.spec import Cell
 from harness.datasets import formats
 from harness.datasets.formats import minikinetics
 from harness.datasets.formats.kinetics import KineticsRow

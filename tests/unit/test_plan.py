@@ -2,11 +2,11 @@
 
 import pytest
 
+from harness.core.cells import Selection
 from harness.core.contract import Scale
 from harness.core.errors import HarnessError
-from harness.core.spec import Selection
 from harness.core.workspace import Workspace
-from harness.planning import specs
+from harness.planning import spec_builder
 from harness.planning.plan import make_plan
 from harness.planning.selection import cells
 
@@ -86,7 +86,7 @@ def test_overriding_the_fine_tuning_leaves_the_pre_training_alone(where):
 
 def test_other_versions_and_thread_counts_are_other_jobs(where, monkeypatch):
     before = ids(planned(where, modalities=("rgb",)))
-    monkeypatch.setattr(specs.decode, "decoder_key", lambda: {"name": "another decoder"})
+    monkeypatch.setattr(spec_builder.decode, "decoder_key", lambda: {"name": "another decoder"})
     assert not before & ids(planned(where, modalities=("rgb",)))
 
 

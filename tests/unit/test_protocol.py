@@ -8,9 +8,9 @@ from torch import nn
 
 from baselines.parts.network import LinearHead, WithHead
 from harness.core import registry
+from harness.core.cells import Selection
 from harness.core.contract import Protocol, Schedule
 from harness.core.errors import HarnessError
-from harness.core.spec import Selection
 from harness.models.transfer import freeze
 from harness.planning.selection import cells
 

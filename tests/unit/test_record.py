@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 
+from harness.core.cells import Job
 from harness.core.errors import HarnessError, RecordError
 from harness.core.job_specs import to_plain
-from harness.core.spec import Job
 from harness.metrics.scores import Scores
 from harness.records.record import RECORD, SCORES, Record, RunStore, write_record, write_scores
 from tests.specs import CELL, train_spec

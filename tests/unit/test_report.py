@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.made_up import fill
+from benchmarks.synthetic_results import fill
 from harness.commands.options import selection_of
+from harness.core.cells import Cell, Selection
 from harness.core.errors import HarnessError
-from harness.core.spec import Cell, Selection
 from harness.core.workspace import Workspace, resolve_workspace
 from harness.metrics.scores import Scores
 from harness.planning import selection
@@ -26,7 +26,7 @@ from reports.figures import curves, filters, matrices, pictures
 from reports.figures.drawing import Axis, Drawing, standalone
 from reports.page import content, write
 from reports.page.render import page
-from reports.tables.words import p_text
+from reports.tables.labels import p_text
 
 
 @pytest.fixture(scope="module")

@@ -5,10 +5,10 @@ import dataclasses
 import pytest
 
 from harness.core import registry
+from harness.core.cells import Selection
 from harness.core.contract import FlowMethod, Scale, Schedule
 from harness.core.errors import HarnessError, UnknownName
 from harness.core.registry import load
-from harness.core.spec import Selection
 from harness.planning.overrides import RANGES, apply_overrides
 from harness.planning.selection import cells
 from harness.video.flow import estimation

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from harness.core import registry
+from harness.core.cells import Cell
 from harness.core.errors import UnknownName
-from harness.core.spec import Cell
 from harness.metrics.scores import CellResult, Scores
 from reports import tables
-from reports.tables import words
+from reports.tables import labels
 from reports.tables.measure import judge
 from reports.tables.model import Table, TableCell
 from reports.tables.table_4 import errors_removed
@@ -117,7 +117,7 @@ def test_blanks_of_the_paper_stay_blank() -> None:
     assert ("c3d", "ucf101/original/imagenet") not in table.cells
     two = tables.build(2, NOTHING, tables.Question(scale="paper"))
     assert at(two, "fused-3d", "kinetics400/rgb").verdict == "blank"
-    assert words.ours(at(two, "fused-3d", "kinetics400/rgb"), two.columns[0]) == ""
+    assert labels.ours(at(two, "fused-3d", "kinetics400/rgb"), two.columns[0]) == ""
 
 
 def test_an_extra_baseline_appends_rows(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -304,7 +304,7 @@ def test_no_micro_number_is_ever_judged_or_headed_as_the_papers() -> None:
         measured = [cell for (_, column), cell in table.cells.items() if cell.ours is not None and "gain" not in column]
         assert measured and {cell.verdict for cell in measured} == {"not comparable"}
         assert all(cell.difference is None for cell in measured)
-        assert "micro" in words.title(table) and table.ours_name == "micro"
+        assert "micro" in labels.title(table) and table.ours_name == "micro"
         assert all(group.ours != group.paper and "micro" in group.ours for group in table.groups)
         for how in ("terminal", "markdown", "latex", "html"):
             assert "not comparable with the paper" in tables.render(table, how)

@@ -14,7 +14,7 @@ import pytest
 
 from harness.core.errors import HarnessError
 from reports import tables
-from reports.tables import aside, latex
+from reports.tables import latex, supplements
 from tests.unit.test_tables import EVERYTHING, NOTHING, PAPERS, lookup_of
 
 
@@ -127,7 +127,7 @@ def test_latex_escapes_what_would_break_it() -> None:
     assert latex.escaped("[low") == "{[}low"
 
 
-LONG_ASIDE = aside.Aside(
+LONG_ASIDE = supplements.Aside(
     "cost",
     "What stands behind the numbers",
     ("row", "column", "jobs"),
@@ -145,7 +145,7 @@ def test_latex_compiles_and_fits_a_page(scale: str, tmp_path: Path) -> None:
     for number in (2, 3, 4, 5):
         below = [tables.significance(number, EVERYTHING, tables.Question(scale=scale)), LONG_ASIDE]
         pages.append(
-            aside.below(
+            supplements.below(
                 tables.render(tables.build(number, EVERYTHING, tables.Question(scale=scale)), "latex"), below, "latex"
             )
         )
@@ -168,16 +168,18 @@ def test_what_is_asked_for_below_a_table_keeps_its_format() -> None:
         tables.build(2, EVERYTHING, tables.Question(scale="micro")),
         [tables.significance(2, EVERYTHING, tables.Question(scale="micro"))],
     )
-    stored = json.loads(aside.below(tables.render(table, "json"), below, "json"))
+    stored = json.loads(supplements.below(tables.render(table, "json"), below, "json"))
     assert stored["number"] == 2 and len(stored["significance"]["rows"]) == 24
     p = stored["significance"]["headers"].index("p")
     assert all(isinstance(row[p], float) for row in stored["significance"]["rows"])
-    assert aside.below(tables.render(table, "html"), below, "html").count("<section") == 2
-    assert "| points better |" in aside.below(tables.render(table, "markdown"), below, "markdown").replace("  ", "")
+    assert supplements.below(tables.render(table, "html"), below, "html").count("<section") == 2
+    assert "| points better |" in supplements.below(tables.render(table, "markdown"), below, "markdown").replace(
+        "  ", ""
+    )
     with pytest.raises(HarnessError, match="holds one table"):
-        aside.check_format("csv", asides=True)
+        supplements.check_format("csv", asides=True)
     with pytest.raises(HarnessError, match="did you mean 'latex'"):
-        aside.check_format("latx", asides=False)
+        supplements.check_format("latx", asides=False)
 
 
 def test_unknown_tables_formats_and_scales_are_refused() -> None:

@@ -19,9 +19,9 @@ import numpy as np
 import pytest
 
 from harness.core.callbacks import Callback
+from harness.core.cells import Job
 from harness.core.errors import HarnessError
 from harness.core.job_specs import DataSpec
-from harness.core.spec import Job
 from harness.metrics.scores import Scores, counts, topk_correct
 from harness.metrics.summary import summary
 from harness.records.record import Record, RunStore, write_record, write_scores

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.core.spec import Cell, Job
+from harness.core.cells import Cell, Job
 from harness.core.workspace import Workspace
 from harness.planning.lookup import lookup_in
 from harness.planning.plan import Planner

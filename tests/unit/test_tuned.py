@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from harness.core.cells import Job, Selection
 from harness.core.contract import Listing, Video
 from harness.core.errors import HarnessError, RecordError
-from harness.core.spec import Job, Selection
 from harness.core.workspace import Workspace
 from harness.data.splits import HELD_OUT, validation_listing
 from harness.planning import tuned

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import torch
 
+from harness.core.cells import Job
 from harness.core.contract import FlowMethod
 from harness.core.errors import HarnessError, UnknownName
-from harness.core.spec import Job
 from harness.launch.resources import needs_of
 from harness.video import numba_cache
 from harness.video.flow import estimation, tvl1_numba, tvl1_torch

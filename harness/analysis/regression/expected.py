@@ -35,8 +35,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.analysis import paper_numbers
+from harness.core.cells import Selection
 from harness.core.errors import HarnessError, unknown
-from harness.core.spec import Selection
 from harness.metrics.statistics import spread
 
 MIN_SEEDS = 5

@@ -15,7 +15,7 @@ from harness.commands import console
 from harness.commands.options import names_of, out_option, workspace_options
 from harness.core import registry
 from harness.core.contract import FlowMethod
-from harness.core.plain import plain
+from harness.core.serialization import plain
 from harness.core.workspace import Workspace, writable
 from harness.data.summary import Census, Subset, census, most
 

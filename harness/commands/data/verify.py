@@ -14,7 +14,7 @@ from harness.commands import console
 from harness.commands.options import workspace_options
 from harness.core import registry
 from harness.core.errors import unknown
-from harness.core.plain import plain
+from harness.core.serialization import plain
 from harness.core.workspace import Workspace, writable
 from harness.data import verify
 from harness.data.verify import KINDS, Finding, Verification

@@ -11,9 +11,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from harness.core.callbacks import Callback
+from harness.core.cells import Job
 from harness.core.errors import HarnessError
 from harness.core.locks import clear_finished
-from harness.core.spec import Job
 from harness.jobs.options import JobOptions
 from harness.launch.entry import JobFunction, run_job
 from harness.launch.events import EventDispatcher

@@ -20,9 +20,9 @@ from typing import Any
 
 from harness.core import processes
 from harness.core.atomic import atomic_folder, atomic_write, file_sha256
+from harness.core.cells import Job
 from harness.core.errors import HarnessError, RecordError
-from harness.core.plain import digest
-from harness.core.spec import Job
+from harness.core.serialization import digest
 from harness.jobs.options import JobOptions
 from harness.records.record import RECORD, RunStore
 

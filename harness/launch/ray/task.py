@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from harness.core.callbacks import Callback
+from harness.core.cells import Job
 from harness.core.job_specs import FilesSpec
-from harness.core.spec import Job
 from harness.jobs.options import JobOptions
 from harness.launch.entry import JobFunction
 from harness.launch.events import EventSender

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from harness.core.callbacks import Callback
-from harness.core.spec import Job
+from harness.core.cells import Job
 from harness.jobs.options import JobOptions
 from harness.launch.entry import run_job
 from harness.launch.events import EventDispatcher
@@ -22,7 +22,7 @@ from harness.launch.ray.queue import event_stream
 from harness.launch.ray.storage import Storage, sync_driver
 from harness.launch.ray.task import ATTEMPTS, RayTask, TaskFactory, options_on_node
 from harness.launch.ray.worker import run_task
-from harness.metrics.cards import PRIMARY
+from harness.metrics.registered import PRIMARY
 from harness.metrics.scores import Scores, softmax
 from harness.planning import tuned
 from harness.records.record import Record

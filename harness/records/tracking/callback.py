@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any
 
 from harness.core.callbacks import Callback, Point
-from harness.core.spec import Job
+from harness.core.cells import Job
 from harness.records.record import Record
 from harness.records.tracking import content
 from harness.records.tracking.server import COMPLETE, Server, failures, first_line, quiet

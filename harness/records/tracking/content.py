@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from harness.core.callbacks import Point
+from harness.core.cells import Cell
 from harness.core.job_specs import JobSpec, NetworkSpec, ScoredSpec
-from harness.core.spec import Cell
-from harness.metrics.cards import named, text
+from harness.metrics.registered import named, text
 from harness.metrics.scores import confusion, per_class_metrics
 from harness.records.record import RECORD, SCORES, Record
 

@@ -15,13 +15,13 @@ import numpy as np
 
 from harness.core.plugins import Metric
 from harness.metrics import statistics
-from harness.metrics.cards import named
+from harness.metrics.registered import named
 from harness.metrics.scores import Scores, aligned
 from harness.metrics.summary import shares
-from reports.tables.aside import Aside
 from reports.tables.layout import Slot, TableLayout
 from reports.tables.measure import Lookup
 from reports.tables.model import Column
+from reports.tables.supplements import Aside
 
 ALPHA = 0.05
 

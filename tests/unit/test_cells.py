@@ -5,10 +5,10 @@ import json
 
 import pytest
 
+from harness.core.cells import Job, Selection
 from harness.core.contract import Clip, FlowMethod, Schedule
 from harness.core.job_specs import DataSpec, HeadSpec, ImagesSpec, JobSpec, from_plain, job_id, to_plain
-from harness.core.plain import canonical, digest
-from harness.core.spec import Job, Selection
+from harness.core.serialization import canonical, digest
 from harness.core.workspace import Workspace
 from harness.planning.plan import make_plan
 from harness.planning.selection import cells
@@ -73,7 +73,7 @@ def test_a_field_that_is_added_with_a_default_leaves_ids_unchanged():
 
 
 def test_defaults_of_what_specs_hold_do_not_change():
-    """Ids leave out fields that have their default: whoever changes one must raise planning.specs.CODE_VERSION as well."""
+    """Ids leave out fields that have their default: whoever changes one must raise planning.spec_builder.CODE_VERSION as well."""
     kinds = (Clip, FlowMethod, Schedule, HeadSpec, *JobSpec.kinds.values())
     defaults = {
         kind.__name__: {

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from harness.core.cells import Cell
 from harness.core.errors import HarnessError
-from harness.core.spec import Cell
 from harness.metrics import statistics
 from harness.metrics.scores import CellResult, Scores
 from reports import tables
-from reports.tables import aside, pairs, table_2
+from reports.tables import paired_tests, supplements, table_2
 from reports.tables.layout import Question
 
 N = 280
@@ -30,18 +30,18 @@ def lookup(cell: Cell) -> CellResult:
 
 
 @pytest.fixture
-def found() -> tuple[pairs.RowComparison, ...]:
-    return pairs.compare(table_2.layout(Question(scale="micro")), lookup)
+def found() -> tuple[paired_tests.RowComparison, ...]:
+    return paired_tests.compare(table_2.layout(Question(scale="micro")), lookup)
 
 
-def test_every_row_is_held_against_the_best_of_its_column(found: tuple[pairs.RowComparison, ...]) -> None:
+def test_every_row_is_held_against_the_best_of_its_column(found: tuple[paired_tests.RowComparison, ...]) -> None:
     rgb = [c for c in found if c.column == "hmdb51/rgb"]
     assert {c.other for c in rgb} | {rgb[0].best} == {"i3d", "fused-3d", "two-stream", "c3d", "convnet-lstm"}
     assert all(c.difference >= 0 for c in found)
     assert len(found) == 3 * (4 + 2 + 2)
 
 
-def test_large_differences_are_found_and_small_ones_are_not(found: tuple[pairs.RowComparison, ...]) -> None:
+def test_large_differences_are_found_and_small_ones_are_not(found: tuple[paired_tests.RowComparison, ...]) -> None:
     clear = [c for c in found if {c.best, c.other} <= {"i3d", "c3d"}]
     close = [c for c in found if {c.best, c.other} == {"i3d", "fused-3d"}]
     assert clear and all(c.significant and c.low > 0 for c in clear)
@@ -49,7 +49,7 @@ def test_large_differences_are_found_and_small_ones_are_not(found: tuple[pairs.R
     assert all(c.difference > c.smallest for c in clear)
 
 
-def test_p_is_corrected_over_the_whole_table(found: tuple[pairs.RowComparison, ...]) -> None:
+def test_p_is_corrected_over_the_whole_table(found: tuple[paired_tests.RowComparison, ...]) -> None:
     assert [c.adjusted for c in found] == pytest.approx(statistics.holm([c.p_value for c in found]))
     assert any(c.adjusted > c.p_value for c in found)
 
@@ -65,12 +65,12 @@ def test_pairing_follows_the_videos_not_their_order() -> None:
         logits[np.arange(N), np.where(order % 3 > 0, labels, 1 - labels)] = 1
         return CellResult(Scores(tuple(f"v{k}" for k in order), logits, labels, tuple(f"g{k // 5}" for k in order)))
 
-    told = pairs.compare(table_2.layout(Question(scale="micro")), same)
+    told = paired_tests.compare(table_2.layout(Question(scale="micro")), same)
     assert all(c.difference == 0 and c.high < 1 and c.p_value == 1 for c in told)
 
 
 def test_the_text_marks_what_is_more_than_luck() -> None:
-    text = aside.terminal(tables.significance(2, lookup, Question(scale="micro")))
+    text = supplements.terminal(tables.significance(2, lookup, Question(scale="micro")))
     assert "micro-hmdb51 RGB" in text and " * " in text and "comparisons" in text
     grid = text.split("\n\n")[1]
     assert max(map(len, grid.splitlines())) <= 140
@@ -90,4 +90,4 @@ def test_different_videos_are_refused() -> None:
         return CellResult(Scores(renamed, scores.logits, scores.labels, scores.groups))
 
     with pytest.raises(HarnessError, match="different videos"):
-        pairs.compare(table_2.layout(Question(scale="micro")), other)
+        paired_tests.compare(table_2.layout(Question(scale="micro")), other)

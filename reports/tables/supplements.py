@@ -6,12 +6,12 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
+from harness.core.cells import upstream_closure
 from harness.core.errors import HarnessError, unknown
-from harness.core.spec import upstream_closure
 from harness.records.record import Record
+from reports.tables.labels import p_text
 from reports.tables.latex import column_of, escaped, small_print
 from reports.tables.model import Table
-from reports.tables.words import p_text
 
 
 @dataclass(frozen=True)

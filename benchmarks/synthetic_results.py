@@ -9,8 +9,8 @@ from collections.abc import Iterable
 import numpy as np
 
 from harness.core import registry
+from harness.core.cells import Cell, Job
 from harness.core.job_specs import ClipsSpec
-from harness.core.spec import Cell, Job
 from harness.core.workspace import Workspace, resolve_workspace
 from harness.metrics.scores import Scores, counts
 from harness.metrics.summary import summary
