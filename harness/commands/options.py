@@ -251,11 +251,11 @@ def _launcher_options() -> dict[str, tuple[LauncherOption, list[str]]]:
     return options
 
 
-def _launch_options_of(values: dict[str, Any]) -> LaunchOptions:
-    """Raises HarnessError for an option of another launcher."""
+def _launch_options_of(added: Mapping[str, tuple[LauncherOption, list[str]]], values: dict[str, Any]) -> LaunchOptions:
+    """Raises HarnessError for an option of another launcher; `added` is what the launchers added to the command."""
     launcher = registry.load("launcher", values["launcher"])
     settings = {}
-    for name, (option, users) in _launcher_options().items():
+    for name, (option, users) in added.items():
         value = values.pop(name)
         if launcher.name in users:
             settings[name] = value
@@ -268,6 +268,7 @@ def _launch_options_of(values: dict[str, Any]) -> LaunchOptions:
 def launch_options(function: Any) -> Any:
     """Options of the commands that run jobs, with those of every launcher: passes on LaunchOptions."""
     launchers = ", ".join(f"{launcher.name} ({launcher.title})" for launcher in registry.all("launcher").values())
+    added = _launcher_options()
     options = (
         click.option("--launcher", default="local", metavar="NAME", help=f"Where jobs run: {launchers}."),
         *(
@@ -278,7 +279,7 @@ def launch_options(function: Any) -> Any:
                 metavar=option.metavar,
                 help=option.help,
             )
-            for name, (option, _) in _launcher_options().items()
+            for name, (option, _) in added.items()
         ),
         click.option(
             "--workers",
@@ -298,4 +299,4 @@ def launch_options(function: Any) -> Any:
         ),
         click.option("--no-mlflow", is_flag=True, help="Do not log to MLflow; `harness mlflow push` can do so later."),
     )
-    return _combined("launch", _launch_options_of, *options)(function)
+    return _combined("launch", functools.partial(_launch_options_of, added), *options)(function)
