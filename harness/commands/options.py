@@ -145,7 +145,7 @@ selection_options = _combined(
     click.argument("file", required=False, type=click.Path(exists=True, dir_okay=False), metavar="[SELECTION.toml]"),
     _several("--baseline", "NAME", "Architectures, separated by ','.  [default: i3d]"),
     _several("--modality", "rgb|flow|rgb+flow", "Input of the network.  [default: the baseline's first]"),
-    _several("--dataset", "NAME", "Data sets to score: hmdb51, ucf101, micro-hmdb51, ..."),
+    _several("--dataset", "NAME", "Data sets to train and test on: hmdb51, ucf101, micro-hmdb51, ..."),
     _several("--split", "1|2|3|all", "Official splits.  [default: 1]"),
     click.option(
         "--subset", metavar="test|val", help="Part of the data set to score.  [default: the data set's first]"

@@ -43,7 +43,7 @@ class Search:
     "--trials",
     type=click.IntRange(1),
     default=5,
-    help="Number of learning rates to try, between 0.1 and 10 times the scale's.",
+    help="Number of learning rates to try. They are between 0.1 and 10 times the scale's rate.",
 )
 @click.option(
     "--held-out",

@@ -35,7 +35,7 @@ STORES = (("store", "frame store"), ("raw-store", "raw frames"))
     is_flag=True,
     help="Store all frames uncompressed, on a large disk (for scale.video_source=raw-store).",
 )
-@click.option("--flow", is_flag=True, help="Compute all optical flow, instead of during a run.")
+@click.option("--flow", is_flag=True, help="Compute all optical flow now. Otherwise a run computes what it needs.")
 @click.option(
     "--scale",
     metavar="NAME",
