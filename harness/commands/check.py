@@ -158,13 +158,11 @@ def record_of(suite: Expected, entry: Rescored, workspace: Workspace) -> Record 
 def scores_now(record: Record, workspace: Workspace) -> Scores:
     """The job's weights, scored on its test set by the code of today."""
     from harness.jobs.options import JobOptions
-    from harness.jobs.restore import open_job, open_test_set, score_again, scored_videos
+    from harness.jobs.restore import score_again
 
-    options = JobOptions(workspace=workspace)
     with console.screen(jobs=0) as callback:
         render_or_index(registry.load("dataset", record.spec.dataset.name), workspace, callback)
-    data = open_test_set(record, options)
-    return score_again(open_job(record, options), data, scored_videos(record, data.listing))
+    return score_again(record, JobOptions(workspace=workspace))
 
 
 def _propose(suite: Expected, workspace: Workspace) -> None:

@@ -20,7 +20,7 @@ from harness.core import registry
 from harness.core.contract import Baseline, Dataset, Weights
 from harness.core.job_specs import to_plain
 from harness.core.parameters import Range
-from harness.core.plugins import LauncherOption, Metric
+from harness.core.plugins import LauncherOption
 from harness.core.serialization import plain
 from harness.core.workspace import Workspace
 from harness.metrics.registered import PRIMARY, named, text
@@ -70,10 +70,6 @@ def _presence(card: Dataset, data: Path) -> str:
     return "rendered when needed" if card.micro else "no"
 
 
-def _averaged(card: Metric) -> str:
-    return {"ids": "videos", "labels": "classes"}.get(card.mean_over, card.mean_over) if card.shares else ""
-
-
 ROWS: Mapping[str, Callable[[Any, Workspace], dict[str, Any]]] = {
     "baseline": lambda card, _: {
         "baseline": card.name,
@@ -95,7 +91,7 @@ ROWS: Mapping[str, Callable[[Any, Workspace], dict[str, Any]]] = {
         "metric": card.name,
         "title": card.title,
         "unit": card.unit,
-        "mean over": _averaged(card),
+        "mean over": {"ids": "videos", "labels": "classes"}.get(card.mean_over, card.mean_over) if card.shares else "",
     },
     "protocol": lambda card, _: {
         "protocol": card.name,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -174,8 +173,10 @@ def open_test_set(record: Record, options: JobOptions) -> Data:
     )
 
 
-def score_again(scorer: Scorer, data: Data, videos: Sequence[Video]) -> Scores:
-    """Scores of `videos` by the restored network; a job trained as a whole uses the same batches as before."""
+def score_again(record: Record, options: JobOptions) -> Scores:
+    """Scores of the job's scored videos by the restored network; a job trained as a whole uses the same batches as before."""
+    scorer, data = open_job(record, options), open_test_set(record, options)
+    videos = scored_videos(record, data.listing)
     broken: list[str] = []
     logits = evaluation.video_logits(
         scorer.network,
@@ -185,6 +186,5 @@ def score_again(scorer: Scorer, data: Data, videos: Sequence[Video]) -> Scores:
         precision=scorer.precision,
         callback=Callback(),
     )
-    return evaluation.make_scores(
-        logits, videos, num_classes=len(scorer.classes), undecodable=broken, missing=data.listing.missing
-    )
+    missing = data.listing.missing_of(record.scored_spec.subset)
+    return evaluation.make_scores(logits, videos, num_classes=len(scorer.classes), undecodable=broken, missing=missing)

@@ -74,7 +74,8 @@ def legend(table: Table) -> list[str]:
         lines.append(
             f"{table.scale}: networks and data sets of the {table.scale} scale; not comparable with the paper's numbers next to them."
         )
-    lines += sorted({f"not comparable: {cell.why}." for cell in cells if _foreign(table, cell)})
+    if table.scale == "paper":
+        lines += sorted({f"not comparable: {cell.why}." for cell in cells if cell.verdict == "not comparable"})
     lines += sorted({f"*: {cell.caveat}." for cell in cells if cell.caveat})
     bad = sum(cell.undecodable for cell in cells)
     if bad:
@@ -95,10 +96,6 @@ def _deviations(cells: Sequence[TableCell]) -> list[str]:
     if any(cell.split_deviation is not None for cell in cells):
         return ["±: sample deviation over splits." + (f" Each split is the mean of {over}." if seeds else "")]
     return [f"Means of {over}; ±: sample deviation over them."] if seeds else []
-
-
-def _foreign(table: Table, cell: TableCell) -> bool:
-    return table.scale == "paper" and cell.verdict == "not comparable"
 
 
 def sources(table: Table) -> list[str]:
