@@ -44,7 +44,7 @@ def inflate_state(
     if missing or extra:
         raise HarnessError(
             f"the image network does not fit: it lacks {len(missing)} tensors ({', '.join(missing[:4])}) and has "
-            f"{len(extra)} too many ({', '.join(extra[:4])}); bootstrap from the same backbone and width"
+            f"{len(extra)} too many ({', '.join(extra[:4])}); start from an image network with the same backbone and width"
         )
     return {name: _fit(name, state_2d[name], tensor, method=method) for name, tensor in target.items()}
 
@@ -59,7 +59,7 @@ def _fit(name: str, source: Tensor, target: Tensor, *, method: Method) -> Tensor
     if fitted.shape != target.shape:
         raise HarnessError(
             f"cannot make {tuple(target.shape)} for '{name}' out of the image network's {tuple(source.shape)}; "
-            "bootstrap from the same backbone and width"
+            "start from an image network with the same backbone and width"
         )
     return fitted
 

@@ -192,7 +192,7 @@ def _unrar(path: Path, into: Path) -> None:
     """With the first installed program that succeeds: none reads every RAR archive."""
     installed = [tool for tool in UNPACKERS if shutil.which(tool.program)]
     if not installed:
-        raise HarnessError(f"no program here reads {path}. {REMEDY}")
+        raise HarnessError(f"no installed program can unpack {path}. {REMEDY}")
     failures = []
     for tool in installed:
         cause, output = _call(tool.program, tool.lists, path, into)
@@ -233,7 +233,7 @@ def _refuse_leaving(path: Path, names: Sequence[str]) -> None:
     for name in names:
         parts = name.replace("\\", "/").split("/")
         if ".." in parts or not parts[0] or re.match(r"^[A-Za-z]:", parts[0]) or "\0" in name:
-            raise HarnessError(f"{path}: its member '{name}' leaves the folder; refused, nothing was unpacked. {FETCH}")
+            raise HarnessError(f"{path}: its member '{name}' is outside the folder; nothing was unpacked. {FETCH}")
 
 
 def _refuse_links(path: Path, into: Path) -> None:

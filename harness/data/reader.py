@@ -50,11 +50,9 @@ class VideoReader:
         decoder: str = DEFAULT,
     ) -> None:
         if frame_store is None and reads_store(prepared, streams, scale):
-            raise HarnessError(
-                f"reading the transcoded frames of {prepared.dataset.name} needs its frame store; prepare it first"
-            )
+            raise HarnessError(f"{prepared.dataset.name} is read from its store; pass frame_store=build_store(...)")
         if "flow" in streams and flow_store is None:
-            raise HarnessError(f"reading the flow of {prepared.dataset.name} needs its flow store; prepare it first")
+            raise HarnessError(f"flow of {prepared.dataset.name} is read from a store; pass flow_store=flow_store(...)")
         numba_cache.keep_compiled(prepared.store.parent / "numba")
         self.prepared = prepared
         self.streams = tuple(streams)

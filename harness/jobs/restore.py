@@ -111,7 +111,7 @@ def _head_on_its_trunk(context: JobContext[Any], record: Record) -> nn.Module:
     wanted = {name for name in network.state_dict() if name.startswith(transfer.HEAD)}
     if head.keys() != wanted:
         raise RecordError(
-            f"the head of job {record.job_id} does not fit its network; delete {record.folder}, then run the command that made it again"
+            f"the head of job {record.job_id} does not fit its network; delete {record.folder}, then repeat the command that made it"
         )
     network.load_state_dict(head, strict=False)
     return network
@@ -120,14 +120,14 @@ def _head_on_its_trunk(context: JobContext[Any], record: Record) -> nn.Module:
 def _weights(record: Record) -> dict[str, torch.Tensor]:
     if WEIGHTS not in record.files:
         raise RecordError(
-            f"the record of job {record.job_id} ({record.title}) has no weights, because MLflow stores none; "
-            "copy runs/ from where it was trained, or run it again here"
+            f"the record of job {record.job_id} ({record.title}) has no weights: it was pulled from MLflow, which stores "
+            f"none; copy runs/{record.job_id} from the machine that trained it, or delete {record.folder} and run the job here"
         )
     path = record.path(WEIGHTS)
     if file_sha256(path) != record.files[WEIGHTS]:
         raise RecordError(
-            f"{path} is not the recorded file (sha256 differs); copy it again, or delete {record.folder} and run the command "
-            "that made it again"
+            f"{path} is not the recorded file (sha256 differs); copy it again, or delete {record.folder} and repeat the "
+            "command that made it"
         )
     return transfer.read_weights(path)
 

@@ -105,7 +105,7 @@ def _tally(splits: Sequence[tuple[Array, Sequence[Hashable]]]) -> tuple[Array, A
     right, total = np.zeros((len(index), len(splits))), np.zeros((len(index), len(splits)))
     for k, (correct, clusters) in enumerate(splits):
         if len(correct) != len(clusters) or len(correct) == 0:
-            raise HarnessError(f"{len(correct)} answers for {len(clusters)} videos")
+            raise HarnessError(f"{len(correct)} predictions for {len(clusters)} videos")
         right[:, k] = np.bincount(rows[k], weights=np.asarray(correct, dtype=np.float64), minlength=len(index))
         total[:, k] = np.bincount(rows[k], minlength=len(index))
     return right, total, int(total.sum())
@@ -160,7 +160,7 @@ def mcnemar(correct_a: Array, correct_b: Array) -> float:
 def _discordant(correct_a: Array, correct_b: Array) -> tuple[int, int]:
     a, b = np.asarray(correct_a, dtype=bool), np.asarray(correct_b, dtype=bool)
     if a.shape != b.shape or a.ndim != 1 or a.size == 0:
-        raise HarnessError(f"a paired test needs both answers for every video, got {a.shape} and {b.shape}")
+        raise HarnessError(f"a paired test needs predictions of both jobs for every video, got {a.shape} and {b.shape}")
     return int((a & ~b).sum()), int((b & ~a).sum())
 
 

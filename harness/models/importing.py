@@ -97,7 +97,7 @@ def _unwrap(content: Any, path: Path) -> dict[str, Tensor]:
         if inner is None and tensors:
             return tensors
         content = inner
-    raise HarnessError(f"{path} holds no state_dict; looked at the top and under {', '.join(WRAPPERS)}")
+    raise HarnessError(f"{path} contains no state_dict, neither at the top level nor under {', '.join(WRAPPERS)}")
 
 
 def _strip(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

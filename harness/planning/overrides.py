@@ -83,7 +83,7 @@ def apply_overrides(
             continue
         target = stage if section == "train" else section
         if section == "train" and not stage:
-            raise HarnessError(f"--set {key}={text} has no effect: the head of this protocol is not trained in steps")
+            raise HarnessError(f"--set {key}={text} has no effect: this protocol trains a head, without a schedule")
         if target not in scale.stages:
             raise unknown("--set section", section, ("train", "scale", "flow", HEAD, *scale.stages))
         if name == "schedule":

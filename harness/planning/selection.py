@@ -73,8 +73,8 @@ def _cell(selection: Selection, baseline: Baseline, dataset: Dataset, axes: tupl
         raise HarnessError(f"{baseline.name} cannot start from '{init}'; pass --init {' or '.join(baseline.inits)}")
     if protocol.weights_from == "source" and dataset.source is None and selection.source is None:
         raise HarnessError(
-            f"{dataset.name} is itself a source of transfer, so --protocol {protocol.name} has no default source: "
-            f"pass --source, or --protocol {pre_training().name}"
+            f"{dataset.name} is a data set for pre-training, so --protocol {protocol.name} has no default data set to start "
+            f"from: pass --source, or --protocol {pre_training().name}"
         )
     if selection.backbone and not BACKBONE.fullmatch(selection.backbone):
         raise HarnessError(f"--backbone {selection.backbone} is not of the form timm/NAME, such as timm/resnet18")
@@ -82,8 +82,8 @@ def _cell(selection: Selection, baseline: Baseline, dataset: Dataset, axes: tupl
     if subset not in dataset.subsets:
         raise HarnessError(f"{dataset.name} has no subset '{subset}' to score; have: {', '.join(dataset.subsets)}")
     if scale.name not in baseline.train_clip or scale.name not in baseline.test_clip:
-        have = [name for name in baseline.train_clip if name in baseline.test_clip]
-        raise HarnessError(f"{baseline.name} has no clip for scale '{scale.name}'; have: {', '.join(have)}")
+        have = ", ".join(name for name in baseline.train_clip if name in baseline.test_clip)
+        raise HarnessError(f"{baseline.name} lacks train_clip or test_clip for scale '{scale.name}'; have: {have}")
     cell = Cell(
         baseline=baseline.name,
         modality=modality,
@@ -115,8 +115,8 @@ def _check(training: Training) -> None:
     own = scale.stages[training.stage] if training.stage else None
     if own and own.retrain_on_all and not (own.policy == "plateau" and own.held_out and own.eval_every):
         raise HarnessError(
-            f"retrain_on_all repeats a schedule whose drops were found on a held-out part, and that of {training.stage} "
-            "finds none; leave it out, or also pass --set train.policy=plateau --set train.held_out=0.1 "
+            "retrain_on_all needs a schedule that finds its learning-rate drops on held-out videos, and the schedule of "
+            f"'{training.stage}' does not; leave it out, or also pass --set train.policy=plateau --set train.held_out=0.1 "
             "--set train.eval_every=250"
         )
     # A head has no batch norm.

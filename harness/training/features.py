@@ -54,7 +54,7 @@ class HeadTask:
     def in_steps(self) -> TrainingConfig:
         """`config`. Raises HarnessError for a protocol without a schedule."""
         if self.config is None:
-            raise HarnessError("this head is trained in steps, and its protocol names no schedule; give it a stage")
+            raise HarnessError("this head is trained in steps, but its protocol names no schedule; set its `stage`")
         return self.config
 
 

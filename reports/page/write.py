@@ -67,10 +67,10 @@ def _earlier(out: Path) -> set[str]:
         names = set(json.loads(path.read_text())["files"])
         inside = all((out / name).resolve().is_relative_to(out.resolve()) for name in names)
     except (ValueError, KeyError, TypeError) as error:
-        message = f"{path} is not the manifest of a report ({error}); remove it, or name another --out"
+        message = f"{path} is not the manifest of a report ({error}); remove it, or choose another --out"
         raise HarnessError(message) from error
     if not inside:
-        raise HarnessError(f"{path} names files outside {out}; remove it, or name another --out")
+        raise HarnessError(f"{path} lists files of an earlier report outside {out}; remove it, or change --out")
     return names
 
 

@@ -44,8 +44,8 @@ class Question:
         if self.source is not None:
             if not self.source.startswith(PUBLISHED):
                 raise HarnessError(
-                    f"--source {self.source}: a table takes published weights only, --source published:NAME; without it "
-                    "each baseline transfers from its card's own source"
+                    f"--source {self.source}: a table accepts only --source published:NAME; without --source, each "
+                    "baseline uses the source in its card"
                 )
             pretrained.named(self.source.removeprefix(PUBLISHED))
 

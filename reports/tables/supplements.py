@@ -101,7 +101,7 @@ FORMATS: Mapping[str, Callable[[Aside], str]] = {
 def costs(table: Table, records: Mapping[str, Record]) -> Aside:
     """The cost of each number, one line per number: jobs behind it, their wall-clock and GPU-hours. The total counts every job once."""
     if table.number == 1:
-        raise HarnessError("Table 1 has computed sizes, which cost no job; leave out --with-cost")
+        raise HarnessError("Table 1 lists network sizes, which need no jobs; leave out --with-cost")
     rows: list[tuple[str, ...]] = []
     jobs_of = {place: upstream_closure(cell.job_ids, records) for place, cell in table.cells.items()}
     titles, groups = {row.key: row.title for row in table.rows}, {group.key: group.ours for group in table.groups}

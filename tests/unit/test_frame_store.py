@@ -108,7 +108,7 @@ def test_readers_decode_the_store_and_flow_and_stills_never_do(toy, monkeypatch)
     (expected,) = loader.train_batches(direct, everything(toy)[:2], clip=CLIP, batch=2, seed=0, steps=1)
     away = np.abs(batch.clips["rgb"].astype(int) - expected.clips["rgb"]).mean()
     assert batch.ids == expected.ids and 0 < away < 5
-    with pytest.raises(HarnessError, match="needs its frame store"):
+    with pytest.raises(HarnessError, match="pass frame_store"):
         loader.VideoReader(toy, streams=("rgb",), scale=SCALE)
     loader.VideoReader(replace(toy, dataset=replace(CARD, kind="images")), streams=("rgb",), scale=SCALE)
 

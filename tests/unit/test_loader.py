@@ -162,7 +162,7 @@ def test_a_broken_video_stops_training_or_is_skipped(tmp_path):
 
 
 def test_flow_without_its_store_is_refused(toy):
-    with pytest.raises(HarnessError, match="needs its flow store"):
+    with pytest.raises(HarnessError, match="pass flow_store"):
         loader.VideoReader(toy, streams=("flow",), scale=SCALE)
 
 

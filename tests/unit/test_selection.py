@@ -133,7 +133,7 @@ def test_choices_are_checked(key, text, told):
 
 def test_a_head_has_its_own_settings_and_retrain_on_all_is_for_plateaus():
     asked = Selection(datasets=("micro-hmdb51",), protocols=("logreg",), overrides=(("train.steps", "9"),))
-    with pytest.raises(HarnessError, match="head of this protocol is not trained in steps"):
+    with pytest.raises(HarnessError, match="this protocol trains a head, without a schedule"):
         cells(asked)
     for pair, words in (
         (("head.c", "-1"), "expected a number, more than 0"),

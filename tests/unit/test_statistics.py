@@ -130,7 +130,7 @@ def test_several_seeds_are_shares_of_right_answers() -> None:
 
 
 def test_answers_must_match_their_videos() -> None:
-    with pytest.raises(HarnessError, match="2 answers for 3 videos"):
+    with pytest.raises(HarnessError, match="2 predictions for 3 videos"):
         one_split(np.ones(2, bool), ["a", "b", "c"])
 
 

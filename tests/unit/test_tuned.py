@@ -104,7 +104,7 @@ def test_a_trial_is_another_job_that_never_scores_a_test_video(where):
     assert {v.id for v in kept} | {v.id for v in held} == {v.id for v in videos}
     assert held and not {v.group for v in kept} & {v.group for v in held}
     alone = dataclasses.replace(listing, subsets={"train": tuple(videos[:2])})
-    with pytest.raises(HarnessError, match="none can be held out"):
+    with pytest.raises(HarnessError, match="no videos can be held out"):
         validation_listing(alone, 0.2)
 
 

@@ -203,8 +203,8 @@ def _check_counts(retrained: Retrained, entry: Mapping[str, Any], where: str) ->
     for name, value in (("mean_pct", measured.mean), ("deviation_pct", measured.deviation)):
         if not math.isclose(entry[name], value, abs_tol=0.006):
             raise HarnessError(
-                f"{where}: {name} = {entry[name]}, but its counts give {value:.2f}; numbers come from `harness check --update`, "
-                "not from an editor"
+                f"{where}: {name} = {entry[name]}, but its counts give {value:.2f}; do not edit these numbers, "
+                "`harness check --update` computes them"
             )
 
 

@@ -112,15 +112,15 @@ def _kernels() -> Any:
         from harness.video.flow import tvl1_kernels
     except (ImportError, OSError) as error:
         raise HarnessError(
-            f"flow method 'tvl1-own' needs Numba, which cannot be imported ({error}); run pip install numba, or use "
-            "method 'tvl1-torch', the same on tensors (another key: its last digits differ), 'tvl1-auto', which chooses "
-            "between them, or 'tvl1', OpenCV's; all give nearly the same flow, more slowly"
+            f"flow method 'tvl1-own' needs Numba, which cannot be imported ({error}); run pip install numba, or "
+            "pass --set flow.name=tvl1-torch (PyTorch) or tvl1 (OpenCV): both give nearly the same flow, are slower on a CPU, "
+            "and change the job ids"
         ) from error
     except Exception as error:  # Numba and its files fail in many ways
         folder = os.environ.get("NUMBA_CACHE_DIR")
         again = f"Numba stores its code in {folder}: delete that folder and run the same command again, or "
         raise HarnessError(
-            f"flow method 'tvl1-own' could not be compiled ({type(error).__name__}: {error}); {again if folder else ''}use method 'tvl1-torch', "
-            "the same on tensors"
+            f"flow method 'tvl1-own' could not be compiled ({type(error).__name__}: {error}); {again if folder else ''}"
+            "pass --set flow.name=tvl1-torch, the same algorithm in PyTorch (it changes the job ids)"
         ) from error
     return tvl1_kernels

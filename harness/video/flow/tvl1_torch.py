@@ -70,8 +70,8 @@ def flows_between(grey: Tensor, after: Tensor, settings: Settings, *, step: Adva
     for name, pictures in (("grey", grey), ("after", after)):
         if pictures.dtype != torch.uint8 or pictures.ndim != 3:
             raise HarnessError(
-                f"TV-L1 on tensors takes grey pictures as uint8 (N, H, W); '{name}' is {pictures.dtype} "
-                f"{tuple(pictures.shape)}: convert it to uint8: the thresholds of TV-L1 assume grey levels 0-255"
+                f"'tvl1-torch' takes grey pictures as uint8 (N, H, W), but '{name}' is {pictures.dtype} {tuple(pictures.shape)}; "
+                "convert it, because the thresholds of TV-L1 assume grey levels 0-255"
             )
     if grey.shape != after.shape:
         raise HarnessError(f"pictures of a pair differ in size: {tuple(grey.shape)} and {tuple(after.shape)}")
