@@ -23,7 +23,7 @@ def test_a_page_for_the_job_that_ran(house, transferred):
     page = (folder / f"{job}.html").read_text()
     stages = {name: float(text) for name, text in re.findall(r"<td>([^<]+)</td><td>([\d.]+) s</td>", page)}
     assert {"train", "score"} < set(stages) and all(seconds > 0 for seconds in stages.values())
-    assert 0.3 * record_of(house, job)["cost"]["wall_s"] < sum(stages.values()), "every second has a stage"
+    assert sum(stages.values()) <= record_of(house, job)["cost"]["wall_s"], "no second is counted in two stages"
     steps = {name: float(text) for name, text in re.findall(r"<td>([^<]+)</td><td>([\d.]+) ms</td>", page)}
     for part in ("forward", "backward", "wait for clips", "optimizer", "trunk.conv1a", "aten::convolution_backward"):
         assert steps[part] > 0
