@@ -17,7 +17,7 @@ os.environ["HARNESS_DEVICE"] = "cpu"
 os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-# A tracking server, data folder, ledger or plug-in of the person who runs the tests is no business of theirs.
+# A tracking server, data folder, results folder or plug-in of the person who runs the tests must not reach them.
 for _name in (
     "MLFLOW_TRACKING_URI",
     "HARNESS_DATA",
@@ -62,7 +62,7 @@ def test_data() -> Path:
 
 @pytest.fixture
 def data_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder that the harness takes for its data sets during the test."""
+    """An empty folder that the harness uses as its data folder during the test."""
     folder = tmp_path / "data"
     folder.mkdir()
     monkeypatch.setenv("HARNESS_DATA", str(folder))
@@ -71,7 +71,7 @@ def data_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def results_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder that the harness takes for its ledger during the test."""
+    """An empty folder that the harness uses as its results folder during the test."""
     folder = tmp_path / "results"
     folder.mkdir()
     monkeypatch.setenv("HARNESS_RESULTS", str(folder))

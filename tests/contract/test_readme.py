@@ -1,4 +1,4 @@
-"""The README's network of one's own, as it stands there: it plans, builds, answers, and is trained and scored."""
+"""The README's example plug-in, word for word: it is planned, built, trained and scored."""
 
 from __future__ import annotations
 

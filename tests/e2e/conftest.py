@@ -13,7 +13,7 @@ from tests.commands import FLOW, run
 
 @pytest.fixture(scope="session")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with data and a ledger that the tests of all workers share; filled by the first that asks."""
+    """A folder of data and results that the tests of all workers share; the first test fills it."""
     shared = tmp_path_factory.getbasetemp()
     shared = shared.parent if "PYTEST_XDIST_WORKER" in os.environ else shared
     where = shared / "house"

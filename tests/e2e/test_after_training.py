@@ -28,7 +28,7 @@ TARGET = ("--dataset", "toy-hmdb51", "--protocol", "original")
 
 @pytest.fixture
 def asked(house: Path, monkeypatch: pytest.MonkeyPatch):
-    """harness WORDS in this process, on the shared toy data and ledger."""
+    """harness WORDS in this process, on the shared toy data and results folder."""
     for name, value in (("DATA", house / "data"), ("RESULTS", house / "results"), ("PLUGINS", ROOT / "tests" / "toys")):
         monkeypatch.setenv(f"HARNESS_{name}", str(value))
     monkeypatch.setenv("HARNESS_THREADS", "1")

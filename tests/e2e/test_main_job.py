@@ -150,8 +150,8 @@ def test_a_table_stands_beside_the_papers_numbers(house, transferred):
     assert "Two-Stream I3D" in out and "97.7" in out and "not comparable" in out
 
 
-def test_a_ledger_shows_its_numbers_without_the_data(house, transferred, tmp_path, monkeypatch):
-    """A ledger that travels: the data set is not there, or is a copy that nobody has indexed yet."""
+def test_a_results_folder_shows_its_numbers_without_the_data(house, transferred, tmp_path, monkeypatch):
+    """A copied results folder: the data set is missing, or is a copy without an index."""
     monkeypatch.setenv("HARNESS_PLUGINS", str(ROOT / "tests" / "toys"))
     monkeypatch.setenv("HARNESS_THREADS", "1")
     said = transferred["cell"]

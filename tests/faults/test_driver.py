@@ -177,7 +177,7 @@ def test_the_disk_is_full(data, undisturbed, tmp_path, size):
         shutil.which("unshare") is None
         or subprocess.run([*inside, "mount", "-t", "tmpfs", "none", str(tmp_path)]).returncode
     ):
-        pytest.skip("this system gives no small disk of one's own (unshare --mount)")
+        pytest.skip("this system does not let a test mount a small disk (unshare --mount)")
     results = tmp_path / "results"
     results.mkdir()
     paths = {name: str(tmp_path / name.lower()) for name in ("SAID", "OUT", "KEPT", "HALVES")}

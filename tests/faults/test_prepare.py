@@ -71,7 +71,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 def test_the_disk_is_full(undisturbed, tmp_path, when):
     no_mount = [*INSIDE, "mount", "-t", "tmpfs", "none", str(tmp_path)]
     if shutil.which("unshare") is None or subprocess.run(no_mount, capture_output=True).returncode:
-        pytest.skip("this system gives no small disk of one's own (unshare --mount)")
+        pytest.skip("this system does not let a test mount a small disk (unshare --mount)")
     rendered, whole = undisturbed
     data = tmp_path / "data"
     data.mkdir()

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.regression
 
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Data and a ledger that these tests share."""
+    """Data and results that these tests share."""
     return tmp_path_factory.mktemp("regression")
 
 

@@ -1,4 +1,4 @@
-"""Tables from a made-up ledger: layout, verdicts, and that no micro number can be read as one of the paper's."""
+"""Tables from made-up records: layout, verdicts, and that no micro number can be read as one of the paper's."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_the_first_versions_headline_has_its_place() -> None:
 
 
 def test_blocks_without_a_number_are_left_out() -> None:
-    """The first version's numbers on UCF-101 and HMDB-51 are not known, and the ledger has none."""
+    """The first version's numbers on UCF-101 and HMDB-51 are not known, and the records have none."""
     for how in ("terminal", "markdown", "latex", "html"):
         text = tables.render(
             tables.build(2, NOTHING, tables.Question(scale="paper", version="cvpr2017-minikinetics")), how

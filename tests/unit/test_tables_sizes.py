@@ -21,13 +21,13 @@ EXACT = {
 }
 
 
-def no_ledger(cell: object) -> None:
-    raise AssertionError("Table 1 asks no ledger")
+def no_records(cell: object) -> None:
+    raise AssertionError("Table 1 needs no records")
 
 
 @pytest.fixture(scope="module")
 def table() -> Table:
-    return tables.build(1, no_ledger, tables.Question(scale="paper"))
+    return tables.build(1, no_records, tables.Question(scale="paper"))
 
 
 def test_every_printed_number_is_met(table: Table) -> None:
@@ -61,13 +61,13 @@ def test_a_wrong_clip_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     card = registry.load("baseline", "two_stream")
     monkeypatch.setitem(card.test_clip, "paper", Clip(window=10, side_px=224, count=25))
     monkeypatch.setattr(table_1, "size_of", lambda *_, **__: Size(12_073_120, 0, 0, 10))
-    wrong = tables.build(1, no_ledger, tables.Question(scale="paper")).cells["two-stream", "test/rgb_frames"]
+    wrong = tables.build(1, no_records, tables.Question(scale="paper")).cells["two-stream", "test/rgb_frames"]
     assert (wrong.ours, wrong.paper, wrong.verdict) == (250, 25, "above")
 
 
 def test_the_micro_networks_are_not_held_against_the_papers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(table_1, "size_of", lambda *_, **__: Size(1_000_000, 10**9, 2**20, 107))
-    micro = tables.build(1, no_ledger, tables.Question(scale="micro"))
+    micro = tables.build(1, no_records, tables.Question(scale="micro"))
     assert {cell.verdict for cell in micro.cells.values()} == {"not comparable"}
 
 

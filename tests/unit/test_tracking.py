@@ -174,7 +174,7 @@ def test_pushing_sends_what_is_missing_and_nothing_twice(filled: Any) -> None:
     assert push([third], open_tracker(None, results, "pushed")).present == (third.job_id,)
 
 
-def test_pulling_rebuilds_the_ledger(filled: Any, tmp_path: Path) -> None:
+def test_pulling_rebuilds_the_results_folder(filled: Any, tmp_path: Path) -> None:
     results, _, records, _ = filled
     tracker = open_tracker(None, results, "pulled")
     callback = Counting()

@@ -1,4 +1,4 @@
-"""A team renders its tables from the tracking server alone: a pulled ledger gives the table that the pushed one gave."""
+"""A team renders its tables from the tracking server alone: pulled records give the same table as the pushed ones."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def leave(job: Job, model, runs: Path) -> None:
 
 @pytest.fixture(scope="module")
 def both(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, Workspace, list[Cell]]:
-    """(the ledger that was pushed, the one that was pulled, the cells it fills)."""
+    """(the records that were pushed, those that were pulled, the cells it fills)."""
     here, there = (tmp_path_factory.mktemp(name) for name in ("here", "there"))
     ours, theirs = Workspace(data=here / "data", results=here), Workspace(data=here / "data", results=there)
     cells = filled(ours)
@@ -61,7 +61,7 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, Workspace
 
 
 @pytest.mark.parametrize("how", ["terminal", "json", "html"])
-def test_a_pulled_ledger_renders_the_same_table(both, how):
+def test_pulled_records_render_the_same_table(both, how):
     ours, theirs, cells = both
     before, after = (
         tables.render(tables.build(4, lookup_in(places), tables.Question(scale="micro")), how)
