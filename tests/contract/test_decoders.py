@@ -24,8 +24,8 @@ from harness.data.flow_store import flow_store
 from harness.video import decode, decoder as decoders
 from tests import videos
 from tests.registered import registered
+from tests.toy_set import CARD, everything
 from tests.unit.test_decode import KINDS, REAL, broken_files
-from tests.unit.test_prepare import CARD, everything
 
 SIDE = 48
 DECODERS: dict[str, Decoder] = registered("decoder")

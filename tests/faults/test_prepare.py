@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 
 from tests.commands import ROOT
+from tests.toy_set import contents, kill_at_random_moments
 from tests.toyworld import render_target
-from tests.unit.test_prepare import contents, kill_at_random_moments
 
 pytestmark = pytest.mark.faults
 

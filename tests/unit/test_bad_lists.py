@@ -11,7 +11,7 @@ links and archive members that leave the root  `test_archives`; a list that gets
 0-byte files                                   `test_verify` (named), `test_decode` (an error), `e2e/test_bad_input`
                                                (counts as wrong); a broken one in training stops it, or is left out
 1,000 mutated files                            `test_decode_faults`; through the other decoders: `test_decoders`
-a disk that fills                              `test_prepare`, `test_store`, `test_archives`; `faults/test_prepare`
+a disk that fills                              `test_prepare`, `test_flow_store`, `test_archives`; `faults/test_prepare`
 memory                                         `test_long_videos`
 =============================================  =======================================================================
 """

@@ -15,7 +15,7 @@ from harness.data.cache import FrameCache
 from harness.video import decode
 from tests import videos
 from tests.registered import EXAMPLES
-from tests.unit.test_prepare import CARD, everything
+from tests.toy_set import CARD, everything
 
 SCALE = Scale("toy", 1, 1.0, 25.0, 48, 0.1, 0.0, FlowMethod("dis", 6.0, 48), {})
 CLIP = Clip(window=3, side_px=32)

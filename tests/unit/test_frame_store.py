@@ -23,7 +23,7 @@ from harness.planning.plan import make_plan
 from harness.planning.selection import cells
 from harness.video import decode, encode
 from tests import videos
-from tests.unit.test_prepare import CARD, contents, everything, kill_at_random_moments
+from tests.toy_set import CARD, contents, everything, kill_at_random_moments
 
 SCALE = replace(registry.load("scale", "micro"), video_source="store", short_side_px=48)
 CLIP = Clip(window=3, side_px=32)

@@ -18,7 +18,7 @@ from harness.video.flow import codec
 from harness.video.flow.file import FlowFile
 from tests import videos
 from tests.motion import mirrored
-from tests.unit.test_prepare import CARD, everything, read
+from tests.toy_set import CARD, everything, read
 
 METHOD = FlowMethod("dis", 6.0, 48, params={"preset": 0})
 SCALE = Scale("toy", 1, 1.0, 25.0, 48, 0.1, 0.0, METHOD, {})

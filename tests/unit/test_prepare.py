@@ -1,80 +1,26 @@
-"""A data set on disk, ready: rendered, indexed, fingerprinted, its flow stored; and what survives a kill."""
+"""A data set on disk, ready: rendered, indexed, fingerprinted; and what survives a kill."""
 
 from __future__ import annotations
 
 import os
 import shutil
-import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from harness.core.contract import Dataset, FlowMethod, Listing, Video
 from harness.core.errors import BrokenVideo, DataMissing, HarnessError
-from harness.data import derived, index, prepare
-from harness.data.derived import open_store
-from harness.data.flow_store import FlowRecipe, flow_store
+from harness.data import index, prepare
 from harness.video import decode
-from harness.video.flow import codec, estimation, file
 from tests import videos
-
-METHOD = FlowMethod("dis", 20.0, 24, params={"preset": 0})
-LENGTHS = (3, 5, 8, 4)
-
-
-def read(root: Path, split: int) -> Listing:
-    try:
-        lines = (root / "list.txt").read_text().splitlines()
-    except FileNotFoundError:
-        raise DataMissing(f"no {root / 'list.txt'}") from None
-    found = [Video(path.rsplit(".", 1)[0], path, int(label)) for path, label in map(str.split, lines)]
-    there = tuple(video for video in found if (root / video.path).is_file())
-    missing = tuple(video.id for video in found if video not in there)
-    return Listing(("a", "b"), {"train": there[:2], "test": there[2:]}, missing)
-
-
-def render(root: Path, progress=None) -> None:
-    for number, length in enumerate(LENGTHS):
-        videos.write(root / f"class{number % 2}/v{number}.avi", videos.numbered(length), codec="mpeg4")
-        if progress:
-            progress(number + 1, len(LENGTHS))
-    (root / "list.txt").write_text("".join(f"class{n % 2}/v{n}.avi {n % 2}\n" for n in range(len(LENGTHS))))
-
-
-CARD = Dataset(
-    name="toy",
-    title="Toy",
-    kind="video",
-    num_classes=2,
-    splits=(1, 2),
-    subsets=("test",),
-    counts={},
-    read=read,
-    layout="list.txt\nCLASS/NAME.avi",
-    download="From nowhere.",
-    licence="none",
-    render=render,
-)
-DOWNLOADED = replace(CARD, render=None)
+from tests.toy_set import CARD, DOWNLOADED, LENGTHS, everything, render
 
 
 @pytest.fixture
 def toy(tmp_path) -> prepare.Prepared:
     return prepare.open_prepared(CARD, tmp_path)
-
-
-def everything(toy: prepare.Prepared) -> list[Video]:
-    listing = toy.listing(1)
-    return [*listing.subsets["train"], *listing.subsets["test"]]
-
-
-# ---------------------------------------------------------------------------------------------------- opening
 
 
 def test_a_micro_set_is_rendered_indexed_and_known_at_once_the_second_time(tmp_path, monkeypatch):
@@ -93,7 +39,7 @@ def test_a_micro_set_is_rendered_indexed_and_known_at_once_the_second_time(tmp_p
 
 def test_reopening_imports_nothing_heavy(toy, tmp_path):
     code = (
-        "import sys; from pathlib import Path; from tests.unit import test_prepare as t; from harness.data import prepare\n"
+        "import sys; from pathlib import Path; from tests import toy_set as t; from harness.data import prepare\n"
         "for name in ('av', 'cv2', 'pandas', 'pyarrow', 'torch'): sys.modules.pop(name, None)\n"
         f"print(prepare.open_prepared(t.CARD, Path({str(tmp_path)!r})).fingerprint)\n"
         "print([n for n in ('av', 'cv2', 'pandas', 'pyarrow', 'torch') if n in sys.modules])"
@@ -257,151 +203,3 @@ def test_stills_are_one_frame_each(tmp_path):
     assert (ready.info(one).width, ready.info(one).height) == (64, 48)
     with pytest.raises(BrokenVideo, match=r"two\.png: not a picture"):
         ready.num_frames(two)
-
-
-# ---------------------------------------------------------------------------------------------------- flow
-
-
-def store_of(toy: prepare.Prepared, method: FlowMethod = METHOD, **how) -> derived.Store:
-    return flow_store(toy, method, videos=everything(toy), fps=25.0, **how)
-
-
-def test_stored_flow_is_the_computed_flow_of_every_frame(toy):
-    told = []
-    store = store_of(toy, progress=lambda done, total: told.append((done, total)))
-    assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
-    for video, length in zip(everything(toy), LENGTHS):
-        frames = decode.read_video(toy.path(video), short_side_px=24)
-        codes = file.FlowFile(store.path(video)).read()
-        assert codes.shape == (length, 24, 32, 2) and codes.dtype == np.uint8
-        assert (codes == codec.encode(estimation.compute(frames, METHOD), METHOD)).all()
-
-
-def test_processes_store_the_same_bytes_and_a_second_call_computes_nothing(toy, tmp_path, monkeypatch):
-    alone = store_of(toy)
-    other = prepare.open_prepared(CARD, tmp_path / "other")
-    shared = store_of(other, workers=2)
-    assert contents(alone.folder) == contents(shared.folder)
-    monkeypatch.setattr(derived, "_make", None)
-    assert store_of(toy).folder == alone.folder
-
-
-def test_two_methods_never_mix(toy):
-    folders = {store_of(toy).folder, store_of(toy, replace(METHOD, bound_px=6.0)).folder}
-    folders.add(flow_store(toy, METHOD, videos=everything(toy), fps=12.5).folder)
-    assert len(folders) == 3
-
-
-def test_a_replaced_video_gets_new_flow(toy, tmp_path):
-    store_of(toy)
-    first = everything(toy)[0]
-    videos.write(toy.path(first), videos.numbered(12), codec="mpeg4")
-    os.utime(toy.root / "class0")
-    again = prepare.open_prepared(CARD, tmp_path)
-    assert file.FlowFile(store_of(again).path(first)).shape[0] == 12
-
-
-def test_broken_videos_are_named_and_the_rest_is_computed(toy):
-    whole = toy.path(everything(toy)[2]).read_bytes()
-    toy.path(everything(toy)[2]).write_bytes(b"\0" * len(whole))
-    store = store_of(toy)
-    assert list(store.broken) == [everything(toy)[2].id]
-    assert len(file.FlowFile(store.path(everything(toy)[3])).read()) == 4
-    with pytest.raises(BrokenVideo, match=r"v2\.avi"):
-        store.path(everything(toy)[2])
-
-
-def test_too_little_space_is_told_before_anything_is_computed(toy, monkeypatch):
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: type("Usage", (), {"free": 1000})())
-    with pytest.raises(HarnessError, match=r"GB free.*--data"):
-        store_of(toy)
-    assert not list(toy.store.glob("flow-*"))
-
-
-def test_a_disk_that_fills_leaves_nothing_half_written(toy, monkeypatch):
-    def full(path, codes):
-        path.write_bytes(b"half")
-        raise OSError(28, "No space left on device")
-
-    really = file.write
-    monkeypatch.setattr(file, "write", full)
-    with pytest.raises(HarnessError, match=r"No space left on device.*to resume"):
-        store_of(toy)
-    assert not list(toy.store.rglob(".*.half")), "room is taken by what nobody will finish"
-    monkeypatch.setattr(file, "write", really)
-    store = store_of(toy)
-    assert len(contents(store.folder)) == 5, "four videos and the key"
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
-
-
-def made_of(path: Path) -> bool:
-    """Whether a finished file of a store is made of a video."""
-    stored = any(part.startswith(("flow-", "frames-")) for part in path.parts)
-    return stored and path.suffix not in (".json", ".half")
-
-
-def kill_at_random_moments(code: str, place: Path, same: Callable[[Path], None], *, kills: int = 20) -> str:
-    """`python -c code FOLDER` killed, with its processes, at moments spread over its run, until `kills` have hit; the same
-    folder goes on after each. One that came through is checked by `same(folder)`, as the last is, and a fresh one begun.
-
-    What happened, in words.
-    """
-    began = time.monotonic()
-    subprocess.run([sys.executable, "-c", code, str(place / "timed")], check=True)
-    whole_s = time.monotonic() - began
-    rng, hit, runs, found = np.random.default_rng(0), 0, 0, []
-    while hit < kills:
-        folder = place / str(runs)
-        began = time.monotonic()
-        process = subprocess.Popen([sys.executable, "-c", code, str(folder)], start_new_session=True)
-        try:
-            assert process.wait(rng.uniform(0.5, 1.0) * whole_s) == 0
-            whole_s = max(0.5, time.monotonic() - began)  # the machine has become faster
-            same(folder)
-            runs += 1
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-            hit += 1
-            found.append(len([path for path in folder.rglob("*.*") if path.is_file() and made_of(path)]))
-    subprocess.run([sys.executable, "-c", code, str(place / str(runs))], check=True)
-    same(place / str(runs))
-    return f"{hit} kills over {runs + 1} folders, files of the store after each: {found}"
-
-
-@pytest.mark.faults
-def test_killed_at_random_moments_the_store_ends_the_same(tmp_path):
-    """20 kills between start-up and the end; the last run finishes. Bit for bit as an undisturbed store."""
-    here = prepare.open_prepared(CARD, tmp_path / "whole")
-    whole = contents(store_of(here, SLOW).folder)
-
-    def same(folder: Path) -> None:
-        ready = prepare.open_prepared(CARD, folder)
-        assert ready.fingerprint == here.fingerprint
-        found = [path for path in ready.store.iterdir() if path.name.startswith("flow-")]
-        assert [contents(path) for path in found] == [whole]
-
-    sys.stdout.write(kill_at_random_moments(PREPARE, tmp_path, same) + "\n")
-
-
-SLOW = FlowMethod("tvl1", 20.0, 48)
-PREPARE = (
-    "import sys; from pathlib import Path; from tests.unit import test_prepare as t; from harness.data import prepare\n"
-    "toy = prepare.open_prepared(t.CARD, Path(sys.argv[1])); t.store_of(toy, t.SLOW)"
-)
-
-
-def test_a_store_is_opened_as_it_was_made_and_names_what_is_gone(toy):
-    made = store_of(toy)
-    recipe = FlowRecipe(METHOD, 25.0)
-    opened = open_store(toy, recipe, everything(toy))
-    assert (opened.folder, opened.sizes, opened.broken) == (made.folder, made.sizes, made.broken)
-    first = everything(toy)[0]
-    opened.path(first).unlink()
-    with pytest.raises(
-        DataMissing, match=rf"optical flow of 1 of \d+ videos of toy is not in .*\({first.id}, for one\)"
-    ):
-        open_store(toy, recipe, everything(toy))
