@@ -15,7 +15,7 @@ from harness.planning.lookup import lookup_in
 from harness.records.record import RunStore
 from reports import tables
 from reports.evidence import Evidence, dataset_of, gather
-from reports.figures import accuracy, curves, filters, matrices, pictures, receptive
+from reports.figures import accuracy, curves, filters, matrices, pictures
 from reports.figures.drawing import Figure
 from reports.page.jobs import JobView, views
 from reports.units import duration
@@ -35,7 +35,7 @@ HEADINGS = {
     ),
     "curves": ("Learning curves", "The loss during training."),
     "cost": ("Accuracy against cost", "The compute time behind each number."),
-    "inside": ("Inside the network", "The receptive field of each layer, and the filters of the first one."),
+    "inside": ("Inside the network", "The filters of the first layer, before and after training."),
 }
 """Section -> its title and lead."""
 
@@ -141,7 +141,7 @@ def _sections(evidence: Evidence, footage: Mapping[str, pictures.Footage | None]
         "agreement": [matrices.agreement(evidence)],
         "curves": [curves.curves(evidence)],
         "cost": [accuracy.cost(evidence)],
-        "inside": [receptive.receptive(), filters.filters(evidence)],
+        "inside": [filters.filters(evidence)],
     }
     for name, (title, lead) in HEADINGS.items():
         if shown := tuple(figure for figure in drawn[name] if figure is not None and figure.panels):
