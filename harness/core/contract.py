@@ -18,9 +18,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol as TypingProtocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol as TypingProtocol
 
 from harness.core.errors import HarnessError
+from harness.core.parameters import (
+    ABOVE_NOTHING,
+    BELOW_ONE,
+    NOT_NEGATIVE,
+    ONE_OR_MORE,
+    POSITIVE,
+    Range,
+    check_fields,
+)
 from harness.core.settings import Clip as Clip, FlowMethod as FlowMethod, Schedule as Schedule
 
 if TYPE_CHECKING:
@@ -121,6 +130,17 @@ class Dataset:
 class Scale:
     """The size of an experiment: 'paper', or 'micro', small enough for two CPU cores."""
 
+    RANGES: ClassVar[Mapping[str, Range]] = {
+        "width": POSITIVE,
+        "fps": POSITIVE,
+        "short_side_px": ONE_OR_MORE,
+        "bn_momentum": ABOVE_NOTHING,
+        "dropout": BELOW_ONE,
+        "bn_eps": POSITIVE,
+        "cpu_threads": NOT_NEGATIVE,
+        "precise_bn_clips": NOT_NEGATIVE,
+    }
+
     name: str
     version: int
     width: float
@@ -168,6 +188,8 @@ class Protocol:
     Raises HarnessError for an invalid decision.
     """
 
+    RANGES: ClassVar[Mapping[str, Range]] = {"train_views": ONE_OR_MORE}
+
     name: str
     title: str
     """As in the paper: 'Original', 'Fixed', 'Full-FT'."""
@@ -190,16 +212,23 @@ class Protocol:
     version: int = 1
 
     def __post_init__(self) -> None:
-        if self.weights_from not in ("init", "source"):
-            raise self._invalid("weights_from", self.weights_from, "'init' or 'source'")
-        if self.trained not in ("all", "head") and not self.trained_blocks:
-            raise self._invalid("trained", self.trained, "'all', 'head' or 'last-N', such as 'last-1'")
-        if bool(self.head) != (self.trained == "head"):
-            raise self._invalid("head", self.head, "the name of a head where trained is 'head', and '' elsewhere")
-        if not self.stage and self.trained != "head":
-            raise self._invalid("stage", self.stage, "the key of a schedule, such as 'full-ft'")
-        if self.train_views < 1:
-            raise self._invalid("train_views", self.train_views, "1 or more")
+        try:
+            check_fields(self)
+        except ValueError as error:
+            raise HarnessError(f"protocol '{self.name}': {error}") from error
+        trains_head = self.trained == "head"
+        if self.trained != "all" and not trains_head and not self.trained_blocks:
+            raise self._invalid("trained", "'all', 'head' or 'last-N', such as 'last-1'")
+        if bool(self.head) != trains_head:
+            raise self._invalid("head", "the name of a head where trained is 'head', and '' elsewhere")
+        if not self.stage and not trains_head:
+            raise self._invalid("stage", "the key of a schedule, such as 'full-ft'")
+        if self.schedules and not self.stage:
+            raise self._invalid("schedules", "{} where stage is ''")
+        if self.train_views != 1 and not trains_head:
+            raise self._invalid("train_views", "1 where trained is not 'head'")
+        if self.pre_training and self.weights_from == "source":
+            raise self._invalid("pre_training", "False where weights_from is 'source'")
 
     @property
     def trained_blocks(self) -> int:
@@ -207,8 +236,8 @@ class Protocol:
         last, _, number = self.trained.partition("-")
         return int(number) if last == "last" and number.isdecimal() else 0
 
-    def _invalid(self, name: str, value: object, expected: str) -> HarnessError:
-        return HarnessError(f"protocol '{self.name}': {name} must be {expected}; got {value!r}")
+    def _invalid(self, name: str, expected: str) -> HarnessError:
+        return HarnessError(f"protocol '{self.name}': {name} must be {expected}; got {getattr(self, name)!r:.60}")
 
 
 class Network(TypingProtocol):

@@ -178,5 +178,7 @@ class Head:
     """build(network, num_classes, params) -> torch module (N, P, F) -> (N, P, classes). None: the network's own head."""
     params: Mapping[str, Parameter] = field(default_factory=dict)
     """By name, for `--set head.NAME=VALUE`."""
+    in_steps: bool = False
+    """Whether it is trained in optimizer steps; the `stage` of its protocol then names the schedule."""
     version: int = 1
     """Raised when its numbers change."""

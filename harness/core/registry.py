@@ -21,6 +21,7 @@ from typing import Any, Literal, NamedTuple
 
 from harness.core.contract import Baseline, Dataset, Protocol, Scale
 from harness.core.errors import HarnessError, unknown
+from harness.core.parameters import check_fields
 from harness.core.plugins import Decoder, FlowAlgorithm, Head, Launcher, Metric
 
 PLUGINS_ENV = "HARNESS_PLUGINS"
@@ -165,7 +166,8 @@ def _unreadable(location: str, error: Exception, remedy: str) -> HarnessError:
         file, text = location, " ".join(str(error).split())
         lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == location]
     place = f"{file}, line {lines[-1]}" if lines else location
-    return HarnessError(f"the plug-in {place}, cannot be read: {type(error).__name__}: {text}; fix it, or {remedy}")
+    kind = "" if isinstance(error, HarnessError) else f"{type(error).__name__}: "
+    return HarnessError(f"the plug-in {place}, cannot be read: {kind}{text}; fix it, or {remedy}")
 
 
 @functools.cache
@@ -181,6 +183,10 @@ def _value(kind: str, name: str, plugins: str) -> Any:
         )
     if dashed(values[0].name) != name:
         raise HarnessError(f"{location} is called '{name}' but its value is named '{values[0].name}'; make them equal")
+    try:
+        check_fields(values[0])
+    except ValueError as error:
+        raise HarnessError(f"{kind.replace('-', ' ')} '{name}' ({location}): {error}") from error
     return values[0]
 
 

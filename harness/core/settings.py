@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import ClassVar, Literal
+
+from harness.core.parameters import BELOW_ONE, NOT_NEGATIVE, ONE_OR_MORE, POSITIVE, Range
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,8 @@ class Clip:
 class FlowMethod:
     """Method, parameters and storage of optical flow. All of it is part of job ids and of the store's name."""
 
+    RANGES: ClassVar[Mapping[str, Range]] = {"bound_px": POSITIVE, "short_side_px": ONE_OR_MORE}
+
     name: str
     """A registered flow method, such as 'tvl1' (OpenCV's Dual TV-L1)."""
     bound_px: float
@@ -53,6 +57,20 @@ class FlowMethod:
 @dataclass(frozen=True)
 class Schedule:
     """Length, batch and learning rate of a training, counted in optimizer steps."""
+
+    RANGES: ClassVar[Mapping[str, Range]] = {
+        "steps": NOT_NEGATIVE,
+        "batch": ONE_OR_MORE,
+        "base_lr": NOT_NEGATIVE,
+        "bn_batch": NOT_NEGATIVE,
+        "momentum": BELOW_ONE,
+        "weight_decay": NOT_NEGATIVE,
+        "held_out": BELOW_ONE,
+        "eval_every": NOT_NEGATIVE,
+        "patience": ONE_OR_MORE,
+        "checkpoint_every": ONE_OR_MORE,
+        "label_smoothing": BELOW_ONE,
+    }
 
     steps: int
     batch: int

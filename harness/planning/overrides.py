@@ -5,12 +5,12 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import typing
-from collections.abc import Mapping
 from typing import Any
 
+from harness.core import registry
 from harness.core.contract import FlowMethod, Protocol, Scale, Schedule
 from harness.core.errors import HarnessError, unknown
-from harness.core.parameters import ABOVE_NOTHING, ANYTHING, BELOW_ONE, NOT_NEGATIVE, ONE_OR_MORE, POSITIVE, Range
+from harness.core.parameters import ANYTHING
 from harness.core.plugins import Head
 from harness.planning import schedules
 from harness.video.flow import estimation
@@ -19,37 +19,15 @@ Overrides = tuple[tuple[str, str], ...]
 PUBLISHED = "published:"
 HEAD = "head"
 """Section of the parameters of a protocol's head: `--set head.c=0.1`."""
-RANGES: Mapping[type, Mapping[str, Range]] = {
-    Schedule: {
-        "steps": NOT_NEGATIVE,
-        "batch": ONE_OR_MORE,
-        "base_lr": NOT_NEGATIVE,
-        "bn_batch": NOT_NEGATIVE,
-        "momentum": BELOW_ONE,
-        "weight_decay": NOT_NEGATIVE,
-        "held_out": BELOW_ONE,
-        "eval_every": NOT_NEGATIVE,
-        "patience": ONE_OR_MORE,
-        "checkpoint_every": ONE_OR_MORE,
-        "label_smoothing": BELOW_ONE,
-    },
-    Scale: {
-        "width": POSITIVE,
-        "fps": POSITIVE,
-        "short_side_px": ONE_OR_MORE,
-        "bn_momentum": ABOVE_NOTHING,
-        "dropout": BELOW_ONE,
-        "bn_eps": POSITIVE,
-        "cpu_threads": NOT_NEGATIVE,
-        "precise_bn_clips": NOT_NEGATIVE,
-    },
-    FlowMethod: {"bound_px": POSITIVE, "short_side_px": ONE_OR_MORE},
-}
-"""Numeric field -> its valid range."""
 
 
 def with_schedules(scale: Scale, protocol: Protocol) -> Scale:
-    """The scale with the protocol's own schedule, if it has one. Raises HarnessError if neither has the schedule."""
+    """The scale with the protocol's own schedule, if it has one.
+
+    Raises HarnessError if neither has the schedule, or if the protocol has one for a scale that does not exist.
+    """
+    for name in protocol.schedules.keys() - set(registry.names("scale")):
+        raise HarnessError(f"protocol '{protocol.name}': schedules: {unknown('scale', name, registry.names('scale'))}")
     own = {protocol.stage: protocol.schedules[scale.name]} if scale.name in protocol.schedules else {}
     stages = {**scale.stages, **own}
     if protocol.stage and protocol.stage not in stages:
@@ -140,7 +118,7 @@ def _replace(value: _Value, name: str, text: str, key: str) -> _Value:
     choices = typing.get_args(typing.get_type_hints(type(value))[name])
     if choices and parsed not in choices:
         raise HarnessError(f"--set {key}={text}: expected one of {', '.join(map(str, choices))}")
-    allowed = RANGES[type(value)].get(name, ANYTHING)
+    allowed = type(value).RANGES.get(name, ANYTHING)
     if not allowed.has(parsed):
         raise HarnessError(f"--set {key}={text}: expected {allowed.words}")
     return dataclasses.replace(value, **{name: parsed})  # type: ignore[arg-type]

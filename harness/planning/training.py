@@ -10,6 +10,7 @@ from typing import Any
 from harness.core import registry
 from harness.core.cells import Cell
 from harness.core.contract import Baseline, Dataset, FlowMethod, Protocol, Scale, Schedule, streams_of
+from harness.core.errors import HarnessError, UnknownName
 from harness.core.job_specs import HeadSpec
 from harness.core.plugins import Head
 from harness.planning import schedules
@@ -169,10 +170,25 @@ def trainings_of(cell: Cell) -> Iterator[Training]:
 
 
 def head_spec(protocol: Protocol, overrides: Overrides) -> HeadSpec | None:
-    """The protocol's head with its parameters. Raises HarnessError for a protocol without one that sets `head.NAME`."""
+    """The protocol's head with its parameters; None for a protocol without one.
+
+    Raises HarnessError for an unknown head or parameter, and for a head and a protocol of which only one has a schedule.
+    """
     if protocol.trained != HEAD:
         return None
-    head: Head = registry.load("head", protocol.head)
+    try:
+        head: Head = registry.load("head", protocol.head)
+    except UnknownName as error:
+        raise UnknownName(f"protocol '{protocol.name}': {error}") from error
+    if head.in_steps != bool(protocol.stage):
+        needs = (
+            "is trained in steps: set stage to the key of a schedule"
+            if head.in_steps
+            else "follows no schedule: set stage=''"
+        )
+        raise HarnessError(
+            f"protocol '{protocol.name}': stage is {protocol.stage!r}, but the head '{head.name}' {needs}"
+        )
     return HeadSpec(head.name, head.version, head_params(head, overrides))
 
 

@@ -43,6 +43,37 @@ def test_a_file_that_cannot_be_read_is_named_with_line_and_cause(folder, text, t
         assert len(str(caught.value).splitlines()) == 1
 
 
+SCALE = """
+import dataclasses
+from harness.scales import micro
+
+SCALE = dataclasses.replace(micro.SCALE, name="broken", {})
+"""
+METRIC = """
+from harness.core.plugins import Metric
+
+METRIC = Metric(name="broken", title="Broken", short="b", {})
+"""
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "told"),
+    [
+        ("scale", SCALE.format("width=0"), "width must be more than 0; got 0"),
+        ("scale", SCALE.format("flow=dataclasses.replace(micro.SCALE.flow, bound_px=-1)"), "flow.bound_px must be more than 0; got -1"),
+        ("scale", SCALE.format("precision='float16'"), "precision must be 'auto' or 'float32' or 'bfloat16'; got 'float16'"),
+        ("metric", METRIC.format("shares=3"), "shares must be a function; got 3"),
+        ("metric", METRIC.format("needs=('logits')"), "needs must be a tuple; got 'logits'"),
+        ("metric", METRIC.format("needs=('logits', 1)"), "needs[1] must be a text in quotes; got 1"),
+    ],
+)  # fmt: skip
+def test_a_field_of_another_type_or_range_is_refused_when_the_card_is_read(folder, kind, text, told):
+    (folder / "broken.py").write_text(text)
+    with pytest.raises(HarnessError) as caught:
+        registry.load(kind, "broken")
+    assert str(caught.value) == f"{kind} 'broken' ({folder / 'broken.py'}): {told}"
+
+
 def test_so_is_an_installed_package(monkeypatch):
     class Entry:
         name, value = "theirs", "no_such_package.cards:PROTOCOL"

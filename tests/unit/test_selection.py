@@ -9,7 +9,7 @@ from harness.core.cells import Selection
 from harness.core.contract import FlowMethod, Scale, Schedule
 from harness.core.errors import HarnessError, UnknownName
 from harness.core.registry import load
-from harness.planning.overrides import RANGES, apply_overrides
+from harness.planning.overrides import apply_overrides
 from harness.planning.selection import cells
 from harness.video.flow import estimation
 
@@ -189,14 +189,14 @@ def test_borders_that_make_sense_are_taken(pair):
 @pytest.mark.parametrize("card", [Schedule, Scale, FlowMethod])
 def test_every_number_of_a_card_has_its_range(card):
     numbers = {field.name for field in dataclasses.fields(card) if field.type in ("int", "float")}
-    assert numbers - {"version"} == RANGES[card].keys()
+    assert numbers - {"version"} == card.RANGES.keys()
 
 
 @pytest.mark.parametrize("name", registry.names("scale"))
 def test_what_the_cards_say_is_allowed(name):
     scale = load("scale", name)
     for card in (scale, scale.flow, *scale.stages.values()):
-        for field, allowed in RANGES[type(card)].items():
+        for field, allowed in type(card).RANGES.items():
             assert allowed.has(getattr(card, field)), (name, field)
     estimation.checked(scale.flow)
 

@@ -24,4 +24,4 @@ def fit(head: nn.Module, task: HeadTask) -> TrainingResult:
     return train(head, steps, config, callback=task.callback, held_out_loss=task.held_out_loss)
 
 
-HEAD = Head(name="linear", title="softmax layer", fit=fit)
+HEAD = Head(name="linear", title="softmax layer", fit=fit, in_steps=True)
