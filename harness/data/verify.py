@@ -92,8 +92,7 @@ def verify(
     try:
         prepared = prepare.open_prepared(dataset, data_root, render=False, recheck=True, progress=progress)
     except BadLists as bad:
-        findings = tuple(Finding(fault.kind, "", fault.text) for fault in bad.faults)
-        return Verification(dataset.name, str(root), "", (), findings)
+        return of_bad_lists(dataset.name, str(root), bad)
     listings = {split: prepared.listing(split) for split in dataset.splits}
     rows = prepared.rows
     parts = tuple(_parts(dataset, listings, rows))
@@ -107,6 +106,11 @@ def verify(
     if dataset.kind == "video":
         problems += _short(root, listings, rows, thorough=thorough, progress=progress)
     return Verification(dataset.name, str(root), prepared.fingerprint, parts, tuple(problems))
+
+
+def of_bad_lists(name: str, root: str, bad: BadLists) -> Verification:
+    """The faults of the lists as findings; without the lists there is nothing to compare files with."""
+    return Verification(name, root, "", (), tuple(Finding(fault.kind, "", fault.text) for fault in bad.faults))
 
 
 def _parts(dataset: Dataset, listings: Mapping[int, Listing], rows: Mapping[str, IndexRow]) -> Iterator[Part]:

@@ -20,14 +20,13 @@ from harness.core.contract import Dataset, Listing, Video
 from harness.core.errors import BrokenVideo, DataMissing, HarnessError
 from harness.data import index, loader, prepare
 from harness.data.flow_store import flow_store
+from harness.datasets.formats.listing import VIDEO_SUFFIXES, files_in
 from harness.jobs.restore import Scorer
 from harness.metrics.scores import softmax
 from harness.training.evaluation import reduce_positions
 from harness.video.sampling import test_positions
 
-SUFFIXES = frozenset(
-    [".avi", ".mp4", ".mkv", ".mov", ".webm", ".mpg", ".mpeg", ".m4v", ".wmv", ".flv", ".3gp", ".ogv", ".gif"]
-)
+SUFFIXES = (*VIDEO_SUFFIXES, ".ogv", ".gif")
 BATCH = 16
 """Views of one forward pass."""
 
@@ -109,11 +108,11 @@ def predict(path: Path, scorers: Sequence[Scorer]) -> Prediction:
 
 
 def videos_in(folder: Path) -> list[Path]:
-    """Video files below a folder, sorted. Raises DataMissing if there are none."""
-    videos = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    """Visible video files below a folder, sorted. Raises DataMissing if there are none."""
+    videos = files_in(folder, SUFFIXES)
     if not videos:
-        raise DataMissing(f"no video below {folder}; expected files ending in {' '.join(sorted(SUFFIXES))}")
-    return videos
+        raise DataMissing(f"no video below {folder}; expected files ending in {' '.join(SUFFIXES)}")
+    return sorted(folder / name for name in videos)
 
 
 def predict_stream(path: Path, scorer: Scorer) -> StreamPrediction:

@@ -147,3 +147,16 @@ def test_a_file_whose_name_is_not_utf8_is_extra_beside_official_lists(tmp_path, 
     (root / VIDEOS[layout][0]).with_name(NOT_UTF8).touch()
     findings = verify.verify(card(tmp_path, layout), tmp_path).findings
     assert [finding.subject.rpartition("/")[2] for finding in findings if finding.kind == "extra"] == [NOT_UTF8]
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_hidden_copies_change_nothing(tmp_path, layout):
+    """macOS writes `._NAME` next to every file that it copies to another file system."""
+    root = filled(tmp_path, layout)
+    before = verify.verify(card(tmp_path, layout), tmp_path)
+    for path in [path for path in root.rglob("*") if path.is_file()]:
+        for copy in (path.with_name(f"._{path.name}"), root / ".Trash" / path.name, root / "__MACOSX" / path.name):
+            copy.parent.mkdir(exist_ok=True)
+            copy.write_bytes(b"\xff")
+    after = verify.verify(card(tmp_path, layout), tmp_path)
+    assert (after.findings, after.parts) == (before.findings, before.parts)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from harness import commands
 from harness.core import registry
 from harness.core.errors import BadLists, DataMissing, HarnessError
 from harness.datasets.formats import read_custom
@@ -180,3 +184,80 @@ def test_names_of_lists_and_of_classes():
     assert class_names("b c\n\na\n") == ("b c", "a")
     (line,) = user_list("file,label,set\nx.mp4,a,DEV\n", name="l")
     assert line.subset == "val"
+
+
+HIDDEN = ("train/a/._1.mp4", "train/.ipynb_checkpoints/1.mp4", "train/__MACOSX/a/1.mp4", "test/.Trash/a/4.mp4")
+
+
+def test_what_file_managers_and_editors_leave_behind_is_no_video_and_no_class(tmp_path):
+    root = touch(tmp_path / ".cache" / "set", "train/a/1.mp4", "train/b/2.mp4", "test/a/4.mp4", *HIDDEN)
+    assert told(read_custom(root, 1)) == {
+        "train": [("train/a/1.mp4", "a"), ("train/b/2.mp4", "b")],
+        "test": [("test/a/4.mp4", "a")],
+    }
+
+
+def test_a_hidden_list_is_none_and_a_hidden_video_counts_if_a_list_names_it(tmp_path):
+    root = touch(tmp_path, "a/x.mp4", ".clips/y.mp4", "a/z.mp4", "._train.csv", ".classes.txt")
+    (root / "train.csv").write_text("a/x.mp4 0\n.clips/y.mp4 1\n")
+    (root / "test.csv").write_text("a/z.mp4 0\n")
+    assert told(read_custom(root, 1))["train"] == [("a/x.mp4", "0"), (".clips/y.mp4", "1")]
+
+
+def test_ones_own_folders_and_lists_are_not_fetched_again(tmp_path):
+    folders = touch(tmp_path / "folders", "train/a/1.mp4", "train/a/1.avi", "train/b/none.txt", "test/a/1.mp4")
+    with pytest.raises(BadLists) as caught:
+        read_custom(folders, 1)
+    assert [fault.kind for fault in caught.value.faults] == ["listed twice", "empty class"]
+    assert all("own" in fault.text and "Fetch" not in fault.text for fault in caught.value.faults)
+    lists = touch(tmp_path / "lists", *CLIPS)
+    (lists / "train.csv").write_text("a/x.mp4 0\na/x.mp4 0\nb/x.mp4 2\n")
+    for text in ("../y.mp4 0\n", "a/x.mp4 0\n"):
+        (lists / "test.csv").write_text(text)
+        with pytest.raises(BadLists) as caught:
+            read_custom(lists, 1)
+        assert all("Correct the list" in fault.text for fault in caught.value.faults), caught.value.faults
+
+
+def test_videos_without_a_split_are_refused_with_the_way_to_make_one(tmp_path):
+    flat = touch(
+        tmp_path, *(f"{cls}/{room}_{n}.mp4" for cls in "ab" for room in ("hall", "yard", "roof") for n in "12")
+    )
+    with pytest.raises(DataMissing, match=r"12 videos and no division .* path,label,split .* docs/data\.md"):
+        read_custom(flat, 1)
+    text = (Path(__file__).resolve().parents[2] / "docs" / "data.md").read_text("utf-8")
+    (script,) = re.findall(r"```python\n(# make_split\.py.*?)```", text, re.DOTALL)
+    exec(compile(script.replace("/my/videos", str(flat)), "make_split.py", "exec"), {})
+    split = told(read_custom(flat, 1))
+    rooms = {subset: {(path[2:6], cls) for path, cls in videos} for subset, videos in split.items()}
+    assert {cls for _, cls in rooms["train"]} == {cls for _, cls in rooms["test"]} == {"a", "b"}
+    assert not {room for room, _ in rooms["train"]} & {room for room, _ in rooms["test"]}
+    assert sum(map(len, split.values())) == 12
+
+
+def test_a_list_that_is_named_alone_needs_its_subsets(tmp_path):
+    touch(tmp_path, *CLIPS)
+    (tmp_path / "train.csv").write_text("a/x.mp4 0\nb/x.mp4 1\n")
+    with pytest.raises(BadLists, match=rf"line 1: the subset is not given\. .*alone .*--dataset folder:{tmp_path}"):
+        read_custom(tmp_path, 1, list_file="train.csv")
+
+
+def test_data_verify_prints_every_fault_of_ones_own_lists(tmp_path):
+    touch(tmp_path, *CLIPS)
+    (tmp_path / "train.csv").write_text("a/x.mp4 0\nb/x.mp4 1\n../c.mp4 0\n../d.mp4 1\n")
+    (tmp_path / "test.csv").write_text("../y.mp4 0\n")
+    words = ["data", "verify", f"folder:{tmp_path}", "--data", str(tmp_path / "data")]
+    done = CliRunner().invoke(commands.harness, words)
+    assert done.exit_code == 1, done.output
+    assert done.output.startswith(f"folder:{tmp_path} in {tmp_path}\n\nleaves the root: 3")
+    assert [line[:18] for line in done.output.splitlines() if ".csv, line" in line] == [
+        "  train.csv, line ", "  train.csv, line ", "  test.csv, line 1",
+    ]  # fmt: skip
+    assert json.loads(CliRunner().invoke(commands.harness, [*words, "--json"]).output)["ok"] is False
+
+
+def test_prediction_skips_hidden_videos(tmp_path):
+    from harness.jobs.predict import videos_in
+
+    touch(tmp_path, "b.mp4", "a/c.gif", "._b.mp4", ".Trash/d.mp4", "notes.txt")
+    assert videos_in(tmp_path) == [tmp_path / "a/c.gif", tmp_path / "b.mp4"]

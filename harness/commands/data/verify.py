@@ -13,7 +13,7 @@ import click
 from harness.commands import console
 from harness.commands.options import workspace_options
 from harness.core import registry
-from harness.core.errors import unknown
+from harness.core.errors import BadLists, unknown
 from harness.core.serialization import plain
 from harness.core.workspace import Workspace, writable
 from harness.data import verify
@@ -38,11 +38,15 @@ def command(name: str, workspace: Workspace, thorough: bool, allow: tuple[str, .
     for kind in allow:
         if kind not in KINDS:
             raise unknown("kind of finding", kind, KINDS)
-    dataset = registry.load("dataset", name)
-    writable(workspace.data, content="the index of data sets", flag="--data")
-    with console.screen(jobs=0, as_json=as_json) as callback:
-        callback.stage(f"verify {dataset.name}", 0, "files")
-        verification = verify.verify(dataset, workspace.data, thorough=thorough, progress=callback.progress)
+    try:
+        dataset = registry.load("dataset", name)
+    except BadLists as bad:  # the card of folder:/path is made of its lists
+        verification = verify.of_bad_lists(name, name.partition(":")[2], bad)
+    else:
+        writable(workspace.data, content="the index of data sets", flag="--data")
+        with console.screen(jobs=0, as_json=as_json) as callback:
+            callback.stage(f"verify {dataset.name}", 0, "files")
+            verification = verify.verify(dataset, workspace.data, thorough=thorough, progress=callback.progress)
     click.echo(to_json(verification, allow) if as_json else as_text(verification, allow))
     raise click.exceptions.Exit(1 if verification.failing(allow) else 0)
 

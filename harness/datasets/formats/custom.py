@@ -36,6 +36,8 @@ SUBSET_WORDS = {
     "val": "val", "valid": "val", "validate": "val", "validation": "val", "dev": "val",
     "test": "test", "testing": "test", "eval": "test",
 }  # fmt: skip
+CORRECT_LIST = "Correct the list."
+CORRECT_FOLDERS = "Each file needs a name of its own, and each class folder of the training part a video of its own."
 LINE = "'path label', 'path,label', or columns under a header with path and label"
 
 
@@ -49,23 +51,30 @@ def read_custom(root: Path, split: int, *, list_file: str = "", remedy: str = ""
     """
     if not root.is_dir():
         raise base.absent(root, EXPECTED, remedy)
+    if list_file:
+        advice = (
+            f"A list that is named alone needs a column 'split'. To use train.csv and test.csv: --dataset folder:{root}"
+        )
+        return _from_lists(root, {"": root / list_file}, remedy, advice)
+    if lists := _lists(root):
+        return _from_lists(root, lists, remedy, "Call the lists train.csv and test.csv, or add a column 'split'.")
+    return _from_folders(root, remedy)
+
+
+def _from_folders(root: Path, remedy: str) -> Listing:
     videos = base.files_in(root, base.VIDEO_SUFFIXES)
-    if lists := {"": root / list_file} if list_file else _lists(root):
-        return _from_lists(root, lists, videos, remedy)
-    return _from_folders(root, videos, remedy)
-
-
-def _from_folders(root: Path, videos: set[str], remedy: str) -> Listing:
     folders: dict[str, str] = {}
-    for entry in sorted(path.name for path in root.iterdir() if path.is_dir()):
+    for entry in _folders_in(root):
         subset = SUBSET_WORDS.get(entry.lower(), "")
         if subset in folders:
             raise HarnessError(f"'{root}' has '{folders[subset]}' and '{entry}', which mean the same; keep one")
         if subset:
             folders[subset] = entry
+    if not folders:
+        raise base.absent(root, EXPECTED, _how_to_split(videos) or remedy)
     if "train" not in folders or len(folders) < 2:
         raise base.absent(root, EXPECTED, remedy)
-    classes = sorted(path.name for path in (root / folders["train"]).iterdir() if path.is_dir())
+    classes = _folders_in(root / folders["train"])
     listed: list[base.Listed] = []
     faults = base.Faults()
     for subset, folder in folders.items():
@@ -79,7 +88,22 @@ def _from_folders(root: Path, videos: set[str], remedy: str) -> Listing:
     faults.refuse()
     if not listed:
         raise base.absent(root, "a video in the class folders", remedy)
-    return base.listing_of(root, classes, listed, remedy=remedy)
+    return base.listing_of(root, classes, listed, remedy=remedy, advice=CORRECT_FOLDERS)
+
+
+def _how_to_split(videos: set[str]) -> str:
+    """Advice for a folder with videos and no subset; '' without a video."""
+    if not videos:
+        return ""
+    return (
+        f"It has {len(videos)} videos and no division into training and test videos. Move them to train/<class>/ and "
+        "test/<class>/, or write a list videos.csv with the columns path,label,split (split: train or test). Videos cut from "
+        "the same recording must be on the same side. docs/data.md has a script that writes such a list from class folders."
+    )
+
+
+def _folders_in(folder: Path) -> list[str]:
+    return [path.name for path in base.visible_entries(folder) if path.is_dir()]
 
 
 def _lists(root: Path) -> dict[str, Path]:
@@ -88,7 +112,7 @@ def _lists(root: Path) -> dict[str, Path]:
         path
         for folder in LIST_FOLDERS
         if (root / folder).is_dir()
-        for path in sorted((root / folder).iterdir())
+        for path in base.visible_entries(root / folder)
         if path.suffix.lower() in LIST_SUFFIXES and path.name.lower() not in CLASS_FILES and path.is_file()
     ]
     by_subset: dict[str, Path] = {}
@@ -106,23 +130,25 @@ def _lists(root: Path) -> dict[str, Path]:
     return {"": tables[0]} if len(tables) == 1 else {}
 
 
-def _from_lists(root: Path, lists: Mapping[str, Path], videos: set[str], remedy: str) -> Listing:
+def _from_lists(root: Path, lists: Mapping[str, Path], remedy: str, no_subset: str) -> Listing:
+    """`no_subset` is the advice for lists that give no subset."""
     faults = base.Faults()
     lines: list[tuple[str, UserLine, Path]] = []
     for subset, path in lists.items():
         with faults:
-            lines += [
-                (line.subset or subset, line, path) for line in user_list(base.read_text(path, remedy), name=path.name)
-            ]
+            text = base.read_text(path, remedy, advice=CORRECT_LIST)
+            lines += [(line.subset or subset, line, path) for line in user_list(text, name=path.name)]
     if not faults and not all(subset for subset, _, _ in lines):
         _, line, path = next(item for item in lines if not item[0])
-        message = f"{path.name}, line {line.number}: the list has no column 'split', and its name contains no subset"
-        faults.add("unreadable line", f"{message}; call the lists train.csv and test.csv, or add the column.")
+        faults.add("unreadable line", f"{path.name}, line {line.number}: the subset is not given. {no_subset}")
     faults.refuse()
     if {subset for subset, _, _ in lines} in ({"train"}, {"test"}, {"val"}):
         raise base.absent(root, "lists of training and of test (or val) videos", remedy)
     classes = _classes(root, [line.label for subset, line, _ in lines if subset == "train"], lines)
-    return base.listing_of(root, classes, _listed(root, lines, classes, videos), remedy=remedy)
+    # A list may name hidden files: they were chosen on purpose.
+    videos = base.files_in(root, base.VIDEO_SUFFIXES, hidden=True)
+    listed = _listed(root, lines, classes, videos)
+    return base.listing_of(root, classes, listed, remedy=remedy, advice=CORRECT_LIST)
 
 
 def _classes(root: Path, trained: Sequence[str], lines: Sequence[tuple[str, UserLine, Path]]) -> tuple[str, ...]:
@@ -130,7 +156,7 @@ def _classes(root: Path, trained: Sequence[str], lines: Sequence[tuple[str, User
     for folder in LIST_FOLDERS:
         for name in CLASS_FILES:
             if (root / folder / name).is_file():
-                return class_names(base.read_text(root / folder / name, ""))
+                return class_names(base.read_text(root / folder / name, "", advice=CORRECT_LIST))
     if numbered(sorted(labels)):
         return tuple(str(number) for number in range(max(map(int, labels)) + 1))
     return tuple(sorted(set(trained)))
@@ -160,7 +186,7 @@ def _below_root(root: Path, line: UserLine, source: Path) -> str:
     """The listed path below the root. Raises BadLists for one that leaves it."""
     path = PurePosixPath(line.path)  # which drops './' and '//' and keeps '..'
     inner = path.relative_to(root) if path.is_relative_to(root) else path
-    return base.inside(str(inner), name=source.name, number=line.number)
+    return base.inside(str(inner), name=source.name, number=line.number, advice=CORRECT_LIST)
 
 
 def _candidates(path: str, subset: str) -> tuple[str, ...]:

@@ -28,7 +28,7 @@ def read_hmdb(root: Path, split: int, *, remedy: str = "") -> Listing:
     lists = base.find_folder(
         root, LISTS, f"brush_hair_test_split{split}.txt or the like", remedy, lambda name: bool(class_of(name, split))
     )
-    files = {cls: path for path in lists.iterdir() if (cls := class_of(path.name, split))}
+    files = {cls: path for path in base.visible_entries(lists) if (cls := class_of(path.name, split))}
     classes = tuple(sorted(files))
     videos = base.find_folder(root, VIDEOS, f"the class folder '{classes[0]}'", remedy, files.__contains__)
     present = base.files_in(videos, base.VIDEO_SUFFIXES)

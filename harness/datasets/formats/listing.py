@@ -32,11 +32,11 @@ class Line:
     """'train', 'test' or 'unused'."""
 
 
-def inside(path: str, *, name: str, number: int) -> str:
+def inside(path: str, *, name: str, number: int, advice: str = AGAIN) -> str:
     """`path`, if it stays below the root. Raises BadLists for '..', an absolute path or a NUL."""
     parts = path.replace("\\", "/").split("/")
     if not path or ".." in parts or parts[0] == "" or re.match(r"^[A-Za-z]:$", parts[0]) or "\0" in path:
-        message = f"{name}, line {number}: '{path}' leaves the data set's folder; refused. {AGAIN}"
+        message = f"{name}, line {number}: '{path}' leaves the data set's folder; refused. {advice}"
         raise fault("leaves the root", message)
     return path
 
@@ -104,10 +104,15 @@ class Listed:
     """Its length by the lists; 0: not given."""
 
 
-def listing_of(root: Path, classes: Sequence[str], lines: Sequence[Listed], *, remedy: str) -> Listing:
-    """The Listing. Raises BadLists for an id listed twice or a class without training videos, DataMissing without a file."""
+def listing_of(
+    root: Path, classes: Sequence[str], lines: Sequence[Listed], *, remedy: str, advice: str = AGAIN
+) -> Listing:
+    """The Listing. Raises BadLists for an id listed twice or a class without training videos, DataMissing without a file.
+
+    `advice` ends the text of each fault, `remedy` that of DataMissing.
+    """
     listed = [video for video in lines if video.subset != "unused"]
-    _refuse_contradictions(root, classes, listed)
+    _refuse_contradictions(root, classes, listed, advice)
     missing = tuple(video.id for video in listed if video.path is None)
     if len(missing) == len(listed):
         raise absent(root, f"any of the {len(missing)} listed videos (the first: '{missing[0]}')", remedy)
@@ -126,7 +131,7 @@ def listing_of(root: Path, classes: Sequence[str], lines: Sequence[Listed], *, r
     )
 
 
-def _refuse_contradictions(root: Path, classes: Sequence[str], listed: Sequence[Listed]) -> None:
+def _refuse_contradictions(root: Path, classes: Sequence[str], listed: Sequence[Listed], advice: str) -> None:
     faults = Faults()
     for video in listed:
         if video.path and not _is_utf8(video.path):
@@ -135,15 +140,15 @@ def _refuse_contradictions(root: Path, classes: Sequence[str], listed: Sequence[
     for video in listed:
         before = subset_of.get(video.id)
         if before == video.subset:
-            faults.add("listed twice", f"'{video.id}' below '{root}' is listed twice. {AGAIN}")
+            faults.add("listed twice", f"'{video.id}' below '{root}' is listed twice. {advice}")
         elif before:
-            message = f"'{video.id}' below '{root}' is in {before} and again in {video.subset}. {AGAIN}"
+            message = f"'{video.id}' below '{root}' is in {before} and again in {video.subset}. {advice}"
             faults.add("in two subsets", message)
         subset_of[video.id] = video.subset
     trained = {video.label for video in listed if video.subset == "train"}
     for label, cls in enumerate(classes):
         if label not in trained:
-            faults.add("empty class", f"no training video of the class '{cls}' is listed below '{root}'. {AGAIN}")
+            faults.add("empty class", f"no training video of the class '{cls}' is listed below '{root}'. {advice}")
     faults.refuse()
 
 
@@ -159,28 +164,43 @@ def absent(root: Path, content: str, remedy: str) -> DataMissing:
 def find_folder(root: Path, names: Sequence[str], content: str, remedy: str, has: Callable[[str], bool]) -> Path:
     """The first of these folders of the root with an entry that `has` accepts; `content` describes the entry."""
     for folder in (root / name for name in names):
-        if folder.is_dir() and any(has(entry.name) for entry in folder.iterdir()):
+        if folder.is_dir() and any(has(entry.name) for entry in visible_entries(folder)):
             return folder
     raise absent(root, f"{content} in the folder '{names[0]}'", remedy)
 
 
-def read_text(path: Path, remedy: str) -> str:
+def read_text(path: Path, remedy: str, *, advice: str = AGAIN) -> str:
     try:
         return path.read_bytes().decode("utf-8")
     except FileNotFoundError as cause:
         raise absent(path.parent, f"'{path.name}'", remedy) from cause
     except UnicodeDecodeError as cause:
-        raise fault("unreadable line", f"'{path}' is not UTF-8 text (byte {cause.start}). {AGAIN}") from cause
+        raise fault("unreadable line", f"'{path}' is not UTF-8 text (byte {cause.start}). {advice}") from cause
 
 
-def files_in(folder: Path, suffixes: Sequence[str]) -> set[str]:
-    """Paths below the folder, with '/', of the files with one of the suffixes. Links are followed, loops are not."""
+def visible(name: str) -> bool:
+    """False for what file managers and editors leave behind: `._clip.mp4` and `__MACOSX` (macOS), `.ipynb_checkpoints`."""
+    return not name.startswith(".") and name != "__MACOSX"
+
+
+def visible_entries(folder: Path) -> list[Path]:
+    """Visible files and folders in the folder, sorted."""
+    return sorted(path for path in folder.iterdir() if visible(path.name))
+
+
+def files_in(folder: Path, suffixes: Sequence[str], *, hidden: bool = False) -> set[str]:
+    """Paths below the folder, with '/', of the files with one of the suffixes. Links are followed, loops are not.
+
+    Hidden files, and files in hidden folders, are included only with `hidden`.
+    """
     files: set[str] = set()
     visited: set[Path] = set()
     for parent, folders, names in os.walk(folder, followlinks=True):
         visited.add(Path(parent).resolve())
+        folders[:] = [name for name in folders if hidden or visible(name)]
         folders[:] = [name for name in folders if (Path(parent) / name).resolve() not in visited]
         prefix = "" if parent == str(folder) else Path(parent).relative_to(folder).as_posix() + "/"
+        names = [name for name in names if hidden or visible(name)]
         files.update(prefix + name for name in names if name.lower().endswith(tuple(suffixes)))
     return files
 
