@@ -327,8 +327,6 @@ class Baseline:
     """Name of the 2D network in job ids: baselines with the same 2D network share its training."""
     bootstrap: Callable[[Any, Mapping[str, Any], BuildSpec], None] | None = None
     """(network, state of the 2D network, spec) -> None: inflates or copies it into the network, strictly."""
-    source: str = "kinetics400"
-    """Origin of transferred weights at paper scale, unless the data set or `--source` names another."""
     weights: tuple[Weights, ...] = ()
     choices: Mapping[str, str] = field(default_factory=dict)
     """Details that the paper does not give: question -> our choice and its reason."""

@@ -86,8 +86,9 @@ def check_fields(value: Any, path: str = "") -> None:
 
     `RANGES` of its class gives the ranges of numbers, by field. Raises ValueError: 'steps must be 0 or more; got -1'.
     """
-    ranges: Mapping[str, Range] = getattr(type(value), "RANGES", {})
-    for name, kind in _kinds(type(value)).items():
+    card: Any = type(value)
+    ranges: Mapping[str, Range] = getattr(card, "RANGES", {})
+    for name, kind in _kinds(card).items():
         item = getattr(value, name)
         _check(kind, item, path + name)
         _require(name not in ranges or ranges[name].has(item), path + name, ranges.get(name, ANYTHING).words, item)

@@ -8,7 +8,6 @@ from typing import Any
 from harness.core import registry
 from harness.core.cells import Cell
 from harness.core.errors import HarnessError
-from harness.planning.overrides import PUBLISHED
 
 
 def command_of(cell: Cell) -> str:
@@ -26,18 +25,10 @@ def command_of(cell: Cell) -> str:
     flags += [("--seed", cell.seed)] if cell.seed else []
     flags += [("--subset", cell.subset)] if dataset is None or cell.subset != dataset.subsets[0] else []
     flags += [("--backbone", cell.backbone)] if cell.backbone else []
-    flags += [("--source", cell.source)] if cell.source and cell.source != usual_source(cell) else []
+    flags += [("--source", cell.source)] if cell.source and (not dataset or cell.source != dataset.source) else []
     flags += [("--scale", cell.scale)] if cell.scale != usual_scale else []
     flags += [("--set", f"{key}={value}") for key, value in cell.overrides]
     return " ".join(["harness run", *(f"{flag} {shlex.quote(str(value))}" for flag, value in flags)])
-
-
-def usual_source(cell: Cell) -> str:
-    """Default of `--source` for the cell; '' if its cards are not installed."""
-    dataset, baseline = _card("dataset", cell.dataset), _card("baseline", cell.baseline)
-    if cell.source.startswith(PUBLISHED) or dataset is None or baseline is None:
-        return ""
-    return (dataset.source if dataset.micro else baseline.source) or ""
 
 
 def _card(kind: str, name: str) -> Any:

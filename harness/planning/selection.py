@@ -168,7 +168,7 @@ def _source(selection: Selection, baseline: Baseline, dataset: Dataset, protocol
                 f"--source {selection.source} has no effect under {protocol.title}, which starts from --init; leave it out"
             )
         return ""
-    name = selection.source or (dataset.source if dataset.micro else baseline.source) or ""
+    name = selection.source or dataset.source or ""
     if name.startswith(PUBLISHED):
         published = name.removeprefix(PUBLISHED)
         if published not in {weights.name for weights in baseline.weights}:

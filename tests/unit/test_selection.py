@@ -9,6 +9,7 @@ from harness.core.cells import Selection
 from harness.core.contract import FlowMethod, Scale, Schedule
 from harness.core.errors import HarnessError, UnknownName
 from harness.core.registry import load
+from harness.planning.command import command_of
 from harness.planning.overrides import apply_overrides
 from harness.planning.selection import cells
 from harness.video.flow import estimation
@@ -28,6 +29,16 @@ def test_unsaid_axes_take_the_cards_values():
 def test_real_data_sets_mean_the_papers_scale_and_kinetics():
     cell = one(datasets=("hmdb51",), protocols=("full-ft",))
     assert (cell.scale, cell.source) == ("paper", "kinetics400")
+
+
+def test_a_data_set_of_another_origin_names_its_source_too(tmp_path, monkeypatch):
+    (tmp_path / "mine.py").write_text(
+        "import dataclasses\nfrom harness.datasets import hmdb51\n"
+        "DATASET = dataclasses.replace(hmdb51.DATASET, name='mine', source='micro-kinetics')\n"
+    )
+    monkeypatch.setenv(registry.PLUGINS_ENV, str(tmp_path))
+    cell = one(datasets=("mine",), protocols=("full-ft",))
+    assert cell.source == "micro-kinetics" and "--source" not in command_of(cell)
 
 
 def test_original_has_no_source():
