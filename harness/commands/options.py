@@ -81,11 +81,11 @@ out_option = click.option(
     "--out",
     envvar="HARNESS_OUT",
     show_envvar=True,
-    default="reports/out",
     type=click.Path(file_okay=False, path_type=Path),
     metavar="DIR",
-    help="Folder to write to.",
+    help="Folder to write to.  [default: `report` in the results folder]",
 )
+"""None by default: the command uses `Workspace.report`."""
 
 
 seeds_option = click.option(

@@ -5,13 +5,15 @@ The files are Markdown, LaTeX, CSV, JSON and SVG.
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import click
 
 from harness.commands.options import out_option, scale_option, split_at_commas, workspace_options
-from harness.core.errors import unknown
+from harness.core.errors import HarnessError, unknown
 from harness.core.workspace import Workspace
+from harness.records.record import RunStore
 
 
 @click.command()
@@ -26,15 +28,28 @@ from harness.core.workspace import Workspace
     help="Formats to write: html, markdown, latex, csv, json, svg.  [default: all]",
 )
 @workspace_options
-def command(workspace: Workspace, out: Path, scale: str, formats: tuple[str, ...]) -> None:
+def command(workspace: Workspace, out: Path | None, scale: str, formats: tuple[str, ...]) -> None:
     from reports.page import content, write
 
     for name in formats:
         if name not in write.FORMATS:
             raise unknown("format", name, write.FORMATS)
     page = content.collect(workspace, scale=scale)
+    if not page.jobs:
+        raise _empty(workspace, scale)
+    out = out or workspace.report
     files = write.write(page, out, formats=formats or write.FORMATS)
     click.echo(write.summary(page, out, files))
     if page.without_frames:
         names = ", ".join(page.without_frames)
         click.echo(f"No frames of {names}: the scored videos are not in {workspace.data} (--data).", err=True)
+
+
+def _empty(workspace: Workspace, scale: str) -> HarnessError:
+    """The error for a report without a finished job, with the scales that have some."""
+    from reports.evidence import scale_of
+
+    others = Counter(filter(None, map(scale_of, RunStore(workspace.runs))))
+    have = ", ".join(f"{count} of --scale {name}" for name, count in sorted(others.items())) or "none"
+    remedy = "add that --scale" if others else "finish some with `harness run`, or name another folder with --results"
+    return HarnessError(f"no finished job of the scale '{scale}' in {workspace.runs}; have: {have}; {remedy}")

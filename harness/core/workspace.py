@@ -28,6 +28,11 @@ class Workspace:
         """Locks and checkpoints of running jobs."""
         return self.results / "jobs"
 
+    @property
+    def report(self) -> Path:
+        """Default of `--out`: pages and figures made of these results."""
+        return self.results / "report"
+
 
 def resolve_workspace(data: str | None = None, results: str | None = None) -> Workspace:
     """The given folders; by default HARNESS_DATA or the user's data folder, and HARNESS_RESULTS or ./results."""

@@ -82,7 +82,7 @@ def readme(content: Content) -> str:
     lines = [
         f"# Quo Vadis, {content.scale} scale",
         "",
-        f"`harness report --scale {content.scale} --out reports/out` wrote this folder from {len(content.jobs)} finished "
+        f"`harness report --scale {content.scale}` wrote this folder from {len(content.jobs)} finished "
         f"jobs (`{content.run_store}`). [index.html](index.html) is the whole report: download it and open it.",
         "",
         *([] if content.scale == "paper" else [warning, ""]),

@@ -10,8 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from benchmarks.synthetic_results import fill
+from harness.commands import report as report_command
 from harness.commands.options import selection_of
 from harness.core.cells import Cell, Selection
 from harness.core.errors import HarnessError
@@ -231,3 +233,18 @@ def test_long_curves_are_means_of_neighbours(workspace: Workspace) -> None:
 @pytest.mark.parametrize("p, words", [(0.0001, "< 0.001"), (0.0123, "0.012"), (0.5, "0.50")])
 def test_p_in_words(p: float, words: str) -> None:
     assert p_text(p) == words
+
+
+def test_by_default_a_report_is_next_to_its_records_and_an_empty_one_is_refused(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ["--data", str(workspace.data), "--results", str(workspace.results)]
+    refused = CliRunner().invoke(report_command.command, words)
+    assert isinstance(refused.exception, HarnessError)
+    assert "no finished job of the scale 'paper'" in str(refused.exception)
+    assert "11 of --scale micro" in str(refused.exception)
+    assert not workspace.report.exists()
+    written = CliRunner().invoke(report_command.command, [*words, "--scale", "micro", "--format", "html"])
+    assert written.output.startswith(str(workspace.results / "report" / "index.html")), written.output
+    assert (workspace.results / "report" / "index.html").is_file() and not list(tmp_path.iterdir())

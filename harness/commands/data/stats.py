@@ -28,13 +28,16 @@ from harness.data.summary import Census, Subset, census, most
 @click.option("--flow", default="dis", metavar="NAME", help=f"Optical flow method: {names_of('flow-method')}.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @workspace_options
-def command(name: str, workspace: Workspace, out: Path, clips: int, columns: int, flow: str, as_json: bool) -> None:
+def command(
+    name: str, workspace: Workspace, out: Path | None, clips: int, columns: int, flow: str, as_json: bool
+) -> None:
     from harness.data import prepare
     from harness.data.preview import SHORT_SIDE_PX, strips
     from reports.figures import dataset as draw
     from reports.figures.drawing import standalone
 
     method = FlowMethod(flow, 20.0, SHORT_SIDE_PX)
+    out = out or workspace.report
     writable(out, content="pictures", flag="--out")
     writable(workspace.data, content="the index of data sets", flag="--data")
     with console.screen(jobs=0, as_json=as_json) as callback:
