@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness.core import registry
-from harness.core.cells import Selection
+from harness.core.cells import PUBLISHED, Selection
 from harness.core.errors import HarnessError, unknown
 from harness.core.registry import dashed
 from harness.core.workspace import Workspace, resolve_workspace
@@ -131,7 +131,7 @@ def selection_of(values: dict[str, Any]) -> Selection:
         subset=chosen.get("subset"),
         protocols=names("protocol"),
         inits=names("init"),
-        source=dashed(source) if source and not source.startswith("published:") else source,
+        source=dashed(source) if source and not source.startswith(PUBLISHED) else source,
         scale=dashed(scale) if scale else None,
         seeds=_numbers("seed", chosen.get("seed", ("0",))),
         backbone=chosen.get("backbone", ""),

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness.commands.options import workspace_options
+from harness.core.cells import PUBLISHED
 from harness.core.errors import BrokenVideo, HarnessError
 from harness.core.workspace import Workspace, writable
 from harness.records.record import RunStore
@@ -90,7 +91,7 @@ def open_scorers(
 
 def _published(workspace: Workspace, weights: str, baseline: str | None, streams: Sequence[str]) -> list[Scorer]:
     from harness.core import registry
-    from harness.jobs.restore import PUBLISHED, open_published
+    from harness.jobs.restore import open_published
     from harness.models import pretrained
 
     name = weights.removeprefix(PUBLISHED)

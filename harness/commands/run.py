@@ -132,8 +132,14 @@ def _alternative_to(dataset: Dataset, cells: Sequence[Cell]) -> str:
 
 
 def cells_table(results: dict[Cell, CellResult | None]) -> str:
-    """One line per cell: accuracy with its interval and n, and the jobs behind it."""
-    rows, several_seeds = [], len({cell.seed for cell in results}) > 1
+    """One line per cell: accuracy with its interval and n, and the jobs behind it.
+
+    Sources that are no default, `--set` and seeds have a column where there are any.
+    """
+    rows = []
+    several_seeds = len({cell.seed for cell in results}) > 1
+    chosen_sources = any(cell.chosen_source for cell in results)
+    overrides = any(cell.overrides for cell in results)
     for cell, result in results.items():
         if result is None:
             continue
@@ -145,6 +151,8 @@ def cells_table(results: dict[Cell, CellResult | None]) -> str:
                 "data set": f"{cell.dataset}/{cell.split}" + ("" if cell.subset == "test" else f" {cell.subset}"),
                 "protocol": cell.protocol,
                 "init": cell.init,
+                **({"source": cell.source} if chosen_sources else {}),
+                **({"set": " ".join(f"{key}={value}" for key, value in cell.overrides)} if overrides else {}),
                 **({"seed": str(cell.seed)} if several_seeds else {}),
                 **{
                     named(name).short: text(name, number, interval=name == PRIMARY)

@@ -23,7 +23,7 @@ from reports.tables.render import FORMATS
 @click.option("--with-cost", is_flag=True, help="Also print the cost of each number, upstream jobs included.")
 @seeds_option
 @click.option(
-    "--source", metavar="published:NAME", help="Published weights to transfer from.  [default: each baseline's source]"
+    "--source", metavar="published:NAME", help="Published weights to transfer from.  [default: the data set's source]"
 )
 @click.option(
     "--version",

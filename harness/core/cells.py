@@ -7,7 +7,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from harness.core import registry
+from harness.core.errors import HarnessError
 from harness.core.job_specs import JobSpec, job_id
+
+PUBLISHED = "published:"
+"""Beginning of a source that is published weights, not a data set."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +61,16 @@ class Cell:
         """The conditions of the number without the network: 'hmdb51 · split 1 · fixed · imagenet'."""
         words = [self.dataset, f"split {self.split}", "" if self.subset == "test" else self.subset]
         words += [self.protocol, self.init, f"seed {self.seed}" if self.seed else ""]
-        words += [self.source] if self.source.startswith("published:") else []
+        words += [f"from {self.chosen_source}"] if self.chosen_source else []
         return " · ".join(filter(None, (*words, *(f"{key}={value}" for key, value in self.overrides))))
+
+    @property
+    def chosen_source(self) -> str:
+        """The source, where it is not the default of the data set's card; '' elsewhere, and if that plug-in is not installed."""
+        try:
+            return "" if self.source == registry.load("dataset", self.dataset).source else self.source
+        except HarnessError:
+            return self.source if self.source.startswith(PUBLISHED) else ""
 
 
 @dataclass(frozen=True)

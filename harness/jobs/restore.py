@@ -12,7 +12,7 @@ from torch import nn
 from harness.core import environment, registry
 from harness.core.atomic import file_sha256
 from harness.core.callbacks import Callback
-from harness.core.cells import Job
+from harness.core.cells import PUBLISHED, Job
 from harness.core.contract import Baseline, BuildSpec, Clip, Listing, Scale, Video
 from harness.core.errors import RecordError
 from harness.core.workspace import Workspace
@@ -25,8 +25,6 @@ from harness.models.precision import autocast
 from harness.records.record import WEIGHTS, Record
 from harness.training import evaluation
 from harness.video.decoder import preferred
-
-PUBLISHED = "published:"
 
 
 @dataclass(frozen=True)

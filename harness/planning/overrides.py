@@ -16,7 +16,6 @@ from harness.planning import schedules
 from harness.video.flow import estimation
 
 Overrides = tuple[tuple[str, str], ...]
-PUBLISHED = "published:"
 HEAD = "head"
 """Section of the parameters of a protocol's head: `--set head.c=0.1`."""
 

@@ -7,14 +7,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from harness.core import environment, registry
-from harness.core.cells import Cell, Job, upstream_closure
+from harness.core.cells import PUBLISHED, Cell, Job, upstream_closure
 from harness.core.contract import Dataset
 from harness.core.job_specs import JobSpec, PretrainedSpec
 from harness.core.workspace import Workspace
 from harness.data import prepare
 from harness.models import pretrained
 from harness.planning import tuned
-from harness.planning.overrides import PUBLISHED
+from harness.planning.overrides import HEAD
 from harness.planning.spec_builder import Specs
 from harness.planning.training import IMAGES, Training, trainings_of
 from harness.records.record import RunStore
@@ -101,7 +101,10 @@ class Planner:
 
     def features(self, training: Training) -> str:
         """Features of every view of every video of the data set, shared by all splits, seeds and heads."""
-        words = (training.baseline.name, "+".join(training.streams), training.dataset.name, "features", training.init)
+        own = (f"{training.stage}.", f"{HEAD}.")
+        changes = (f"{key}={value}" for key, value in training.changes if not key.startswith(own))
+        network = (training.baseline.name, "+".join(training.streams), training.dataset.name)
+        words = (*network, "features", training.init, *training.origin, *changes)
         upstream = self.needs(training, split=None)
         return self.add(self.specs.features(training), training, upstream, words=words)
 
@@ -130,13 +133,18 @@ class Planner:
     def images(self, training: Training) -> str:
         """The 2D network that `--init imagenet` inflates, shared by all baselines that start from it."""
         spec = self.specs.images(training)
-        return self.add(spec, training, {}, words=(spec.backbone or spec.network, spec.dataset.name))
+        changes = (f"{key}={value}" for key, value in training.changes if key.startswith((f"{IMAGES}.", "scale.")))
+        return self.add(spec, training, {}, words=(spec.backbone or spec.network, spec.dataset.name, *changes))
 
     def files(self, content: str, spec: JobSpec, training: Training) -> str:
         """Id of the job that makes files of a split's videos, or of all videos, for all networks that read them."""
         split = getattr(spec, "split", None)
         of_split = (f"split {split}",) if split and len(training.dataset.splits) > 1 else ()
-        return self.add(spec, training, {}, words=(content, training.dataset.name, *of_split))
+        read = (
+            ("flow.", "scale.fps") if content == "flow" else ("scale.fps", "scale.short_side_px", "scale.video_source")
+        )
+        changes = (f"{key}={value}" for key, value in training.changes if key.startswith(read))
+        return self.add(spec, training, {}, words=(content, training.dataset.name, *of_split, *changes))
 
     def add(
         self, spec: JobSpec, training: Training, upstream: Mapping[str, str], *, words: tuple[str, ...] = ()

@@ -8,11 +8,11 @@ import re
 from collections.abc import Iterable
 
 from harness.core import registry
-from harness.core.cells import Cell, Selection
+from harness.core.cells import PUBLISHED, Cell, Selection
 from harness.core.contract import MODALITIES, Baseline, Dataset, Protocol, Scale, streams_of
 from harness.core.errors import HarnessError, unknown
 from harness.planning import tuned
-from harness.planning.overrides import HEAD, PUBLISHED, Overrides
+from harness.planning.overrides import HEAD, Overrides
 from harness.planning.training import Training, pre_training, trainings_of
 
 INITS = ("imagenet", "scratch")

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.core import registry
-from harness.core.cells import Cell
+from harness.core.cells import PUBLISHED, Cell
 from harness.core.contract import Baseline, Dataset, FlowMethod, Protocol, Scale, Schedule, streams_of
 from harness.core.errors import HarnessError, UnknownName
 from harness.core.job_specs import HeadSpec
 from harness.core.plugins import Head
 from harness.planning import schedules
-from harness.planning.overrides import HEAD, PUBLISHED, Overrides, apply_overrides, head_params, with_schedules
+from harness.planning.overrides import HEAD, Overrides, apply_overrides, head_params, with_schedules
 
 IMAGES = "images"
 """Key of the schedule that trains the 2D network of `--init imagenet`."""
@@ -72,9 +72,14 @@ class Training:
         words[1:1] = [self.backbone] if self.backbone else []
         words += [f"split {self.split}"] if len(self.dataset.splits) > 1 else []
         words += [self.protocol.name] if self.dataset.source else ["pre-training"]
-        words += [self.init] + ([f"seed {self.seed}"] if self.seed else [])
+        words += [self.init, *self.origin] + ([f"seed {self.seed}"] if self.seed else [])
         words += [f"{key}={value}" for key, value in self.changes]
         return " · ".join(words)
+
+    @property
+    def origin(self) -> tuple[str, ...]:
+        """('from SOURCE',) for titles, where the source is not the default of the data set."""
+        return (f"from {self.source}",) if self.source not in ("", self.dataset.source) else ()
 
     @property
     def source_training(self) -> Training:

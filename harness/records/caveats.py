@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from harness.core import registry
-from harness.core.cells import Cell
+from harness.core.cells import PUBLISHED, Cell
 from harness.core.contract import Dataset
 from harness.core.errors import HarnessError, UnknownName
 from harness.core.job_specs import JobSpec, NetworkSpec, TrainSpec
@@ -13,13 +13,25 @@ from harness.records.record import Record
 
 def caveats_of(cell: Cell) -> tuple[str, ...]:
     """Caveats of the scored data set and of the source of the weights: 'is on TITLE: ...', 'starts from TITLE: ...'."""
-    caveats = [("is on", caveat_of(cell.dataset)), ("starts from", caveat_of(cell.source))]
+    caveats = [("is on", caveat_of(cell.dataset)), ("starts from", _published(cell) or caveat_of(cell.source))]
     return tuple(f"{verb} {caveat}" for verb, caveat in caveats if caveat)
+
+
+def _published(cell: Cell) -> str:
+    """Published weights that the cell starts from, and whether their training videos are known; '' if it starts from none."""
+    name = cell.source.removeprefix(PUBLISHED)
+    if name == cell.source:
+        return ""
+    try:
+        known = {weights.name: weights.provenance for weights in registry.load("baseline", cell.baseline).weights}
+    except UnknownName:
+        known = {}
+    return f"published weights '{name}', provenance: {known.get(name, 'unknown')}"
 
 
 def caveat_of(name: str) -> str:
     """'TITLE: caveat' of a data set; '' without one, for published weights and if the data set's plug-in is not loaded."""
-    if not name or name.startswith("published:"):
+    if not name or name.startswith(PUBLISHED):
         return ""
     try:
         card = _card(name)
@@ -66,7 +78,9 @@ def caveats_of_job(record: Record) -> list[str]:
         caveats.append(f"run at {spec.scale.name} scale, which says nothing about the paper's sizes")
     if caveat := caveat_of(spec.dataset.name):
         caveats.append(f"on {caveat}")
-    if isinstance(spec, TrainSpec) and spec.pretrained:
+    if record.cell and (published := _published(record.cell)):
+        caveats.append(f"starts from {published}")
+    elif isinstance(spec, TrainSpec) and spec.pretrained:
         caveats.append(f"starts from published weights '{spec.pretrained.name}', whose training videos may be unknown")
     return caveats
 

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.core.contract import Schedule
-from harness.core.job_specs import NetworkSpec
+from harness.core.job_specs import NetworkSpec, ScoredSpec
 from harness.metrics.registered import PRIMARY, named, text
 from harness.metrics.scores import bounds_pct
 from harness.planning.command import command_of
+from harness.records.caveats import caveats_of
 from harness.records.record import Record
 from reports.evidence import Evidence
 from reports.figures.curves import spark
@@ -92,6 +93,8 @@ def _facts(record: Record) -> dict[str, str]:
     facts["schedule"] = _schedule(getattr(spec, "schedule", None))
     facts["weights"] = str(record.chosen.get("rule", ""))
     facts["held out"] = f"{len(record.chosen['held_out'])} videos" if record.chosen.get("held_out") else ""
+    facts["starts from"] = record.cell.source if record.cell and isinstance(spec, ScoredSpec) else ""
+    facts["caveats"] = "; ".join(caveats_of(record.cell)) if record.cell else ""
     facts["data"] = f"{spec.dataset.name} version {spec.dataset.version}, fingerprint {record.fingerprint}"
     if isinstance(spec, NetworkSpec):
         facts["precision"] = f"{spec.precision}, {'on a GPU' if spec.on_gpu else f'{spec.threads} CPU threads'}"

@@ -9,14 +9,13 @@ from typing import Literal
 
 from harness.analysis import paper_numbers
 from harness.core import registry
-from harness.core.cells import Cell, Selection
+from harness.core.cells import PUBLISHED, Cell, Selection
 from harness.core.contract import Baseline, Protocol
 from harness.core.errors import HarnessError, unknown
 from harness.core.registry import dashed
 from harness.metrics.registered import PRIMARY, named
 from harness.models import pretrained
 from harness.planning import selection as selecting
-from harness.planning.selection import PUBLISHED
 from reports.tables.model import Column, ColumnGroup, Row
 
 TITLES = {"ucf101": "UCF-101", "hmdb51": "HMDB-51", "kinetics400": "Kinetics", "minikinetics-213": "miniKinetics"}
@@ -32,7 +31,7 @@ class Question:
     version: str = paper_numbers.KINETICS
     seeds: tuple[int, ...] = (0,)
     source: str | None = None
-    """Source of transferred weights ('published:NAME'); None: each baseline's own."""
+    """Source of transferred weights ('published:NAME'); None: the data set's own."""
     metrics: tuple[str, ...] = ()
     """Metrics that get columns of their own, next to those that the paper prints."""
 
@@ -44,8 +43,8 @@ class Question:
         if self.source is not None:
             if not self.source.startswith(PUBLISHED):
                 raise HarnessError(
-                    f"--source {self.source}: a table accepts only --source published:NAME; without --source, each "
-                    "baseline uses the source in its card"
+                    f"--source {self.source}: a table accepts only --source published:NAME; without --source, the "
+                    "source in the data set's card is used"
                 )
             pretrained.named(self.source.removeprefix(PUBLISHED))
 

@@ -20,13 +20,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from harness.analysis.paper_numbers import SOURCES, PaperNumber
-from harness.core import registry
-from harness.core.cells import Cell
+from harness.core.cells import PUBLISHED, Cell
 from harness.core.registry import dashed
 from harness.metrics.registered import named
 from harness.metrics.scores import CellResult, Scores
 from harness.metrics.summary import estimate
-from harness.planning.selection import PUBLISHED
 from harness.records.caveats import caveats_of
 from reports.tables.layout import Question, Slot
 from reports.tables.model import TableCell, Verdict
@@ -74,7 +72,7 @@ def _measured(
         job_ids=tuple(dict.fromkeys(job for result in results for job in result.job_ids)),
         verdict=verdict,
         why=why,
-        caveat="; ".join(filter(None, (provenance(cells[0]), *caveats_of(cells[0])))),
+        caveat="; ".join(caveats_of(cells[0])),
         command=command_of(cells),
     )
 
@@ -109,15 +107,6 @@ def _obstacles(cells: Sequence[Cell], question: Question, printed: PaperNumber |
     if printed and printed.note.startswith("unverified"):
         obstacles.append("the printed value is unverified")
     return obstacles
-
-
-def provenance(cell: Cell) -> str:
-    """Provenance of the training videos of the published weights that the cell starts from; '' if it starts from none."""
-    name = cell.source.removeprefix(PUBLISHED)
-    if name == cell.source:
-        return ""
-    known = {weights.name: weights.provenance for weights in registry.load("baseline", cell.baseline).weights}
-    return f"starts from published weights '{name}', provenance: {known.get(name, 'unknown')}"
 
 
 def command_of(cells: Sequence[Cell]) -> str:
