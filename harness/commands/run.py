@@ -6,6 +6,7 @@ of every cell, and where its records are.
 
 from __future__ import annotations
 
+import itertools
 import json
 import shlex
 from collections.abc import Sequence
@@ -26,6 +27,7 @@ from harness.metrics.registered import PRIMARY, named, text
 from harness.metrics.scores import CellResult, counts
 from harness.metrics.summary import summary
 from harness.planning import plan as planning, selection as selecting
+from harness.planning.command import plugin_flags
 from harness.planning.lookup import result_of
 from harness.records.caveats import caveats_of
 from harness.records.record import RunStore
@@ -175,11 +177,23 @@ def _as_dict(cell: Cell, result: CellResult | None) -> dict[str, Any]:
 
 def _next_steps(workspace: Workspace, plan: planning.Plan, *, mlflow: bool) -> str:
     """The folder of the records, and commands that show them, ready to be copied."""
-    micro = " --scale micro" if {cell.scale for cell in plan.cells} == {"micro"} else ""
-    is_default = workspace.results == resolve_workspace().results
-    results = "" if is_default else f" --results {shlex.quote(_short(workspace.results))}"
+    usual = resolve_workspace()
+    results = "" if workspace.results == usual.results else f" --results {shlex.quote(_short(workspace.results))}"
+    data = "" if workspace.data == usual.data else f" --data {shlex.quote(_short(workspace.data))}"
     tracking = open_tracker(None, workspace.results, "").how_to_open if mlflow else f"harness mlflow push{results}"
-    return f"\nrecords  {_short(workspace.runs)}/<job>\nMLflow   {tracking}\ntable    harness table 4{micro}{results}"
+    shown = [f"{label:<8} {command}{results}{data}" for label, command in showing(tuple(plan.cells))]
+    return "\n".join(["", f"records  {_short(workspace.runs)}/<job>", f"MLflow   {tracking}", *shown])
+
+
+def showing(cells: Sequence[Cell]) -> list[tuple[str, str]]:
+    """(label, command) of the table with most of the cells; of the report of each scale where no table has any."""
+    from reports import tables
+
+    if table := tables.showing(cells):
+        return [("table", table)]
+    scales = dict.fromkeys(cell.scale for cell in cells)
+    flags = [*itertools.chain.from_iterable(plugin_flags(cells))]
+    return [("report", shlex.join(["harness", "report", "--scale", scale, *flags])) for scale in scales]
 
 
 def _short(path: Path) -> str:

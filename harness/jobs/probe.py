@@ -48,6 +48,7 @@ def run_features(context: JobContext[FeaturesSpec]) -> Outcome:
         fingerprint=data.prepared.fingerprint,
         features=Features(tuple(position), train_features, train_video, test_features, test_video),
         trained_on=upstream_trained_on(context),
+        chosen={"skipped": sorted({*data.skipped, *broken})},
     )
 
 

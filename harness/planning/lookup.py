@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from harness.core import registry
-from harness.core.cells import Cell
+from harness.core.cells import Cell, upstream_closure
 from harness.core.errors import HarnessError
 from harness.core.job_specs import CardSpec, ClipsSpec, NetworkSpec, ScoredSpec
 from harness.core.workspace import Workspace
@@ -44,9 +44,17 @@ def lookup_in(workspace: Workspace) -> Lookup:
             # A table looks up every cell of the paper; a cell that cannot be planned here has no result.
             return None
         newest = [records.newest(training.cell) for training in trainings]
-        return _fused(tuple(record for record in newest if record)) if all(newest) else None
+        if not all(newest):
+            return None
+        result = _fused(tuple(record for record in newest if record))
+        return dataclasses.replace(result, skipped=skipped_videos(result.job_ids, records.by_id))
 
     return lookup
+
+
+def skipped_videos(job_ids: Iterable[str], records: Mapping[str, Record]) -> bool:
+    """Whether one of the jobs, or of those they build on, skipped videos that cannot be decoded (`--on-bad-video skip`)."""
+    return any(records[job_id].chosen.get("skipped") for job_id in upstream_closure(job_ids, records))
 
 
 def _fused(records: tuple[Record, ...]) -> CellResult:
@@ -97,16 +105,21 @@ class Records:
         return self._fingerprints[name]
 
     @functools.cached_property
+    def by_id(self) -> dict[str, Record]:
+        """Job id -> record."""
+        return {record.job_id: record for record in self.run_store}
+
+    @functools.cached_property
     def _by_cell(self) -> dict[Cell, list[Record]]:
         by_cell: dict[Cell, list[Record]] = {}
-        for record in scored(self.run_store):
+        for record in scored(self.by_id.values()):
             assert record.cell is not None
             by_cell.setdefault(_key(record.cell), []).append(record)
         return by_cell
 
     @functools.cached_property
     def _last_fingerprints(self) -> dict[str, str]:
-        by_age = sorted(self.run_store, key=lambda record: record.finished_at)
+        by_age = sorted(self.by_id.values(), key=lambda record: record.finished_at)
         return {record.spec.dataset.name: record.spec.dataset.fingerprint for record in by_age}
 
 

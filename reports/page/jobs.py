@@ -11,6 +11,7 @@ from harness.core.job_specs import NetworkSpec, ScoredSpec
 from harness.metrics.registered import PRIMARY, named, text
 from harness.metrics.scores import bounds_pct
 from harness.planning.command import command_of
+from harness.planning.lookup import skipped_videos
 from harness.records.caveats import caveats_of
 from harness.records.record import Record
 from reports.evidence import Evidence
@@ -70,7 +71,9 @@ def _view(record: Record, evidence: Evidence, used_by: tuple[str, ...]) -> JobVi
         n=str(record.counts.get("n", "")),
         wall_s=float(record.cost["wall_s"]),
         finished=record.finished_at[:16].replace("T", " "),
-        command=command_of(record.cell) if record.cell else "",
+        command=command_of(record.cell, skipped=skipped_videos([record.job_id], evidence.records))
+        if record.cell
+        else "",
         facts={label: value for label, value in _facts(record).items() if value},
         versions={name: str(value) for name, value in record.environment.items() if value},
         upstream=record.upstream,

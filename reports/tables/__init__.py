@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Collection
 from typing import Any
 
-from harness.core.cells import Cell
+from harness.core.cells import PUBLISHED, Cell
 from harness.core.errors import HarnessError
 from reports.tables.layout import Question, TableLayout, with_metrics
 from reports.tables.measure import Lookup, fill
@@ -14,7 +15,18 @@ from reports.tables.render import render
 from reports.tables.supplements import Aside
 
 NUMBERS = (1, 2, 3, 4, 5)
-__all__ = ["NUMBERS", "Lookup", "Question", "Table", "TableCell", "build", "render", "significance", "wanted"]
+__all__ = [
+    "NUMBERS",
+    "Lookup",
+    "Question",
+    "Table",
+    "TableCell",
+    "build",
+    "render",
+    "showing",
+    "significance",
+    "wanted",
+]
 
 
 def build(number: int, lookup: Lookup, question: Question) -> Table:
@@ -52,7 +64,7 @@ def build(number: int, lookup: Lookup, question: Question) -> Table:
         joiner=layout.joiner,
         notes=layout.notes + ((source,) if question.source else ()),
         ours_name="ours" if question.scale == "paper" else question.scale,
-        command=question.command(number),
+        command=question.command(number, layout.wanted()),
     )
     if hasattr(module, "derive"):
         cells.update(module.derive(table))
@@ -64,6 +76,19 @@ def wanted(number: int, question: Question) -> list[Cell]:
     if number == 1:
         return []
     return list(_module(number).layout(question).wanted())
+
+
+def showing(cells: Collection[Cell]) -> str:
+    """Command that prints the table with most of these cells; '' if no table has any."""
+    seeds = tuple(dict.fromkeys(cell.seed for cell in cells))
+    sources = {cell.source for cell in cells if cell.source.startswith(PUBLISHED)}
+    scales = {cell.scale for cell in cells}
+    if len(scales) > 1 or len(sources) > 1:
+        return ""
+    question = Question(scale=scales.pop(), seeds=seeds, source=sources.pop() if sources else None)
+    covered = {number: _module(number).layout(question).covered(cells) for number in (4, 5, 3, 2)}
+    number = max(covered, key=lambda number: covered[number])
+    return question.command(number, cells) if covered[number] else ""
 
 
 def significance(number: int, lookup: Lookup, question: Question) -> Aside:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import shlex
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -16,6 +17,7 @@ from harness.core.registry import dashed
 from harness.metrics.registered import PRIMARY, named
 from harness.models import pretrained
 from harness.planning import selection as selecting
+from harness.planning.command import plugin_flags
 from reports.tables.model import Column, ColumnGroup, Row
 
 TITLES = {"ucf101": "UCF-101", "hmdb51": "HMDB-51", "kinetics400": "Kinetics", "minikinetics-213": "miniKinetics"}
@@ -48,14 +50,15 @@ class Question:
                 )
             pretrained.named(self.source.removeprefix(PUBLISHED))
 
-    def command(self, number: int) -> str:
-        """`harness table NUMBER`, with the flags that ask this."""
-        flags = [f"--scale {self.scale}"]
-        flags += [f"--version {self.version}"] if self.version != paper_numbers.KINETICS else []
-        flags += [f"--seed {seed}" for seed in self.seeds] if self.seeds != (0,) else []
-        flags += [f"--source {self.source}"] if self.source else []
-        flags += [f"--metric {name}" for name in self.metrics]
-        return " ".join([f"harness table {number}", *flags])
+    def command(self, number: int, cells: Iterable[Cell] = ()) -> str:
+        """`harness table NUMBER`, with the flags that ask this, quoted for a shell."""
+        flags: list[tuple[str, object]] = [("--scale", self.scale)]
+        flags += [("--version", self.version)] if self.version != paper_numbers.KINETICS else []
+        flags += [("--seed", seed) for seed in self.seeds] if self.seeds != (0,) else []
+        flags += [("--source", self.source)] if self.source else []
+        flags += [("--metric", name) for name in self.metrics]
+        flags += plugin_flags(cells)
+        return shlex.join(["harness", "table", str(number), *(str(word) for flag in flags for word in flag)])
 
 
 @dataclass(frozen=True)
@@ -98,6 +101,11 @@ class TableLayout:
 
     def printed(self) -> Mapping[tuple[str, str], paper_numbers.PaperNumber]:
         return paper_numbers.table(self.number, self.question.version)
+
+    def covered(self, cells: Collection[Cell]) -> int:
+        """How many of the cells make numbers of this table, together with no others."""
+        choices = {choice for slot in self.slots for choice in slot.choices if set(choice) <= set(cells)}
+        return len(set(itertools.chain.from_iterable(choices)))
 
     def wanted(self) -> list[Cell]:
         """Every cell that fills the table, each once."""

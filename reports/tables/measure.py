@@ -21,10 +21,10 @@ from collections.abc import Callable, Sequence
 
 from harness.analysis.paper_numbers import SOURCES, PaperNumber
 from harness.core.cells import PUBLISHED, Cell
-from harness.core.registry import dashed
 from harness.metrics.registered import named
 from harness.metrics.scores import CellResult, Scores
 from harness.metrics.summary import estimate
+from harness.planning.command import command_of
 from harness.records.caveats import caveats_of
 from reports.tables.layout import Question, Slot
 from reports.tables.model import TableCell, Verdict
@@ -40,7 +40,7 @@ def fill(slot: Slot, lookup: Lookup, *, question: Question, printed: PaperNumber
         done = [result for result in results if result is not None]
         if len(done) == len(cells):
             return _measured(cells, done, slot=slot, question=question, printed=printed)
-    command = command_of(slot.choices[0])
+    command = command_of(*slot.choices[0])
     if slot.optional:
         return TableCell(paper=paper, verdict="blank", why="the paper leaves this blank", command=command)
     finished = f"; {len(done)} of {len(cells)} parts are" if done else ""
@@ -73,7 +73,7 @@ def _measured(
         verdict=verdict,
         why=why,
         caveat="; ".join(caveats_of(cells[0])),
-        command=command_of(cells),
+        command=command_of(*cells, skipped=any(result.skipped for result in results)),
     )
 
 
@@ -107,16 +107,3 @@ def _obstacles(cells: Sequence[Cell], question: Question, printed: PaperNumber |
     if printed and printed.note.startswith("unverified"):
         obstacles.append("the printed value is unverified")
     return obstacles
-
-
-def command_of(cells: Sequence[Cell]) -> str:
-    """The command that runs, or looks up, these cells."""
-    cell = cells[0]
-    splits, seeds = dict.fromkeys(c.split for c in cells), dict.fromkeys(c.seed for c in cells)
-    words = [f"harness run --baseline {dashed(cell.baseline)} --modality {cell.modality} --dataset {cell.dataset}"]
-    words += [f"--protocol {cell.protocol}", f"--init {cell.init}"]
-    words += [f"--split {split}" for split in splits] if list(splits) != [1] else []
-    words += [f"--seed {seed}" for seed in seeds] if list(seeds) != [0] else []
-    words += [f"--subset {cell.subset}"] if cell.subset != "test" else []
-    words += [f"--source {cell.source}"] if cell.source.startswith(PUBLISHED) else []
-    return " ".join(words)

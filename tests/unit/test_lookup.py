@@ -28,14 +28,14 @@ def cell_and_job(workspace, asked=ASKED):
     return next(iter(plan.cells)), plan.jobs[-1]
 
 
-def finish(workspace, job, *, right=1, at="2026-01-01T00:00:00+00:00", **spec) -> str:
+def finish(workspace, job, *, right=1, at="2026-01-01T00:00:00+00:00", upstream=(), chosen=(), **spec) -> str:
     """A record of the job, perhaps with another spec, that has so many of four videos right; its id."""
     changed = dataclasses.replace(job.spec, **spec)
     logits = np.eye(4, dtype=np.float32)[[0] * right + [1] * (4 - right)]
     scores = Scores(tuple("abcd"), logits, np.zeros(4, np.int64), ("",) * 4)
     record = Record(
-        job_id=job_id(changed, {}), spec=changed, title=job.title, upstream={}, cell=job.cell, environment={},
-        fingerprint="", metrics={}, cost={"wall_s": 1.0}, finished_at=at,
+        job_id=job_id(changed, dict(upstream)), spec=changed, title=job.title, upstream=dict(upstream), cell=job.cell, environment={},
+        fingerprint="", metrics={}, cost={"wall_s": 1.0}, chosen=dict(chosen), finished_at=at,
     )  # fmt: skip
     return write_record(workspace.runs, record, fill=lambda folder: write_scores(folder / SCORES, scores)).job_id
 
@@ -104,3 +104,21 @@ def test_the_command_of_a_record_plans_its_job_again(workspace):
         "harness run --baseline two-stream --modality rgb --dataset micro-hmdb51 --protocol original --init scratch "
         "--seed 3 --set original.steps=7"
     )
+
+
+def test_videos_that_were_skipped_upstream_are_part_of_the_command(workspace):
+    cell, job = cell_and_job(workspace)
+    finish(workspace, job, right=1)
+    assert not lookup_in(workspace)(cell).skipped
+    source = finish(workspace, job, seed=7, chosen={"skipped": ["broken"]})
+    finish(
+        workspace,
+        job,
+        right=3,
+        at="2027-01-01T00:00:00+00:00",
+        upstream={"source": source},
+        decoder={"decoder": "another"},
+    )
+    result = lookup_in(workspace)(cell)
+    assert result.skipped and command_of(cell, skipped=True).endswith(" --on-bad-video skip")
+    assert "--on-bad-video" not in command_of(cell)

@@ -1,9 +1,11 @@
 """Selection -> cells: defaults from the cards, did-you-mean for the rest, before any work."""
 
 import dataclasses
+import shlex
 
 import pytest
 
+from harness.commands.run import showing
 from harness.core import registry
 from harness.core.cells import Selection
 from harness.core.contract import FlowMethod, Scale, Schedule
@@ -39,6 +41,43 @@ def test_a_data_set_of_another_origin_names_its_source_too(tmp_path, monkeypatch
     monkeypatch.setenv(registry.PLUGINS_ENV, str(tmp_path))
     cell = one(datasets=("mine",), protocols=("full-ft",))
     assert cell.source == "micro-kinetics" and "--source" not in command_of(cell)
+
+
+def test_the_command_of_a_cell_names_the_folder_of_its_plug_ins(tmp_path, monkeypatch):
+    folder, other = tmp_path / "my plug-ins", tmp_path / "others"
+    for each in (folder, other):
+        each.mkdir()
+    (folder / "mine.py").write_text(
+        "import dataclasses\nfrom harness.datasets import hmdb51\nDATASET = dataclasses.replace(hmdb51.DATASET, name='mine')\n"
+    )
+    monkeypatch.setenv(registry.PLUGINS_ENV, f"{other}:{folder}/")
+    (mine,) = cells(Selection(datasets=("mine",), protocols=("original",)))
+    (builtin,) = cells(Selection(datasets=("hmdb51",), protocols=("original",)))
+    assert shlex.split(command_of(mine))[-2:] == ["--plugins", str(folder)]
+    assert "--plugins" not in command_of(builtin)
+
+
+def test_several_cells_have_one_command():
+    several = cells(Selection(datasets=("micro-hmdb51",), protocols=("original",), splits=(1, 2), seeds=(0, 3)))
+    assert command_of(*several).endswith("--init imagenet --split 1 --split 2 --seed 0 --seed 3")
+
+
+@pytest.mark.parametrize(
+    ("selection", "command"),
+    [
+        ({"protocols": ("full-ft",)}, "harness table 4 --scale micro"),
+        ({"protocols": ("full-ft",), "splits": ()}, "harness table 5 --scale micro"),
+        ({"protocols": ("full-ft",), "seeds": (1, 2)}, "harness table 4 --scale micro --seed 1 --seed 2"),
+        ({"protocols": ("original",), "modalities": ("rgb",)}, "harness table 2 --scale micro"),
+        ({"datasets": ("micro-kinetics",), "protocols": ("original",)}, "harness table 3 --scale micro"),
+        ({"protocols": ("full-ft",), "overrides": (("train.steps", "7"),)}, "harness report --scale micro"),
+        ({"protocols": ("full-ft",), "splits": (2,)}, "harness report --scale micro"),
+    ],
+)
+def test_after_a_run_the_command_that_shows_its_numbers_is_printed(selection, command):
+    ran = cells(Selection(**{"datasets": ("micro-hmdb51",), **selection}))
+    ((label, shown),) = showing(ran)
+    assert shown == command and label == command.split()[1]
 
 
 def test_original_has_no_source():

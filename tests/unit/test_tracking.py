@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import http.server
 import json
+import shlex
 import socket
 import subprocess
 import sys
@@ -290,6 +291,11 @@ print([m for m in ("mlflow", "matplotlib", "psutil") if m in sys.modules])
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout.splitlines() == [f"mlflow ui --backend-store-uri sqlite:///{tmp_path}/mlflow.db", "[]"]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_command_that_opens_the_runs_can_be_pasted(tmp_path: Path) -> None:
+    command = open_tracker(None, tmp_path / "my runs", "x").how_to_open
+    assert shlex.split(command)[-1] == f"sqlite:///{tmp_path}/my runs/mlflow.db"
 
 
 def test_switched_off_it_does_nothing(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -96,7 +97,7 @@ class Tracker(Callback):
     def how_to_open(self) -> str:
         """The URL of the runs, or the command that shows them."""
         uri = self.server.uri
-        return uri if uri.startswith("http") else f"mlflow ui --backend-store-uri {uri}"
+        return uri if uri.startswith("http") else f"mlflow ui --backend-store-uri {shlex.quote(uri)}"
 
     def new_run(self, name: str, tags: Mapping[str, str], start_ms: int | None = None) -> str:
         """A child of the selection's run, which is made with its first child."""
