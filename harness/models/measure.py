@@ -76,30 +76,53 @@ def write_file(names: Iterable[str]) -> None:
 
 def measure(card: Baseline, *, scale: str, classes: int) -> Size:
     """Size of the card's default modality at this scale, measured on built networks."""
+    streams = streams_of(card.modalities[0])
+    parameters = macs = memory = frames = 0
+    for network_streams in [(stream,) for stream in streams] if card.combine == "late" else [streams]:
+        spec = BuildSpec(network_streams, classes, registry.load("scale", scale))
+        network, clips = _on_meta_device(card, spec)
+        memory += training_bytes(network, clips) // 2
+        macs += _macs(network, clips)
+        parameters += _trainable(network)
+        frames = max(frames, frames_seen(card, network_streams, spec.scale))
+    return Size(parameters, macs, memory, frames)
+
+
+def count(card: Baseline, spec: BuildSpec) -> tuple[int, int]:
+    """(trainable parameters, multiply-accumulates of one training clip, forward) of one network. Loads torch.
+
+    Raises whatever the network raises on PyTorch's meta device.
+    """
+    network, clips = _on_meta_device(card, spec)
+    return _trainable(network), _macs(network, clips)
+
+
+def _on_meta_device(card: Baseline, spec: BuildSpec) -> tuple[nn.Module, dict[str, Tensor]]:
+    """The network and two training clips: batch norm in training mode needs more than one value per channel."""
     import torch
-    from torch.utils.flop_counter import FlopCounterMode
 
     from harness.models.build import build
 
-    streams = streams_of(card.modalities[0])
-    clip = card.train_clip[scale]
-    parameters = flops = memory = frames = 0
-    for network_streams in [(stream,) for stream in streams] if card.combine == "late" else [streams]:
-        spec = BuildSpec(network_streams, classes, registry.load("scale", scale))
-        with torch.device("meta"):
-            network = build(card, spec)
-            # Two clips: batch norm in training mode needs more than one value per channel.
-            clips = {
-                stream: torch.empty(2, CHANNELS[stream], clip.frames(stream), clip.side_px, clip.side_px)
-                for stream in network_streams
-            }
-            memory += training_bytes(network, clips) // 2
-            with torch.no_grad(), FlopCounterMode(display=False) as counter:
-                network.eval()(clips)
-        parameters += sum(p.numel() for p in network.parameters() if p.requires_grad)
-        flops += counter.get_total_flops() // 2
-        frames = max(frames, frames_seen(card, network_streams, spec.scale))
-    return Size(parameters, flops // 2, memory, frames)
+    clip = card.train_clip[spec.scale.name]
+    with torch.device("meta"):
+        sizes = {
+            stream: (2, CHANNELS[stream], clip.frames(stream), clip.side_px, clip.side_px) for stream in spec.streams
+        }
+        return build(card, spec), {stream: torch.empty(size) for stream, size in sizes.items()}
+
+
+def _macs(network: nn.Module, clips: Mapping[str, Tensor]) -> int:
+    """Multiply-accumulates per clip of a forward pass of two clips."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with torch.device("meta"), torch.no_grad(), FlopCounterMode(display=False) as counter:
+        network.eval()(clips)
+    return int(counter.get_total_flops()) // 4
+
+
+def _trainable(network: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
 
 
 def training_bytes(network: nn.Module, clips: Mapping[str, Tensor]) -> int:

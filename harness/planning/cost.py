@@ -1,7 +1,8 @@
-"""Cost of a plan: seconds, GPU-hours and disk space of every job, before anything runs and without torch.
+"""Cost of a plan: seconds, GPU-hours and disk space of every job, before anything runs.
 
 The model counts multiply-accumulates: a training step is three forward passes (forward, and twice that backward), two
-operations each. Their rate is measured on this machine's CPU by a tenth of a second of matrix products (of one core,
+operations each. The counts of the paper's networks are on file. Those of plug-ins and of other backbones are taken on
+PyTorch's meta device, which loads torch. Their rate is measured on this machine's CPU by a tenth of a second of matrix products (of one core,
 in processor time, so that other work does not count), or recorded for a GPU (see GPU_FLOPS), times the share of it
 that networks reach.
 
@@ -12,15 +13,17 @@ says which.
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import statistics
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from harness.core import job_specs, registry
-from harness.core.contract import Clip, streams_of
+from harness.core.contract import Baseline, BuildSpec, Clip, streams_of
 from harness.core.errors import UnknownName
-from harness.models.measure import size_on_file
+from harness.models.measure import count, size_on_file
 from harness.planning.plan import Plan
 from harness.records.record import Record
 
@@ -32,6 +35,8 @@ FLOW_PIXELS_PER_S = 250_000.0
 """TV-L1 with all its iterations, in pixels of a pair of frames, on one core (measured on server CPUs of 2024)."""
 VIDEO_S: Mapping[str, float] = {"ucf101": 7.2, "hmdb51": 3.2, "kinetics400": 10.0}
 """Mean length of a video. Micro videos, and others without a length in their lists, count as one second."""
+CLASSES = 400
+"""Classes of the head of a network that is counted."""
 HEAD_S = 5.0
 """A head on cached features, of any size."""
 STORE_PIXELS_PER_S = 15e6
@@ -42,8 +47,8 @@ BYTES_A_FLOW_PIXEL = 0.2
 """Two components of 8 bits, compressed to a tenth, as measured on real clips."""
 
 
-UNKNOWN = {"micro": (2e6, 0.25e9), "paper": (25e6, 100e9)}
-"""Scale -> (parameters, multiply-accumulates) assumed for a baseline whose size is not on file."""
+ASSUMED = {"micro": (2e6, 0.25e9), "paper": (25e6, 100e9)}
+"""Scale -> (parameters, multiply-accumulates) of a network that cannot be counted."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +61,8 @@ class Estimate:
     disk_bytes: float
     """Stored files: weights, features, flow."""
     basis: str
-    """'records': corrected by similar finished jobs; 'kind': by finished jobs of its kind; 'model': not corrected."""
+    """'records': corrected by similar finished jobs; 'kind': by finished jobs of its kind; 'model': not corrected;
+    'assumed': the network cannot be counted, and no similar job is finished."""
 
 
 def measured_flops() -> float:
@@ -79,12 +85,14 @@ def measured_flops() -> float:
 def estimates(plan: Plan, records: Iterable[Record], *, flops: float | None = None) -> dict[str, Estimate]:
     """Job id -> estimate, for every job of the plan. `flops`: this machine's rate per core; None: measure it now."""
     rate = flops or measured_flops()
-    likes, kinds = _corrections(records, rate)
+    likes, kinds = _corrections(plan, records, rate)
     by_job = {}
     for job in plan.jobs:
         seconds = predicted_s(job.spec, rate)
         like, kind = likes.get(_like(job.spec)), kinds.get(_kind(job.spec))
         factor, basis = (like, "records") if like else (kind, "kind") if kind else (1.0, "model")
+        if not like and isinstance(job.spec, job_specs.NetworkSpec) and _network(job.spec) is None:
+            basis = "assumed"
         on_gpu = isinstance(job.spec, job_specs.NetworkSpec) and job.spec.on_gpu
         by_job[job.id] = Estimate(
             seconds=seconds * factor,
@@ -95,18 +103,25 @@ def estimates(plan: Plan, records: Iterable[Record], *, flops: float | None = No
     return by_job
 
 
-def _corrections(records: Iterable[Record], rate: float) -> tuple[dict[str, float], dict[str, float]]:
-    """Ratios of the actual cost of finished jobs to their estimates: by similarity, and by kind and scale."""
+def _corrections(plan: Plan, records: Iterable[Record], rate: float) -> tuple[dict[str, float], dict[str, float]]:
+    """Ratios of the actual cost of finished jobs to their estimates: by similarity, and by kind and scale.
+
+    A network whose size is not on file counts if the plan has it too: counting one loads torch.
+    """
     likes: dict[str, list[float]] = {}
     kinds: dict[str, list[float]] = {}
+    planned = {_like(job.spec) for job in plan.jobs}
     for record in records:
+        spec = record.spec
         try:
-            expected, took = predicted_s(record.spec, rate), float(record.cost.get("wall_s", 0.0))
+            if isinstance(spec, job_specs.NetworkSpec) and _like(spec) not in planned and _on_file(spec) is None:
+                continue
+            expected, took = predicted_s(spec, rate), float(record.cost.get("wall_s", 0.0))
         except UnknownName:  # of a plug-in that is not loaded
             continue
         if expected > 0 and took > 0:
-            likes.setdefault(_like(record.spec), []).append(took / expected)
-            kinds.setdefault(_kind(record.spec), []).append(took / expected)
+            likes.setdefault(_like(spec), []).append(took / expected)
+            kinds.setdefault(_kind(spec), []).append(took / expected)
     return (
         {name: statistics.median(ratios) for name, ratios in likes.items()},
         {name: statistics.median(ratios) for name, ratios in kinds.items()},
@@ -140,7 +155,7 @@ def predicted_s(spec: job_specs.JobSpec, flops: float) -> float:
 
 
 def _operations(spec: job_specs.NetworkSpec) -> float:
-    _, macs = _network(spec)
+    _, macs = _network_or_assumed(spec)
     if isinstance(spec, job_specs.ImagesSpec):
         return 6 * macs * spec.schedule.steps * spec.schedule.batch
     assert isinstance(spec, job_specs.FeaturesSpec | job_specs.TrainSpec)
@@ -151,17 +166,44 @@ def _operations(spec: job_specs.NetworkSpec) -> float:
     return 6 * macs * spec.schedule.steps * spec.schedule.batch + 2 * test_macs * scored
 
 
-def _network(spec: job_specs.NetworkSpec) -> tuple[float, float]:
-    """(parameters, multiply-accumulates per training clip) of the job's network; a single stream of two counts half."""
-    # The 2D image network is estimated as Two-Stream's RGB network.
-    name, streams = (
-        (spec.baseline.name, len(spec.streams)) if isinstance(spec, job_specs.ClipsSpec) else ("two-stream", 1)
-    )
-    card, scale = registry.load("baseline", name), spec.scale.name
-    size = size_on_file(card, scale=scale)
-    parameters, macs = (size.parameters, size.macs) if size else UNKNOWN.get(scale, UNKNOWN["paper"])
-    share = streams / len(streams_of(card.modalities[0]))
-    return parameters * share, macs * share
+Count = tuple[float, float]
+"""(parameters, multiply-accumulates of one training clip)."""
+
+
+def _network_or_assumed(spec: job_specs.NetworkSpec) -> Count:
+    return _network(spec) or ASSUMED.get(spec.scale.name, ASSUMED["paper"])
+
+
+def _network(spec: job_specs.NetworkSpec) -> Count | None:
+    """Count of the job's network: on file, or taken now. None if it cannot be taken."""
+    return _on_file(spec) or _counted(*_identity(spec), spec.scale.name, spec.scale.width, spec.backbone)
+
+
+def _identity(spec: job_specs.NetworkSpec) -> tuple[str, tuple[str, ...]]:
+    """(baseline, streams). The 2D image network is estimated as Two-Stream's RGB network."""
+    return (spec.baseline.name, spec.streams) if isinstance(spec, job_specs.ClipsSpec) else ("two-stream", ("rgb",))
+
+
+def _on_file(spec: job_specs.NetworkSpec) -> Count | None:
+    """Count of a network of the paper: a single stream of two is half of it, and it grows with the square of the width."""
+    name, streams = _identity(spec)
+    card: Baseline = registry.load("baseline", name)
+    size = size_on_file(card, scale=spec.scale.name)
+    if size is None or spec.backbone:
+        return None
+    share = len(streams) / len(streams_of(card.modalities[0]))
+    share *= (spec.scale.width / registry.load("scale", spec.scale.name).width) ** 2
+    return size.parameters * share, size.macs * share
+
+
+@functools.cache
+def _counted(name: str, streams: tuple[str, ...], scale_name: str, width: float, backbone: str) -> Count | None:
+    scale = dataclasses.replace(registry.load("scale", scale_name), width=width)
+    try:
+        return count(registry.load("baseline", name), BuildSpec(streams, CLASSES, scale, backbone))
+    # A plug-in may do what the meta device cannot; `Estimate.basis` then says that its size is assumed.
+    except Exception:  # noqa: BLE001
+        return None
 
 
 def _frames(clip: Clip) -> float:
@@ -193,4 +235,4 @@ def _disk_bytes(spec: job_specs.JobSpec) -> float:
         return _pixels(spec) * BYTES_A_STORE_PIXEL
     if isinstance(spec, job_specs.FeaturesSpec):
         return _videos(spec) * (spec.train_views + 1) * 1024 * spec.scale.width * 7 * 4
-    return 4 * _network(spec)[0] if isinstance(spec, job_specs.TrainSpec | job_specs.ImagesSpec) else 1e5
+    return 4 * _network_or_assumed(spec)[0] if isinstance(spec, job_specs.TrainSpec | job_specs.ImagesSpec) else 1e5

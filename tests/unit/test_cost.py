@@ -11,12 +11,14 @@ import pytest
 from click.testing import CliRunner
 
 from harness.commands import plan as command
+from harness.core import registry
 from harness.core.cells import Selection
 from harness.core.errors import HarnessError
 from harness.core.job_specs import CardSpec
 from harness.core.workspace import Workspace
 from harness.planning.cost import estimates
 from harness.planning.plan import make_plan
+from harness.planning.selection import cells
 from harness.records.caveats import caveats_of
 from harness.records.record import Record
 from reports import tables
@@ -88,6 +90,74 @@ def test_records_of_a_plug_in_that_is_not_loaded_are_ignored(where):
     assert caveats_of(cell) == ()
 
 
+PLUGIN = """
+import dataclasses
+from baselines import c3d
+
+
+def build(spec):
+    import torch
+    from torch import nn
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.body = nn.Conv3d(3, WIDTH, 3, padding=1)
+            self.new_head(spec.num_classes)
+
+        def features(self, clips):
+            return self.body(clips["rgb"]).mean((3, 4)).transpose(1, 2)
+
+        def new_head(self, num_classes):
+            self.head = nn.Linear(WIDTH, num_classes)
+
+        def forward(self, clips):
+            return self.head(self.features(clips))
+    BREAK
+    return Net()
+
+
+BASELINE = dataclasses.replace(c3d.BASELINE, name="NAME", build=build)
+"""
+
+
+def test_the_operations_of_a_plug_in_are_counted_and_one_that_cannot_be_is_named(where, tmp_path, monkeypatch):
+    broken = "torch.empty(1).item()"
+    for name, width, extra in (("narrow", "8", ""), ("wide", "80", ""), ("uncountable", "8", broken)):
+        text = PLUGIN.replace("NAME", name).replace("WIDTH", width).replace("BREAK", extra)
+        (tmp_path / f"{name}.py").write_text(text)
+    monkeypatch.setenv(registry.PLUGINS_ENV, str(tmp_path))
+
+    def estimate(name, records=()):
+        selection = Selection((name,), datasets=("micro-hmdb51",), protocols=("original",))
+        (job,) = make_plan(cells(selection), where).jobs
+        return job, estimates(make_plan(cells(selection), where), records, flops=FLOPS)[job.id]
+
+    (narrow, small), (_, large), (unknown, assumed) = map(estimate, ("narrow", "wide", "uncountable"))
+    assert large.seconds == pytest.approx(10 * small.seconds, rel=0.01) and small.basis == large.basis == "model"
+    assert large.disk_bytes > 5 * small.disk_bytes
+    assert assumed.basis == "assumed"
+    assert estimate("uncountable", [record_of(narrow, 5.0)])[1].basis == "assumed"
+    assert estimate("uncountable", [record_of(unknown, 5.0)])[1].basis == "records"
+
+
+def test_records_of_other_plug_ins_are_not_counted(where, tmp_path, monkeypatch):
+    (tmp_path / "other.py").write_text(PLUGIN.replace("NAME", "other").replace("BREAK", "raise SystemExit"))
+    monkeypatch.setenv(registry.PLUGINS_ENV, str(tmp_path))
+    plan = make_plan(cells(Selection(datasets=("micro-hmdb51",), protocols=("original",))), where)
+    theirs = replace(plan.jobs[-1], spec=train_spec("micro", baseline=CardSpec("other", 1)))
+    assert estimates(plan, [record_of(theirs, 5.0)], flops=FLOPS) == estimates(plan, [], flops=FLOPS)
+
+
+def test_a_narrower_network_takes_less(where):
+    def seconds(*overrides):
+        selection = Selection(datasets=("micro-hmdb51",), protocols=("original",), overrides=overrides)
+        plan = make_plan(cells(selection), where)
+        return estimates(plan, [], flops=FLOPS)[plan.jobs[-1].id].seconds
+
+    assert seconds(("scale.width", "0.125")) == pytest.approx(seconds() / 4)
+
+
 def test_gpu_hours_are_counted_for_jobs_planned_for_a_gpu(where, monkeypatch):
     monkeypatch.setenv("HARNESS_DEVICE", "cuda")
     plan = planned(where, "3", "paper")
@@ -125,8 +195,8 @@ def test_cost_counts_shared_work_once(where):
     upstream = {"a": {}, "b": {"source": "a"}, "c": {"source": "a"}}
     cost = {"wall_s": 100.0, "device_s": 3600.0}
     records = {job: Record(job, train_spec(), "", up, None, {}, "", {}, cost) for job, up in upstream.items()}
-    cells = {("r", job): TableCell(ours=50.0, job_ids=(job,)) for job in ("b", "c")}
-    table = Table(4, "", "micro", "", (), (), (), cells)
+    numbers = {("r", job): TableCell(ours=50.0, job_ids=(job,)) for job in ("b", "c")}
+    table = Table(4, "", "micro", "", (), (), (), numbers)
     told = supplements.terminal(supplements.costs(table, records))
     total = next(line for line in told.splitlines() if line.startswith("all of them"))
     assert total.split()[-3:] == ["3", "300", "3.00"] and "1 jobs were saved" in told
