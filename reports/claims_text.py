@@ -9,6 +9,7 @@ from dataclasses import asdict
 
 from harness.analysis.claims import ALPHA, Claim
 from reports.tables.labels import p_text
+from reports.tables.render import DIGITS
 
 WIDTH = 110
 RULE = (
@@ -42,7 +43,7 @@ def _csv(claims: Sequence[Claim]) -> str:
     import pandas as pd
 
     rows = [{name: value for name, value in asdict(claim).items() if name != "cells"} for claim in claims]
-    return str(pd.DataFrame(rows).to_csv(index=False, lineterminator="\n"))
+    return str(pd.DataFrame(rows).to_csv(index=False, lineterminator="\n", float_format=DIGITS))
 
 
 def _effect(claim: Claim) -> str:

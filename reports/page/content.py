@@ -161,8 +161,7 @@ def _data(evidence: Evidence, footage: Mapping[str, pictures.Footage | None]) ->
 def _facts(
     built: Sequence[tables.Table], evidence: Evidence, tested: Sequence[claims.Claim], jobs: Sequence[JobView]
 ) -> dict[str, str]:
-    cells = [cell for table in built if table.number > 1 for cell in table.cells.values() if cell.command]
-    wanted = [cell for cell in cells if cell.ours is not None or cell.verdict == "not run"]
+    wanted = [cell for table in built if table.number > 1 for cell in table.cells.values() if cell.wanted]
     done = sum(cell.ours is not None for cell in wanted)
     supported = sum(claim.verdict == "supported" for claim in tested)
     run = sum(claim.verdict != "not run" for claim in tested)

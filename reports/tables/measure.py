@@ -43,8 +43,8 @@ def fill(slot: Slot, lookup: Lookup, *, question: Question, printed: PaperNumber
     command = command_of(*slot.choices[0])
     if slot.optional:
         return TableCell(paper=paper, verdict="blank", why="the paper leaves this blank", command=command)
-    finished = f"; {len(done)} of {len(cells)} parts are" if done else ""
-    return TableCell(paper=paper, verdict="not run", why=f"its jobs are not finished{finished}", command=command)
+    why = "its jobs are not finished" + (f"; {len(done)} of {len(cells)} parts are" if done else "")
+    return TableCell(paper=paper, wanted=True, verdict="not run", why=why, command=command)
 
 
 def _measured(
@@ -70,6 +70,7 @@ def _measured(
         seeds=tuple(dict.fromkeys(cell.seed for cell in cells)),
         splits=tuple(by_split),
         job_ids=tuple(dict.fromkeys(job for result in results for job in result.job_ids)),
+        wanted=not slot.optional,
         verdict=verdict,
         why=why,
         caveat="; ".join(caveats_of(cells[0])),

@@ -36,6 +36,8 @@ class TableCell:
     """Seeds that the number is the mean over."""
     splits: tuple[int, ...] = ()
     job_ids: tuple[str, ...] = ()
+    wanted: bool = False
+    """Whether the table lacks a number without it. False where the paper leaves it blank, and for computed columns."""
     verdict: Verdict = "blank"
     why: str = ""
     """The reason for the verdict, in a few words."""

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+DIGITS = "%.6g"
+"""Numbers in a CSV file; JSON has all their digits."""
+
+
 def frame(table: Table) -> pd.DataFrame:
     """One line per number: its row and column, the paper's number, ours, interval, n, verdict, jobs, command."""
     import pandas as pd
@@ -29,14 +33,14 @@ def frame(table: Table) -> pd.DataFrame:
                 cell, group = table.cell(row, column), groups[column.group]
                 place = {"table": table.number, "scale": table.scale, "version": table.version}
                 place |= {"row": row.key, "column": column.key, "paper_data": group.paper, "our_data": group.ours}
-                numbers = asdict(cell) | {"difference": cell.difference, "job_ids": " ".join(cell.job_ids)}
-                lines.append(place | numbers)
+                lists = {name: " ".join(map(str, getattr(cell, name))) for name in ("seeds", "splits", "job_ids")}
+                lines.append(place | asdict(cell) | lists | {"difference": cell.difference})
     return pd.DataFrame(lines).convert_dtypes()
 
 
 def csv(table: Table) -> str:
-    """The frame; empty fields where there is no number."""
-    return str(frame(table).to_csv(index=False, lineterminator="\n"))
+    """The frame, with six significant digits; empty fields where there is no number."""
+    return str(frame(table).to_csv(index=False, lineterminator="\n", float_format=DIGITS))
 
 
 def as_json(table: Table) -> str:

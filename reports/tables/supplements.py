@@ -112,8 +112,10 @@ def costs(table: Table, records: Mapping[str, Record]) -> Aside:
             numbers = _cost(jobs_of[row, column], records)
             rows.append((titles.get(row, row), heads.get(column, column), *numbers))
     every = {job_id for jobs in jobs_of.values() for job_id in jobs}
-    saved = sum(map(len, jobs_of.values())) - len(every)
-    note = f"A number's cost is that of its jobs and all upstream; {saved} jobs were saved by sharing."
+    # Columns of one number (top-5, RGB+Flow) read its jobs again, which saves nothing: count each scored job once.
+    scored = {job_id for cell in table.cells.values() for job_id in cell.job_ids}
+    saved = sum(len(upstream_closure([job_id], records)) for job_id in scored) - len(every)
+    note = f"A number's cost is that of its jobs and all upstream; {saved} {'job was' if saved == 1 else 'jobs were'} saved by sharing."
     if rows:
         rows.append(("all of them", "each job once", *_cost(every, records)))
     return Aside(

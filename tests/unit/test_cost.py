@@ -196,7 +196,9 @@ def test_cost_counts_shared_work_once(where):
     cost = {"wall_s": 100.0, "device_s": 3600.0}
     records = {job: Record(job, train_spec(), "", up, None, {}, "", {}, cost) for job, up in upstream.items()}
     numbers = {("r", job): TableCell(ours=50.0, job_ids=(job,)) for job in ("b", "c")}
+    numbers["r", "b top-5"] = numbers["r", "b"]
+    numbers["r", "both"] = TableCell(ours=50.0, job_ids=("b", "c"))
     table = Table(4, "", "micro", "", (), (), (), numbers)
     told = supplements.terminal(supplements.costs(table, records))
     total = next(line for line in told.splitlines() if line.startswith("all of them"))
-    assert total.split()[-3:] == ["3", "300", "3.00"] and "1 jobs were saved" in told
+    assert total.split()[-3:] == ["3", "300", "3.00"] and "; 1 job was saved" in told

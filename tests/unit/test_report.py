@@ -46,6 +46,22 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     return workspace
 
 
+def test_a_number_that_the_paper_leaves_blank_is_not_counted_as_one_it_prints(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path / "data", tmp_path / "results")
+
+    def counted() -> list[int]:
+        built = content.collect(workspace, scale="micro")
+        return [int(word) for word in built.facts["numbers in Tables 2–5"].split(" of ")]
+
+    none, total = counted()
+    blank = Selection(("c3d",), ("rgb",), ("micro-hmdb51",), protocols=("logreg",))
+    fill(workspace, selection.cells(blank))
+    assert (none, total) == (0, counted()[1])
+    fill(workspace, selection.cells(Selection(("c3d",), ("rgb",), ("micro-hmdb51",), protocols=("fixed",))))
+    done, same = counted()
+    assert done > 0 and same == total
+
+
 @pytest.fixture(scope="module")
 def report(workspace: Workspace) -> content.Content:
     return content.collect(workspace, scale="micro")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import shutil
 import subprocess
 from html.parser import HTMLParser
@@ -12,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from harness.analysis import claims
 from harness.core.errors import HarnessError
-from reports import tables
+from reports import claims_text, tables
 from reports.tables import latex, supplements
 from tests.unit.test_tables import EVERYTHING, NOTHING, PAPERS, lookup_of
 
@@ -67,6 +69,19 @@ def test_csv_and_json_hold_every_number() -> None:
     assert line["difference"] == "" and line["verdict"] == "not comparable"
     told = json.loads(tables.render(table, "json"))
     assert len(told["cells"]) == len(rows) and told["scale"] == "micro"
+
+
+def test_csv_is_for_spreadsheets() -> None:
+    seeds = tables.Question(scale="micro", seeds=(0, 1))
+    third = tables.build(4, lookup_of(lambda cell: 1 / 3 if cell.protocol in PAPERS else None), seeds)
+    text = tables.render(third, "csv")
+    line = next(row for row in csv.DictReader(io.StringIO(text)) if row["column"] == "hmdb51/full-ft/scratch")
+    assert (line["ours"], line["seeds"], line["splits"]) == ("33.2143", "0 1", "1")
+    claim = claims.Claim(
+        name="one", statement="One", paper="Table 2", effect_points=1 / 3, verdict="supported", detail="", cells=()
+    )
+    for rendered in (text, claims_text.render([claim], "csv")):
+        assert not re.search(r"\d\.\d{7}|\(\d", rendered)
 
 
 class _Tags(HTMLParser):
