@@ -25,7 +25,7 @@ from harness.metrics import statistics
 from harness.metrics.fusion import late_fusion
 from harness.metrics.scores import Scores, topk_correct
 from harness.planning.lookup import scored
-from harness.records.record import SCORES, Record, RunStore
+from harness.records.record import Record, RunStore
 
 PAPER_ORDER = ("convnet-lstm", "c3d", "two-stream", "fused-3d", "i3d")
 
@@ -164,12 +164,14 @@ def title_of(baseline: str) -> str:
 
 
 def gather(run_store: RunStore, *, scale: str) -> Evidence:
-    """The evidence of one scale. Where several records score the same cell, the newest counts."""
-    records = {record.job_id: record for record in run_store if scale_of(record) in ("", scale)}
+    """The evidence of one scale. Where several records score the same cell, the newest counts; damaged ones are left out."""
+    of_jobs = [both for both in run_store.with_scores() if scale_of(both[0]) in ("", scale)]
+    records = {record.job_id: record for record, _ in of_jobs}
+    scores = {record.job_id: of_job for record, of_job in of_jobs if of_job is not None}
     of_scale = [record.job_id for record in records.values() if scale_of(record) == scale]
     kept = {job_id: records[job_id] for job_id in upstream_closure(of_scale, records)}
     ordered = sorted(kept.values(), key=lambda record: (record.finished_at, record.job_id))
-    return Evidence(records={record.job_id: record for record in ordered}, results=tuple(_results(ordered)))
+    return Evidence(records={record.job_id: record for record in ordered}, results=tuple(_results(ordered, scores)))
 
 
 def scale_of(record: Record) -> str:
@@ -177,19 +179,19 @@ def scale_of(record: Record) -> str:
     return record.spec.scale.name if isinstance(record.spec, NetworkSpec) else ""
 
 
-def _results(records: list[Record]) -> list[Result]:
+def _results(records: list[Record], scores: Mapping[str, Scores]) -> list[Result]:
     single = {
-        record.cell: Result(record.cell, record.scores(), (record,))
+        record.cell: Result(record.cell, scores[record.job_id], (record,))
         for record in scored(records)
-        if SCORES in record.files and record.cell is not None
+        if record.job_id in scores and record.cell is not None
     }
     fused = []
     for cell, result in single.items():
         other = single.get(dataclasses.replace(cell, modality="flow"))
         both = dataclasses.replace(cell, modality="rgb+flow")
         if cell.modality == "rgb" and other is not None and both not in single and _late(cell.baseline):
-            scores = late_fusion(result.scores, other.scores)
-            fused.append(Result(both, scores, (*result.records, *other.records)))
+            together = late_fusion(result.scores, other.scores)
+            fused.append(Result(both, together, (*result.records, *other.records)))
     return sorted([*single.values(), *fused], key=lambda r: (r.setting, order_of(r.baseline), r.modality))
 
 

@@ -100,7 +100,7 @@ def harness() -> None:
 
 
 def main() -> None:
-    """The console script. Exit status: 0, 1 (a check failed), 2 (wrong use or broken input), 130 (Ctrl-C)."""
+    """The console script. Exit status: 0, 1 (a check failed, or damaged records were left out), 2 (wrong use or broken input), 130 (Ctrl-C)."""
     try:
         code = harness.main(prog_name="harness", standalone_mode=False)
         if isinstance(code, int) and code:

@@ -23,7 +23,7 @@ from harness.commands import console
 from harness.commands.options import LaunchOptions, workspace_options
 from harness.commands.run import render_or_index, run_cells
 from harness.core import registry
-from harness.core.errors import HarnessError
+from harness.core.errors import HarnessError, RecordError
 from harness.core.workspace import Workspace, writable
 from harness.metrics.scores import topk_correct
 from harness.planning import selection
@@ -60,14 +60,17 @@ def command(
     suites = read(file)
     if run_missing and only != "rescored":
         _run_missing(suites, workspace)
-    outcomes = [_timed(check) for check in _checks(suites, only, workspace)]
+    run_store = RunStore(workspace.runs)
+    lookup = lookup_in(workspace, run_store)
+    outcomes = [_timed(check) for check in _checks(suites, only, workspace, lookup)]
     click.echo(as_text(outcomes))
     if junit:
         writable(junit.absolute().parent, content="the JUnit report", flag="--junit")
         junit.write_text(compare.junit(outcomes), encoding="utf-8")
     if update:
         for suite in suites:
-            _propose(suite, workspace)
+            _propose(suite, workspace, lookup)
+    console.exit_if_damaged(run_store)
     if not all(outcome.ok for outcome in outcomes):
         raise click.exceptions.Exit(1)
 
@@ -86,8 +89,9 @@ def as_text(outcomes: Sequence[CheckOutcome]) -> str:
     return "\n".join([*lines, f"\n{', '.join(counts)}."])
 
 
-def _checks(suites: Sequence[Expected], only: str | None, workspace: Workspace) -> Iterator[Callable[[], CheckOutcome]]:
-    lookup = lookup_in(workspace)
+def _checks(
+    suites: Sequence[Expected], only: str | None, workspace: Workspace, lookup: Lookup
+) -> Iterator[Callable[[], CheckOutcome]]:
     for suite in suites:
         if only != "rescored":
             yield from (partial(retrained, suite, entry, lookup) for entry in suite.retrained)
@@ -136,7 +140,10 @@ def rescored(suite: Expected, entry: Rescored, workspace: Workspace) -> CheckOut
         expected = f"{entry.correct1} / {entry.correct5} of {entry.n}" if entry.known else "not known yet"
         return CheckOutcome(suite.path.stem, "rescored", entry.title, state, expected, "nothing", why)
 
-    record = record_of(suite, entry, workspace)
+    try:
+        record = record_of(suite, entry, workspace)
+    except RecordError as error:
+        return failure(str(error))
     if record is None:
         return failure(f"no such job in {suite.checkpoints} or in {workspace.runs}", state="missing")
     if entry.known and record.files.get(WEIGHTS) != entry.weights_sha256:
@@ -165,9 +172,8 @@ def scores_now(record: Record, workspace: Workspace) -> Scores:
     return score_again(record, JobOptions(workspace=workspace))
 
 
-def _propose(suite: Expected, workspace: Workspace) -> None:
+def _propose(suite: Expected, workspace: Workspace, lookup: Lookup) -> None:
     """Write a new version of the file, with these results, next to it, to be reviewed and renamed."""
-    lookup = lookup_in(workspace)
     proposal = replace(
         suite,
         retrained=tuple(_retrained_now(entry, lookup) for entry in suite.retrained),

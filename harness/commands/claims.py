@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import click
 
+from harness.commands import console
 from harness.commands.options import scale_option, seeds_option, workspace_options
 from harness.core.workspace import Workspace
 
@@ -25,7 +26,10 @@ from harness.core.workspace import Workspace
 def command(workspace: Workspace, scale: str, seeds: tuple[int, ...], style: str) -> None:
     from harness.analysis import claims
     from harness.planning.lookup import lookup_in
+    from harness.records.record import RunStore
     from reports import claims_text
 
-    results = claims.all_claims(lookup_in(workspace), scale=scale, seeds=seeds)
+    run_store = RunStore(workspace.runs)
+    results = claims.all_claims(lookup_in(workspace, run_store), scale=scale, seeds=seeds)
     click.echo(claims_text.render(results, style), nl=False)
+    console.exit_if_damaged(run_store)

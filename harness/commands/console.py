@@ -11,10 +11,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TextIO
 
+import click
+
 from harness.core.callbacks import Callback
 from harness.core.cells import Job
 from harness.metrics.registered import named, text
-from harness.records.record import Record
+from harness.records.record import Record, RunStore
 from reports.units import duration
 
 PLAIN_EVERY_S = 5.0
@@ -25,6 +27,14 @@ def table(rows: Iterable[Mapping[str, Any]], **options: Any) -> str:
     from tabulate import tabulate
 
     return str(tabulate(list(rows), headers="keys", tablefmt="simple", disable_numparse=True, **options))
+
+
+def exit_if_damaged(run_store: RunStore) -> None:
+    """Name each record that was left out, with its remedy, and exit with status 1; nothing if all could be read."""
+    for error in run_store.damaged.values():
+        click.echo(f"harness: left out a damaged record: {error}", err=True)
+    if run_store.damaged:
+        raise click.exceptions.Exit(1)
 
 
 def headline(record: Record) -> str:

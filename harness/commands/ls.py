@@ -37,7 +37,9 @@ WIDTH = 108
 def command(kind: str, name: str | None, workspace: Workspace) -> None:
     kind = kind.removesuffix("s")
     if kind == "job":
-        click.echo(job(name, workspace) if name else jobs(workspace))
+        run_store = RunStore(workspace.runs)
+        click.echo(job(name, run_store) if name else jobs(run_store))
+        console.exit_if_damaged(run_store)
     elif name:
         click.echo(card(registry.load(kind, name)))
     else:
@@ -111,9 +113,10 @@ ROWS: Mapping[str, Callable[[Any, Workspace], dict[str, Any]]] = {
 """Kind -> columns of its list. Other kinds show name and title."""
 
 
-def jobs(workspace: Workspace) -> str:
+def jobs(run_store: RunStore) -> str:
+    """One line per record. A number is printed only if the scores behind it can be read."""
     rows, names = [], set()
-    for record in sorted(RunStore(workspace.runs), key=lambda record: record.finished_at):
+    for record in sorted((record for record, _ in run_store.with_scores()), key=lambda record: record.finished_at):
         accuracy = text(PRIMARY, record.metrics[PRIMARY]) if record.metrics else ""
         names.add(record.spec.dataset.name)
         rows.append(
@@ -128,12 +131,14 @@ def jobs(workspace: Workspace) -> str:
             }
         )
     caveats = dict.fromkeys(f"\n{caveat}." for caveat in map(caveat_of, sorted(names)) if caveat)
-    return console.table(rows) + "".join(caveats) if rows else f"No finished jobs in {workspace.runs}."
+    if not rows:
+        return f"No {'readable records' if run_store.damaged else 'finished jobs'} in {run_store.runs}."
+    return console.table(rows) + "".join(caveats)
 
 
-def job(name: str, workspace: Workspace) -> str:
+def job(name: str, run_store: RunStore) -> str:
     """The record of a job as JSON; `name` is the beginning of its id."""
-    record = RunStore(workspace.runs).find(name)
+    record = run_store.find(name)
     left_out = ("folder", "curves", "classes", "fingerprint", "files")
     content = {key: value for key, value in vars(record).items() if key not in left_out}
     content |= {"spec": to_plain(record.spec), "folder": str(record.folder)}

@@ -20,9 +20,11 @@ def command() -> None: ...
 def push(workspace: Workspace) -> None:
     """Log every record that the tracking server lacks."""
     tracker = tracking.open_tracker(None, workspace.results, "pushed by hand")
+    run_store = RunStore(workspace.runs)
     with console.screen(jobs=0) as callback:
-        pushed = tracking.push(RunStore(workspace.runs), tracker, callback=callback)
+        pushed = tracking.push((record for record, _ in run_store.with_scores()), tracker, callback=callback)
     click.echo(f"{len(pushed.copied)} record(s) sent, {len(pushed.present)} already there. View: {tracker.how_to_open}")
+    console.exit_if_damaged(run_store)
 
 
 @command.command()

@@ -42,7 +42,8 @@ MONTH_S = 30 * 86400.0
 @workspace_options
 def command(selection: Selection, workspace: Workspace, table: str | None, as_json: bool, svg: str | None) -> None:
     plan = planning.make_plan(cells_of(selection, table), workspace, dry_run=True)
-    costs = estimates(plan, RunStore(workspace.runs))
+    # A damaged record makes an estimate worse, and nothing else.
+    costs = estimates(plan, RunStore(workspace.runs).readable())
     if svg:
         _draw(svg, plan, costs)
     if as_json:

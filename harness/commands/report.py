@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from harness.commands import console
 from harness.commands.options import out_option, scale_option, split_at_commas, workspace_options
 from harness.core.errors import HarnessError, unknown
 from harness.core.workspace import Workspace
@@ -34,22 +35,25 @@ def command(workspace: Workspace, out: Path | None, scale: str, formats: tuple[s
     for name in formats:
         if name not in write.FORMATS:
             raise unknown("format", name, write.FORMATS)
-    page = content.collect(workspace, scale=scale)
+    run_store = RunStore(workspace.runs)
+    page = content.collect(workspace, run_store, scale=scale)
     if not page.jobs:
-        raise _empty(workspace, scale)
+        console.exit_if_damaged(run_store)
+        raise _empty(run_store, scale)
     out = out or workspace.report
     files = write.write(page, out, formats=formats or write.FORMATS)
     click.echo(write.summary(page, out, files))
     if page.without_frames:
         names = ", ".join(page.without_frames)
         click.echo(f"No frames of {names}: the scored videos are not in {workspace.data} (--data).", err=True)
+    console.exit_if_damaged(run_store)
 
 
-def _empty(workspace: Workspace, scale: str) -> HarnessError:
+def _empty(run_store: RunStore, scale: str) -> HarnessError:
     """The error for a report without a finished job, with the scales that have some."""
     from reports.evidence import scale_of
 
-    others = Counter(filter(None, map(scale_of, RunStore(workspace.runs))))
+    others = Counter(filter(None, map(scale_of, run_store)))
     have = ", ".join(f"{count} of --scale {name}" for name, count in sorted(others.items())) or "none"
     remedy = "add that --scale" if others else "finish some with `harness run`, or name another folder with --results"
-    return HarnessError(f"no finished job of the scale '{scale}' in {workspace.runs}; have: {have}; {remedy}")
+    return HarnessError(f"no finished job of the scale '{scale}' in {run_store.runs}; have: {have}; {remedy}")

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from harness.commands import console
 from harness.commands.options import LaunchOptions, launch_options, scale_option, seeds_option, workspace_options
 from harness.core.workspace import Workspace
 from reports.tables.render import FORMATS
@@ -60,10 +61,12 @@ def command(
     supplements.check_format(style, asides=significance or with_cost)
     if run_missing:
         run_cells(tables.wanted(number, query), workspace, launch)
-    lookup = lookup_in(workspace)
+    run_store = RunStore(workspace.runs)
+    lookup = lookup_in(workspace, run_store)
     table = tables.build(number, lookup, query)
     asides = [tables.significance(number, lookup, query)] if significance else []
     asides += (
-        [supplements.costs(table, {record.job_id: record for record in RunStore(workspace.runs)})] if with_cost else []
+        [supplements.costs(table, {record.job_id: record for record in run_store.readable()})] if with_cost else []
     )
     click.echo(supplements.below(tables.render(table, style), asides, style), nl=False)
+    console.exit_if_damaged(run_store)

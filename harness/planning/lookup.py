@@ -17,7 +17,7 @@ from harness.core.job_specs import CardSpec, ClipsSpec, NetworkSpec, ScoredSpec
 from harness.core.workspace import Workspace
 from harness.data import prepare
 from harness.metrics.fusion import late_fusion
-from harness.metrics.scores import CellResult
+from harness.metrics.scores import CellResult, Scores
 from harness.planning.plan import Planner
 from harness.planning.spec_builder import CODE_VERSION
 from harness.records.record import Record, RunStore
@@ -32,9 +32,12 @@ def result_of(job_ids: tuple[str, ...], run_store: RunStore) -> CellResult | Non
     return _fused(tuple(run_store.read(job_id) for job_id in job_ids))
 
 
-def lookup_in(workspace: Workspace) -> Lookup:
-    """Function cell -> its result in the results folder, or None. The data sets need not be on disk."""
-    records = Records(workspace)
+def lookup_in(workspace: Workspace, run_store: RunStore | None = None) -> Lookup:
+    """Function cell -> its result in the results folder, or None. The data sets need not be on disk.
+
+    Damaged records count as absent; a caller that passes `run_store` can name them by its `damaged`.
+    """
+    records = Records(workspace, run_store or RunStore(workspace.runs))
 
     @functools.cache  # tables look up the same cell several times, and each lookup reads and hashes files
     def lookup(cell: Cell) -> CellResult | None:
@@ -46,7 +49,7 @@ def lookup_in(workspace: Workspace) -> Lookup:
         newest = [records.newest(training.cell) for training in trainings]
         if not all(newest):
             return None
-        result = _fused(tuple(record for record in newest if record))
+        result = _fused(tuple(record for record in newest if record), records.scores_of)
         return dataclasses.replace(result, skipped=skipped_videos(result.job_ids, records.by_id))
 
     return lookup
@@ -57,34 +60,43 @@ def skipped_videos(job_ids: Iterable[str], records: Mapping[str, Record]) -> boo
     return any(records[job_id].chosen.get("skipped") for job_id in upstream_closure(job_ids, records))
 
 
-def _fused(records: tuple[Record, ...]) -> CellResult:
-    scores = records[0].scores()
+def _fused(records: tuple[Record, ...], scores_of: Callable[[Record], Scores] = Record.scores) -> CellResult:
+    scores = scores_of(records[0])
     for record in records[1:]:
-        scores = late_fusion(scores, record.scores())
+        scores = late_fusion(scores, scores_of(record))
     return CellResult(scores=scores, job_ids=tuple(record.job_id for record in records), records=records)
 
 
 class Records:
     """The scored records of a results folder, by cell."""
 
-    def __init__(self, workspace: Workspace) -> None:
+    def __init__(self, workspace: Workspace, run_store: RunStore) -> None:
         self.planner = Planner(workspace, dry_run=True)
-        self.run_store = RunStore(workspace.runs)
+        self.run_store = run_store
+        self._scores: dict[str, Scores] = {}
         self._fingerprints: dict[str, str] = {}
         self._counted: dict[str, bool] = {}
 
     def newest(self, cell: Cell) -> Record | None:
-        """The record of the cell of one network; None if no record counts."""
-        return max(
-            (record for record in self._by_cell.get(_key(cell), ()) if self.counts(record)),
-            key=lambda record: (record.finished_at, record.job_id),
-            default=None,
-        )
+        """The record of the cell of one network, with scores that can be read; None if no record counts."""
+        records = sorted(self._by_cell.get(_key(cell), ()), key=lambda record: (record.finished_at, record.job_id))
+        return next((record for record in reversed(records) if self.counts(record) and self._has_scores(record)), None)
+
+    def scores_of(self, record: Record) -> Scores:
+        """Its scores, read once. Raises RecordError."""
+        if record.job_id not in self._scores:
+            self._scores[record.job_id] = record.scores()
+        return self._scores[record.job_id]
+
+    def _has_scores(self, record: Record) -> bool:
+        with self.run_store.collecting(record.job_id):
+            self.scores_of(record)
+        return record.job_id in self._scores
 
     def counts(self, record: Record) -> bool:
         """True if the record and its upstream records were made with the present cards and files."""
         if record.job_id not in self._counted:
-            upstream = (self.run_store.read(up) for up in record.upstream.values() if self.run_store.has(up))
+            upstream = (self.by_id[up] for up in record.upstream.values() if up in self.by_id)
             self._counted[record.job_id] = self._is_present(record) and all(self.counts(up) for up in upstream)
         return self._counted[record.job_id]
 
@@ -106,8 +118,8 @@ class Records:
 
     @functools.cached_property
     def by_id(self) -> dict[str, Record]:
-        """Job id -> record."""
-        return {record.job_id: record for record in self.run_store}
+        """Job id -> record, of every record that can be read."""
+        return {record.job_id: record for record in self.run_store.readable()}
 
     @functools.cached_property
     def _by_cell(self) -> dict[Cell, list[Record]]:

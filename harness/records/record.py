@@ -12,9 +12,12 @@ A record is a folder ``runs/<job id>/``:
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import json
+import os
+import typing
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,7 +27,8 @@ from harness.core.atomic import atomic_folder, atomic_write, file_sha256
 from harness.core.cells import Cell
 from harness.core.errors import HarnessError, RecordError
 from harness.core.job_specs import JobSpec, ScoredSpec, from_plain, job_id, to_plain
-from harness.core.serialization import plain, read
+from harness.core.serialization import plain
+from harness.records import stored
 
 if TYPE_CHECKING:
     from harness.metrics.scores import Scores
@@ -84,18 +88,24 @@ class Record:
         """The file called `name`, checked to be there. Raises RecordError."""
         if self.folder is None or name not in self.files:
             raise RecordError(f"record {self.job_id} ({self.title}) has no {name}")
-        return self.folder / name
+        path = self.folder / name
+        with stored.refused(path, "cannot be read", stored.remedy(self.job_id, self.folder)):
+            stored.check_regular(path)
+        return path
 
     def scores(self) -> Scores:
-        """Its per-video logits. Raises RecordError if the file is not the one that was written."""
+        """Its per-video logits. Raises RecordError if the file is not the one that was written, or not of this record."""
         path = self.path(SCORES)
-        if file_sha256(path) != self.files[SCORES]:
-            raise RecordError(f"{path} is not the recorded file (sha256 differs); {_rerun(self.job_id, path.parent)}")
-        return read_scores(path)
+        remedy = stored.remedy(self.job_id, path.parent)
+        with stored.refused(path, "does not hold scores", remedy):
+            if file_sha256(path) != self.files[SCORES]:
+                raise RecordError(f"{path} is not the recorded file (sha256 differs); {remedy}")
+            scores = stored.read_scores(path)
+        from harness.metrics.scores import counts
 
-
-def _rerun(job_id: str, folder: Path) -> str:
-    return f"remove {folder} to run job {job_id} again"
+        if scores.logits.shape[1] != len(self.classes) or (self.counts and counts(scores) != self.counts):
+            raise RecordError(f"{path} does not give the numbers of {RECORD} next to it: one was edited; {remedy}")
+        return scores
 
 
 def write_scores(path: Path, scores: Scores) -> None:
@@ -113,46 +123,61 @@ def write_scores(path: Path, scores: Scores) -> None:
     )
 
 
-def read_scores(path: Path) -> Scores:
-    """The scores of a file by `write_scores`."""
-    import numpy as np
-
-    from harness.metrics.scores import Scores
-
-    with np.load(path, allow_pickle=False) as stored:
-        words = {
-            name: tuple(str(word) for word in stored[name]) for name in ("ids", "groups", "undecodable", "missing")
-        }
-        return Scores(logits=stored["logits"], labels=stored["labels"], **words)
-
-
 @dataclass(frozen=True)
 class RunStore:
     """The finished jobs of a results folder."""
 
     runs: Path
+    damaged: dict[str, RecordError] = field(default_factory=dict, compare=False)
+    """Job id -> fault, of the records that `readable` left out. A command prints them (`console.exit_if_damaged`)."""
 
     def has(self, job_id: str) -> bool:
         return (self.runs / job_id / RECORD).is_file()
 
     def ids(self) -> list[str]:
-        """Ids of all finished jobs, sorted."""
+        """Ids of all finished jobs, sorted; those whose record is damaged are among them."""
         if not self.runs.is_dir():
             return []
-        return sorted(
-            path.parent.name for path in self.runs.glob(f"*/{RECORD}") if not path.parent.name.startswith(".")
-        )
+        folders = (path for path in self.runs.iterdir() if not path.name.startswith("."))
+        return sorted(path.name for path in folders if _has_record(path))
 
     def read(self, job_id: str) -> Record:
         """The record of a finished job. Raises RecordError, naming the file and the remedy, if it is missing or damaged."""
         folder = self.runs / job_id
-        try:
-            return _read(folder, (folder / RECORD).stat().st_mtime_ns)
-        except FileNotFoundError as error:
-            raise RecordError(f"no record at {folder}; `harness ls jobs` lists the records") from error
+        with stored.refused(folder / RECORD, "is not a record", stored.remedy(job_id, folder)):
+            try:
+                return _read(folder, (folder / RECORD).stat().st_mtime_ns)
+            except FileNotFoundError as error:
+                raise RecordError(f"no record at {folder}; `harness ls jobs` lists the records") from error
 
     def __iter__(self) -> Iterator[Record]:
+        """All records. Raises RecordError at a damaged one."""
         return (self.read(job_id) for job_id in self.ids())
+
+    def readable(self) -> Iterator[Record]:
+        """All records except damaged ones, which are collected in `damaged`."""
+        for name in self.ids():
+            with self.collecting(name):
+                record = self.read(name)
+            if name not in self.damaged:
+                yield record
+
+    def with_scores(self) -> Iterator[tuple[Record, Scores | None]]:
+        """As `readable`, with the scores of those that have some; a record whose scores cannot be read is damaged."""
+        for record in self.readable():
+            scores = None
+            with self.collecting(record.job_id):
+                scores = record.scores() if SCORES in record.files else None
+            if record.job_id not in self.damaged:
+                yield record, scores
+
+    @contextlib.contextmanager
+    def collecting(self, job_id: str) -> Iterator[None]:
+        """A RecordError of the block ends it, and is collected as the fault of this job's record."""
+        try:
+            yield
+        except RecordError as error:
+            self.damaged.setdefault(job_id, error)
 
     def find(self, prefix: str) -> Record:
         """The record whose id starts with `prefix`. Raises HarnessError when there is none, or more than one."""
@@ -163,28 +188,28 @@ class RunStore:
         return self.read(hits[0])
 
 
+def _has_record(folder: Path) -> bool:
+    """Whether there is anything called record.json; True also for a folder that is a broken link, so that it is named."""
+    return os.path.lexists(folder / RECORD) or (folder.is_symlink() and not folder.is_dir())
+
+
 @functools.lru_cache(maxsize=4096)
 def _read(folder: Path, stamp: int) -> Record:
     path = folder / RECORD
-    remedy = _rerun(folder.name, folder)
-    try:
-        stored = json.loads(path.read_text())
-        schema = int(stored.pop("schema"))
-    except (ValueError, KeyError, AttributeError, TypeError) as error:
-        raise RecordError(f"{path} is not a record ({type(error).__name__}: {error}); {remedy}") from error
+    remedy = stored.remedy(folder.name, folder)
+    fields = stored.read_json(path)
+    schema = int(fields.pop("schema"))
     if schema != SCHEMA:
         age, upgrade = ("a newer", "upgrade harness, or ") if schema > SCHEMA else ("an older", "")
         raise RecordError(
             f"{path} was written by {age} version of harness (schema {schema}, this one reads {SCHEMA}); "
             f"{upgrade}name another folder with --results"
         )
-    try:
-        stored["curves"], stored["classes"] = tuple(stored["curves"]), tuple(stored["classes"])
-        stored["spec"] = from_plain(stored["spec"])
-        stored["cell"] = read(Cell, stored["cell"]) if stored["cell"] is not None else None
-        record = Record(**stored, folder=folder)
-    except (TypeError, KeyError, ValueError, AttributeError) as error:
-        raise RecordError(f"{path} lacks or adds fields ({error}); {remedy}") from error
+    with stored.refused(path, "lacks or adds fields", remedy):
+        hints = {name: hint for name, hint in typing.get_type_hints(Record).items() if name not in ("spec", "folder")}
+        spec = from_plain(fields.pop("spec"))
+        record = Record(spec=spec, **stored.read_fields(hints, fields), folder=folder)
+        stored.check_fields(vars(record))
     expected = job_id(record.spec, record.upstream)
     if not folder.name == record.job_id == expected:
         raise RecordError(f"{path} says job {record.job_id} but its spec hashes to {expected}: it was edited; {remedy}")

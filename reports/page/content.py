@@ -94,12 +94,15 @@ class Content:
         return tuple(figures + [entry.figure for entry in self.data if entry.figure])
 
 
-def collect(workspace: Workspace, *, scale: str) -> Content:
-    """Read the records and draw everything. Needs no data set, but shows frames of those on this machine."""
+def collect(workspace: Workspace, run_store: RunStore, *, scale: str) -> Content:
+    """Read the records and draw everything. Needs no data set, but shows frames of those on this machine.
+
+    Damaged records are left out; `run_store.damaged` then names them.
+    """
     # Tables and claims ask for many cells twice, and planning one takes milliseconds.
-    lookup = functools.cache(lookup_in(workspace))
+    lookup = functools.cache(lookup_in(workspace, run_store))
     built = tuple(tables.build(number, lookup, tables.Question(scale=scale)) for number in tables.NUMBERS)
-    evidence = gather(RunStore(workspace.runs), scale=scale)
+    evidence = gather(run_store, scale=scale)
     footage = {
         name: pictures.footage(name, workspace.data, fingerprint=prints[-1])
         for name, prints in _fingerprints(evidence).items()

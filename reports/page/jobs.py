@@ -46,6 +46,8 @@ class JobView:
     versions: Mapping[str, str]
     upstream: Mapping[str, str]
     """Role -> job id."""
+    absent: tuple[str, ...]
+    """Upstream jobs whose records are missing or damaged."""
     used_by: tuple[str, ...]
     curve: str
     """An <svg>, or ''."""
@@ -67,7 +69,7 @@ def _view(record: Record, evidence: Evidence, used_by: tuple[str, ...]) -> JobVi
         title=record.title,
         kind=KINDS.get(record.kind, record.kind),
         top1=f"{primary['value']:.1f}" if primary else "",
-        interval=f"{primary['low']:.1f} – {primary['high']:.1f}" if primary else "",
+        interval=f"{primary['low']:.1f} – {primary['high']:.1f}" if primary and "low" in primary else "",
         n=str(record.counts.get("n", "")),
         wall_s=float(record.cost["wall_s"]),
         finished=record.finished_at[:16].replace("T", " "),
@@ -77,6 +79,7 @@ def _view(record: Record, evidence: Evidence, used_by: tuple[str, ...]) -> JobVi
         facts={label: value for label, value in _facts(record).items() if value},
         versions={name: str(value) for name, value in record.environment.items() if value},
         upstream=record.upstream,
+        absent=tuple(up for up in record.upstream.values() if up not in evidence.records),
         used_by=used_by,
         curve=spark(record),
     )

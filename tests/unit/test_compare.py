@@ -73,7 +73,13 @@ def written(runs: Path, right: int | None, fps: float) -> str:
     scores = scores_with(right, 240) if right is not None else None
     job = job_id(spec, {})
     record = dataclasses.replace(
-        WHOLE, job_id=job, spec=spec, metrics=summary(scores) if scores else {}, counts=counts(scores) if scores else {}
+        WHOLE,
+        job_id=job,
+        spec=spec,
+        metrics=summary(scores) if scores else {},
+        counts=counts(scores) if scores else {},
+        cost={"wall_s": 1.0},
+        classes=tuple(f"class {k}" for k in range(scores.logits.shape[1])) if scores else (),
     )
 
     def fill(folder: Path) -> None:

@@ -35,7 +35,7 @@ def finish(workspace, job, *, right=1, at="2026-01-01T00:00:00+00:00", upstream=
     scores = Scores(tuple("abcd"), logits, np.zeros(4, np.int64), ("",) * 4)
     record = Record(
         job_id=job_id(changed, dict(upstream)), spec=changed, title=job.title, upstream=dict(upstream), cell=job.cell, environment={},
-        fingerprint="", metrics={}, cost={"wall_s": 1.0}, chosen=dict(chosen), finished_at=at,
+        fingerprint="", metrics={}, cost={"wall_s": 1.0}, chosen=dict(chosen), finished_at=at, classes=tuple("wxyz"),
     )  # fmt: skip
     return write_record(workspace.runs, record, fill=lambda folder: write_scores(folder / SCORES, scores)).job_id
 

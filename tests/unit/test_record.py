@@ -8,7 +8,7 @@ import pytest
 from harness.core.cells import Job
 from harness.core.errors import HarnessError, RecordError
 from harness.core.job_specs import to_plain
-from harness.metrics.scores import Scores
+from harness.metrics.scores import Scores, counts
 from harness.records.record import RECORD, SCORES, Record, RunStore, write_record, write_scores
 from tests.specs import CELL, train_spec
 
@@ -29,7 +29,7 @@ def job():
 def blank(job):
     return Record(
         job_id=job.id, spec=job.spec, title=job.title, upstream={}, cell=job.cell, environment={}, fingerprint="f",
-        metrics={"top1": {"value": 100.0}}, cost={"wall_s": 1.0}, curves=({"step": 1, "name": "train/loss", "value": 2.0},),
+        metrics={"top1": {"value": 100.0}}, counts=counts(SCORED), cost={"wall_s": 1.0}, curves=({"step": 1, "name": "train/loss", "value": 2.0},),
         classes=("x", "y"),
     )  # fmt: skip
 

@@ -64,7 +64,7 @@ def test_a_number_that_the_paper_leaves_blank_is_not_counted_as_one_it_prints(tm
 
 @pytest.fixture(scope="module")
 def report(workspace: Workspace) -> content.Content:
-    return content.collect(workspace, scale="micro")
+    return content.collect(workspace, RunStore(workspace.runs), scale="micro")
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +104,10 @@ def test_every_link_leads_somewhere_and_nothing_is_fetched(text: str, report: co
 
 def test_the_same_records_give_the_same_bytes(workspace: Workspace, tmp_path: Path) -> None:
     formats = ("html", "markdown", "csv", "svg")
-    names = [write.write(content.collect(workspace, scale="micro"), tmp_path / k, formats=formats) for k in "ab"]
+    names = [
+        write.write(content.collect(workspace, RunStore(workspace.runs), scale="micro"), tmp_path / k, formats=formats)
+        for k in "ab"
+    ]
     assert names[0] == names[1] and len(names[0]) > 20
     for name in names[0]:
         data = (tmp_path / "a" / name).read_bytes()

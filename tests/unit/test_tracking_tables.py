@@ -10,6 +10,7 @@ import pytest
 
 from harness.core.cells import Cell, Job
 from harness.core.workspace import Workspace
+from harness.metrics.scores import counts
 from harness.planning.lookup import lookup_in
 from harness.planning.plan import Planner
 from harness.records.record import RunStore, write_record, write_scores
@@ -42,7 +43,14 @@ def leave(job: Job, model, runs: Path) -> None:
     logits = scores.logits + rng.normal(size=scores.logits.shape).astype(np.float32)
     scores = dataclasses.replace(scores, logits=logits.astype(np.float32))
     record = dataclasses.replace(
-        model, job_id=job.id, title=job.title, spec=job.spec, cell=job.cell, upstream=job.upstream, folder=None
+        model,
+        job_id=job.id,
+        title=job.title,
+        spec=job.spec,
+        cell=job.cell,
+        upstream=job.upstream,
+        counts=counts(scores),
+        folder=None,
     )
     write_record(runs, record, fill=lambda folder: write_scores(folder / "scores.npz", scores))
 

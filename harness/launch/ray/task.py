@@ -49,7 +49,7 @@ class TaskFactory:
     ) -> None:
         self.options, self.run, self.largest = options, run, largest
         self.gpus_per_job, self.storage = gpus_per_job, storage
-        self.peaks = peaks_of(options.run_store)
+        self.peaks = peaks_of(options.run_store.readable())
 
     def task(self, job: Job) -> RayTask:
         """The job's task. It never asks for more memory than the largest node has."""
