@@ -13,8 +13,8 @@ from reports.tables.render import DIGITS
 
 WIDTH = 110
 RULE = (
-    "Paired on the same videos, drawn by group. effect: points of top-1, of the weakest part of the claim. p is corrected by Holm "
-    f"over the claims that were run; supported takes p < {ALPHA:g} in every part."
+    "Tests are paired on the same videos, which are resampled by group. The effect, in points of top-1, is that of the claim's weakest "
+    f"part; p is Holm-corrected over the claims that were tested. A claim is supported if p < {ALPHA:g} in every part."
 )
 
 

@@ -95,7 +95,7 @@ def _parse(name: str, text: str) -> list[PaperNumber]:
 def stand_in(name: str, scale: str) -> str:
     """The data set that represents the paper's at this scale. Raises UnknownName."""
     if scale not in STAND_INS:
-        raise unknown("scale with tables", scale, STAND_INS)
+        raise unknown("tables at scale", scale, STAND_INS)
     return STAND_INS[scale][name]
 
 

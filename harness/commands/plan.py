@@ -61,7 +61,9 @@ def cells_of(selection: Selection, table: str | None) -> list[Cell]:
     if table is None:
         return selecting.cells(selection)
     if flags := _flags_besides_table(selection):
-        raise HarnessError(f"--table {table} plans that table's own cells; leave out {', '.join(flags)}, or --table")
+        raise HarnessError(
+            f"--table {table} plans that table's own cells; leave out either {' and '.join(flags)}, or --table"
+        )
     if table not in (*TABLES, "all"):
         raise HarnessError(f"--table {table}: expected one of {', '.join(TABLES)}, or all")
     from reports.tables import Question, wanted

@@ -8,9 +8,12 @@ from __future__ import annotations
 import functools
 import os
 import platform
+import re
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+
+from harness.core.errors import HarnessError
 
 PACKAGES = ("torch", "torchvision", "numpy", "av", "opencv-contrib-python-headless", "timm", "safetensors")
 
@@ -18,7 +21,9 @@ PACKAGES = ("torch", "torchvision", "numpy", "av", "opencv-contrib-python-headle
 def cpu_threads() -> int:
     """Cores this process may run on, or HARNESS_THREADS. Part of job ids: sums depend on the number of threads."""
     setting = os.environ.get("HARNESS_THREADS", "")
-    if setting.isdigit() and int(setting) > 0:
+    if setting:
+        if not setting.isdigit() or int(setting) < 1:
+            raise HarnessError(f"HARNESS_THREADS={setting}: expected a number of threads, 1 or more")
         return int(setting)
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
@@ -26,6 +31,8 @@ def cpu_threads() -> int:
 def device() -> str:
     """HARNESS_DEVICE, or 'cuda' if an NVIDIA driver is installed, or 'cpu'. Does not import torch."""
     if setting := os.environ.get("HARNESS_DEVICE", ""):
+        if not re.fullmatch(r"cpu|cuda(:\d+)?", setting):
+            raise HarnessError(f"HARNESS_DEVICE={setting}: expected cpu, cuda, or cuda:N for GPU number N")
         return setting
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "all") not in ("", "-1")
     return "cuda" if visible and Path("/proc/driver/nvidia/version").exists() else "cpu"

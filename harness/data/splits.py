@@ -53,7 +53,9 @@ def validation_listing(listing: Listing, share: float) -> Listing:
     """
     rest, held = hold_out(listing.subsets["train"], share)
     if not held:
-        raise HarnessError("no class has more than one group of training videos, so no videos can be held out")
+        raise HarnessError(
+            "no class has more than one group of training videos, so no videos can be held out; tune on another data set"
+        )
     return dataclasses.replace(listing, subsets={"train": tuple(rest), HELD_OUT: tuple(held)}, missing=())
 
 

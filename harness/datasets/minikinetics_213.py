@@ -19,8 +19,8 @@ from harness.datasets.formats import read_213
 from harness.datasets.formats.minikinetics import CLASSES, SCORED, TRAIN_TOTAL
 
 _WHERE = (
-    "It is a part of Kinetics-400: get that into the folder kinetics400 (see `harness ls datasets kinetics400`). Which "
-    "213 classes the paper took was never published; name those you know as minikinetics-213:FILE."
+    "It is a part of Kinetics-400: get that into the folder kinetics400 (see `harness ls datasets kinetics400`). The paper's "
+    "list of 213 classes was never published. If you have one, as a text file of class names, use minikinetics-213:FILE."
 )
 _COUNTS = {(1, subset): size * CLASSES for subset, size in SCORED.items()}
 
@@ -50,7 +50,7 @@ DATASET = Dataset(
     subsets=("test", "val"),
     counts={**_COUNTS, (1, "train"): TRAIN_TOTAL},
     read=functools.partial(read_213, remedy=_WHERE),
-    layout="kinetics400/: the folder of Kinetics-400",
+    layout="the files of Kinetics-400; `harness ls datasets kinetics400` shows their layout",
     download=_WHERE,
     licence="as Kinetics-400: annotations CC BY 4.0; the videos are their uploaders'",
     folder="kinetics400",

@@ -33,7 +33,7 @@ def _same_videos(scores_a: Scores, scores_b: Scores) -> Scores:
         odd = sorted(set(getattr(scores_a, name)) ^ set(getattr(scores_b, name)))
         if odd:
             raise HarnessError(
-                f"two streams can be fused only on the same videos; {len(odd)} {kind} are in one of them alone: "
+                f"two streams can be fused only on the same videos; {len(odd)} {kind} are in only one of them: "
                 f"{', '.join(odd[:5])}{' ...' if len(odd) > 5 else ''}. Score both streams on the same split."
             )
     if scores_a.logits.shape[1] != scores_b.logits.shape[1]:

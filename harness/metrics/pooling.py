@@ -66,7 +66,9 @@ def pool(
     strata = len({contrast.strata for contrast in contrasts})
     freedom = len(by_cluster) - strata
     if freedom < 1:
-        raise HarnessError(f"{len(by_cluster)} group(s) of videos show no deviation; two per data set are needed")
+        raise HarnessError(
+            f"a confidence interval needs two or more groups of videos per data set, got {len(by_cluster)} in all"
+        )
     half_videos = sum((contrast.weight / len(contrast.gains)) ** 2 for contrast in contrasts)
     drawn = sum(move * move for move in by_cluster.values()) * (1 + strata / freedom)
     independent = sum(move * move for move in by_video.values()) + half_videos

@@ -181,7 +181,8 @@ def aligned(scores: Scores, ids: Sequence[str], *, part: bool = False) -> Scores
     if strange or (len(ids) != scores.n and not part):
         rest = strange or sorted(set(scores.ids) - set(ids))
         raise HarnessError(
-            f"different videos were scored, {len(rest)} in one of two only: {_few(rest)}; score both on the same"
+            f"the two jobs scored different videos: {len(rest)} were scored by only one of them ({_few(rest)}); compare jobs "
+            "of the same data set, split and subset"
         )
     rows = [row_of[video] for video in ids]
     chosen = set(ids)

@@ -88,7 +88,9 @@ def timm_weights(backbone: str) -> Weights:
     name = backbone.removeprefix(TIMM)
     config = timm.get_pretrained_cfg(name)
     if config is None or not (config.hf_hub_id or config.url):
-        raise HarnessError(f"timm has no pretrained weights for '{name}'; pass --init scratch, or another backbone")
+        raise HarnessError(
+            f"timm has no pretrained weights for '{name}'; timm.list_models(pretrained=True) lists the networks that have; or pass --init scratch"
+        )
     hub = f"https://huggingface.co/{config.hf_hub_id}/resolve/main/model.safetensors" if config.hf_hub_id else ""
     return Weights(
         name=backbone,

@@ -60,7 +60,7 @@ def stream_weights(baseline: Baseline, name: str, stream: str) -> Weights:
     """The weights called `name` for one stream of a baseline. Raises UnknownName."""
     published = {weights.name: weights for weights in baseline.weights if weights.stream == stream}
     if name not in published:
-        raise unknown(f"published weights of {baseline.name} for {stream}", name, published)
+        raise unknown("published weights", name, published, of=f" for {baseline.name}, {stream}")
     return published[name]
 
 

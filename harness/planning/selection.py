@@ -172,6 +172,7 @@ def _source(selection: Selection, baseline: Baseline, dataset: Dataset, protocol
     if name.startswith(PUBLISHED):
         published = name.removeprefix(PUBLISHED)
         if published not in {weights.name for weights in baseline.weights}:
-            raise unknown(f"published weights of {baseline.name}", published, (w.name for w in baseline.weights))
+            names = (weights.name for weights in baseline.weights)
+            raise unknown("published weights", published, names, of=f" for {baseline.name}")
         return name
     return _video_dataset(name).name

@@ -243,7 +243,7 @@ def test_lists_without_any_video_are_a_missing_data_set(tmp_path):
     [
         ({"test": "A/v_A_g02_c01.avi\n"}, "is in train and again in test"),
         ({"test": "C/v_C_g01_c01.avi\n"}, "no class 'C'"),
-        ({"train": "A/v_A_g02_c01.avi 1\n"}, "no training video of the class 'B'"),
+        ({"train": "A/v_A_g02_c01.avi 1\n"}, "class 'B' has no training video"),
         ({"train": "../../x.avi 1\nB/v_B_g02_c01.avi 2\n"}, "leaves the data set's folder"),
     ],
     ids=["in train and test", "unknown class", "empty class", "leaves the root"],

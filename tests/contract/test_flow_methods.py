@@ -79,7 +79,7 @@ def test_every_parameter_can_be_set_and_enters_the_key(method):
         assert type(changed.params[name]) is type(parameter.default)
         key = estimation.method_key(changed)
         assert key["params"][name] == parameter.default and key["library"]
-    with pytest.raises(UnknownName, match="parameter of flow method"):
+    with pytest.raises(UnknownName, match="of flow method"):
         estimation.method_key(FlowMethod(method.name, 20.0, 48, params={"no_such_parameter": 1}))
     for name in known.parameters:
         with pytest.raises(HarnessError, match=f"for parameter '{name}' of flow method '{method.name}'"):

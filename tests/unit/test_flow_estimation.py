@@ -67,7 +67,7 @@ def test_frames_may_come_in_the_same_memory_and_a_method_gets_each_pair_once(rgb
 def test_unknown_methods_and_parameters_are_named():
     with pytest.raises(UnknownName, match=r"flow method 'tvl'.*did you mean 'tvl1'"):
         estimation.method_key(replace(FAST, name="tvl"))
-    with pytest.raises(UnknownName, match=r"parameter of flow method 'tvl1' 'warp'.*did you mean 'warps'"):
+    with pytest.raises(UnknownName, match=r"parameter 'warp' of flow method 'tvl1'.*did you mean 'warps'"):
         estimation.compute(videos.numbered(2), replace(FAST, params={"warp": 1}))
     with pytest.raises(
         HarnessError, match="invalid value 7 for parameter 'preset' of flow method 'dis': expected one of 0"
@@ -103,7 +103,7 @@ def test_a_selection_may_name_the_method_its_parameters_and_its_code():
     assert named == replace(MICRO.flow, name="tvl1-torch", params={"warps": 3, "epsilon": 0.1, "device": "cuda"})
     with pytest.raises(UnknownName, match=r"flow method 'tvl'.*did you mean 'tvl1'"):
         changed("flow.name=tvl")
-    with pytest.raises(UnknownName, match=r"parameter of flow method 'tvl1' 'iner'.*did you mean 'inner'"):
+    with pytest.raises(UnknownName, match=r"parameter 'iner' of flow method 'tvl1'.*did you mean 'inner'"):
         changed("flow.iner=20")
     with pytest.raises(HarnessError, match="flow.quantization=8bit: expected one of zero-exact, released-256"):
         changed("flow.quantization=8bit")

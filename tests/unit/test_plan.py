@@ -2,6 +2,7 @@
 
 import pytest
 
+from harness.core import environment
 from harness.core.cells import Selection
 from harness.core.contract import Scale
 from harness.core.errors import HarnessError
@@ -95,6 +96,15 @@ def test_micro_jobs_are_the_same_on_any_number_of_cores(where, monkeypatch):
     monkeypatch.setenv("HARNESS_THREADS", "64")
     assert before == ids(planned(where))
     assert "cpu_threads" in Scale.__dataclass_fields__
+
+
+@pytest.mark.parametrize(
+    ("variable", "text"), [("HARNESS_DEVICE", "tpu"), ("HARNESS_THREADS", "a"), ("HARNESS_THREADS", "0")]
+)
+def test_a_machine_setting_that_means_nothing_is_refused(monkeypatch, variable, text):
+    monkeypatch.setenv(variable, text)
+    with pytest.raises(HarnessError, match=f"{variable}={text}: expected"):
+        environment.device() if variable == "HARNESS_DEVICE" else environment.cpu_threads()
 
 
 def test_ids_are_provisional_until_the_data_is_there(where):

@@ -202,5 +202,5 @@ def test_unknown_tables_formats_and_scales_are_refused() -> None:
         tables.build(6, NOTHING, tables.Question(scale="paper"))
     with pytest.raises(HarnessError, match="did you mean 'latex'"):
         tables.render(tables.build(4, NOTHING, tables.Question(scale="paper")), "latx")
-    with pytest.raises(HarnessError, match="scale with tables"):
+    with pytest.raises(HarnessError, match="no tables at scale"):
         tables.build(4, NOTHING, tables.Question(scale="huge"))

@@ -160,7 +160,7 @@ def test_parameters_reach_it_and_unknown_ones_are_named():
     picture = texture()
     pair = cut(picture), cut(moved(picture, x_px=2))
     assert np.abs(own(*pair) - own(*pair, **{"lambda": 0.05})).max() > 1e-3
-    with pytest.raises(UnknownName, match=r"parameter of flow method 'tvl1-own' 'warp'.*did you mean 'warps'"):
+    with pytest.raises(UnknownName, match=r"parameter 'warp' of flow method 'tvl1-own'.*did you mean 'warps'"):
         estimation.method_key(FlowMethod("tvl1-own", 20.0, 48, params={"warp": 1}))
 
 

@@ -263,7 +263,7 @@ def test_its_key_says_what_computes_it_and_where():
 def test_parameters_reach_it_and_wrong_ones_are_named():
     pair = shifted(0, 2)
     assert np.abs(tensors(*pair) - tensors(*pair, **{"lambda": 0.05})).max() > 1e-3
-    with pytest.raises(UnknownName, match=r"parameter of flow method 'tvl1-torch' 'warp'.*did you mean 'warps'"):
+    with pytest.raises(UnknownName, match=r"parameter 'warp' of flow method 'tvl1-torch'.*did you mean 'warps'"):
         estimation.method_key(FlowMethod("tvl1-torch", 20.0, 48, params={"warp": 1}))
     with pytest.raises(HarnessError, match="value 4 for parameter 'median' of flow method 'tvl1-torch'"):
         estimation.load(FlowMethod("tvl1-torch", 20.0, 48, params={"median": 4}))
@@ -296,7 +296,7 @@ def test_the_machine_chooses_when_a_job_is_planned(monkeypatch):
     on_gpu = FlowMethod("tvl1-torch", 20.0, 48, params={"warps": 3, "device": "cuda"})
     assert estimation.resolved(FlowMethod("tvl1-auto", 20.0, 48, params={"warps": 3})) == on_gpu
     assert estimation.max_workers(on_gpu) and estimation.max_workers(METHOD) is None
-    with pytest.raises(UnknownName, match="parameter of flow method 'tvl1-auto' 'device'"):
+    with pytest.raises(UnknownName, match="parameter 'device' of flow method 'tvl1-auto'"):
         estimation.resolved(FlowMethod("tvl1-auto", 20.0, 48, params={"device": "cpu"}))
 
 

@@ -198,7 +198,9 @@ def _all_or_none(entry: Mapping[str, Any], keys: Sequence[str], where: str) -> N
 def _check_counts(retrained: Retrained, entry: Mapping[str, Any], where: str) -> None:
     counts, n = retrained.correct1, retrained.n
     if len(counts) != len(retrained.seeds) or not all(0 <= count <= n for count in counts):
-        raise HarnessError(f"{where}: {len(counts)} counts of {n} for {len(retrained.seeds)} seeds")
+        raise HarnessError(
+            f"{where}, correct1: expected {len(retrained.seeds)} numbers from 0 to {n}, one per seed; got {list(counts)}"
+        )
     measured = spread(retrained.shares_pct)
     for name, value in (("mean_pct", measured.mean), ("deviation_pct", measured.deviation)):
         if not math.isclose(entry[name], value, abs_tol=0.006):

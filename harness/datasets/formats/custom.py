@@ -37,7 +37,7 @@ SUBSET_WORDS = {
     "test": "test", "testing": "test", "eval": "test",
 }  # fmt: skip
 CORRECT_LIST = "Correct the list."
-CORRECT_FOLDERS = "Each file needs a name of its own, and each class folder of the training part a video of its own."
+CORRECT_FOLDERS = "Rename, add or remove files or class folders, and try again."
 LINE = "'path label', 'path,label', or columns under a header with path and label"
 
 
@@ -267,7 +267,8 @@ def _plain(line: str, number: int, name: str) -> UserLine:
         raise _bad(name, number, line, LINE)
     words = before.split()
     if len(words) > 1 and words[-1].isdigit() and label.strip().isdigit() and not PurePosixPath(words[-2]).suffix:
-        raise _bad(name, number, line, f"{LINE}; a list of folders of frames cannot be read, name the videos")
+        text = f"{name}, line {number}: '{line[:120]}' looks like a folder of frames, their number and a label"
+        raise base.fault("unreadable line", f"{text}. Extracted frames cannot be read: list the video files as {LINE}.")
     return _line(before.strip(), label.strip(), "", number, name, line)
 
 

@@ -140,7 +140,7 @@ def _refuse_contradictions(root: Path, classes: Sequence[str], listed: Sequence[
     for video in listed:
         before = subset_of.get(video.id)
         if before == video.subset:
-            faults.add("listed twice", f"'{video.id}' below '{root}' is listed twice. {advice}")
+            faults.add("listed twice", f"'{video.id}' occurs twice below '{root}' (suffixes do not count). {advice}")
         elif before:
             message = f"'{video.id}' below '{root}' is in {before} and again in {video.subset}. {advice}"
             faults.add("in two subsets", message)
@@ -148,7 +148,7 @@ def _refuse_contradictions(root: Path, classes: Sequence[str], listed: Sequence[
     trained = {video.label for video in listed if video.subset == "train"}
     for label, cls in enumerate(classes):
         if label not in trained:
-            faults.add("empty class", f"no training video of the class '{cls}' is listed below '{root}'. {advice}")
+            faults.add("empty class", f"class '{cls}' has no training video below '{root}'. {advice}")
     faults.refuse()
 
 
@@ -158,7 +158,7 @@ def _is_utf8(path: str) -> bool:
 
 
 def absent(root: Path, content: str, remedy: str) -> DataMissing:
-    return DataMissing(f"looked in '{root}' for {content}: not there. {remedy}".rstrip())
+    return DataMissing(f"'{root}' does not have {content}. {remedy}".rstrip())
 
 
 def find_folder(root: Path, names: Sequence[str], content: str, remedy: str, has: Callable[[str], bool]) -> Path:

@@ -30,7 +30,7 @@ def parameter(method: str, name: str) -> Parameter:
     """Parameter `name` of the method called `method`. Raises UnknownName for either."""
     known = algorithm(method).parameters
     if name not in known:
-        raise unknown(f"parameter of flow method '{method}'", name, known)
+        raise unknown("parameter", name, known, of=f" of flow method '{method}'")
     return known[name]
 
 
