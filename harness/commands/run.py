@@ -29,7 +29,7 @@ from harness.metrics.summary import summary
 from harness.planning import plan as planning, selection as selecting
 from harness.planning.command import plugin_flags
 from harness.planning.lookup import result_of
-from harness.records.caveats import caveats_of
+from harness.records.caveats import caveats_of, left_out
 from harness.records.record import RunStore
 from harness.records.tracking import open_tracker
 
@@ -164,15 +164,21 @@ def cells_table(results: dict[Cell, CellResult | None]) -> str:
                 "job": " + ".join(result.job_ids),
             }
         )
-    caveats = dict.fromkeys(f"\n{cell.dataset}: this {caveat}." for cell in results for caveat in caveats_of(cell))
+    caveats = dict.fromkeys(
+        f"\n{cell.dataset}: this {caveat}." for cell, result in results.items() for caveat in _caveats(cell, result)
+    )
     return console.table(rows) + "".join(caveats)
+
+
+def _caveats(cell: Cell, result: CellResult | None) -> list[str]:
+    return [*caveats_of(cell), *filter(None, [left_out(result.skipped if result else ())])]
 
 
 def _as_dict(cell: Cell, result: CellResult | None) -> dict[str, Any]:
     if result is None:
         raise HarnessError(f"{cell} has no result although its jobs are done; this is a defect: please report it")
     numbers = {"metrics": summary(result.scores), "counts": counts(result.scores)}
-    return {"cell": vars(cell), "jobs": result.job_ids, **numbers, "caveats": caveats_of(cell)}
+    return {"cell": vars(cell), "jobs": result.job_ids, **numbers, "caveats": _caveats(cell, result)}
 
 
 def _next_steps(workspace: Workspace, plan: planning.Plan, *, mlflow: bool) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
@@ -14,7 +14,7 @@ from harness.core import registry
 from harness.core.callbacks import Callback
 from harness.core.cells import Job
 from harness.core.contract import Baseline, BuildSpec, Clip, FlowMethod, Listing, Scale, Schedule, Video
-from harness.core.errors import DataMissing, HarnessError
+from harness.core.errors import BrokenVideo, DataMissing, HarnessError
 from harness.core.job_specs import ClipsSpec, ImagesSpec, JobSpec, NetworkSpec, ScoredSpec
 from harness.data import loader, prepare
 from harness.data.derived import Recipe, Store, open_store
@@ -155,13 +155,44 @@ class Data:
                 workers=self.workers,
                 skipped=self.skipped if self.on_bad_video == "skip" else None,
             )
-            for batch in batches:
-                yield Step(self.inputs(batch), torch.as_tensor(batch.labels, device=self.device), batch.ids)
+            try:
+                for batch in batches:
+                    yield Step(self.inputs(batch), torch.as_tensor(batch.labels, device=self.device), batch.ids)
+            except BrokenVideo as error:
+                raise self.stopped_by(error) from error
 
         return lambda first: prefetch_to_device(steps_from(first), self.device)
 
-    def views(self, videos: Sequence[Video], clip: Clip, broken: list[str]) -> Iterator[tuple[Any, Sequence[str]]]:
-        """Every view of every video once; ids of those that cannot be decoded are added to `broken`."""
+    def held_out_views(self, videos: Sequence[Video], clip: Clip) -> Iterator[tuple[Any, Sequence[str]]]:
+        """As `views`, of held-out training videos: one that cannot be decoded is skipped, or raises BrokenVideo."""
+        broken: list[str] | None = [] if self.on_bad_video == "skip" else None
+        try:
+            yield from self.views(videos, clip, broken)
+        except BrokenVideo as error:
+            raise self.stopped_by(error) from error
+        self.skipped.update(broken or ())
+
+    def stopped_by(self, error: BrokenVideo) -> BrokenVideo:
+        """The error for a training video that cannot be decoded, with the remedies."""
+        if self.on_bad_video == "skip":
+            return error
+        return BrokenVideo(
+            f"{error}. Replace the file, or leave out training videos like it with --on-bad-video skip; "
+            f"`harness data verify {self.prepared.dataset.name}` lists all of them"
+        )
+
+    def note_skipped(self, videos: Collection[str], total: int, callback: Callback) -> None:
+        """Print how many of `total` videos were left out, if any."""
+        if videos:
+            callback.note(
+                f"{len(videos)} of {total} videos cannot be decoded and were left out of the training; "
+                f"`harness data verify {self.prepared.dataset.name}` lists them"
+            )
+
+    def views(
+        self, videos: Sequence[Video], clip: Clip, broken: list[str] | None
+    ) -> Iterator[tuple[Any, Sequence[str]]]:
+        """Every view of every video once; ids of those that cannot be decoded are added to `broken`, or raise BrokenVideo."""
         for batch in loader.test_batches(self.reader, videos, clip=clip, batch=SCORE_BATCH, broken=broken):
             yield self.inputs(batch), batch.ids
 

@@ -141,7 +141,7 @@ def train_and_score(
     steps_from = data.steps(kept, train_clip, schedule, seed=seed, flip=context.scale.flip)
 
     def held_out_loss() -> float:
-        return loss_on(context, network, data.views(held, test_clip, []), held)
+        return loss_on(context, network, data.held_out_views(held, test_clip), held)
 
     network.train()
     if context.scale.activation_checkpointing:
@@ -161,6 +161,7 @@ def train_and_score(
         return Outcome(listing=data.listing, fingerprint=data.prepared.fingerprint)
     if context.scale.precise_bn_clips:
         reestimate(context, data, network, kept, train_clip)
+    data.note_skipped(data.skipped, len(kept + held), context.callback)
     began = time.perf_counter()
     broken: list[str] = []
     context.callback.stage("score", len(scored), "videos")

@@ -40,6 +40,7 @@ def run_features(context: JobContext[FeaturesSpec]) -> Outcome:
         for inputs, ids in data.views(videos, context.spec.test_clip, broken):
             test_parts.append((ids, network.features(inputs).float().cpu()))  # type: ignore[operator]
             context.callback.advance(len(ids))
+    data.note_skipped({*data.skipped, *broken}, len(videos), context.callback)
     position = {video.id: number for number, video in enumerate(videos)}
     train_features, train_video = stack(train_parts, position)
     test_features, test_video = stack(test_parts, position)

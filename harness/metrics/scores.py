@@ -70,8 +70,8 @@ class CellResult:
     """The scored jobs: one, or one per stream."""
     records: tuple[Any, ...] = ()
     """Their records."""
-    skipped: bool = False
-    """Whether one of the jobs, or of those they build on, skipped videos that cannot be decoded."""
+    skipped: tuple[str, ...] = ()
+    """Ids of training videos that the jobs, or those they build on, left out because they cannot be decoded."""
 
 
 def _check_shapes(scores: Scores) -> None:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 
 from harness.core import registry
-from harness.core.cells import Cell, upstream_closure
+from harness.core.cells import Cell
 from harness.core.errors import HarnessError
 from harness.core.job_specs import CardSpec, ClipsSpec, NetworkSpec, ScoredSpec
 from harness.core.workspace import Workspace
@@ -29,7 +29,8 @@ def result_of(job_ids: tuple[str, ...], run_store: RunStore) -> CellResult | Non
     """The result of a cell; None while one of its jobs is not finished."""
     if not all(run_store.has(job_id) for job_id in job_ids):
         return None
-    return _fused(tuple(run_store.read(job_id) for job_id in job_ids))
+    records = tuple(map(run_store.read, job_ids))
+    return _fused(records, lambda job_id: run_store.read(job_id) if run_store.has(job_id) else None)
 
 
 def lookup_in(workspace: Workspace, run_store: RunStore | None = None) -> Lookup:
@@ -49,22 +50,34 @@ def lookup_in(workspace: Workspace, run_store: RunStore | None = None) -> Lookup
         newest = [records.newest(training.cell) for training in trainings]
         if not all(newest):
             return None
-        result = _fused(tuple(record for record in newest if record), records.scores_of)
-        return dataclasses.replace(result, skipped=skipped_videos(result.job_ids, records.by_id))
+        return _fused(tuple(record for record in newest if record), records.by_id.get, records.scores_of)
 
     return lookup
 
 
-def skipped_videos(job_ids: Iterable[str], records: Mapping[str, Record]) -> bool:
-    """Whether one of the jobs, or of those they build on, skipped videos that cannot be decoded (`--on-bad-video skip`)."""
-    return any(records[job_id].chosen.get("skipped") for job_id in upstream_closure(job_ids, records))
+def skipped_videos(records: Iterable[Record], read: Callable[[str], Record | None]) -> tuple[str, ...]:
+    """Ids of videos that these jobs, or those they build on, left out because they cannot be decoded.
+
+    `read` gives the record of a job, None if there is none.
+    """
+    waiting, skipped = list(records), set()
+    while waiting:
+        record = waiting.pop()
+        skipped.update(record.chosen.get("skipped", ()))
+        waiting += filter(None, map(read, record.upstream.values()))
+    return tuple(sorted(skipped))
 
 
-def _fused(records: tuple[Record, ...], scores_of: Callable[[Record], Scores] = Record.scores) -> CellResult:
+def _fused(
+    records: tuple[Record, ...],
+    read: Callable[[str], Record | None],
+    scores_of: Callable[[Record], Scores] = Record.scores,
+) -> CellResult:
     scores = scores_of(records[0])
     for record in records[1:]:
         scores = late_fusion(scores, scores_of(record))
-    return CellResult(scores=scores, job_ids=tuple(record.job_id for record in records), records=records)
+    job_ids = tuple(record.job_id for record in records)
+    return CellResult(scores=scores, job_ids=job_ids, records=records, skipped=skipped_videos(records, read))
 
 
 class Records:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from harness.core import registry
 from harness.core.cells import PUBLISHED, Cell
 from harness.core.contract import Dataset
@@ -27,6 +29,14 @@ def _published(cell: Cell) -> str:
     except UnknownName:
         known = {}
     return f"published weights '{name}', provenance: {known.get(name, 'unknown')}"
+
+
+def left_out(videos: Collection[str]) -> str:
+    """Sentence, without its subject, about training videos that were left out (`--on-bad-video skip`); '' if none was."""
+    if not videos:
+        return ""
+    named = ", ".join(sorted(videos)[:3]) + (", ..." if len(videos) > 3 else "")
+    return f"was trained without {len(videos)} {'video' if len(videos) == 1 else 'videos'} that cannot be decoded ({named})"
 
 
 def caveat_of(name: str) -> str:
@@ -73,6 +83,8 @@ def caveats_of_job(record: Record) -> list[str]:
         )
     if bad:
         caveats.append(f"{bad} videos cannot be decoded and count as wrong")
+    if without := left_out(record.chosen.get("skipped", ())):
+        caveats.append(without)
     spec = record.spec
     if isinstance(spec, NetworkSpec) and spec.scale.name != "paper":
         caveats.append(f"run at {spec.scale.name} scale, which says nothing about the paper's sizes")

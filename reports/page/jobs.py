@@ -12,7 +12,7 @@ from harness.metrics.registered import PRIMARY, named, text
 from harness.metrics.scores import bounds_pct
 from harness.planning.command import command_of
 from harness.planning.lookup import skipped_videos
-from harness.records.caveats import caveats_of
+from harness.records.caveats import caveats_of, left_out
 from harness.records.record import Record
 from reports.evidence import Evidence
 from reports.figures.curves import spark
@@ -73,7 +73,7 @@ def _view(record: Record, evidence: Evidence, used_by: tuple[str, ...]) -> JobVi
         n=str(record.counts.get("n", "")),
         wall_s=float(record.cost["wall_s"]),
         finished=record.finished_at[:16].replace("T", " "),
-        command=command_of(record.cell, skipped=skipped_videos([record.job_id], evidence.records))
+        command=command_of(record.cell, skipped=bool(skipped_videos([record], evidence.records.get)))
         if record.cell
         else "",
         facts={label: value for label, value in _facts(record).items() if value},
@@ -101,6 +101,7 @@ def _facts(record: Record) -> dict[str, str]:
     facts["held out"] = f"{len(record.chosen['held_out'])} videos" if record.chosen.get("held_out") else ""
     facts["starts from"] = record.cell.source if record.cell and isinstance(spec, ScoredSpec) else ""
     facts["caveats"] = "; ".join(caveats_of(record.cell)) if record.cell else ""
+    facts["left out"] = left_out(record.chosen.get("skipped", ()))
     facts["data"] = f"{spec.dataset.name} version {spec.dataset.version}, fingerprint {record.fingerprint}"
     if isinstance(spec, NetworkSpec):
         facts["precision"] = f"{spec.precision}, {'on a GPU' if spec.on_gpu else f'{spec.threads} CPU threads'}"

@@ -25,7 +25,7 @@ from harness.metrics.registered import named
 from harness.metrics.scores import CellResult, Scores
 from harness.metrics.summary import estimate
 from harness.planning.command import command_of
-from harness.records.caveats import caveats_of
+from harness.records.caveats import caveats_of, left_out
 from reports.tables.layout import Question, Slot
 from reports.tables.model import TableCell, Verdict
 
@@ -55,6 +55,7 @@ def _measured(
         by_split.setdefault(cell.split, []).append(result.scores)
     number = estimate(named(slot.metric), list(by_split.values()))
     first = [scores[0] for scores in by_split.values()]
+    skipped = {video for result in results for video in result.skipped}
     paper, obstacles = printed.value if printed else None, _obstacles(cells, question, printed)
     verdict, why = judge(paper, number.low, number.high, seed_deviation=number.seed_deviation, obstacles=obstacles)
     return TableCell(
@@ -73,8 +74,8 @@ def _measured(
         wanted=not slot.optional,
         verdict=verdict,
         why=why,
-        caveat="; ".join(caveats_of(cells[0])),
-        command=command_of(*cells, skipped=any(result.skipped for result in results)),
+        caveat="; ".join(filter(None, (*caveats_of(cells[0]), left_out(skipped)))),
+        command=command_of(*cells, skipped=bool(skipped)),
     )
 
 

@@ -116,11 +116,18 @@ def test_a_broken_training_video_stops_by_name_or_is_left_out_and_named(tmp_path
     victim.write_bytes(whole[: len(whole) // 3])
     done = harness("run", *words, workspace=tmp_path, **toys)
     assert done.returncode == 2 and victim.name in done.stderr and "Traceback" not in done.stderr
+    assert "--on-bad-video skip; `harness data verify toy-kinetics` lists all" in done.stderr
     kept = harness("run", *words, "--on-bad-video", "skip", "--json", workspace=tmp_path, **toys)
     assert kept.returncode == 0, kept.stderr
     (event,) = [e for line in kept.stdout.splitlines() if (e := json.loads(line))["event"] == "results"]
     record = json.loads((tmp_path / "results" / "runs" / event["cells"][0]["jobs"][0] / "record.json").read_text())
     assert [Path(name).name for name in record["chosen"]["skipped"]] == [victim.stem]
+    notes = [e["text"] for line in kept.stdout.splitlines() if (e := json.loads(line))["event"] == "note"]
+    assert any("1 of 64 videos cannot be decoded and were left out" in note for note in notes), notes
+    (caveat,) = [text for text in event["cells"][0]["caveats"] if "without" in text]
+    assert caveat.startswith("was trained without 1 video that cannot be decoded (") and victim.stem in caveat
+    again = harness("run", *words, workspace=tmp_path, **toys)
+    assert f"toy-kinetics: this {caveat}." in again.stdout
 
 
 def test_a_broken_test_video_counts_as_wrong(tmp_path):

@@ -13,6 +13,7 @@ from harness.core.contract import Clip, FlowMethod, Scale
 from harness.core.errors import BrokenVideo, HarnessError
 from harness.data import derived, loader, prepare
 from harness.data.flow_store import flow_store
+from harness.jobs.context import Data
 from harness.video import decode, sampling
 from harness.video.flow import codec
 from harness.video.flow.file import FlowFile
@@ -159,6 +160,12 @@ def test_a_broken_video_stops_training_or_is_skipped(tmp_path):
     assert [batch.ids for batch in tested] == [("v0", "v2", "v3"), ("v4",)]
     with pytest.raises(BrokenVideo, match=r"v1\.avi"):
         list(loader.test_batches(reader, everything(toy), clip=CLIP, batch=2))
+
+    strict, tolerant = (Data(toy, toy.listing(1), reader, SCALE.flow, "cpu", 0, how) for how in ("stop", "skip"))
+    with pytest.raises(BrokenVideo, match=r"v1\.avi.*--on-bad-video skip; `harness data verify toy` lists all of them"):
+        list(strict.held_out_views(everything(toy), CLIP))
+    assert sum(len(ids) for _, ids in tolerant.held_out_views(everything(toy), CLIP)) == 4
+    assert tolerant.skipped == {"v1"}
 
 
 def test_flow_without_its_store_is_refused(toy):

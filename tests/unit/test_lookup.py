@@ -120,5 +120,5 @@ def test_videos_that_were_skipped_upstream_are_part_of_the_command(workspace):
         decoder={"decoder": "another"},
     )
     result = lookup_in(workspace)(cell)
-    assert result.skipped and command_of(cell, skipped=True).endswith(" --on-bad-video skip")
+    assert result.skipped == ("broken",) and command_of(cell, skipped=True).endswith(" --on-bad-video skip")
     assert "--on-bad-video" not in command_of(cell)
