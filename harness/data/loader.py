@@ -83,21 +83,20 @@ class _TrainStep:
 
     def __call__(self, step: int) -> Batch:
         broken: list[str] = []
-        orders: dict[int, np.ndarray] = {}
         # Clips are decoded into the memory of the batch: stacking them afterwards would take milliseconds per clip.
         clips = {stream: np.empty((self.batch, *_shape(stream, self.clip)), np.uint8) for stream in self.reader.streams}
         views = []
         for row, index in enumerate(range(step * self.batch, (step + 1) * self.batch)):
             epoch, position = divmod(index, len(self.videos))
-            if epoch not in orders:
-                orders[epoch] = rng_for(self.seed, epoch, ORDER).permutation(len(self.videos))
             out = {stream: clip[row] for stream, clip in clips.items()}
-            views.append(self._view(np.roll(orders[epoch], -position), epoch, out, broken))
+            views.append(self._view(epoch, position, out, broken))
         return batch_of(views, clips, broken)
 
-    def _view(self, order: np.ndarray, epoch: int, out: Mapping[str, np.ndarray], broken: list[str]) -> View:
-        for number in order:
-            video = self.videos[int(number)]
+    def _view(self, epoch: int, position: int, out: Mapping[str, np.ndarray], broken: list[str]) -> View:
+        count = len(self.videos)
+        order = _epoch_order(self.seed, epoch, count)
+        for offset in range(count):
+            video = self.videos[int(order[(position + offset) % count])]
             try:
                 return self._cut(video, epoch, out)
             except BrokenVideo:
@@ -114,6 +113,14 @@ class _TrainStep:
         side = self.clip.side_px
         self.reader.clip_into(video, frames, side, lambda height, width: train_crop(height, width, side, rng), out)
         return View(video, 0, self.flip and mirror, out)
+
+
+@functools.lru_cache(maxsize=2)
+def _epoch_order(seed: int, epoch: int, count: int) -> np.ndarray:
+    """The order of an epoch, read-only. Two are cached: a batch may hold the end of one and the beginning of the next."""
+    order = rng_for(seed, epoch, ORDER).permutation(count)
+    order.flags.writeable = False
+    return order
 
 
 def test_batches(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -62,19 +63,25 @@ def feature_steps(
     features: Features, videos: Sequence[Video], schedule: Schedule, *, seed: int, device: str
 ) -> Callable[[int], Iterator[Step]]:
     """Steps over cached features: each epoch visits every video once, through a view drawn at random."""
-    position = {video_id: number for number, video_id in enumerate(features.ids)}
-    rows: dict[int, list[int]] = {}
-    for row, video in enumerate(features.train_video.tolist()):
-        rows.setdefault(video, []).append(row)
-    labels = torch.tensor([video.label for video in videos])
+    owners, labels = _positions(features, videos), torch.tensor([video.label for video in videos])
+    # Rows of the views sorted by video, the first of each video among them, and how many it has.
+    by_video = features.train_video.argsort(stable=True)
+    counts = torch.bincount(features.train_video, minlength=len(features.ids))
+    firsts = counts.cumsum(0) - counts
+    if len(without := (counts[owners] == 0).nonzero()):
+        raise HarnessError(
+            f"{len(without)} of {len(videos)} training videos have no cached features ({videos[int(without[0])].id}, for one): "
+            "they cannot be decoded; replace these files, or take them off the lists"
+        )
 
+    @functools.lru_cache(maxsize=1)
     def epoch_rows(epoch: int) -> tuple[Tensor, Tensor]:
+        """(numbers of the videos in the epoch's order, the row of each one's view)."""
         generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
         order = torch.randperm(len(videos), generator=generator)
-        draws = torch.rand(len(videos), generator=generator)
-        views = [rows[position[videos[i].id]] for i in order.tolist()]
-        drawn = [view[int(draw * len(view))] for view, draw in zip(views, draws.tolist(), strict=True)]
-        return order, torch.tensor(drawn)
+        owner = owners[order]
+        draws = torch.rand(len(videos), generator=generator).double()
+        return order, by_video[firsts[owner] + (draws * counts[owner]).long()]
 
     def steps_from(first: int) -> Iterator[Step]:
         per_epoch = max(1, len(videos) // schedule.batch)
@@ -86,6 +93,12 @@ def feature_steps(
             yield Step(features.train[views[batch]].to(device), labels[order[batch]].to(device), ids)
 
     return steps_from
+
+
+def _positions(features: Features, videos: Sequence[Video]) -> Tensor:
+    """(videos,) int64: the position of each video in `features.ids`."""
+    position = {video_id: number for number, video_id in enumerate(features.ids)}
+    return torch.tensor([position[video.id] for video in videos])
 
 
 def feature_views(features: Features, videos: Sequence[Video], device: str) -> Iterator[tuple[Tensor, list[str]]]:

@@ -53,9 +53,12 @@ def fit_logistic_regression(
 def _views(features: Features, videos: Sequence[Video], reduce: str) -> tuple[Tensor, list[int]]:
     """(views, F) float32 and the views' labels."""
     position = {video_id: number for number, video_id in enumerate(features.ids)}
-    label_of = {position[video.id]: video.label for video in videos if video.id in position}
-    rows = [row for row, video in enumerate(features.train_video.tolist()) if video in label_of]
-    return reduce_positions(features.train[rows], reduce), [label_of[int(features.train_video[row])] for row in rows]
+    label_of = torch.full((len(features.ids),), -1)
+    for video in videos:
+        if video.id in position:
+            label_of[position[video.id]] = video.label
+    labels = label_of[features.train_video]
+    return reduce_positions(features.train[labels >= 0], reduce), labels[labels >= 0].tolist()
 
 
 def _not_linear(head: nn.Module) -> HarnessError:
