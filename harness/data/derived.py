@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field, replace
@@ -21,7 +22,7 @@ from harness.core.atomic import atomic_write, remove_stale, temporary_path, writ
 from harness.core.contract import Video
 from harness.core.errors import BrokenVideo, DataMissing, HarnessError
 from harness.core.serialization import digest
-from harness.data.index import Progress
+from harness.data.index import Index, Progress
 
 if TYPE_CHECKING:
     from harness.data.prepare import Prepared
@@ -75,20 +76,26 @@ class Store:
 
     folder: Path
     suffix: str
-    sizes: Mapping[str, int]
-    """Video id -> bytes of the original."""
+    rows: Index
+    """Video id -> the facts of the original."""
     broken: Mapping[str, str] = field(default_factory=dict)
     """Video id -> why the original cannot be decoded."""
 
     def path(self, video: Video) -> Path:
-        """The file of a video. Raises BrokenVideo for an original that cannot be decoded, KeyError for another video."""
+        """The file of a video. Raises BrokenVideo for an original that cannot be decoded, KeyError for a video that is
+        not of this data set."""
         if video.id in self.broken:
             raise BrokenVideo(self.broken[video.id])
-        return self.folder / self.name(video.id)
+        return self.folder / self.name(video.id, self.rows[video.id].bytes)
 
-    def name(self, video_id: str) -> str:
+    def name(self, video_id: str, size: int) -> str:
         """Of the video's file. The size of the original is part of it: a video that is replaced gets a new file."""
-        return f"{video_id}.{self.sizes[video_id]}{self.suffix}"
+        return f"{video_id}.{size}{self.suffix}"
+
+    def names(self, videos: Iterable[Video]) -> dict[str, str]:
+        """Video id -> name of its file, each video once: in a tenth of the time that `path` would take."""
+        sizes = self.rows.sizes()
+        return {video.id: self.name(video.id, sizes[video.id]) for video in videos}
 
 
 @dataclass(frozen=True)
@@ -134,12 +141,13 @@ def make_store(
     With `announce`, a few videos are tried first, and it is called with an estimate of the rest. Raises HarnessError
     where there is too little disk space, before anything is made, and where the disk fills nevertheless.
     """
-    store, key = _store(prepared, recipe, videos), recipe.key()
+    store, key = _store(prepared, recipe), recipe.key()
     folder = store.folder
-    tasks = _tasks(prepared, recipe, videos, store)
+    names = store.names(videos)
+    tasks = _tasks(prepared, recipe, videos, store, names)
     if not tasks:
         return store
-    there, workers = len(store.sizes) - len(tasks), min(workers, len(tasks))
+    there, workers = len(names) - len(tasks), min(workers, len(tasks))
     free = shutil.disk_usage(folder.parent).free
     need = sum(task.max_bytes for task in tasks)
     if announce:
@@ -157,32 +165,37 @@ def make_store(
         if cause:
             broken[video_id] = cause
         if progress:
-            progress(done, len(store.sizes))
+            progress(done, len(names))
     remove_stale(folder)  # again: workers of a killed run may have ended after this one began
     if broken:
-        causes = _causes(folder) | {store.name(video_id): cause for video_id, cause in broken.items()}
+        causes = _causes(folder) | {names[video_id]: cause for video_id, cause in broken.items()}
         write_text(folder / BROKEN, json.dumps(causes, indent=1, sort_keys=True))
     return replace(store, broken=broken)
 
 
 def open_store(prepared: Prepared, recipe: Recipe, videos: Sequence[Video]) -> Store:
     """The files of `videos` that `make_store` has made. Raises DataMissing if some are not there."""
-    store = _store(prepared, recipe, videos)
+    store = _store(prepared, recipe)
     causes = _causes(store.folder)
-    broken = {video_id: causes[name] for video_id in store.sizes if (name := store.name(video_id)) in causes}
+    names = store.names(videos)
+    broken = {video_id: causes[name] for video_id, name in names.items() if name in causes}
     store = replace(store, broken=broken)
-    missing = [video.id for video in videos if video.id not in broken and not store.path(video).is_file()]
+    missing = [video_id for video_id, name in names.items() if video_id not in broken and not _is_there(store, name)]
     if missing:
         raise DataMissing(
-            f"the {recipe.title} of {len(missing)} of {len(store.sizes)} videos of {prepared.dataset.name} is not in "
+            f"the {recipe.title} of {len(missing)} of {len(names)} videos of {prepared.dataset.name} is not in "
             f"{store.folder} ({missing[0]}, for one)"
         )
     return store
 
 
-def _store(prepared: Prepared, recipe: Recipe, videos: Sequence[Video]) -> Store:
+def _store(prepared: Prepared, recipe: Recipe) -> Store:
     folder = prepared.store / f"{recipe.folder}-{digest(recipe.key())}"
-    return Store(folder, recipe.suffix, {video.id: prepared.rows[video.id].bytes for video in videos})
+    return Store(folder, recipe.suffix, prepared.rows)
+
+
+def _is_there(store: Store, name: str) -> bool:
+    return os.path.isfile(f"{store.folder}/{name}")  # noqa: PTH113 (a Path for each of 260,000 files takes a second)
 
 
 def _causes(folder: Path) -> dict[str, str]:
@@ -196,16 +209,18 @@ def _causes(folder: Path) -> dict[str, str]:
         raise HarnessError(f"{path} is damaged ({error}); delete it and run the command again") from error
 
 
-def _tasks(prepared: Prepared, recipe: Recipe, videos: Sequence[Video], store: Store) -> list[Task]:
+def _tasks(
+    prepared: Prepared, recipe: Recipe, videos: Sequence[Video], store: Store, names: Mapping[str, str]
+) -> list[Task]:
     """The files still to make, each video once. Those that cannot be opened are among them, to be named as broken."""
     tasks = []
     for video in {video.id: video for video in videos}.values():
-        if (target := store.path(video)).is_file():
+        if _is_there(store, names[video.id]):
             continue
         row = prepared.rows[video.id]
         frames = 0 if row.error else prepared.num_frames(video, recipe.fps)
         most = 0 if row.error else recipe.max_bytes(row.height, row.width, frames)
-        tasks.append(Task(prepared.path(video), target, video.id, frames, most))
+        tasks.append(Task(prepared.path(video), store.folder / names[video.id], video.id, frames, most))
     return tasks
 
 

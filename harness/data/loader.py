@@ -20,6 +20,7 @@ from harness.core import processes, registry
 from harness.core.contract import CHANNELS, Clip, Video
 from harness.core.errors import BrokenVideo
 from harness.data.batch import Batch, View, batch_of, stacked, to_network
+from harness.data.columns import Columns
 from harness.data.reader import VideoReader
 from harness.video.sampling import centre_crop, rng_for, test_positions, train_crop, train_positions
 
@@ -74,12 +75,17 @@ class _TrainStep:
     """step number -> Batch, a pure function of its fields."""
 
     reader: VideoReader
-    videos: tuple[Video, ...]
+    videos: Sequence[Video] | Columns[Video]
     clip: Clip
     batch: int
     seed: int
     flip: bool
     tolerant: bool
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For another process: the videos in columns, 30 MB of a quarter of a million instead of 100."""
+        videos = self.videos if isinstance(self.videos, Columns) else Columns.of(self.videos)
+        return {**vars(self), "videos": videos}
 
     def __call__(self, step: int) -> Batch:
         broken: list[str] = []

@@ -12,7 +12,7 @@ import os
 import shutil
 import stat
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
@@ -21,7 +21,8 @@ from harness.core.contract import Dataset, Listing, Video
 from harness.core.errors import BrokenVideo, DataMissing, HarnessError
 from harness.core.serialization import canonical
 from harness.data import index
-from harness.data.index import IndexRow, Progress
+from harness.data.index import Index, IndexRow, Progress
+from harness.datasets.formats import stored
 from harness.video.sampling import timeline_frames
 
 FINGERPRINT = "fingerprint.json"
@@ -46,7 +47,8 @@ class Prepared:
     def listing(self, split: int) -> Listing:
         """The videos of one split, by the annotation files."""
         if split not in self._listings:
-            self._listings[split] = _read(self.dataset, self.root, split)
+            known = stored.read_listing(self.store, split, self.fingerprint)
+            self._listings[split] = known or _read(self.dataset, self.root, split)
         return self._listings[split]
 
     def path(self, video: Video) -> Path:
@@ -73,9 +75,16 @@ class Prepared:
         return tuple(by_id[video_id] for video_id in sorted(by_id))
 
     @cached_property
-    def rows(self) -> dict[str, IndexRow]:
+    def rows(self) -> Index:
         """id -> row of the index; rows of unreadable files have an `error`."""
         return index.load(self.store)
+
+    def for_process(self) -> Prepared:
+        """For another process: with the index, and without the card's functions, which may come from a plug-in file."""
+        card = replace(self.dataset, read=None, render=None)  # type: ignore[arg-type]
+        copy = replace(self, dataset=card)
+        vars(copy)["rows"] = self.rows  # where `cached_property` looks first
+        return copy
 
     @cached_property
     def _listings(self) -> dict[int, Listing]:
@@ -190,6 +199,8 @@ def _index(dataset: Dataset, root: Path, store: Path, progress: Progress | None)
     listings = {split: _read(dataset, root, split) for split in dataset.splits}
     rows = index.build(_by_id(listings.values()), dataset, root, store, progress=progress)
     fingerprint = _fingerprint(dataset, listings, rows)
+    for split, listing in listings.items():
+        stored.write_listing(store, split, fingerprint, listing)
     content = {"key": _key(dataset), "fingerprint": fingerprint, "videos": len(rows), "signature": signature}
     write_text(store / FINGERPRINT, json.dumps(content, indent=1))
     return fingerprint

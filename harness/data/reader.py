@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -69,10 +68,9 @@ class VideoReader:
         self._owner = object()
 
     def __getstate__(self) -> dict[str, Any]:
-        """For another process: without the cache, and without the card's functions, which may come from a plug-in file."""
-        card = replace(self.prepared.dataset, read=None, render=None)  # type: ignore[arg-type]
+        """For another process: without the cache."""
         state = {name: value for name, value in self.__dict__.items() if name not in ("cache", "_keys", "_owner")}
-        return {**state, "prepared": replace(self.prepared, dataset=card)}
+        return {**state, "prepared": self.prepared.for_process()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -143,6 +144,6 @@ def test_a_training_video_without_features_is_named():
 
 if __name__ == "__main__":
     for case in CLIPS:
-        print(case, clips_digest(*case))
+        sys.stdout.write(f"{case} {clips_digest(*case)}\n")
     for case in HEADS:
-        print(case, head_digest(*case))
+        sys.stdout.write(f"{case} {head_digest(*case)}\n")
