@@ -50,7 +50,7 @@ def test_a_number_that_the_paper_leaves_blank_is_not_counted_as_one_it_prints(tm
     workspace = Workspace(tmp_path / "data", tmp_path / "results")
 
     def counted() -> list[int]:
-        built = content.collect(workspace, scale="micro")
+        built = content.collect(workspace, RunStore(workspace.runs), scale="micro")
         return [int(word) for word in built.facts["numbers in Tables 2–5"].split(" of ")]
 
     none, total = counted()
