@@ -10,12 +10,12 @@ from harness.core import registry
 from harness.core.errors import BrokenVideo, DataMissing
 from harness.core.plugins import Frames
 from harness.video import decoder as decoders
+from harness.video.container import open_container
 from harness.video.resample import MAX_GAP_S
 from harness.video.sampling import timeline_frames
 
 MAX_PIXELS = 64 * 2**20
 """Largest picture that is decoded (8K is 33 M): a damaged header may ask for gigabytes."""
-FFMPEG_TIMEOUT_S = 10.0
 STORED = "harness frames"
 """Start of the comment in a file of the frame store; the size without padding follows."""
 
@@ -23,7 +23,7 @@ STORED = "harness frames"
 class VideoFile:
     """An open video: its header, its frames with their times, from the start or from anywhere. A context manager.
 
-    PyAV reads the header, whatever decodes the frames (`frames`).
+    PyAV reads the header, whatever decodes the frames (`frames`). No decoder is given a file of a format that is refused here.
     """
 
     def __init__(self, path: str | Path, decoder: str = decoders.DEFAULT) -> None:
@@ -36,8 +36,7 @@ class VideoFile:
 
         self.error = av.error.FFmpegError
         try:
-            # Through the file protocol, so that a name with a colon is a name and not a URL.
-            self.container = av.open(f"file:{self.path}", timeout=FFMPEG_TIMEOUT_S, metadata_errors="replace")
+            self.container = open_container(self.path)
         except av.error.FileNotFoundError:
             raise DataMissing(f"no file at {self.path}") from None
         except (av.error.FFmpegError, ValueError) as error:

@@ -102,6 +102,30 @@ def test_rendered_files_give_the_same_frames(decoder, folder, name):
         assert (cut == whole[np.minimum(list(window), last)]).all(), f"window {list(window)}"
 
 
+LISTS = {
+    "concat": "ffconcat version 1.0\nfile other.mp4\n",
+    "hls": "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nother.mp4\n#EXT-X-ENDLIST\n",
+    "dash": "<?xml version='1.0'?><MPD xmlns='urn:mpeg:dash:schema:mpd:2011' type='static'><Period/></MPD>",
+    "sdp": "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=video 5004 RTP/AVP 96\n",
+    "subtitles": "1\n00:00:00,000 --> 00:00:01,000\nother.mp4\n",
+    "ffmetadata": ";FFMETADATA1\ntitle=other.mp4\n",
+}
+
+
+@pytest.mark.parametrize("suffix", [".avi", ".mp4", ".m3u8", ".mkv"])
+@pytest.mark.parametrize("kind", LISTS)
+def test_a_list_of_other_files_is_not_decoded_as_them(decoder, folder, kind, suffix):
+    """Whatever it is called: a data set cannot show a file that is not in it, or one of its own a second time."""
+    videos.write(folder / "other.mp4", videos.numbered(5), codec="libx264")
+    path = folder / f"{kind}{suffix}"
+    path.write_text(LISTS[kind])
+    for read in (decode.probe, lambda file: decode.read_video(file, short_side_px=SIDE, decoder=decoder)):
+        with pytest.raises(BrokenVideo) as refused:
+            read(path)
+        assert str(path) in str(refused.value)
+    assert kind != "concat" or "'concat'" in str(refused.value)
+
+
 @pytest.mark.parametrize("name", REAL)
 def test_real_clips_give_the_same_frames(decoder, test_data, name):
     path = test_data / "videos" / name
