@@ -101,7 +101,7 @@ def run_head(context: JobContext[ProbeSpec]) -> Outcome:
     )
     trained = card.fit(head, task)
     context.callback.stage("score", len(scored), "videos")
-    known = {features.ids[int(number)] for number in features.test_video}
+    known = {features.ids[number] for number in features.test_video.tolist()}
     broken = [video.id for video in scored if video.id not in known]
     scores = score(context, head, feature_views(features, scored, context.device), scored, listing, broken)
     return Outcome(

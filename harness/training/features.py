@@ -62,17 +62,13 @@ class HeadTask:
 def feature_steps(
     features: Features, videos: Sequence[Video], schedule: Schedule, *, seed: int, device: str
 ) -> Callable[[int], Iterator[Step]]:
-    """Steps over cached features: each epoch visits every video once, through a view drawn at random."""
+    """Steps over cached features: each epoch visits every video with a view once, through one drawn at random."""
+    videos = with_views(features, videos)
     owners, labels = _positions(features, videos), torch.tensor([video.label for video in videos])
     # Rows of the views sorted by video, the first of each video among them, and how many it has.
     by_video = features.train_video.argsort(stable=True)
     counts = torch.bincount(features.train_video, minlength=len(features.ids))
     firsts = counts.cumsum(0) - counts
-    if len(without := (counts[owners] == 0).nonzero()):
-        raise HarnessError(
-            f"{len(without)} of {len(videos)} training videos have no cached features ({videos[int(without[0])].id}, for one): "
-            "they cannot be decoded; replace these files, or take them off the lists"
-        )
 
     @functools.lru_cache(maxsize=1)
     def epoch_rows(epoch: int) -> tuple[Tensor, Tensor]:
@@ -93,6 +89,12 @@ def feature_steps(
             yield Step(features.train[views[batch]].to(device), labels[order[batch]].to(device), ids)
 
     return steps_from
+
+
+def with_views(features: Features, videos: Sequence[Video]) -> list[Video]:
+    """Those of `videos` that have training views: all except those that the features job left out (--on-bad-video skip)."""
+    there = {features.ids[number] for number in features.train_video.unique().tolist()}
+    return [video for video in videos if video.id in there]
 
 
 def _positions(features: Features, videos: Sequence[Video]) -> Tensor:

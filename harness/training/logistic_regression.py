@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from harness.core.contract import Video
 from harness.core.errors import HarnessError
 from harness.training.evaluation import reduce_positions
-from harness.training.features import Features
+from harness.training.features import Features, with_views
 
 ITERATIONS = 2_000
 """Maximum of L-BFGS iterations; scikit-learn warns if more are needed."""
@@ -54,9 +54,8 @@ def _views(features: Features, videos: Sequence[Video], reduce: str) -> tuple[Te
     """(views, F) float32 and the views' labels."""
     position = {video_id: number for number, video_id in enumerate(features.ids)}
     label_of = torch.full((len(features.ids),), -1)
-    for video in videos:
-        if video.id in position:
-            label_of[position[video.id]] = video.label
+    for video in with_views(features, videos):
+        label_of[position[video.id]] = video.label
     labels = label_of[features.train_video]
     return reduce_positions(features.train[labels >= 0], reduce), labels[labels >= 0].tolist()
 

@@ -17,7 +17,7 @@ import pytest
 import torch
 
 from harness.core.contract import Clip, Schedule, Video
-from harness.core.errors import BrokenVideo, HarnessError
+from harness.core.errors import BrokenVideo
 from harness.data import loader
 from harness.training.features import Features, feature_steps
 
@@ -136,10 +136,16 @@ def test_a_step_of_a_head_does_not_draw_its_epoch_again(monkeypatch):
     assert drawn == [100, 100, 100]
 
 
-def test_a_training_video_without_features_is_named():
-    features = Features(("v0", "v1"), torch.zeros(2, 1, 3), torch.tensor([0, 0]), torch.zeros(0, 1, 3), torch.zeros(0))
-    with pytest.raises(HarnessError, match=r"1 of 2 training videos have no cached features \(v1"):
-        feature_steps(features, videos(2), Schedule(steps=1, batch=1, base_lr=0.1), seed=0, device="cpu")
+def test_a_training_video_that_the_features_job_left_out_is_in_no_batch():
+    features = Features(
+        ("v0", "v1"),
+        torch.zeros(2, 1, 3),
+        torch.tensor([0, 0]),
+        torch.zeros(0, 1, 3),
+        torch.zeros(0, dtype=torch.int64),
+    )
+    steps = feature_steps(features, videos(2), Schedule(steps=3, batch=1, base_lr=0.1), seed=0, device="cpu")
+    assert [list(step.ids) for step in steps(0)] == [["v0"], ["v0"], ["v0"]]
 
 
 if __name__ == "__main__":
