@@ -50,9 +50,12 @@ class RecordError(HarnessError):
     """A record or checkpoint that cannot be trusted: damaged, edited, or of another version."""
 
 
-def unknown(kind: str, name: str, available: Iterable[str], *, of: str = "") -> UnknownName:
-    """The error for a name that does not exist, with the available names and the closest of them. `of`: ' for i3d'."""
+def unknown(kind: str, name: str, available: Iterable[str], *, of: str = "", remedy: str = "") -> UnknownName:
+    """The error for a name that does not exist, with the available names and the closest of them, or else a remedy.
+
+    `of`: ' for i3d'.
+    """
     names = sorted(set(available))
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    guess = f"; did you mean '{close[0]}'?" if close else ""
+    guess = f"; did you mean '{close[0]}'?" if close else remedy and f"; {remedy}"
     return UnknownName(f"no {kind} '{name}'{of}; have: {', '.join(names) or 'none'}{guess}")

@@ -88,7 +88,7 @@ def load(kind: str, name: str) -> Any:
     sources = _sources(kind, plugin_folders())
     key, colon, argument = dashed(name).partition(":")
     if key not in sources:
-        raise unknown(kind.replace("-", " "), name, sources)
+        raise unknown(kind.replace("-", " "), name, sources, remedy="a plug-in needs its folder as --plugins DIR")
     value = _value(kind, key, plugin_folders())
     if not colon:
         return value

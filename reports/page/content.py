@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from harness import __version__
-from harness.analysis import claims
+from harness.analysis import claims, paper_numbers
 from harness.core.contract import Dataset
 from harness.core.serialization import digest
 from harness.core.workspace import Workspace
@@ -101,13 +101,15 @@ def collect(workspace: Workspace, run_store: RunStore, *, scale: str) -> Content
     """
     # Tables and claims ask for many cells twice, and planning one takes milliseconds.
     lookup = functools.cache(lookup_in(workspace, run_store))
-    built = tuple(tables.build(number, lookup, tables.Question(scale=scale)) for number in tables.NUMBERS)
+    # A plug-in's scale has no data sets that represent the paper's, so it has jobs and figures alone.
+    numbers = tables.NUMBERS if scale in paper_numbers.STAND_INS else ()
+    built = tuple(tables.build(number, lookup, tables.Question(scale=scale)) for number in numbers)
     evidence = gather(run_store, scale=scale)
     footage = {
         name: pictures.footage(name, workspace.data, fingerprint=prints[-1])
         for name, prints in _fingerprints(evidence).items()
     }
-    tested = claims.all_claims(lookup, scale=scale)
+    tested = claims.all_claims(lookup, scale=scale) if built else ()
     jobs = views(evidence)
     return Content(
         scale=scale,
@@ -168,9 +170,11 @@ def _facts(
     done = sum(cell.ours is not None for cell in wanted)
     supported = sum(claim.verdict == "supported" for claim in tested)
     run = sum(claim.verdict != "not run" for claim in tested)
-    return {
+    of_the_paper = {
         "numbers in Tables 2–5": f"{done} of {len(wanted)}",
         "claims supported": f"{supported} of {run} tested" if run else "none tested yet",
+    }
+    return (of_the_paper if built else {}) | {
         "finished jobs": str(len(jobs)),
         "videos scored": f"{sum(record.counts.get('n', 0) for record in evidence.records.values()):,}",
         "compute time": duration(sum(job.wall_s for job in jobs)),
