@@ -20,11 +20,13 @@ from harness.analysis.regression import compare
 from harness.analysis.regression.compare import CheckOutcome
 from harness.analysis.regression.expected import Expected, Rescored, Retrained, parse, read, render
 from harness.commands import console
-from harness.commands.options import LaunchOptions, workspace_options
-from harness.commands.run import render_or_index, run_cells
+from harness.commands.options import workspace_options
+from harness.commands.run import run_cells
 from harness.core import registry
 from harness.core.errors import HarnessError, RecordError
 from harness.core.workspace import Workspace, writable
+from harness.launch.options import LaunchOptions
+from harness.launch.run import render_or_index
 from harness.metrics.scores import topk_correct
 from harness.planning import selection
 from harness.planning.command import command_of

@@ -13,7 +13,7 @@ from typing import Any, TextIO
 
 import click
 
-from harness.core.callbacks import Callback
+from harness.core.callbacks import Callback, CallbackList
 from harness.core.cells import Job
 from harness.metrics.registered import named, text
 from harness.records.record import Record, RunStore
@@ -211,3 +211,19 @@ def _bars() -> Any:
         console=Console(stderr=True),
         transient=True,
     )
+
+
+class Progress(CallbackList):
+    """Progress of a whole run: a `screen` that opens when jobs start and closes when they end."""
+
+    def __init__(self, *, as_json: bool = False) -> None:
+        super().__init__()
+        self.as_json = as_json
+        self.open_screens = contextlib.ExitStack()
+
+    def run_started(self, jobs: int) -> None:  # type: ignore[override]
+        self.callbacks = (self.open_screens.enter_context(screen(jobs=jobs, as_json=self.as_json)),)
+
+    def run_finished(self) -> None:  # type: ignore[override]
+        self.open_screens.close()
+        self.callbacks = ()

@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import functools
-import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from harness.core import registry
-from harness.core.cells import PUBLISHED, Selection
-from harness.core.errors import HarnessError, unknown
-from harness.core.registry import dashed
-from harness.core.workspace import Workspace, resolve_workspace
+from harness.core.errors import HarnessError
+from harness.core.workspace import resolve_workspace
+from harness.launch.options import ON_BAD_VIDEO, LaunchOptions
+from harness.planning.axes import numbers, selection_of
 
 if TYPE_CHECKING:
-    from harness.core.callbacks import Callback
     from harness.core.plugins import LauncherOption
-    from harness.jobs.options import JobOptions
-    from harness.planning.plan import Plan
 
 Decorator = Callable[[Any], Any]
 
@@ -92,7 +87,7 @@ seeds_option = click.option(
     "--seed",
     "seeds",
     multiple=True,
-    callback=lambda context, option, values: _numbers("seed", split_at_commas(context, option, values)) or (0,),
+    callback=lambda context, option, values: numbers("seed", split_at_commas(context, option, values)) or (0,),
     metavar="N",
     help="Seeds to average over, separated by ','.  [default: 0]",
 )
@@ -106,37 +101,6 @@ def _overrides(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -
             raise click.BadParameter(f"'{value}' is not KEY=VALUE, such as train.base_lr=0.01")
         pairs.append((key.strip(), text.strip()))
     return tuple(pairs)
-
-
-AXES = ("baseline", "modality", "dataset", "split", "subset", "protocol", "init", "source", "scale", "seed", "backbone")
-SINGLE = ("subset", "source", "scale", "backbone")
-"""Axes that take one value."""
-
-
-def selection_of(values: dict[str, Any]) -> Selection:
-    """A Selection of the options, which override the selection file."""
-    chosen = _from_file(values["file"]) if values.get("file") else {}
-    chosen |= {axis: values[axis] for axis in AXES if values.get(axis)}
-    overrides = dict((*chosen.get("overrides", ()), *values.get("overrides", ())))
-    source, scale = chosen.get("source"), chosen.get("scale")
-
-    def names(axis: str) -> tuple[str, ...]:
-        return tuple(dashed(name) for name in chosen.get(axis, ()))
-
-    return Selection(
-        baselines=names("baseline"),
-        modalities=tuple(chosen.get("modality", ())),
-        datasets=names("dataset"),
-        splits=_numbers("split", chosen.get("split", ("1",)), everything="all"),
-        subset=chosen.get("subset"),
-        protocols=names("protocol"),
-        inits=names("init"),
-        source=dashed(source) if source and not source.startswith(PUBLISHED) else source,
-        scale=dashed(scale) if scale else None,
-        seeds=_numbers("seed", chosen.get("seed", ("0",))),
-        backbone=chosen.get("backbone", ""),
-        overrides=tuple(overrides.items()),
-    )
 
 
 selection_options = _combined(
@@ -169,77 +133,6 @@ selection_options = _combined(
         help="Override a setting of a card, such as train.base_lr=0.01.",
     ),
 )
-
-
-def _numbers(axis: str, words: tuple[str, ...], *, everything: str = "") -> tuple[int, ...]:
-    if everything and tuple(words) == (everything,):
-        return ()
-    if not all(str(word).isdecimal() for word in words):
-        raise HarnessError(
-            f"--{axis} {' '.join(map(str, words))}: expected whole numbers from 0, such as --{axis} 0,1,2"
-            f"{f', or {everything!r}' if everything else ''}"
-        )
-    return tuple(int(word) for word in words)
-
-
-def _from_file(path: str) -> dict[str, Any]:
-    """A selection file, read strictly: axes as keys, with a value or a list of values; `set` is a table."""
-    try:
-        stored = tomllib.loads(Path(path).read_text())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise HarnessError(f"{path} is not TOML: {error}") from error
-    settings = stored.pop("set", {})
-    if not isinstance(settings, dict):
-        raise HarnessError(
-            f"{path}: set = {settings!r} is not a table; write [set] and below it lines such as train.base_lr = 0.01"
-        )
-    for key in stored:
-        if key not in AXES:
-            raise HarnessError(f"{path}: {unknown('axis', key, (*AXES, 'set'))}")
-    axes: dict[str, Any] = {
-        key: value if key in SINGLE else tuple(map(str, value if isinstance(value, list) else [value]))
-        for key, value in stored.items()
-    }
-    return axes | {"overrides": tuple((str(key), str(value)) for key, value in _dotted(settings))}
-
-
-def _dotted(table: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    """{'train': {'base_lr': 1}} -> [('train.base_lr', 1)]."""
-    pairs: list[tuple[str, Any]] = []
-    for key, value in table.items():
-        pairs += _dotted(value, f"{prefix}{key}.") if isinstance(value, dict) else [(prefix + key, value)]
-    return pairs
-
-
-@dataclass(frozen=True)
-class LaunchOptions:
-    """Where and how jobs run. Nothing here changes a number."""
-
-    launcher: str = "local"
-    workers: int = 0
-    """Decoding processes per job."""
-    on_bad_video: str = "stop"
-    """'stop' or 'skip', for training videos that cannot be decoded."""
-    mlflow: bool = True
-    """Log to MLflow."""
-    profile: bool = False
-    """Write a profile per job."""
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    """Values of the options that the launcher adds."""
-
-    def job_options(self, workspace: Workspace) -> JobOptions:
-        from harness.jobs.options import JobOptions
-
-        return JobOptions(
-            workspace=workspace, workers=self.workers, on_bad_video=self.on_bad_video, profile=self.profile
-        )
-
-    def launch(self, plan: Plan, workspace: Workspace, callback: Callback) -> int:
-        """Run the unfinished jobs; returns how many ran."""
-        count: int = registry.load("launcher", self.launcher).launch(
-            plan, self.job_options(workspace), callback, **self.settings
-        )
-        return count
 
 
 def _launcher_options() -> dict[str, tuple[LauncherOption, list[str]]]:
@@ -290,7 +183,7 @@ def launch_options(function: Any) -> Any:
         ),
         click.option(
             "--on-bad-video",
-            type=click.Choice(["stop", "skip"]),
+            type=click.Choice(ON_BAD_VIDEO),
             default="stop",
             help="If a training video cannot be decoded: stop the run, or skip it and name it in the record.",
         ),

@@ -16,13 +16,12 @@ from typing import Any
 import click
 
 from harness.commands import console
-from harness.commands.options import LaunchOptions, launch_options, selection_options, workspace_options
-from harness.core import registry
-from harness.core.callbacks import Callback, CallbackList
+from harness.commands.options import launch_options, selection_options, workspace_options
 from harness.core.cells import Cell, Selection
-from harness.core.contract import Dataset
-from harness.core.errors import DataMissing, HarnessError
-from harness.core.workspace import Workspace, resolve_workspace, writable
+from harness.core.errors import HarnessError
+from harness.core.workspace import Workspace, resolve_workspace
+from harness.launch.options import LaunchOptions
+from harness.launch.run import prepared_plan, run_plan
 from harness.metrics.registered import PRIMARY, named, text
 from harness.metrics.scores import CellResult, counts
 from harness.metrics.summary import summary
@@ -55,82 +54,14 @@ def command(selection: Selection, launch: LaunchOptions, workspace: Workspace, a
 def run_cells(
     cells: Sequence[Cell], workspace: Workspace, launch: LaunchOptions, *, as_json: bool = False
 ) -> planning.Plan:
-    """Run the unfinished jobs of these cells; returns the plan made before."""
-    check_backbones(cells)
-    writable(workspace.results, content="results", flag="--results")
-    with console.screen(jobs=0, as_json=as_json) as callback:
-        prepare_data(cells, workspace, callback)
-    plan = planning.make_plan(cells, workspace)
-    if not plan.to_do:
-        return plan
-    if not as_json:
+    """Run the unfinished jobs of these cells, with progress; returns the plan made before."""
+    progress = console.Progress(as_json=as_json)
+    plan = prepared_plan(cells, workspace, progress)
+    if plan.to_do and not as_json:
         done = f", {len(plan.jobs) - len(plan.to_do)} already finished" if plan.done else ""
         click.echo(f"{len(plan.cells)} cell(s), {len(plan.to_do)} job(s) to run{done}.")
-    title = "; ".join(str(cell) for cell in list(plan.cells)[:3]) + ("; …" if len(plan.cells) > 3 else "")
-    with (
-        open_tracker(None, workspace.results, title, enabled=launch.mlflow) as tracker,
-        console.screen(jobs=len(plan.to_do), as_json=as_json) as callback,
-    ):
-        launch.launch(plan, workspace, CallbackList((callback, tracker)))
-        for cell, job_ids in plan.cells.items():
-            result = result_of(job_ids, RunStore(workspace.runs))
-            if result:
-                tracker.cell_finished(str(cell), summary(result.scores) | counts(result.scores))
+    run_plan(plan, workspace, launch, progress)
     return plan
-
-
-def check_backbones(cells: Sequence[Cell]) -> None:
-    """Raises UnknownName or HarnessError for a backbone that does not fit, before hours of data and flow."""
-    for baseline, backbone, scale in {(cell.baseline, cell.backbone, cell.scale) for cell in cells if cell.backbone}:
-        from harness.models.build import check_backbone
-
-        check_backbone(registry.load("baseline", baseline), backbone, scale=registry.load("scale", scale))
-
-
-def prepare_data(cells: Sequence[Cell], workspace: Workspace, callback: Callback) -> None:
-    """Render micro data sets and index the others. Raises DataMissing for one that is not on disk."""
-    from harness.data import prepare
-
-    datasets = planning.datasets_of(cells)
-    # Indexing takes minutes: first, check that all are on disk.
-    for dataset in datasets:
-        root = prepare.root_of(dataset, workspace.data)
-        if not dataset.micro and not root.is_dir():
-            raise DataMissing(f"{prepare.not_there(dataset, root)}{_alternative_to(dataset, cells)}")
-    for dataset in datasets:
-        try:
-            render_or_index(dataset, workspace, callback)
-        except DataMissing as missing:
-            raise DataMissing(f"{missing}{_alternative_to(dataset, cells)}") from missing
-
-
-def render_or_index(dataset: Dataset, workspace: Workspace, callback: Callback) -> None:
-    """Render or index a data set, unless it has been. Raises DataMissing if it is not on disk."""
-    from harness.data import prepare
-
-    if prepare.expected_fingerprint(dataset, workspace.data) is None:
-        if dataset.micro:
-            writable(workspace.data, content="data sets", flag="--data")
-        callback.stage(f"{'render' if dataset.micro else 'index'} {dataset.name}", 0, "files")
-        prepare.open_prepared(dataset, workspace.data, progress=callback.progress)
-
-
-def _alternative_to(dataset: Dataset, cells: Sequence[Cell]) -> str:
-    """Advice to use published weights instead of a data set that is only transferred from; '' for one that is scored."""
-    names = [
-        weights.name
-        for cell in cells
-        if cell.source == dataset.name
-        for weights in registry.load("baseline", cell.baseline).weights
-        if weights.stream in cell.modality
-    ]
-    if not names or any(cell.dataset == dataset.name for cell in cells):
-        return ""
-    return (
-        f" This selection only transfers from it. You can use published weights instead: run `harness weights fetch {names[0]}` "
-        f"(or `harness weights import {names[0]} FILE`), and add --source published:{names[0]}. "
-        "`harness weights list` lists all published weights."
-    )
 
 
 def cells_table(results: dict[Cell, CellResult | None]) -> str:

@@ -10,8 +10,9 @@ from typing import Any
 import click
 
 from harness.commands import console
-from harness.commands.options import LaunchOptions, launch_options, scale_option, seeds_option, workspace_options
+from harness.commands.options import launch_options, scale_option, seeds_option, workspace_options
 from harness.core.workspace import Workspace
+from harness.launch.options import LaunchOptions
 from reports.tables.render import FORMATS
 
 

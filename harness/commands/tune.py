@@ -13,12 +13,13 @@ import click
 
 from harness import __version__
 from harness.commands import console
-from harness.commands.options import LaunchOptions, launch_options, selection_options, workspace_options
-from harness.commands.run import check_backbones, prepare_data
+from harness.commands.options import launch_options, selection_options, workspace_options
 from harness.core.callbacks import Callback, CallbackList
 from harness.core.cells import Cell, Job, Selection
 from harness.core.errors import HarnessError
 from harness.core.workspace import Workspace, writable
+from harness.launch.options import LaunchOptions
+from harness.launch.run import check_backbones, prepare_data
 from harness.metrics.registered import PRIMARY, named
 from harness.planning import plan as planning, selection as selecting, tuned
 from harness.planning.training import trainings_of

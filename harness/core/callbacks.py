@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +15,12 @@ Point = tuple[int, str, float]
 
 class Callback:
     """Every method does nothing; subclasses override those they need. Callbacks never change a number."""
+
+    def run_started(self, jobs: int) -> None:
+        """`jobs` jobs begin; 0: data sets are rendered or indexed. A run may have both, one after the other."""
+
+    def run_finished(self) -> None:
+        """They have ended, perhaps with an error."""
 
     def for_job(self, job: Job) -> Callback:
         """The callback of one job among several that may run at the same time."""
@@ -40,6 +47,16 @@ class Callback:
         """`record` is the `harness.records.record.Record` of the job, a type that this layer cannot import."""
 
 
+@contextlib.contextmanager
+def running(callback: Callback, *, jobs: int) -> Iterator[None]:
+    """`run_started` before the block, and `run_finished` after it, also after an error."""
+    callback.run_started(jobs)
+    try:
+        yield
+    finally:
+        callback.run_finished()
+
+
 def _each(method: str) -> Callable[..., None]:
     """The method of `CallbackList` that calls `method` of every callback."""
 
@@ -59,6 +76,8 @@ class CallbackList(Callback):
     def for_job(self, job: Job) -> Callback:
         return CallbackList(tuple(callback.for_job(job) for callback in self.callbacks))
 
+    run_started = _each("run_started")
+    run_finished = _each("run_finished")
     job_started = _each("job_started")
     stage = _each("stage")
     advance = _each("advance")

@@ -14,12 +14,12 @@ from click.testing import CliRunner
 
 from benchmarks.synthetic_results import fill
 from harness.commands import report as report_command
-from harness.commands.options import selection_of
 from harness.core.cells import Cell, Selection
 from harness.core.errors import HarnessError
 from harness.core.workspace import Workspace, resolve_workspace
 from harness.metrics.scores import Scores
 from harness.planning import selection
+from harness.planning.axes import selection_of
 from harness.planning.command import command_of
 from harness.planning.plan import make_plan
 from harness.records.record import RunStore

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.commands.options import AXES, selection_of
 from harness.core import registry
 from harness.core.contract import FlowMethod, Scale, Schedule
 from harness.core.workspace import Workspace
+from harness.planning.axes import AXES, selection_of
 from harness.planning.overrides import apply_overrides
 from harness.planning.plan import Planner
 from harness.planning.selection import cells

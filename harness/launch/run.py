@@ -1,0 +1,102 @@
+"""Cells -> finished jobs: prepare the data sets, plan, launch; progress goes to a callback, results also to MLflow."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from harness.core import registry
+from harness.core.callbacks import Callback, CallbackList, running
+from harness.core.cells import Cell
+from harness.core.contract import Dataset
+from harness.core.errors import DataMissing
+from harness.core.workspace import Workspace, writable
+from harness.launch.options import LaunchOptions
+from harness.metrics.scores import counts
+from harness.metrics.summary import summary
+from harness.planning import plan as planning
+from harness.planning.lookup import result_of
+from harness.records.record import RunStore
+from harness.records.tracking import open_tracker
+
+
+def prepared_plan(cells: Sequence[Cell], workspace: Workspace, callback: Callback) -> planning.Plan:
+    """The plan of these cells, with their data sets rendered or indexed. Runs no job.
+
+    Raises HarnessError for a backbone that does not fit, a results folder that cannot be written, or published weights that
+    are not imported, and DataMissing for a data set that is not on disk.
+    """
+    check_backbones(cells)
+    writable(workspace.results, content="results", flag="--results")
+    with running(callback, jobs=0):
+        prepare_data(cells, workspace, callback)
+    return planning.make_plan(cells, workspace)
+
+
+def run_plan(plan: planning.Plan, workspace: Workspace, launch: LaunchOptions, callback: Callback) -> None:
+    """Run the unfinished jobs of a plan, and log them and the results of its cells to MLflow if `launch` says so."""
+    if not plan.to_do:
+        return
+    title = "; ".join(str(cell) for cell in list(plan.cells)[:3]) + ("; …" if len(plan.cells) > 3 else "")
+    with (
+        open_tracker(None, workspace.results, title, enabled=launch.mlflow) as tracker,
+        running(callback, jobs=len(plan.to_do)),
+    ):
+        launch.launch(plan, workspace, CallbackList((callback, tracker)))
+        for cell, job_ids in plan.cells.items():
+            result = result_of(job_ids, RunStore(workspace.runs))
+            if result:
+                tracker.cell_finished(str(cell), summary(result.scores) | counts(result.scores))
+
+
+def check_backbones(cells: Sequence[Cell]) -> None:
+    """Raises UnknownName or HarnessError for a backbone that does not fit, before hours of data and flow."""
+    for baseline, backbone, scale in {(cell.baseline, cell.backbone, cell.scale) for cell in cells if cell.backbone}:
+        from harness.models.build import check_backbone
+
+        check_backbone(registry.load("baseline", baseline), backbone, scale=registry.load("scale", scale))
+
+
+def prepare_data(cells: Sequence[Cell], workspace: Workspace, callback: Callback) -> None:
+    """Render micro data sets and index the others. Raises DataMissing for one that is not on disk."""
+    from harness.data import prepare
+
+    datasets = planning.datasets_of(cells)
+    # Indexing takes minutes: first, check that all are on disk.
+    for dataset in datasets:
+        root = prepare.root_of(dataset, workspace.data)
+        if not dataset.micro and not root.is_dir():
+            raise DataMissing(f"{prepare.not_there(dataset, root)}{_alternative_to(dataset, cells)}")
+    for dataset in datasets:
+        try:
+            render_or_index(dataset, workspace, callback)
+        except DataMissing as missing:
+            raise DataMissing(f"{missing}{_alternative_to(dataset, cells)}") from missing
+
+
+def render_or_index(dataset: Dataset, workspace: Workspace, callback: Callback) -> None:
+    """Render or index a data set, unless it has been. Raises DataMissing if it is not on disk."""
+    from harness.data import prepare
+
+    if prepare.expected_fingerprint(dataset, workspace.data) is None:
+        if dataset.micro:
+            writable(workspace.data, content="data sets", flag="--data")
+        callback.stage(f"{'render' if dataset.micro else 'index'} {dataset.name}", 0, "files")
+        prepare.open_prepared(dataset, workspace.data, progress=callback.progress)
+
+
+def _alternative_to(dataset: Dataset, cells: Sequence[Cell]) -> str:
+    """Advice to use published weights instead of a data set that is only transferred from; '' for one that is scored."""
+    names = [
+        weights.name
+        for cell in cells
+        if cell.source == dataset.name
+        for weights in registry.load("baseline", cell.baseline).weights
+        if weights.stream in cell.modality
+    ]
+    if not names or any(cell.dataset == dataset.name for cell in cells):
+        return ""
+    return (
+        f" This selection only transfers from it. You can use published weights instead: run `harness weights fetch {names[0]}` "
+        f"(or `harness weights import {names[0]} FILE`), and add --source published:{names[0]}. "
+        "`harness weights list` lists all published weights."
+    )

@@ -1,0 +1,122 @@
+"""The axes of a selection as users write them, on the command line, in a selection file or in Python -> Selection."""
+
+from __future__ import annotations
+
+import itertools
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from harness.core.cells import PUBLISHED, Selection
+from harness.core.errors import HarnessError, unknown
+from harness.core.registry import dashed
+
+AXES = ("baseline", "modality", "dataset", "split", "subset", "protocol", "init", "source", "scale", "seed", "backbone")
+SINGLE = ("subset", "source", "scale", "backbone")
+"""Axes that take one value; in Python, several values make several selections."""
+
+
+def selection_of(values: Mapping[str, Any]) -> Selection:
+    """A Selection of texts by axis, and of `overrides`, pairs of texts. They override the selection file `file`.
+
+    Raises HarnessError for a file that cannot be read and for numbers that are none.
+    """
+    chosen = _from_file(values["file"]) if values.get("file") else {}
+    chosen |= {axis: values[axis] for axis in AXES if values.get(axis)}
+    overrides = dict((*chosen.get("overrides", ()), *values.get("overrides", ())))
+    source, scale = chosen.get("source"), chosen.get("scale")
+
+    def names(axis: str) -> tuple[str, ...]:
+        return tuple(dashed(name) for name in chosen.get(axis, ()))
+
+    return Selection(
+        baselines=names("baseline"),
+        modalities=tuple(chosen.get("modality", ())),
+        datasets=names("dataset"),
+        splits=numbers("split", chosen.get("split", ("1",)), everything="all"),
+        subset=chosen.get("subset"),
+        protocols=names("protocol"),
+        inits=names("init"),
+        source=dashed(source) if source and not source.startswith(PUBLISHED) else source,
+        scale=dashed(scale) if scale else None,
+        seeds=numbers("seed", chosen.get("seed", ("0",))),
+        backbone=chosen.get("backbone", ""),
+        overrides=tuple(overrides.items()),
+    )
+
+
+def selections_of(axes: Mapping[str, Any], *, file: str | None = None) -> list[Selection]:
+    """The selections of Python values: by axis a value or several, None for the default; `set` is a mapping.
+
+    One selection, unless an axis of `SINGLE` has several values. Raises HarnessError as `selection_of` does, and for an
+    axis with no value.
+    """
+    values = {axis: several(axis, value) for axis, value in axes.items() if axis != "set" and value is not None}
+    overrides = _overrides(axes.get("set") or {}, "set")
+    single = [axis for axis in SINGLE if axis in values]
+    return [
+        selection_of(values | dict(zip(single, choice, strict=True)) | {"overrides": overrides, "file": file})
+        for choice in itertools.product(*(values[axis] for axis in single))
+    ]
+
+
+def several(axis: str, value: object) -> tuple[str, ...]:
+    """The texts of one value or of several. Raises HarnessError for none."""
+    values = list(value) if isinstance(value, Iterable) and not isinstance(value, str) else [value]
+    if not values:
+        raise HarnessError(f"{axis}={value!r} has no value; name at least one, or leave {axis} out for its default")
+    return tuple(map(str, values))
+
+
+def numbers(axis: str, words: tuple[str, ...], *, everything: str = "") -> tuple[int, ...]:
+    """Whole numbers; () if the words are `everything` alone. Raises HarnessError for other words."""
+    if everything and tuple(words) == (everything,):
+        return ()
+    if not all(str(word).isdecimal() for word in words):
+        raise HarnessError(
+            f"--{axis} {' '.join(map(str, words))}: expected whole numbers from 0, such as --{axis} 0,1,2"
+            f"{f', or {everything!r}' if everything else ''}"
+        )
+    return tuple(int(word) for word in words)
+
+
+def _from_file(path: str) -> dict[str, Any]:
+    """A selection file, read strictly: axes as keys, with a value or a list of values; `set` is a table."""
+    try:
+        stored = tomllib.loads(Path(path).read_text())
+    except OSError as error:
+        raise HarnessError(f"{path}: {error.strerror}; name a selection file") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise HarnessError(f"{path} is not TOML: {error}") from error
+    overrides = _overrides(stored.pop("set", {}), path)
+    for key, value in stored.items():
+        if key not in AXES:
+            raise HarnessError(f"{path}: {unknown('axis', key, (*AXES, 'set'))}")
+        if key in SINGLE and not isinstance(value, str):
+            raise HarnessError(f"{path}: {key} = {value!r}: expected one text")
+    axes: dict[str, Any] = {
+        key: value if key in SINGLE else tuple(map(str, value if isinstance(value, list) else [value]))
+        for key, value in stored.items()
+    }
+    return axes | {"overrides": overrides}
+
+
+def _overrides(settings: object, where: str) -> tuple[tuple[str, str], ...]:
+    """The pairs of a mapping of settings, nested or with dotted keys. Raises HarnessError for anything else."""
+    if not isinstance(settings, Mapping):
+        example = (
+            "set={'train.base_lr': 0.01}" if where == "set" else "[set] and below it lines such as train.base_lr = 0.01"
+        )
+        raise HarnessError(f"{where}: set = {settings!r} is not a table; write {example}")
+    return tuple(
+        (key, str(value).lower() if isinstance(value, bool) else str(value)) for key, value in _dotted(settings)
+    )
+
+
+def _dotted(table: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    """{'train': {'base_lr': 1}} -> [('train.base_lr', 1)]."""
+    pairs: list[tuple[str, Any]] = []
+    for key, value in table.items():
+        pairs += _dotted(value, f"{prefix}{key}.") if isinstance(value, Mapping) else [(prefix + str(key), value)]
+    return pairs
