@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 
 from harness.core import registry
 from harness.core.cells import Cell
-from harness.core.errors import HarnessError
+from harness.core.errors import HarnessError, UnknownName
 from harness.core.job_specs import CardSpec, ClipsSpec, NetworkSpec, ScoredSpec
 from harness.core.workspace import Workspace
 from harness.data import prepare
@@ -115,10 +115,14 @@ class Records:
 
     def _is_present(self, record: Record) -> bool:
         spec = record.spec
+        try:
+            versions = [(registry.load(kind, card.name).version, card.version) for kind, card in _cards(record)]
+        except UnknownName:  # of a plug-in that is not loaded
+            return False
         return (
             spec.code_version == CODE_VERSION
             and spec.dataset.fingerprint == self._fingerprint(spec.dataset.name)
-            and all(registry.load(kind, card.name).version == card.version for kind, card in _cards(record))
+            and all(present == recorded for present, recorded in versions)
         )
 
     def _fingerprint(self, name: str) -> str:

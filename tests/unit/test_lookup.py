@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from harness.core.cells import Selection
-from harness.core.job_specs import CardSpec, DataSpec, TrainSpec, job_id
+from harness.core.job_specs import CardSpec, DataSpec, ProtocolSpec, TrainSpec, job_id
 from harness.core.workspace import Workspace
 from harness.metrics.scores import Scores
 from harness.planning.command import command_of
@@ -74,6 +74,22 @@ def test_records_that_the_present_cards_do_not_stand_behind_do_not_count(workspa
     assert right_of(workspace, cell) is None
     finish(workspace, job, right=2)
     assert right_of(workspace, cell) == 2
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"protocol": ProtocolSpec("absent", 1, "all")},
+        {"dataset": DataSpec("absent", 1, "")},
+        {"baseline": CardSpec("absent", 1)},
+    ],
+    ids=lambda spec: next(iter(spec)),
+)
+def test_a_record_that_builds_on_a_plug_in_that_is_not_installed_does_not_count(workspace, spec):
+    cell, job = cell_and_job(workspace)
+    source = finish(workspace, job, seed=7, **spec)
+    finish(workspace, job, right=3, upstream={"source": source})
+    assert right_of(workspace, cell) is None
 
 
 def test_without_the_data_the_newest_fingerprint_counts(workspace):
