@@ -221,7 +221,10 @@ def score_changed(change: Perturbation, scorer: Scorer, data: Data, videos: Sequ
     with _reader(change, scorer, data, videos) as reader, _statistics(scorer.network, change.batch_statistics):
         method = change.method(scorer.scale.flow)
         batches = loader.test_batches(reader, videos, clip=change.clip(scorer.clip), batch=SCORE_BATCH, broken=broken)
-        views = ((change.inputs(loader.to_network(batch, scorer.device, method)), batch.ids) for batch in batches)
+        pixels = scorer.pixels
+        views = (
+            (change.inputs(loader.to_network(batch, scorer.device, method, pixels)), batch.ids) for batch in batches
+        )
         logits = video_logits(
             _Mode(scorer.network, change.batch_statistics),
             views,

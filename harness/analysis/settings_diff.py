@@ -52,7 +52,7 @@ def compare_settings(record: Record) -> list[SettingDiff]:
 
 
 def _of_card(baseline: Baseline, scale_name: str, stage: str) -> dict[str, Any]:
-    scale: Scale = registry.load("scale", scale_name)
+    scale: Scale = baseline.adapted(registry.load("scale", scale_name))
     if stage not in scale.stages:
         raise UnknownName(f"the scale '{scale_name}' has no schedule for '{stage}'; have: {', '.join(scale.stages)}")
     schedule = scale.stages[stage]

@@ -36,10 +36,13 @@ WIDTH = 108
 @workspace_options
 def command(kind: str, name: str | None, workspace: Workspace) -> None:
     kind = kind.removesuffix("s")
+    family = registry.load(kind, name) if kind == "baseline" and name else None
     if kind == "job":
         run_store = RunStore(workspace.runs)
         click.echo(job(name, run_store) if name else jobs(run_store))
         console.exit_if_damaged(run_store)
+    elif family is not None and family.at and family.members:
+        click.echo(console.table(ROWS["baseline"](family.at(member), workspace) for member in family.members))
     elif name:
         click.echo(card(registry.load(kind, name)))
     else:
@@ -79,7 +82,7 @@ ROWS: Mapping[str, Callable[[Any, Workspace], dict[str, Any]]] = {
         "modalities": ", ".join(card.modalities),
         "rgb+flow by": card.combine if len(card.modalities) > 1 else "",
         "init": ", ".join(card.inits),
-        "paper": card.paper,
+        "paper": card.how_to_list or card.paper,
     },
     "dataset": lambda card, workspace: {
         "data set": card.name,

@@ -8,7 +8,7 @@ Tensors, everywhere:
 ==========  ======================  =====================================================================
 stream      one clip                values
 ==========  ======================  =====================================================================
-``rgb``     (3, T, H, W) float32    [-1, 1], red first
+``rgb``     (3, T, H, W) float32    [-1, 1], red first, unless the card's `Frames.pixels` says otherwise
 ``flow``    (2, T, H, W) float32    x then y displacement in px / ``FlowMethod.bound_px``, clipped to [-1, 1]
 ==========  ======================  =====================================================================
 """
@@ -16,7 +16,7 @@ stream      one clip                values
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol as TypingProtocol
 
@@ -30,7 +30,14 @@ from harness.core.parameters import (
     Range,
     check_fields,
 )
-from harness.core.settings import Clip as Clip, FlowMethod as FlowMethod, Schedule as Schedule
+from harness.core.settings import (
+    Clip as Clip,
+    FlowMethod as FlowMethod,
+    Frames as Frames,
+    Pixels as Pixels,
+    Resize as Resize,
+    Schedule as Schedule,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -179,6 +186,14 @@ class Scale:
     precise_bn_clips: int = 0
     """Training clips to re-estimate batch-norm statistics on after the last step; 0: keep the moving averages. With the
     released decay, a short training scores at chance in eval mode although its training loss is 0.1."""
+    frame_px: tuple[int, int] | None = None
+    """(height, width) that frames are resized to, whatever their aspect, as some published networks expect; None:
+    `short_side_px`, the aspect kept."""
+
+    @property
+    def resize(self) -> Resize:
+        """Size that frames are resized to before cropping."""
+        return self.frame_px or self.short_side_px
 
 
 @dataclass(frozen=True)
@@ -269,11 +284,13 @@ class Weights:
     name: str
     """As in `--source published:NAME`."""
     stream: str
+    """'rgb', 'flow', 'rgb+flow' of a network that reads both, or 'image' of a 2D network."""
     trained_on: str
     """Data set and initialisation, in words."""
     classes: int
     layout: str
-    """Name of the reader in harness.models.importing ('pytorch-i3d', 'kinetics-i3d-pytorch', 'tf', 'torchvision', 'timm')."""
+    """Name of the reader in harness.models.importing ('pytorch-i3d', 'kinetics-i3d-pytorch', 'tf', 'torchvision', 'timm');
+    'own': the names are those of the network, after `rename`."""
     url: str
     licence: str
     preprocessing: str
@@ -281,6 +298,20 @@ class Weights:
     """'': none is published; reports mention it, and the hash of the imported file is recorded."""
     provenance: str = "unknown"
     """Whether the training videos are known; 'unknown' is printed with every number that depends on these weights."""
+    repository: str = ""
+    """Repository of the Hugging Face Hub that has the file called `url`; '': `url` is an address."""
+    revision: str = ""
+    """Commit of the repository; '': the newest when it is downloaded, and then recorded."""
+    accuracy: Mapping[str, float] = field(default_factory=dict)
+    """Data set -> published top-1 accuracy in %, printed next to ours."""
+    views: str = ""
+    """Views per video of the published accuracy, in words."""
+    labels: tuple[str, ...] = ()
+    """Class names in the order of the logits; (): not published."""
+    rename: Callable[[str], str | None] | None = None
+    """For the layout 'own': name in the file -> name in the network; None: the tensor is not needed. Default: unchanged."""
+    read: Callable[[Path], Mapping[str, Any]] | None = None
+    """Reader of the file, strict against it, instead of `harness.models.importing.read_tensors`."""
 
 
 @dataclass(frozen=True)
@@ -334,3 +365,29 @@ class Baseline:
     """Stage -> factor on the scale's base_lr."""
     version: int = 1
     """Raised when a change of the network changes its numbers."""
+    source: str = ""
+    """Default of `--source` at paper scale, such as 'published:NAME'; '': the data set's."""
+    frames: Mapping[str, Frames] = field(default_factory=dict)
+    """By scale name: frame rate, sizes and pixel values that the network was made for. Default: those of the scale."""
+    parameters: int = 0
+    """Parameters at paper scale, as published; 0: not published."""
+    gmacs: float = 0.0
+    """1e9 multiply-accumulates of one clip at paper scale, as published; 0: not published."""
+    at: Callable[[str], Any] | None = None
+    """For a family of baselines: argument -> the card of NAME:ARGUMENT (`torchvision:r3d_18`). None: not a family."""
+    members: tuple[str, ...] = ()
+    """Arguments of a family whose members can be listed."""
+    how_to_list: str = ""
+    """How to find the members of a family."""
+    content: str = ""
+    """Digest of what defines a member of a family that is named by a path or a repository; part of job ids."""
+
+    def adapted(self, scale: Scale) -> Scale:
+        """The scale with the frame rate and sizes that this network was made for."""
+        own = self.frames.get(scale.name, Frames())
+        return replace(
+            scale,
+            fps=own.fps or scale.fps,
+            short_side_px=min(own.frame_px) if own.frame_px else own.short_side_px or scale.short_side_px,
+            frame_px=own.frame_px or scale.frame_px,
+        )

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from harness.core.serialization import IN_ID, digest, plain, read
-from harness.core.settings import Clip, FlowMethod, Schedule
+from harness.core.settings import Clip, FlowMethod, Pixels, Schedule
 
 NOT_IN_ID = {IN_ID: False}
 
@@ -37,6 +37,8 @@ class CardSpec:
 
     name: str
     version: int
+    content: str = ""
+    """`Baseline.content` of a member of a family that is named by a path or a repository."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,10 @@ class PretrainedSpec:
     """'rgb' or 'flow'; 'image' for those of a 2D network."""
     sha256: str
     """SHA-256 of the imported file; '' if it is not on this machine, which makes the job's id provisional."""
+    revision: str = field(default="", metadata=NOT_IN_ID)
+    """Commit that the file was downloaded at; '': it has none. Not part of the id, which has the hash."""
+    accuracy: Mapping[str, float] = field(default_factory=dict, metadata=NOT_IN_ID)
+    """Data set -> published top-1 accuracy in %."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +102,7 @@ class ScaleSpec:
     compile: bool
     activation_checkpointing: bool
     precise_bn_clips: int
+    frame_px: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -198,6 +205,8 @@ class ClipsSpec(NetworkSpec):
     test_clip: Clip
     flow: FlowSpec | None
     """None for a network that does not read flow."""
+    pixels: Pixels | None = None
+    """None: [-1, 1], red first."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -263,8 +272,11 @@ def from_plain(stored: Mapping[str, Any]) -> JobSpec:
 def job_id(spec: JobSpec, upstream: Mapping[str, str]) -> str:
     """Hash of the spec and the ids of upstream jobs.
 
-    A member of a family of data sets (`folder:/videos`) counts by its content alone, where that is known.
+    A member of a family (`folder:/videos`, `hf:/network`) counts by its content alone, where that is known.
     """
+    if isinstance(spec, ClipsSpec) and spec.baseline.content:
+        baseline = dataclasses.replace(spec.baseline, name=spec.baseline.name.partition(":")[0])
+        spec = dataclasses.replace(spec, baseline=baseline)
     if spec.dataset.fingerprint:
         spec = dataclasses.replace(spec, dataset=dataclasses.replace(spec.dataset, name=spec.dataset.family))
     return digest({"kind": spec.kind, "spec": plain(spec, for_id=True), "upstream": upstream})

@@ -94,7 +94,7 @@ def load(kind: str, name: str) -> Any:
         return value
     if not (member := getattr(value, "at", None)):
         raise HarnessError(f"{kind} '{key}' takes no argument, got '{name}'; write '{key}'")
-    return member(argument)
+    return _checked(member(argument), kind, "")
 
 
 def origin(kind: str, name: str) -> str:
@@ -183,11 +183,16 @@ def _value(kind: str, name: str, plugins: str) -> Any:
         )
     if dashed(values[0].name) != name:
         raise HarnessError(f"{location} is called '{name}' but its value is named '{values[0].name}'; make them equal")
+    return _checked(values[0], kind, f" ({location})")
+
+
+def _checked(value: Any, kind: str, location: str) -> Any:
+    """The value. Raises HarnessError for a field of another type or out of range."""
     try:
-        check_fields(values[0])
+        check_fields(value)
     except ValueError as error:
-        raise HarnessError(f"{kind.replace('-', ' ')} '{name}' ({location}): {error}") from error
-    return values[0]
+        raise HarnessError(f"{kind.replace('-', ' ')} '{value.name}'{location}: {error}") from error
+    return value
 
 
 def _values(module: ModuleType, kind: str) -> list[Any]:

@@ -6,12 +6,28 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
-from harness.core.parameters import BELOW_ONE, NOT_NEGATIVE, ONE_OR_MORE, POSITIVE, Range
+from harness.core.parameters import BELOW_ONE, NOT_NEGATIVE, ONE_OR_MORE, POSITIVE, Range, one_of
+
+Resize = int | tuple[int, int]
+"""Size of resized frames in px: of the short side, the aspect kept; or (height, width), whatever the aspect."""
+
+_THREE = Range("three numbers, one per channel", lambda value: len(value) == 3)
+_THREE_POSITIVE = Range("three numbers > 0, one per channel", lambda value: len(value) == 3 and min(value) > 0)
+_POSITIVE_OR_NONE = Range("more than 0", lambda value: value is None or value > 0)
+_SIZE_OR_NONE = Range("two numbers of 1 or more", lambda value: value is None or (len(value) == 2 and min(value) > 0))
 
 
 @dataclass(frozen=True)
 class Clip:
-    """The part of a video that is a network's input, in frames of the 25 fps timeline (paper section 2.5)."""
+    """The part of a video that is a network's input, in frames of the scale's timeline: 25 fps (paper section 2.5) unless
+    the card's `Frames` says otherwise."""
+
+    RANGES: ClassVar[Mapping[str, Range]] = {
+        "window": ONE_OR_MORE,
+        "side_px": ONE_OR_MORE,
+        "count": ONE_OR_MORE,
+        "crops": one_of(1, 3, 5),
+    }
 
     window: int
     """Frames the clip spans, before any stride (I3D in training: 64)."""
@@ -21,6 +37,11 @@ class Clip:
     """Per stream: keep one of this many frames, the first included (ConvNet+LSTM: {"rgb": 5}). Default: 1."""
     count: int = 1
     """Clips per video, at uniform positions, whose logits are averaged (Two-Stream in testing: 25)."""
+    crops: int = 1
+    """Squares per clip in testing, whose logits are averaged too: 1 (the centre), 3 (along the longer side) or 5 (with the
+    corners). A published protocol of 10x3 views is `count=10, crops=3`."""
+    centre: Literal["floor", "round"] = "floor"
+    """Rounding of the centre's position where the margin is odd; 'round': as Python rounds, and torchvision crops."""
     dense: bool = False
     """The clip covers the video from its first frame, and the network is applied convolutionally in time. Videos longer
     than `window` are split into consecutive windows whose logits are averaged."""
@@ -31,6 +52,45 @@ class Clip:
     def frames(self, stream: str) -> int:
         """Frames of this stream that the network sees: ceil(window / stride)."""
         return -(-self.window // self.stride(stream))
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """Values of RGB pictures as a network expects them: a pixel, `maximum` at its brightest, minus mean, divided by std."""
+
+    RANGES: ClassVar[Mapping[str, Range]] = {"mean": _THREE, "std": _THREE_POSITIVE, "maximum": POSITIVE}
+
+    mean: tuple[float, ...]
+    """Per channel, in the network's order."""
+    std: tuple[float, ...]
+    """Per channel, in the network's order."""
+    maximum: float = 1.0
+    """Value of the brightest pixel before the mean is subtracted: 1, or 255 (networks of Caffe)."""
+    order: Literal["rgb", "bgr"] = "rgb"
+    """Order of the channels."""
+
+
+@dataclass(frozen=True)
+class Frames:
+    """Frames as a network's authors fed them. None: as the scale has it."""
+
+    RANGES: ClassVar[Mapping[str, Range]] = {
+        "fps": _POSITIVE_OR_NONE,
+        "short_side_px": _POSITIVE_OR_NONE,
+        "frame_px": _SIZE_OR_NONE,
+        "only": _SIZE_OR_NONE,
+    }
+
+    fps: float | None = None
+    """Frame rate that clips count frames at. Another rate costs accuracy without any error."""
+    short_side_px: int | None = None
+    """Short side that frames are resized to before cropping."""
+    frame_px: tuple[int, int] | None = None
+    """(height, width) that frames are resized to, whatever their aspect, instead of `short_side_px`."""
+    pixels: Pixels | None = None
+    """None: [-1, 1], red first."""
+    only: tuple[int, int] | None = None
+    """(frames, side in px) of the only clips that the network takes, as one with learned positions; None: any."""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.core.contract import FlowMethod, Video
+from harness.core.contract import FlowMethod, Pixels, Video
 from harness.video.flow import codec
 
 if TYPE_CHECKING:
@@ -62,18 +62,23 @@ def batch_of(views: Sequence[View], clips: Mapping[str, np.ndarray], broken: Ite
     )
 
 
-def to_network(batch: Batch, device: Any, method: FlowMethod) -> dict[str, Tensor]:
+def to_network(batch: Batch, device: Any, method: FlowMethod, pixels: Pixels | None = None) -> dict[str, Tensor]:
     """stream -> float32 (N, C, T, H, W) in [-1, 1] on `device`, in channels_last_3d memory, flips applied.
 
-    Clips are copied as uint8, a quarter of the bytes. In a mirrored flow the x component is negated.
+    With `pixels`, RGB has the values that these say. Clips are copied as uint8, a quarter of the bytes. In a mirrored flow
+    the x component is negated.
     """
     from torch.profiler import record_function
 
     with record_function("harness.convert clips"):
-        return {stream: _floats(stream, clip, batch.flips, device, method) for stream, clip in batch.clips.items()}
+        return {
+            stream: _floats(stream, clip, batch.flips, device, method, pixels) for stream, clip in batch.clips.items()
+        }
 
 
-def _floats(stream: str, clip: Any, flips: np.ndarray, device: Any, method: FlowMethod) -> Tensor:
+def _floats(
+    stream: str, clip: Any, flips: np.ndarray, device: Any, method: FlowMethod, pixels: Pixels | None
+) -> Tensor:
     import torch
 
     codes = torch.as_tensor(clip).to(device, non_blocking=True)
@@ -81,11 +86,20 @@ def _floats(stream: str, clip: Any, flips: np.ndarray, device: Any, method: Flow
     if len(mirrored):
         # As bytes, a quarter of the size of floats; in a copy, since the batch belongs to the caller.
         codes = codes.index_copy(0, mirrored, codes[mirrored].flip(3))
-    values = _decoded_flow(codes, method) if stream == "flow" else codes.float().mul_(1 / 127.5).sub_(1)
+    values = _decoded_flow(codes, method) if stream == "flow" else _colours(codes, pixels)
     if stream == "flow" and len(mirrored):
         values[..., 0].mul_(1.0 - 2.0 * torch.as_tensor(flips, device=values.device).float().view(-1, 1, 1, 1))
     # (N, T, H, W, C) in memory is channels_last_3d: the permutation moves nothing.
     return values.permute(0, 4, 1, 2, 3)
+
+
+def _colours(codes: Tensor, pixels: Pixels | None) -> Tensor:
+    if pixels is None:
+        return codes.float().mul_(1 / 127.5).sub_(1)
+    values = (codes.flip(-1) if pixels.order == "bgr" else codes).float()
+    # Divided as torchvision and transformers do, for the same last bits.
+    values.div_(255).mul_(pixels.maximum)
+    return values.sub_(values.new_tensor(pixels.mean)).div_(values.new_tensor(pixels.std))
 
 
 def _decoded_flow(codes: Tensor, method: FlowMethod) -> Tensor:

@@ -22,7 +22,7 @@ from harness.core.errors import BrokenVideo
 from harness.data.batch import Batch, View, batch_of, stacked, to_network
 from harness.data.columns import Columns
 from harness.data.reader import VideoReader
-from harness.video.sampling import centre_crop, rng_for, test_positions, train_crop, train_positions
+from harness.video.sampling import rng_for, test_crops, test_positions, train_crop, train_positions
 
 __all__ = ["Batch", "VideoReader", "test_batches", "to_network", "train_batches"]
 
@@ -138,8 +138,8 @@ def test_batches(
     broken: list[str] | None = None,  # noqa: PT028 (not a test)
     workers: int = 0,  # noqa: PT028
 ) -> Iterator[Batch]:
-    """Every view of every video exactly once, in order, centre crop, no flip. The last batch may be smaller; all are, where
-    `batch` views would take more than BATCH_BYTES.
+    """Every view of every video exactly once, in order, no flip: `clip.crops` squares of each clip, the centre first. The last
+    batch may be smaller; all are, where `batch` views would take more than BATCH_BYTES.
 
     A video is given completely or not at all: the id of one that cannot be decoded to its end is appended to `broken`,
     for the scorer to count as wrong; without a list it raises BrokenVideo.
@@ -174,7 +174,7 @@ class _TestVideo:
     def __call__(self, video: Video) -> Iterable[View] | str:
         try:
             cuts = test_positions(self.reader.num_frames(video), self.clip)
-            if len(cuts) * _view_bytes(self.reader, self.clip) <= WHOLE_VIEWS_BYTES:
+            if len(cuts) * self.clip.crops * _view_bytes(self.reader, self.clip) <= WHOLE_VIEWS_BYTES:
                 return list(self._views(video, cuts))
             self.reader.check(video)
             return self._views(video, cuts)
@@ -184,13 +184,21 @@ class _TestVideo:
             return video.id
 
     def _views(self, video: Video, cuts: Sequence[Mapping[str, np.ndarray]]) -> Iterator[View]:
-        side = self.clip.side_px
-        together = max(1, BATCH_BYTES // _view_bytes(self.reader, self.clip))
+        together = max(1, BATCH_BYTES // (_view_bytes(self.reader, self.clip) * self.clip.crops))
+        numbers = itertools.count()
         for start in range(0, len(cuts), together):
             part = cuts[start : start + together]
-            clips = self.reader.clips(video, part, side, lambda height, width: centre_crop(height, width, side))
-            for number, clip in enumerate(clips, start):
-                yield View(video, number, False, clip)
+            by_crop = [self._cropped(video, part, crop) for crop in range(self.clip.crops)]
+            for clip in itertools.chain.from_iterable(zip(*by_crop, strict=True)):
+                yield View(video, next(numbers), False, clip)
+
+    def _cropped(
+        self, video: Video, cuts: Sequence[Mapping[str, np.ndarray]], crop: int
+    ) -> list[dict[str, np.ndarray]]:
+        """One square of each of these clips."""
+        return self.reader.clips(
+            video, cuts, self.clip.side_px, lambda height, width: test_crops(height, width, self.clip)[crop]
+        )
 
 
 def _view_bytes(reader: VideoReader, clip: Clip) -> int:

@@ -17,7 +17,7 @@ from harness.video import decode, numba_cache
 from harness.video.decoder import DEFAULT
 from harness.video.flow import codec
 from harness.video.flow.file import FlowFile
-from harness.video.sampling import short_side_size
+from harness.video.sampling import resized
 
 if TYPE_CHECKING:
     from harness.data.derived import Store
@@ -136,19 +136,19 @@ class VideoReader:
 
     def _fits(self, video: Video) -> bool:
         row = self.prepared.info(video)
-        height, width = short_side_size(row.height, row.width, self.scale.short_side_px)
+        height, width = resized(row.height, row.width, self.scale.resize)
         return self.cache.fits(3 * height * width * self.num_frames(video), self._owner)
 
     def _key(self, stream: str, video: Video) -> Hashable | None:
         """Key in the cache: the file, with its size and time when this reader first read it, and how it is decoded."""
         if (stream, video.id) not in self._keys:
-            rules: tuple[str | float, ...] = ()
+            rules: tuple[Hashable, ...] = ()
             if stream == "flow":
                 assert self.flow_store is not None
                 path = self.flow_store.path(video)
             else:
                 path = self.prepared.path(video) if self.frame_store is None else self.frame_store.path(video)
-                rules = self.decoder, self.scale.fps, self.scale.short_side_px
+                rules = self.decoder, self.scale.fps, self.scale.resize
             try:
                 file = path.stat()
             except OSError:
@@ -159,14 +159,14 @@ class VideoReader:
 
     def _decode(self, video: Video) -> np.ndarray:
         if self.prepared.dataset.kind == "images":
-            return decode.read_image(self.prepared.path(video), short_side_px=self.scale.short_side_px)[None]
+            return decode.read_image(self.prepared.path(video), short_side_px=self.scale.resize)[None]
         with self._file(video) as path:
             return decode.read_video(path, **self._rules)
 
     @property
     def _rules(self) -> dict[str, Any]:
-        """Frame rate, short side and decoder, as the functions of `decode` take them."""
-        return {"fps": self.scale.fps, "short_side_px": self.scale.short_side_px, "decoder": self.decoder}
+        """Frame rate, size and decoder, as the functions of `decode` take them."""
+        return {"fps": self.scale.fps, "short_side_px": self.scale.resize, "decoder": self.decoder}
 
     @contextlib.contextmanager
     def _file(self, video: Video) -> Iterator[Path]:
@@ -187,7 +187,7 @@ class VideoReader:
         self, video: Video, wanted: Sequence[np.ndarray], square: _Square
     ) -> tuple[np.ndarray, Sequence[np.ndarray]]:
         method, codes = self.scale.flow, self._codes(video)
-        same_size = method.short_side_px == self.scale.short_side_px
+        same_size = method.short_side_px == self.scale.resize
         numbers = [np.minimum(indices, len(codes) - 1) for indices in wanted]
         if same_size and isinstance(codes, np.ndarray):
             return square.cut(codes), numbers
@@ -196,9 +196,9 @@ class VideoReader:
         if same_size and isinstance(codes, FlowFile):
             return codes.read(union, square(*codes.shape[1:3])), within
         fields = codes.read(union) if isinstance(codes, FlowFile) else codes[union]
-        height, width = short_side_size(fields.shape[1], fields.shape[2], self.scale.short_side_px)
-        resized = codec.resize_flow(codec.decode(fields, method) * method.bound_px, height, width)
-        return square.cut(codec.encode(resized, method)), within
+        height, width = resized(fields.shape[1], fields.shape[2], self.scale.resize)
+        displacement = codec.resize_flow(codec.decode(fields, method) * method.bound_px, height, width)
+        return square.cut(codec.encode(displacement, method)), within
 
     def _codes(self, video: Video) -> np.ndarray | FlowFile:
         """All of them, where they fit into the cache; else the file."""

@@ -13,7 +13,7 @@ from torch import Tensor
 from harness.core import registry
 from harness.core.callbacks import Callback
 from harness.core.cells import Job
-from harness.core.contract import Baseline, BuildSpec, Clip, FlowMethod, Listing, Scale, Schedule, Video
+from harness.core.contract import Baseline, BuildSpec, Clip, FlowMethod, Listing, Pixels, Scale, Schedule, Video
 from harness.core.errors import BrokenVideo, DataMissing, HarnessError
 from harness.core.job_specs import ClipsSpec, ImagesSpec, JobSpec, NetworkSpec, ScoredSpec
 from harness.data import loader, prepare
@@ -67,6 +67,11 @@ class JobContext(Generic[Spec]):
         """The scale of the network and its clips: with the job's flow method, without schedules."""
         flow = self.job.spec.flow if isinstance(self.job.spec, ClipsSpec) else None
         return Scale(**vars(self._network.scale), stages={}, flow=flow.method if flow else NO_FLOW)
+
+    @property
+    def pixels(self) -> Pixels | None:
+        """Values of the pictures that the network reads; None: [-1, 1]."""
+        return self.job.spec.pixels if isinstance(self.job.spec, ClipsSpec) else None
 
     @property
     def device(self) -> str:
@@ -127,6 +132,7 @@ class Data:
     device: str
     workers: int
     on_bad_video: str
+    pixels: Pixels | None = None
     skipped: set[str] = field(default_factory=set)
     """Ids of training videos that were skipped because they cannot be decoded (--on-bad-video skip)."""
 
@@ -197,7 +203,7 @@ class Data:
             yield self.inputs(batch), batch.ids
 
     def inputs(self, batch: loader.Batch) -> dict[str, Tensor]:
-        return loader.to_network(batch, self.device, self.method)
+        return loader.to_network(batch, self.device, self.method, self.pixels)
 
 
 def open_data(
@@ -226,7 +232,16 @@ def open_data(
         decoder=context.decoder,
     )
     options = context.options
-    return Data(prepared, listing, reader, context.scale.flow, context.device, options.workers, options.on_bad_video)
+    return Data(
+        prepared,
+        listing,
+        reader,
+        context.scale.flow,
+        context.device,
+        options.workers,
+        options.on_bad_video,
+        context.pixels,
+    )
 
 
 def open_planned(context: JobContext[Any]) -> prepare.Prepared:

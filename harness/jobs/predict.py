@@ -121,11 +121,11 @@ def predict_stream(path: Path, scorer: Scorer) -> StreamPrediction:
         reader, video = _reader(path.resolve(), scorer, Path(store))
         frames = reader.num_frames(video)
         batches = loader.test_batches(reader, [video], clip=scorer.clip, batch=BATCH)
-        cuts = test_positions(frames, scorer.clip)
-        middle = len(cuts) // 2
+        cuts = [cut for cut in test_positions(frames, scorer.clip) for _ in range(scorer.clip.crops)]
+        middle = len(cuts) // scorer.clip.crops // 2 * scorer.clip.crops
         parts, shown = [], {}
         for batch in batches:
-            inputs = loader.to_network(batch, scorer.device, scorer.scale.flow)
+            inputs = loader.to_network(batch, scorer.device, scorer.scale.flow, scorer.pixels)
             parts.append(scorer.logits(inputs))
             if middle in batch.views.tolist():
                 row = batch.views.tolist().index(middle)

@@ -13,7 +13,7 @@ from harness.core import environment, registry
 from harness.core.atomic import file_sha256
 from harness.core.callbacks import Callback
 from harness.core.cells import PUBLISHED, Job
-from harness.core.contract import Baseline, BuildSpec, Clip, Listing, Scale, Video
+from harness.core.contract import Baseline, BuildSpec, Clip, Frames, Listing, Pixels, Scale, Video, streams_of
 from harness.core.errors import RecordError
 from harness.core.workspace import Workspace
 from harness.jobs.common import build_head, start
@@ -39,6 +39,8 @@ class Scorer:
     network: nn.Module
     """The network in eval mode, on the device."""
     scale: Scale
+    pixels: Pixels | None
+    """Values of the pictures that it reads; None: [-1, 1]."""
     clip: Clip
     """Test clip."""
     classes: tuple[str, ...]
@@ -84,6 +86,7 @@ def open_job(record: Record, options: JobOptions) -> Scorer:
         streams=context.streams,
         network=build.place(network, context.device).eval(),
         scale=context.scale,
+        pixels=context.pixels,
         clip=context.spec.test_clip,
         classes=record.classes,
         device=context.device,
@@ -136,19 +139,23 @@ def open_published(name: str, baseline: Baseline, stream: str, workspace: Worksp
 
     weights = pretrained.stream_weights(baseline, name, stream)
     state, card = load_imported(weights, pretrained.folder(workspace))
-    scale: Scale = registry.load("scale", pretrained.PAPER)
+    scale: Scale = baseline.adapted(registry.load("scale", pretrained.PAPER))
+    streams = streams_of(stream)
     device = environment.device()
-    network = build.build(baseline, BuildSpec(streams=(stream,), num_classes=weights.classes, scale=scale))
+    network = build.build(baseline, BuildSpec(streams=streams, num_classes=weights.classes, scale=scale))
     network.load_state_dict(state, strict=True)
     return Scorer(
         name=f"{PUBLISHED}{name} {stream}",
         title=f"{baseline.name} · {stream} · {weights.trained_on}",
         baseline=baseline,
-        streams=(stream,),
+        streams=streams,
         network=build.place(network, device).eval(),
         scale=scale,
+        pixels=baseline.frames.get(scale.name, Frames()).pixels,
         clip=baseline.test_clip[scale.name],
-        classes=tuple(card["labels"]) or tuple(f"class {number}" for number in range(weights.classes)),
+        classes=tuple(card["labels"])
+        or weights.labels
+        or tuple(f"class {number}" for number in range(weights.classes)),
         device=device,
         precision=environment.precision(device, scale.precision),
         decoder=preferred(),

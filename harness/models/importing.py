@@ -11,7 +11,7 @@ import json
 import pickle
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,10 @@ from harness.models.name_maps import DATA, INDEX, LAYOUTS, Layout, timm
 from harness.models.tensor_io import save_tensors
 from harness.models.tf_checkpoint import read_checkpoint
 
+OWN = "own"
+"""Layout of weights in the network's own names, after `Weights.rename`."""
+KEY_BIAS = re.compile(r"(key|k_proj|k)[._]bias$")
+"""The bias of attention's keys, which softmax cancels: training leaves it where it was."""
 WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model", "net")
 MAGIC = (b"PK\x03\x04", b"\x80")
 """First bytes of a file by torch.save: a zip, or before torch 1.6 a pickle."""
@@ -155,6 +159,10 @@ def accepted(network: Any, weights: Weights) -> tuple[dict[str, Tensor], Layout]
     layers).
     """
     target = dict(network.state_dict())
+    if weights.layout == OWN:
+        return target, Layout(OWN, weights.rename or (lambda name: name), marker="")
+    if weights.layout not in (*LAYOUTS, "timm"):
+        raise unknown(f"layout of the weights '{weights.name}'", weights.layout, (*LAYOUTS, "timm", OWN))
     if weights.layout != "timm":
         return target, LAYOUTS[weights.layout]
     model = network.trunk.model
@@ -200,6 +208,24 @@ def convert(
     return state | supplied, report
 
 
+def refuse_zeroed(state: Mapping[str, Tensor], fresh: Mapping[str, Tensor], path: Path) -> None:
+    """Raise HarnessError for a tensor of zeros in trained weights: the trace of a library that did not find its name.
+
+    A bias starts at zero. So zeros are refused where a fresh network has others, and, once some tensor that starts at zero
+    has been trained, everywhere except in biases of keys.
+    """
+    zeros = {name for name, tensor in state.items() if tensor.is_floating_point() and not tensor.any()}
+    starts = {name for name, tensor in fresh.items() if tensor.is_floating_point() and not tensor.any()}
+    trained = bool(starts - zeros)
+    wrong = sorted(name for name in zeros if not KEY_BIAS.search(name) and (trained or name not in starts))
+    if wrong:
+        more = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
+        raise HarnessError(
+            f"{path} has only zeros for {wrong[0]}{more}, which trained weights never have: a conversion lost them; use the "
+            "file as its authors published it"
+        )
+
+
 def _shape(tensor: Tensor, shape: torch.Size, layout: Layout) -> Tensor | None:
     if layout.channels_last and tensor.dim() == 5:
         tensor = tensor.permute(4, 3, 0, 1, 2)
@@ -240,8 +266,14 @@ def import_weights(
     """
     if labels and len(labels) != weights.classes:
         raise HarnessError(f"{len(labels)} labels for {weights.classes} classes of '{weights.name}'; give one per line")
-    state, report = convert(read_tensors(path), target=target, layout=layout or weights.layout)
-    card = asdict(weights) | {"imported_sha256": _hash_of(path), "report": str(report), "labels": list(labels)}
+    tensors = weights.read(path) if weights.read else read_tensors(path)
+    state, report = convert(tensors, target=target, layout=layout or weights.layout)
+    if report.layout == OWN:
+        refuse_zeroed(state, target, path)
+    card = {
+        name: value for name, value in asdict(replace(weights, rename=None, read=None)).items() if value is not None
+    }
+    card |= {"imported_sha256": _hash_of(path), "report": str(report), "labels": list(labels or weights.labels)}
     folder.mkdir(parents=True, exist_ok=True)
     final = imported_path(weights, folder)
     partial = final.with_suffix(".part")

@@ -50,7 +50,9 @@ def size_of(card: Baseline, *, scale: str, classes: int) -> Size:
 
 
 def size_on_file(card: Baseline, *, scale: str) -> Size | None:
-    """The size on file for this version of card and scale, with any number of classes; None if there is none."""
+    """The size on file or on the card for this version of card and scale, with any number of classes; None if there is none."""
+    if card.parameters and scale == "paper":
+        return Size(card.parameters, round(card.gmacs * 1e9), 0, 0)
     keys = (_key(card, scale, classes) for classes in CLASSES.get(scale, ()))
     sizes = [_on_file()[key] for key in keys if key in _on_file()]
     return max(sizes, default=None)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.core import registry
-from harness.core.contract import Baseline, BuildSpec, Weights
+from harness.core.contract import Baseline, BuildSpec, Weights, streams_of
 from harness.core.errors import HarnessError, unknown
 from harness.core.workspace import Workspace
 from harness.models import build, catalog
@@ -28,7 +28,9 @@ def folder(workspace: Workspace) -> Path:
 def everything() -> list[tuple[Baseline, Weights]]:
     """Every published network of every baseline, and the ImageNet networks they can start from."""
     pairs: dict[tuple[str, str], tuple[Baseline, Weights]] = {}
-    for baseline in registry.all("baseline").values():
+    families = [(card, card.members) for card in registry.all("baseline").values()]
+    members = [card.at(name) for card, names in families if card.at for name in names]
+    for baseline in (*(card for card, _ in families), *members):
         image = catalog.IMAGE.get(baseline.image_name)
         for weights in (*baseline.weights, *([image] if image else [])):
             pairs.setdefault((weights.name, weights.stream), (baseline, weights))
@@ -38,7 +40,7 @@ def everything() -> list[tuple[Baseline, Weights]]:
 def named(name: str) -> list[tuple[Baseline, Weights]]:
     """The streams published under this name. Raises UnknownName."""
     if name.startswith(catalog.TIMM):
-        users = (card for card in registry.all("baseline").values() if card.build_image)
+        users = (card for card in registry.all("baseline").values() if card.build_image and not card.at)
         return [(next(users), catalog.timm_weights(name))]
     pairs = everything()
     streams = [(baseline, weights) for baseline, weights in pairs if weights.name == name]
@@ -77,8 +79,8 @@ def card(weights: Weights, workspace: Workspace) -> dict[str, Any] | None:
         raise HarnessError(f"{path} is damaged ({error}); remove it and import '{weights.name}' again") from error
 
 
-def key(weights: Weights, workspace: Workspace) -> dict[str, str]:
-    """The part of a job id that identifies the weights it starts from. Raises HarnessError saying how to get them."""
+def key(weights: Weights, workspace: Workspace) -> dict[str, Any]:
+    """The part of a job spec that identifies the weights it starts from. Raises HarnessError saying how to get them."""
     imported = card(weights, workspace)
     if imported is None:
         raise HarnessError(
@@ -86,7 +88,13 @@ def key(weights: Weights, workspace: Workspace) -> dict[str, str]:
             f"`harness weights fetch {weights.name}`, import a file from {weights.url} with `harness weights import "
             f"{weights.name} FILE --stream {weights.stream}`, or pass another --source or --init scratch"
         )
-    return {"name": weights.name, "stream": weights.stream, "sha256": imported["imported_sha256"]}
+    return {
+        "name": weights.name,
+        "stream": weights.stream,
+        "sha256": imported["imported_sha256"],
+        "revision": imported.get("revision", ""),
+        "accuracy": imported.get("accuracy", {}),
+    }
 
 
 def fetch(name: str, workspace: Workspace, *, progress: Progress | None = None) -> list[str]:
@@ -132,9 +140,9 @@ def _network(baseline: Baseline, weights: Weights) -> Any:
     """The network at paper scale that the weights are for."""
     image = weights.stream == "image"
     spec = BuildSpec(
-        streams=("rgb",) if image else (weights.stream,),
+        streams=("rgb",) if image else streams_of(weights.stream),
         num_classes=weights.classes,
-        scale=registry.load("scale", PAPER),
+        scale=baseline.adapted(registry.load("scale", PAPER)),
         backbone=weights.name if weights.name.startswith(catalog.TIMM) else "",
     )
     return build.build_image(baseline, spec) if image else build.build(baseline, spec)

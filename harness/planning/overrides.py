@@ -8,7 +8,7 @@ import typing
 from typing import Any
 
 from harness.core import registry
-from harness.core.contract import FlowMethod, Protocol, Scale, Schedule
+from harness.core.contract import Baseline, Clip, FlowMethod, Protocol, Scale, Schedule
 from harness.core.errors import HarnessError, unknown
 from harness.core.parameters import ANYTHING
 from harness.core.plugins import Head
@@ -18,6 +18,8 @@ from harness.video.flow import estimation
 Overrides = tuple[tuple[str, str], ...]
 HEAD = "head"
 """Section of the parameters of a protocol's head: `--set head.c=0.1`."""
+VIEWS = "views"
+"""Section of the views that a video is scored on: `--set views.count=10 --set views.crops=3`."""
 
 
 def with_schedules(scale: Scale, protocol: Protocol) -> Scale:
@@ -45,12 +47,12 @@ def apply_overrides(
 
     Keys: ``train.FIELD`` (the schedule of the cell's own training), ``STAGE.FIELD`` (any stage by name),
     ``scale.FIELD``, ``flow.FIELD`` (see `_flow`). ``STAGE.schedule=NAME`` takes a whole schedule of
-    `harness.planning.schedules`. `head_params` handles ``head.NAME``. Raises HarnessError for unknown keys, with
+    `harness.planning.schedules`. `head_params` handles ``head.NAME``, `with_views` ``views.NAME``. Raises HarnessError for unknown keys, with
     the nearest guess, and for invalid values.
     """
     for key, text in overrides:
         section, _, name = key.partition(".")
-        if section == HEAD:
+        if section in (HEAD, VIEWS):
             continue
         if section == "scale":
             scale = _replace(scale, name, text, key)
@@ -62,13 +64,29 @@ def apply_overrides(
         if section == "train" and not stage:
             raise HarnessError(f"--set {key}={text} has no effect: this protocol trains a head, without a schedule")
         if target not in scale.stages:
-            raise unknown("--set section", section, ("train", "scale", "flow", HEAD, *scale.stages))
+            raise unknown("--set section", section, ("train", "scale", "flow", HEAD, VIEWS, *scale.stages))
         if name == "schedule":
             changed = schedules.named(text, streams)
         else:
             changed = _replace(scale.stages[target], name, text, key)
         scale = dataclasses.replace(scale, stages={**scale.stages, target: changed})
     return scale
+
+
+def with_views(baseline: Baseline, scale: str, overrides: Overrides) -> Baseline:
+    """The card with every `--set views.count=N` and `--set views.crops=N` applied to its test clip at this scale.
+
+    Raises HarnessError as `apply_overrides` does.
+    """
+    for key, text in overrides:
+        section, _, name = key.partition(".")
+        if section != VIEWS:
+            continue
+        if name not in ("count", "crops"):
+            raise HarnessError(f"--set {key}={text}: no such setting; have: count, crops")
+        clip = _replace(baseline.test_clip[scale], name, text, key)
+        baseline = dataclasses.replace(baseline, test_clip={**baseline.test_clip, scale: clip})
+    return baseline
 
 
 def _flow(method: FlowMethod, name: str, text: str, key: str) -> FlowMethod:
@@ -101,7 +119,7 @@ def head_params(head: Head, overrides: Overrides) -> dict[str, float | int | str
     return values
 
 
-_Value = typing.TypeVar("_Value", Schedule, Scale, FlowMethod)
+_Value = typing.TypeVar("_Value", Schedule, Scale, FlowMethod, Clip)
 
 
 def _replace(value: _Value, name: str, text: str, key: str) -> _Value:

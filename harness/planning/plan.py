@@ -168,9 +168,8 @@ class Planner:
     def pretrained(self, training: Training) -> PretrainedSpec | None:
         """Published weights it starts from, or None. Raises HarnessError if they are not imported, except in a dry run."""
         if training.from_published:
-            (stream,) = training.streams
             name = training.source.removeprefix(PUBLISHED)
-            weights = pretrained.stream_weights(training.baseline, name, stream)
+            weights = pretrained.stream_weights(training.baseline, name, "+".join(training.streams))
         elif training.protocol.weights_from == "init" and training.init == "imagenet" and not training.trains_images:
             weights = pretrained.image_weights(training.baseline, training.backbone)
         else:

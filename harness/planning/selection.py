@@ -9,13 +9,14 @@ from collections.abc import Iterable
 
 from harness.core import registry
 from harness.core.cells import PUBLISHED, Cell, Selection
-from harness.core.contract import MODALITIES, Baseline, Dataset, Protocol, Scale, streams_of
+from harness.core.contract import MODALITIES, Baseline, Dataset, Frames, Protocol, Scale, streams_of
 from harness.core.errors import HarnessError, unknown
 from harness.planning import tuned
-from harness.planning.overrides import HEAD, Overrides
+from harness.planning.overrides import HEAD, VIEWS, Overrides
 from harness.planning.training import Training, pre_training, trainings_of
 
 INITS = ("imagenet", "scratch")
+PAPER = "paper"
 BACKBONE = re.compile(r"timm/[^\s/]+")
 """Form of a backbone. The name is checked later, because that needs timm, which loads torch."""
 
@@ -26,7 +27,7 @@ def cells(selection: Selection) -> list[Cell]:
         raise HarnessError(f"no data set given; pass --dataset with one of: {', '.join(registry.names('dataset'))}")
     chosen = []
     for name, dataset_name in itertools.product(selection.baselines or ("i3d",), selection.datasets):
-        baseline, dataset = registry.load("baseline", name), _video_dataset(dataset_name)
+        baseline, dataset = _network(name), _video_dataset(dataset_name)
         axes = itertools.product(
             selection.modalities or baseline.modalities[:1],
             selection.splits or dataset.splits,
@@ -37,6 +38,16 @@ def cells(selection: Selection) -> list[Cell]:
         chosen += [_cell(selection, baseline, dataset, axis) for axis in axes]
     _refuse_unread(selection.overrides, chosen)
     return list(dict.fromkeys(chosen))
+
+
+def _network(name: str) -> Baseline:
+    baseline: Baseline = registry.load("baseline", name)
+    if baseline.at is not None:
+        raise HarnessError(
+            f"'{baseline.name}' is a family of networks; name one, such as --baseline {baseline.name}:"
+            f"{baseline.members[0] if baseline.members else 'NAME'} ({baseline.how_to_list})"
+        )
+    return baseline
 
 
 def _video_dataset(name: str) -> Dataset:
@@ -127,6 +138,7 @@ def _check(training: Training) -> None:
                 f"a batch of {batch} is not a multiple of bn_batch, {replica}; change --set {stage}.batch or "
                 f"--set {stage}.bn_batch"
             )
+    _check_frames(training)
     for which, clips in (("train_clip", baseline.train_clip), ("test_clip", baseline.test_clip)):
         side, short = clips[scale.name].side_px, scale.short_side_px
         if side > short:
@@ -134,6 +146,29 @@ def _check(training: Training) -> None:
                 f"{baseline.name} crops squares of {side} px ({which}), but the short side of videos is {short} px at scale "
                 f"'{scale.name}'; give its card a side_px of {short} or less, or pass --set scale.short_side_px={side}"
             )
+
+
+def _check_frames(training: Training) -> None:
+    """Raise HarnessError for clips or frames that the network does not take."""
+    scale, baseline = training.scale, training.baseline
+    own = baseline.frames.get(scale.name, Frames())
+    for clip in (baseline.train_clip[scale.name], baseline.test_clip[scale.name]):
+        if own.only and (clip.window, clip.side_px) != own.only:
+            raise HarnessError(
+                f"{baseline.name} takes clips of {own.only[0]} frames of {own.only[1]} px and no others, but its card cuts "
+                f"{clip.window} frames of {clip.side_px} px at scale '{scale.name}'; correct train_clip or test_clip"
+            )
+        if clip.dense and (clip.count > 1 or clip.crops > 1):
+            raise HarnessError(
+                f"{baseline.name} is applied to the whole video at scale '{scale.name}', so it takes no views; leave out "
+                "--set views.count and --set views.crops"
+            )
+    if scale.frame_px and (scale.short_side_px != min(scale.frame_px) or scale.video_source != "originals"):
+        height, width = scale.frame_px
+        raise HarnessError(
+            f"{baseline.name} resizes frames to {width}x{height} px whatever their aspect, so scale.short_side_px and the "
+            "frame store have no meaning; leave out --set scale.short_side_px and --set scale.video_source"
+        )
 
 
 def _refuse_unread(overrides: Overrides, cells: Iterable[Cell]) -> None:
@@ -154,7 +189,7 @@ def _refuse_unread(overrides: Overrides, cells: Iterable[Cell]) -> None:
                 f"--set {key}={text} has no effect: no protocol of this selection trains a head on features; leave it out, "
                 "or pass --protocol with one that does (`harness ls protocols`)"
             )
-        if section not in (*(["train"] if own else []), "scale", "flow", HEAD, *followed):
+        if section not in (*(["train"] if own else []), "scale", "flow", HEAD, VIEWS, *followed):
             raise HarnessError(
                 f"--set {key}={text} has no effect: no training of this selection follows the schedule '{section}', "
                 f"only {', '.join(followed)}; leave it out, or set one of those"
@@ -168,7 +203,8 @@ def _source(selection: Selection, baseline: Baseline, dataset: Dataset, protocol
                 f"--source {selection.source} has no effect under {protocol.title}, which starts from --init; leave it out"
             )
         return ""
-    name = selection.source or dataset.source or ""
+    at_paper_scale = (selection.scale or ("micro" if dataset.micro else PAPER)) == PAPER
+    name = selection.source or (baseline.source if at_paper_scale else "") or dataset.source or ""
     if name.startswith(PUBLISHED):
         published = name.removeprefix(PUBLISHED)
         if published not in {weights.name for weights in baseline.weights}:

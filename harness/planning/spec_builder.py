@@ -109,12 +109,15 @@ class Specs:
     def _clips(self, training: Training) -> dict[str, Any]:
         return self._network(training.scale) | {
             "dataset": self.data(training.dataset),
-            "baseline": job_specs.CardSpec(training.baseline.name, training.baseline.version),
+            "baseline": job_specs.CardSpec(
+                training.baseline.name, training.baseline.version, training.baseline.content
+            ),
             "backbone": training.backbone,
             "streams": training.streams,
             "train_clip": training.baseline.train_clip[training.scale.name],
             "test_clip": training.baseline.test_clip[training.scale.name],
             "flow": flow_spec(training.scale.flow) if "flow" in training.streams else None,
+            "pixels": training.pixels,
         }
 
     def _network(self, scale: Scale) -> dict[str, Any]:

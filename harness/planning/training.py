@@ -9,12 +9,12 @@ from typing import Any
 
 from harness.core import registry
 from harness.core.cells import PUBLISHED, Cell
-from harness.core.contract import Baseline, Dataset, FlowMethod, Protocol, Scale, Schedule, streams_of
+from harness.core.contract import Baseline, Dataset, FlowMethod, Frames, Pixels, Protocol, Scale, Schedule, streams_of
 from harness.core.errors import HarnessError, UnknownName
 from harness.core.job_specs import HeadSpec
 from harness.core.plugins import Head
 from harness.planning import schedules
-from harness.planning.overrides import HEAD, Overrides, apply_overrides, head_params, with_schedules
+from harness.planning.overrides import HEAD, VIEWS, Overrides, apply_overrides, head_params, with_schedules, with_views
 
 IMAGES = "images"
 """Key of the schedule that trains the 2D network of `--init imagenet`."""
@@ -52,6 +52,11 @@ class Training:
         return dataclasses.replace(schedule, base_lr=schedule.base_lr * factor)
 
     @property
+    def pixels(self) -> Pixels | None:
+        """Values of the pictures that the network reads; None: [-1, 1]."""
+        return self.baseline.frames.get(self.scale.name, Frames()).pixels
+
+    @property
     def trains_images(self) -> bool:
         """True if `--init imagenet` is a job at this scale; False if it is published weights."""
         return IMAGES in self.scale.stages
@@ -87,6 +92,7 @@ class Training:
         dataset: Dataset = registry.load("dataset", self.source)
         return dataclasses.replace(
             self,
+            baseline=registry.load("baseline", self.baseline.name),  # without `--set views`, which is of this test set
             dataset=dataset,
             split=dataset.splits[0],
             subset=dataset.subsets[0],
@@ -117,12 +123,14 @@ class Training:
     @property
     def changes(self) -> Overrides:
         """Settings of this training and its source that differ from the cards of the scale and the protocol."""
-        card = with_schedules(registry.load("scale", self.scale.name), self.protocol)
+        card = self.baseline.adapted(with_schedules(registry.load("scale", self.scale.name), self.protocol))
         values = dict(_scalars("scale", card, self.scale))
         if "flow" in self.streams:
             values |= dict(_flow(card.flow, self.scale.flow))
         for stage in self.stages:
             values |= dict(_schedule(stage, card.stages[stage], self.scale.stages[stage], self.streams))
+        views = self.baseline.test_clip[self.scale.name]
+        values |= dict(_scalars(VIEWS, registry.load("baseline", self.baseline.name).test_clip[self.scale.name], views))
         if self.head:
             params = registry.load("head", self.head.name).params
             values |= dict(_params(HEAD, {name: params[name].default for name in params}, self.head.params))
@@ -155,6 +163,7 @@ def trainings_of(cell: Cell) -> Iterator[Training]:
     baseline: Baseline = registry.load("baseline", cell.baseline)
     dataset, protocol = registry.load("dataset", cell.dataset), registry.load("protocol", cell.protocol)
     scale, stage = with_schedules(registry.load("scale", cell.scale), protocol), stage_of(protocol, dataset)
+    scale, baseline = baseline.adapted(scale), with_views(baseline, cell.scale, cell.overrides)
     both = streams_of(cell.modality)
     # One network per stream for late fusion, else a single one for all.
     for streams in [(stream,) for stream in both] if baseline.combine == "late" else [both]:

@@ -1,4 +1,4 @@
-"""Decoded frames -> upright RGB pictures of one short side."""
+"""Decoded frames -> upright RGB pictures of one size."""
 
 from __future__ import annotations
 
@@ -6,25 +6,27 @@ from typing import Any
 
 import numpy as np
 
+from harness.core.contract import Resize
 from harness.video.convert_numba import MIN_WIDTH, FastConverter, fast_converter
 from harness.video.file import VideoFile, cause
-from harness.video.sampling import short_side_size
+from harness.video.sampling import resized
 
 LANES = 64
 """Columns that OpenCV converts at a time. It converts the rest of a row one by one: 224 columns take the time of 400."""
 
 
 class FrameConverter:
-    """Frames of one file -> upright RGB pictures of one short side, into arrays that the caller owns.
+    """Frames of one file -> upright RGB pictures of one short side, or of one size, into arrays that the caller owns.
 
     Working memory is reused from frame to frame: fresh memory for each picture would cost as much as the conversion.
     Where frames need no resizing, only the crop is converted.
     """
 
-    def __init__(self, video: VideoFile, short_side_px: int) -> None:
+    def __init__(self, video: VideoFile, resize: Resize) -> None:
         self._video = video
         self._frames = video.frames
-        self._size = video.unpadded_size or short_side_size(*video.stored_size, short_side_px)
+        self._size = video.unpadded_size or resized(*video.stored_size, resize)
+        self._fixed = isinstance(resize, tuple) and not video.unpadded_size
         self._unresized = video.stored_size if video.unpadded_size else self._size
         """Frames of this size need no resizing: those of the frame store, except for their padding, and others that fit."""
         self._fast: FastConverter | None = None
@@ -34,7 +36,7 @@ class FrameConverter:
 
     def size(self, frame: Any) -> tuple[int, int]:
         """(height, width) of the upright picture."""
-        return self._size[::-1] if self._frames.turns(frame) % 2 else self._size
+        return self._size[::-1] if self._frames.turns(frame) % 2 and not self._fixed else self._size
 
     def convert(self, frame: Any, out: np.ndarray, *, top: int = 0, left: int = 0) -> None:
         """Fill `out`, uint8 (h, w, 3) RGB, with the part of the picture that starts at (top, left). Raises BrokenVideo."""
@@ -49,7 +51,9 @@ class FrameConverter:
                 self._resize(self._rgb_of(frame), out)
                 return
             if self._resized is None:
-                self._resized = np.empty((*self._size, 3), np.uint8)
+                # A fixed size is that of the upright picture.
+                size = self._size[::-1] if turns % 2 and self._fixed else self._size
+                self._resized = np.empty((*size, 3), np.uint8)
             self._resize(self._rgb_of(frame), self._resized)
         except self._frames.errors as error:
             raise self._video.broken(f"cannot be converted to RGB: {cause(error)}") from error
@@ -82,10 +86,10 @@ class FrameConverter:
     def _resize(self, rgb: np.ndarray, out: np.ndarray) -> None:
         import cv2
 
-        if rgb.shape[:2] == self._size:
+        if rgb.shape == out.shape:
             out[...] = rgb
         else:
-            cv2.resize(rgb, (self._size[1], self._size[0]), dst=out, interpolation=cv2.INTER_LINEAR)
+            cv2.resize(rgb, (out.shape[1], out.shape[0]), dst=out, interpolation=cv2.INTER_LINEAR)
 
     def _rgb_of(self, frame: Any, part: tuple[int, int, int, int] | None = None) -> np.ndarray:
         """RGB of a frame, or of a `part` of it (top, left, height, width), which may end early at odd borders."""

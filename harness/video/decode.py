@@ -22,13 +22,14 @@ from typing import Any
 import numpy as np
 
 from harness.core import registry
+from harness.core.contract import Resize
 from harness.core.errors import BrokenVideo, DataMissing
 from harness.video import decoder as decoders
 from harness.video.convert import FrameConverter
 from harness.video.decoder import DEFAULT
 from harness.video.file import VideoFile
 from harness.video.resample import nearest
-from harness.video.sampling import short_side_size
+from harness.video.sampling import resized
 
 RULES_VERSION = 1
 """Raised when the rules above change, so that job ids and stores change too."""
@@ -67,8 +68,10 @@ def count_packets(path: str | Path) -> int:
         return video.count_packets()[0]
 
 
-def read_video(path: str | Path, *, fps: float = 25.0, short_side_px: int = 256, decoder: str = DEFAULT) -> np.ndarray:
-    """The whole video: uint8 (T, H, W, 3) RGB at `fps`, short side `short_side_px`.
+def read_video(
+    path: str | Path, *, fps: float = 25.0, short_side_px: Resize = 256, decoder: str = DEFAULT
+) -> np.ndarray:
+    """The whole video: uint8 (T, H, W, 3) RGB at `fps`, short side `short_side_px`, or of that (height, width).
 
     Raises BrokenVideo, naming file and cause, for a file without pictures, one that cannot be decoded, and one that
     holds clearly fewer frames than its header says (truncated); DataMissing when there is no file.
@@ -89,7 +92,7 @@ def read_video(path: str | Path, *, fps: float = 25.0, short_side_px: int = 256,
 
 
 def iter_video(
-    path: str | Path, *, fps: float = 25.0, short_side_px: int = 256, decoder: str = DEFAULT
+    path: str | Path, *, fps: float = 25.0, short_side_px: Resize = 256, decoder: str = DEFAULT
 ) -> Iterator[np.ndarray]:
     """The frames of `read_video` one by one, so that a long video never has to fit into memory.
 
@@ -125,7 +128,7 @@ def iter_planes(
         video.check_length(count, fps)
 
 
-def _pictures(video: VideoFile, fps: float, short_side_px: int) -> Iterator[np.ndarray]:
+def _pictures(video: VideoFile, fps: float, short_side_px: Resize) -> Iterator[np.ndarray]:
     """Every frame in turn, in the same memory; at least one. Raises BrokenVideo."""
     converter = FrameConverter(video, short_side_px)
     converted = picture = None
@@ -146,7 +149,7 @@ def read_window(
     indices: Sequence[int] | np.ndarray,
     *,
     fps: float = 25.0,
-    short_side_px: int = 256,
+    short_side_px: Resize = 256,
     crop: Crop | None = None,
     out: np.ndarray | None = None,
     decoder: str = DEFAULT,
@@ -234,8 +237,8 @@ class _Window:
         return self._out
 
 
-def read_image(path: str | Path, *, short_side_px: int) -> np.ndarray:
-    """A picture file: uint8 (H, W, 3) RGB, short side `short_side_px`. Raises BrokenVideo, DataMissing."""
+def read_image(path: str | Path, *, short_side_px: Resize) -> np.ndarray:
+    """A picture file: uint8 (H, W, 3) RGB, short side `short_side_px`, or of that (height, width). Raises BrokenVideo, DataMissing."""
     import cv2
 
     try:
@@ -245,7 +248,7 @@ def read_image(path: str | Path, *, short_side_px: int) -> np.ndarray:
     picture = cv2.imdecode(stored, cv2.IMREAD_COLOR_RGB) if len(stored) else None
     if picture is None:
         raise BrokenVideo(f"{path}: not a picture that can be decoded ({len(stored)} bytes)")
-    height, width = short_side_size(picture.shape[0], picture.shape[1], short_side_px)
+    height, width = resized(picture.shape[0], picture.shape[1], short_side_px)
     if picture.shape[:2] == (height, width):
         return picture
     return cv2.resize(picture, (width, height), interpolation=cv2.INTER_LINEAR)

@@ -8,10 +8,11 @@ whole video. Crops are one square for every frame and every stream of a video.
 from __future__ import annotations
 
 import hashlib
+import math
 
 import numpy as np
 
-from harness.core.contract import STREAMS, Clip
+from harness.core.contract import STREAMS, Clip, Resize
 
 
 def rng_for(seed: int, epoch: int, video_id: str) -> np.random.Generator:
@@ -58,10 +59,26 @@ def train_crop(height: int, width: int, side: int, rng: np.random.Generator) -> 
     return int(rng.integers(0, height - side + 1)), int(rng.integers(0, width - side + 1))
 
 
-def centre_crop(height: int, width: int, side: int) -> tuple[int, int]:
-    """(top, left) of the central square of `side` px."""
-    _check_crop(height, width, side)
-    return (height - side) // 2, (width - side) // 2
+def test_crops(height: int, width: int, clip: Clip) -> list[tuple[int, int]]:
+    """(top, left) of the squares that a clip is scored on, the centre first.
+
+    With 3 `clip.crops`, then both ends of the longer side (of the width, if they are equal); with 5, the corners.
+    """
+    _check_crop(height, width, clip.side_px)
+    bottom, right = height - clip.side_px, width - clip.side_px
+    half = round if clip.centre == "round" else math.floor
+    top, left = half(bottom / 2), half(right / 2)
+    ends = [(0, left), (bottom, left)] if height > width else [(top, 0), (top, right)]
+    corners = [(0, 0), (0, right), (bottom, 0), (bottom, right)]
+    return [(top, left), *{1: [], 3: ends, 5: corners}[clip.crops]]
+
+
+test_crops.__test__ = False  # type: ignore[attr-defined]  # not a test, in spite of its name
+
+
+def resized(height: int, width: int, resize: Resize) -> tuple[int, int]:
+    """(height, width) of a picture after resizing."""
+    return resize if isinstance(resize, tuple) else short_side_size(height, width, resize)
 
 
 def short_side_size(height: int, width: int, short_side_px: int) -> tuple[int, int]:

@@ -122,7 +122,7 @@ def group_of(name: str, scale: str) -> ColumnGroup:
 
 def baselines(number: int) -> list[Baseline]:
     """Cards of every registered baseline: those of the paper's table in its order, then the others by name."""
-    cards = {dashed(card.name): card for card in registry.all("baseline").values()}
+    cards = {dashed(card.name): card for card in registry.all("baseline").values() if card.at is None}
     printed = dict.fromkeys(
         row.split("/")[0] for version in paper_numbers.VERSIONS for row, _ in paper_numbers.table(number, version)
     )

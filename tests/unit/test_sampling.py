@@ -94,13 +94,13 @@ def test_lstm_stride_takes_one_of_five_frames():
 def test_crops_lie_inside(height, width, side, epoch):
     top, left = sampling.train_crop(height, width, side, sampling.rng_for(1, epoch, "x"))
     assert 0 <= top <= height - side and 0 <= left <= width - side
-    top, left = sampling.centre_crop(height, width, side)
+    top, left = sampling.test_crops(height, width, Clip(window=1, side_px=side))[0]
     assert abs(2 * top + side - height) <= 1 and abs(2 * left + side - width) <= 1
 
 
 def test_a_crop_that_does_not_fit_is_named():
     with pytest.raises(ValueError, match="224 px does not fit into 320x200"):
-        sampling.centre_crop(200, 320, 224)
+        sampling.test_crops(200, 320, Clip(window=1, side_px=224))
 
 
 @light
