@@ -7,7 +7,7 @@ import itertools
 import json
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TextIO
 
@@ -128,31 +128,27 @@ class PlainProgress(Callback):
 
 @dataclass
 class LiveProgress(Callback):
-    """One live line per running stage, and a permanent line per finished job."""
+    """One live line per running job or stage, and a permanent line per finished job."""
 
     bars: Any
     jobs: int
+    all_jobs: Any = None
+    """The bar of all jobs, on top, so that it stays visible however many run below; None where no jobs run."""
     numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
     title: str = ""
-    prefix: str = ""
     task: Any = None
-    all_jobs: Any = None
-    """The bar of all jobs, on top, so that it stays visible however many run below; None for a single job."""
 
     def for_job(self, job: Job) -> LiveProgress:
-        if self.all_jobs is None and self.jobs > 1:
-            self.all_jobs = self.bars.add_task("all jobs", total=self.jobs, unit="jobs", note="")
-        return LiveProgress(self.bars, self.jobs, self.numbers, all_jobs=self.all_jobs)
+        return LiveProgress(self.bars, self.jobs, self.all_jobs, self.numbers)
 
     def job_started(self, job: Job) -> None:
-        self.title, self.prefix = job.title, f"[{next(self.numbers)}/{self.jobs}]"
+        self.title = f"[{next(self.numbers)}/{self.jobs}] {job.title}"
+        self.stage("start", 0, "")
 
     def stage(self, name: str, total: int, unit: str) -> None:
         self._end_stage()
-        job = f"{self.prefix} {self.title} · " if self.title else ""
-        # rich would take square brackets for markup.
-        label = f"{job}{name}".replace("[", "\\[")
-        self.task = self.bars.add_task(label, total=total or None, unit=unit, note="")
+        title, stage = (self.title, name) if self.title else (name, "")
+        self.task = self.bars.add_task(title, total=total or None, stage=stage, unit=unit, note="")
 
     def _end_stage(self) -> None:
         if self.task is not None:
@@ -173,7 +169,8 @@ class LiveProgress(Callback):
         self._end_stage()
         if self.all_jobs is not None:
             self.bars.update(self.all_jobs, advance=1)
-        self.bars.console.print(f"✓ {self.prefix} {record.title} {headline(record)}", highlight=False, markup=False)
+        number = self.title.partition(" ")[0]
+        self.bars.console.print(f"✓ {number} {record.title} {headline(record)}", highlight=False, markup=False)
 
 
 @contextlib.contextmanager
@@ -184,33 +181,54 @@ def screen(*, jobs: int, as_json: bool = False) -> Iterator[Callback]:
     elif not sys.stderr.isatty():
         yield PlainProgress(sys.stderr, jobs)
     else:
-        with _bars() as bars:
-            yield LiveProgress(bars, jobs)
+        with _live(jobs) as progress:
+            yield progress
 
 
-def _bars() -> Any:
-    """rich's progress bars on standard error; they vanish when they are done."""
-    from rich import progress
+@contextlib.contextmanager
+def _live(jobs: int) -> Iterator[LiveProgress]:
+    """Bars on standard error, which vanish when they are done; that of all jobs appears before the first one starts."""
     from rich.console import Console
+
+    with _bars(Console(stderr=True)) as bars:
+        all_jobs = bars.add_task("all jobs", total=jobs, stage="", unit="jobs", note="") if jobs else None
+        yield LiveProgress(bars, jobs, all_jobs)
+
+
+def _bars(console: Any) -> Any:
+    """rich's progress bars. One line each: where the terminal is too narrow, titles are cut and nothing else."""
+    from rich import progress
+    from rich.table import Column
     from rich.text import Text
 
-    class Rate(progress.ProgressColumn):
-        """Units per second."""
+    class Field(progress.ProgressColumn):
+        """The text that a function makes of the task, on one line."""
+
+        def __init__(self, text: Callable[[progress.Task], str], *, cut: bool = False) -> None:
+            super().__init__(Column(no_wrap=not cut))
+            self.text = text
 
         def render(self, task: progress.Task) -> Text:
-            per_s = task.finished_speed or task.speed or 0.0
-            return Text(f"{per_s:.0f} {task.fields['unit']}/s" if per_s >= 1 else "")
+            return Text(self.text(task), no_wrap=True, overflow="ellipsis")
 
     return progress.Progress(
-        progress.TextColumn("{task.description}"),
-        progress.BarColumn(bar_width=20),
-        progress.MofNCompleteColumn(),
-        Rate(),
-        progress.TextColumn("{task.fields[note]}"),
-        progress.TimeRemainingColumn(),
-        console=Console(stderr=True),
+        progress.SpinnerColumn(),
+        Field(lambda task: task.description, cut=True),
+        Field(lambda task: str(task.fields["stage"])),
+        progress.BarColumn(bar_width=20 if console.width >= 100 else 8, table_column=Column(no_wrap=True)),
+        progress.MofNCompleteColumn(table_column=Column(no_wrap=True)),
+        Field(_rate),
+        Field(lambda task: str(task.fields["note"])),
+        progress.TimeRemainingColumn(table_column=Column(no_wrap=True)),
+        console=console,
         transient=True,
     )
+
+
+def _rate(task: Any) -> str:
+    """'12 steps/s', '0.4 videos/s'; '' before it is known."""
+    per_s = task.finished_speed or task.speed or 0.0
+    return f"{per_s:.{0 if per_s >= 10 else 1}f} {task.fields['unit']}/s" if per_s else ""
 
 
 class Progress(CallbackList):
