@@ -6,6 +6,7 @@ its help, and `command` in it is what click calls. A verb is imported when it is
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import importlib
 import itertools
@@ -18,6 +19,7 @@ from typing import Any
 import click
 
 from harness import __version__
+from harness.core import processes
 from harness.core.errors import HarnessError, unknown
 
 INTERRUPTED = 130
@@ -100,9 +102,11 @@ def harness() -> None:
 
 
 def main() -> None:
-    """The console script. Exit status: 0, 1 (a check failed, or damaged records were left out), 2 (wrong use or broken input), 130 (Ctrl-C)."""
+    """The console script. Exit status: 0, 1 (a check failed, or damaged records were left out), 2 (wrong use or broken input),
+    130 (Ctrl-C), 143 (SIGTERM)."""
     try:
-        code = harness.main(prog_name="harness", standalone_mode=False)
+        with processes.terminable():
+            code = harness.main(prog_name="harness", standalone_mode=False)
         if isinstance(code, int) and code:
             sys.exit(code)
     except NO_VERB as error:
@@ -112,12 +116,9 @@ def main() -> None:
     except HarnessError as error:
         _fail(str(error))
     except (KeyboardInterrupt, click.Abort):
-        click.echo(
-            "\nStopped. Finished jobs are stored, and an interrupted job resumes from its last checkpoint: run the same "
-            "command again.",
-            err=True,
-        )
-        sys.exit(INTERRUPTED)
+        _stopped(INTERRUPTED)
+    except processes.Terminated as signalled:
+        _stopped(signalled.code)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
             raise
@@ -125,6 +126,16 @@ def main() -> None:
             f"{error.strerror}: {error.filename or 'while writing'}; no partial file was left behind. Free space or choose "
             "other folders with --data and --results, then run the same command again"
         )
+
+
+def _stopped(status: Any) -> None:
+    with contextlib.suppress(OSError):  # the terminal may be gone
+        click.echo(
+            "\nStopped. Finished jobs are stored, and an interrupted job resumes from its last checkpoint: run the same "
+            "command again.",
+            err=True,
+        )
+    sys.exit(status)
 
 
 def _fail(message: str) -> None:

@@ -14,7 +14,7 @@ import click
 from harness import __version__
 from harness.commands import console
 from harness.commands.options import launch_options, selection_options, workspace_options
-from harness.core.callbacks import Callback, CallbackList
+from harness.core.callbacks import Callback, CallbackList, in_background
 from harness.core.cells import Cell, Job, Selection
 from harness.core.errors import HarnessError
 from harness.core.workspace import Workspace, writable
@@ -70,8 +70,9 @@ def command(selection: Selection, launch: LaunchOptions, workspace: Workspace, t
     with (
         open_tracker(None, workspace.results, "tune", enabled=launch.mlflow) as tracker,
         console.screen(jobs=len(upstream.to_do) + len(jobs)) as screen,
+        in_background(tracker) as background,
     ):
-        callback = CallbackList((screen, tracker))
+        callback = CallbackList((screen, background))
         launch.launch(upstream, workspace, callback)
         choices = [conclude(search, workspace, launch, callback, share) for search in searches.values()]
     click.echo(table(choices))

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from queue import SimpleQueue
 from typing import Any
 
 from harness.core.cells import Job
@@ -57,18 +60,32 @@ def running(callback: Callback, *, jobs: int) -> Iterator[None]:
         callback.run_finished()
 
 
-def _each(method: str) -> Callable[..., None]:
-    """The method of `CallbackList` that calls `method` of every callback."""
-
-    def call(self: CallbackList, *arguments: Any, **options: Any) -> None:
-        for callback in self.callbacks:
-            getattr(callback, method)(*arguments, **options)
+def _forwarded(method: str) -> Callable[..., None]:
+    def call(self: _Forwarding, *arguments: Any, **options: Any) -> None:
+        self.forward(method, *arguments, **options)
 
     return call
 
 
+class _Forwarding(Callback):
+    """Passes every call on to `forward`."""
+
+    def forward(self, method: str, *arguments: Any, **options: Any) -> None:
+        raise NotImplementedError
+
+    run_started = _forwarded("run_started")
+    run_finished = _forwarded("run_finished")
+    job_started = _forwarded("job_started")
+    stage = _forwarded("stage")
+    advance = _forwarded("advance")
+    progress = _forwarded("progress")
+    curve = _forwarded("curve")
+    note = _forwarded("note")
+    job_finished = _forwarded("job_finished")
+
+
 @dataclass
-class CallbackList(Callback):
+class CallbackList(_Forwarding):
     """Calls several callbacks in order."""
 
     callbacks: Iterable[Callback] = field(default_factory=tuple)
@@ -76,12 +93,46 @@ class CallbackList(Callback):
     def for_job(self, job: Job) -> Callback:
         return CallbackList(tuple(callback.for_job(job) for callback in self.callbacks))
 
-    run_started = _each("run_started")
-    run_finished = _each("run_finished")
-    job_started = _each("job_started")
-    stage = _each("stage")
-    advance = _each("advance")
-    progress = _each("progress")
-    curve = _each("curve")
-    note = _each("note")
-    job_finished = _each("job_finished")
+    def forward(self, method: str, *arguments: Any, **options: Any) -> None:
+        for callback in self.callbacks:
+            getattr(callback, method)(*arguments, **options)
+
+
+@dataclass
+class _Queued(_Forwarding):
+    callback: Callback
+    calls: SimpleQueue[Callable[[], None] | None]
+
+    def for_job(self, job: Job) -> Callback:
+        return _Queued(self.callback.for_job(job), self.calls)
+
+    def forward(self, method: str, *arguments: Any, **options: Any) -> None:
+        self.calls.put(functools.partial(getattr(self.callback, method), *arguments, **options))
+
+
+@contextlib.contextmanager
+def in_background(callback: Callback) -> Iterator[Callback]:
+    """A callback that never waits: `callback` gets its calls in a thread, in order, and has had all when the block ends.
+
+    Raises at the end of the block what a call raised; later calls are dropped.
+    """
+    calls: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+    errors: list[BaseException] = []
+
+    def work() -> None:
+        while (call := calls.get()) is not None:
+            if not errors:
+                try:
+                    call()
+                except BaseException as error:  # noqa: BLE001 - raised again below
+                    errors.append(error)
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    try:
+        yield _Queued(callback, calls)
+    finally:
+        calls.put(None)
+        thread.join()
+    if errors:
+        raise errors[0]

@@ -9,6 +9,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from multiprocessing import resource_tracker
+from typing import Any
 
 from harness.core import registry
 
@@ -76,15 +77,42 @@ def starting() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
+class Terminated(SystemExit):
+    """A signal asked the process to end; the exit status is that of a process that the signal kills."""
+
+
+@contextlib.contextmanager
+def terminable() -> Iterator[None]:
+    """SIGTERM and SIGHUP raise `Terminated` in the block, so that it cleans up as after Ctrl-C. Ignored signals stay ignored."""
+
+    def terminate(number: int, _: object) -> None:
+        raise Terminated(128 + number)
+
+    with contextlib.ExitStack() as stack:
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) is signal.SIG_DFL:
+                stack.enter_context(_handled(number, terminate))
+        yield
+
+
 @contextlib.contextmanager
 def undisturbed() -> Iterator[None]:
-    """No Ctrl-C in the block, in the main thread: a second one must not interrupt the cleaning up after the first."""
+    """No Ctrl-C, SIGTERM or SIGHUP in the block: a second one must not interrupt the cleaning up after the first."""
+    with contextlib.ExitStack() as stack:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            stack.enter_context(_handled(number, signal.SIG_IGN))
+        yield
+
+
+@contextlib.contextmanager
+def _handled(number: signal.Signals, handler: Any) -> Iterator[None]:
+    """The handler in the block, in the main thread; no effect in others, which get no signals."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    before = signal.signal(number, handler)
     try:
         yield
     finally:
         if before is not None:
-            signal.signal(signal.SIGINT, before)
+            signal.signal(number, before)

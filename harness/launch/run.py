@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.core import registry
-from harness.core.callbacks import Callback, CallbackList, running
+from harness.core.callbacks import Callback, CallbackList, in_background, running
 from harness.core.cells import Cell
 from harness.core.contract import Dataset
 from harness.core.errors import DataMissing
 from harness.core.workspace import Workspace, writable
 from harness.launch.options import LaunchOptions
-from harness.metrics.scores import counts
-from harness.metrics.summary import summary
 from harness.planning import plan as planning
 from harness.planning.lookup import result_of
 from harness.records.record import RunStore
@@ -36,16 +34,19 @@ def run_plan(plan: planning.Plan, workspace: Workspace, launch: LaunchOptions, c
     """Run the unfinished jobs of a plan, and log them and the results of its cells to MLflow if `launch` says so."""
     if not plan.to_do:
         return
-    title = "; ".join(str(cell) for cell in list(plan.cells)[:3]) + ("; …" if len(plan.cells) > 3 else "")
+    # Not the name of a cell alone: the runs of its jobs have it.
+    title = "selection: " + "; ".join(map(str, list(plan.cells)[:3])) + ("; …" if len(plan.cells) > 3 else "")
     with (
         open_tracker(None, workspace.results, title, enabled=launch.mlflow) as tracker,
         running(callback, jobs=len(plan.to_do)),
     ):
-        launch.launch(plan, workspace, CallbackList((callback, tracker)))
+        # MLflow takes seconds to load, and a server may be slow: progress must not wait for it.
+        with in_background(tracker) as background:
+            launch.launch(plan, workspace, CallbackList((callback, background)))
+            callback.stage("finish", 0, "")
         for cell, job_ids in plan.cells.items():
-            result = result_of(job_ids, RunStore(workspace.runs))
-            if result:
-                tracker.cell_finished(str(cell), summary(result.scores) | counts(result.scores))
+            if result := result_of(job_ids, RunStore(workspace.runs)):
+                tracker.cell_finished(cell, result)
 
 
 def check_backbones(cells: Sequence[Cell]) -> None:

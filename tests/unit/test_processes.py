@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from harness.core import processes
+
 ROOT = Path(__file__).resolve().parents[2]
 POOLS = {
     "flow and store": "derived._results(Recipe(), [task(n) for n in range(8)], workers=2)",
@@ -87,3 +89,23 @@ def test_workers_of_a_killed_process_exit(tmp_path, pool):
         parent.send_signal(signal.SIGKILL)
         parent.wait()
     assert soon(lambda: not any(alive(pid) for pid in workers()))
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_a_signal_that_would_kill_raises_and_the_handlers_return(number: signal.Signals, status: int) -> None:
+    before = signal.getsignal(number)
+    with pytest.raises(processes.Terminated) as raised, processes.terminable():
+        with processes.undisturbed():
+            os.kill(os.getpid(), number)  # no effect here
+        os.kill(os.getpid(), number)
+        time.sleep(5)
+    assert raised.value.code == status and signal.getsignal(number) is before
+
+
+def test_a_signal_that_nohup_ignores_stays_ignored() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with processes.terminable():
+            os.kill(os.getpid(), signal.SIGHUP)
+    finally:
+        signal.signal(signal.SIGHUP, before)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import http.server
 import json
 import shlex
@@ -12,7 +13,6 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +23,15 @@ from harness.core.callbacks import Callback
 from harness.core.cells import Job
 from harness.core.errors import HarnessError
 from harness.core.job_specs import DataSpec
-from harness.metrics.scores import Scores, counts, topk_correct
+from harness.metrics.fusion import late_fusion
+from harness.metrics.scores import CellResult, Scores, counts, topk_correct
 from harness.metrics.summary import summary
 from harness.records.record import Record, RunStore, write_record, write_scores
 from harness.records.tracking import Tracker, open_tracker, pull, push
 from harness.records.tracking.content import allowed, flatten, reportable
 from tests.specs import CELL, train_spec
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 class Counting(Callback):
@@ -76,6 +79,11 @@ def finished(seed: int, runs: Path) -> Record:
     return write_record(runs, record, fill=lambda folder: write_scores(folder / "scores.npz", scores))
 
 
+def result_of(records: list[Record]) -> CellResult:
+    scores = [record.scores() for record in records]
+    return CellResult(functools.reduce(late_fusion, scores), tuple(r.job_id for r in records), tuple(records))
+
+
 def client_of(tracker: Tracker) -> Any:
     from mlflow import MlflowClient
 
@@ -99,7 +107,8 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Tracker, lis
             tracker.job_started(job_of(seed))
             tracker.curve(record.job_id, [(1, "train/loss", 3.0), (2, "train/loss", 1.5)])
             tracker.job_finished(record)
-        tracker.cell_finished("i3d · rgb+flow", records[0].metrics)
+        tracker.cell_finished(records[0].cell, result_of(records[:1]))
+        tracker.cell_finished(dataclasses.replace(records[0].cell, modality="rgb+flow"), result_of(records))
     return results, tracker, records, "".join(said)
 
 
@@ -112,8 +121,25 @@ def test_a_job_is_a_run_below_the_selections(filled: Any) -> None:
     assert {run.data.tags["job_hash"] for run in jobs} == {record.job_id for record in records}
     assert {run.data.tags["mlflow.parentRunId"] for run in jobs} == {parent.info.run_id}
     assert {(run.info.status, run.data.tags["reportable"]) for run in jobs} == {("FINISHED", "true")}
+
+
+def test_a_fused_number_is_a_run_with_axes_parameters_and_data_and_a_job_is_one_run(filled: Any) -> None:
+    _, tracker, records, _ = filled
     (cell,) = runs_in(tracker, "tags.kind = 'cell'")
-    assert cell.data.metrics["top1"] == records[0].metrics["top1"]["value"]
+    fused = summary(result_of(records).scores)
+    assert cell.data.metrics["top1"] == fused["top1"]["value"] and cell.data.metrics["n"] == 30
+    tags = cell.data.tags
+    assert (tags["modality"], tags["baseline"], tags["dataset"], tags["scale"]) == (
+        "rgb+flow",
+        "i3d",
+        "micro-hmdb51",
+        "micro",
+    )
+    assert tags["jobs"].split() == [record.job_id for record in records] and tags["reportable"] == "true"
+    assert cell.data.params["schedule.steps"] == "10" and "seed" not in cell.data.params, "the seeds differ"
+    assert [data.dataset.name for data in cell.inputs.dataset_inputs] == ["micro-hmdb51"]
+    names = [run.info.run_name for run in runs_in(tracker)]
+    assert len(names) == len(set(names)) == 4
 
 
 def test_mlflow_shows_the_records_numbers(filled: Any) -> None:
@@ -207,6 +233,40 @@ def test_a_job_that_fails_leaves_a_failed_run(filled: Any) -> None:
     assert (run.info.status, run.data.tags["complete"]) == ("FAILED", "false")
 
 
+def test_a_command_that_is_terminated_leaves_no_run_running(filled: Any, tmp_path: Path) -> None:
+    _, tracker, _, _ = filled
+    code = f"""
+import sys, time
+import click
+from harness import commands
+from harness.records.tracking import open_tracker
+from pathlib import Path
+from tests.unit.test_tracking import job_of
+
+@click.command()
+def run():
+    with open_tracker({tracker.server.uri!r}, Path({str(tmp_path)!r}), "terminated") as tracker:
+        tracker.job_started(job_of(20))
+        print("ready", flush=True)
+        time.sleep(60)
+
+commands.harness = run
+sys.argv = ["harness"]
+commands.main()
+"""
+    started = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT
+    )
+    with started as process:
+        assert process.stdout is not None and process.stdout.readline() == "ready\n"
+        process.terminate()
+        _, message = process.communicate(timeout=60)
+    assert process.returncode == 143 and "run the same command again" in message
+    (parent,) = runs_in(tracker, "attributes.run_name = 'terminated'")
+    (run,) = runs_in(tracker, f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'")
+    assert (parent.info.status, run.info.status, run.data.tags["complete"]) == ("KILLED", "KILLED", "false")
+
+
 # ---------------------------------------------------------------------------------------------- servers that fail
 
 
@@ -249,7 +309,7 @@ def test_a_failing_server_is_named_once_and_costs_no_job(bad_uri: str, tmp_path:
             tracker.job_started(job_of(seed))
             tracker.curve(record.job_id, [(1, "train/loss", 3.0)])
             tracker.job_finished(record)
-        tracker.cell_finished("i3d · rgb", record.metrics)
+        tracker.cell_finished(CELL, result_of([record, record]))
     assert time.monotonic() - began < 60
     assert len(said) == 1 and bad_uri in said[0] and "harness mlflow push" in said[0]
     assert set(tracker.unsent) == set(RunStore(tmp_path / "runs").ids())
@@ -282,9 +342,10 @@ def test_nothing_to_log_imports_no_mlflow_and_makes_no_file(tmp_path: Path) -> N
     code = f"""
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from harness.records.tracking import open_tracker
 with open_tracker(None, Path({str(tmp_path)!r}), "nothing") as tracker:
-    tracker.cell_finished("a cell that was there", {{"top1": {{"value": 50.0}}}})
+    tracker.cell_finished(None, SimpleNamespace(records=(1, 2)))
 print(tracker.how_to_open)
 print([m for m in ("mlflow", "matplotlib", "psutil") if m in sys.modules])
 """
@@ -322,5 +383,5 @@ def test_specs_are_flattened_within_mlflows_limits() -> None:
 
 def test_a_number_on_fewer_videos_is_not_reportable(tmp_path: Path) -> None:
     record = finished(0, tmp_path)
-    assert reportable(record)
-    assert not reportable(replace(record, counts=record.counts | {"missing": 3}))
+    assert reportable(record.counts) == "true"
+    assert reportable(record.counts | {"missing": 3}) == "false"

@@ -9,10 +9,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 from harness.core.callbacks import Callback, Point
-from harness.core.cells import Job
+from harness.core.cells import Cell, Job
+from harness.metrics.scores import CellResult, counts
+from harness.metrics.summary import summary
 from harness.records.record import Record
 from harness.records.tracking import content
 from harness.records.tracking.server import COMPLETE, Server, failures, first_line, quiet
@@ -82,15 +83,21 @@ class Tracker(Callback):
         if not self._try(finish) and self.enabled:
             self.unsent.append(record.job_id)
 
-    def cell_finished(self, title: str, metrics: Mapping[str, Any]) -> None:
-        """A run for a cell (late fusion is not a job). None if no job ran: an unchanged cell has its run already."""
+    def cell_finished(self, cell: Cell, result: CellResult) -> None:
+        """A run for a cell of several jobs, since late fusion is not a job: with its axes as tags, and what its jobs share as
+        parameters. None if no job ran: an unchanged cell has its run already."""
+        records: Sequence[Record] = result.records
 
         def log() -> None:
-            run = self.new_run(title, {"kind": "cell"})
-            self.server.log_points(run, content.numbers(metrics))
+            counted = counts(result.scores)
+            tags = {"kind": "cell", "jobs": " ".join(result.job_ids), "reportable": content.reportable(counted)}
+            run = self.new_run(str(cell), tags | content.axes_of(cell))
+            self.server.log_params(run, content.shared([record.spec for record in records]))
+            self.server.log_data(run, records[0].spec)
+            self.server.log_points(run, content.numbers(summary(result.scores) | counted))
             self.server.finish(run)
 
-        if self._parent:
+        if self._parent and len(records) > 1:
             self._try(log)
 
     @property
@@ -123,7 +130,7 @@ class Tracker(Callback):
 
     def _close(self, kind: type[BaseException] | None) -> None:
         """A job without a record did not finish: its run is marked as failed, or killed."""
-        stopped = "FAILED" if kind is None or not issubclass(kind, KeyboardInterrupt) else "KILLED"
+        stopped = "KILLED" if kind and issubclass(kind, KeyboardInterrupt | SystemExit) else "FAILED"
         for run in self._runs.values():
             self.server.finish(run, stopped)
         self.server.finish(self._parent, "FINISHED" if kind is None else stopped)

@@ -14,7 +14,7 @@ import numpy as np
 
 from harness.core.callbacks import Point
 from harness.core.cells import Cell
-from harness.core.job_specs import JobSpec, NetworkSpec, ScoredSpec
+from harness.core.job_specs import JobSpec, NetworkSpec, ScoredSpec, to_plain
 from harness.metrics.registered import named, text
 from harness.metrics.scores import confusion, per_class_metrics
 from harness.records.record import RECORD, SCORES, Record
@@ -23,9 +23,9 @@ LONGEST_PARAM = 500
 """Letters of a parameter; MLflow takes 6,000."""
 
 
-def reportable(record: Record) -> bool:
-    """False when the number rests on fewer videos than the lists name."""
-    return not record.counts.get("missing")
+def reportable(counted: Mapping[str, int]) -> str:
+    """'false' when the number rests on fewer videos than the lists name, else 'true'."""
+    return str(not counted.get("missing")).lower()
 
 
 def flatten(spec: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
@@ -50,9 +50,20 @@ def axes(spec: JobSpec, cell: Cell | None) -> dict[str, str]:
     """The axes of the cell as tags, by the names of the flags: MLflow groups, filters and shows columns by them."""
     if cell is None or not isinstance(spec, ScoredSpec):
         return {"dataset": spec.dataset.name} | ({"scale": spec.scale.name} if isinstance(spec, NetworkSpec) else {})
+    return axes_of(cell)
+
+
+def axes_of(cell: Cell) -> dict[str, str]:
+    """The axes of a cell, by the names of the flags."""
     values = {name: value for name, value in vars(cell).items() if name != "overrides"}
     values["set"] = " ".join(f"{key}={value}" for key, value in cell.overrides)
     return {name: str(value) for name, value in values.items() if value != ""}
+
+
+def shared(specs: Sequence[JobSpec]) -> dict[str, str]:
+    """Flattened settings that are equal in all specs."""
+    first, *others = (flatten(to_plain(spec)) for spec in specs)
+    return {name: value for name, value in first.items() if all(other.get(name) == value for other in others)}
 
 
 def note(record: Record) -> str:

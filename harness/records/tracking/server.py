@@ -62,11 +62,20 @@ class Server:
 
     def log_spec(self, run: str, spec: JobSpec) -> None:
         """The flattened spec as parameters, and its data set as an input."""
-        from mlflow.entities import Dataset, DatasetInput, InputTag, Param
+        self.log_params(run, content.flatten(to_plain(spec)))
+        self.log_data(run, spec)
 
-        params = [Param(key, value) for key, value in content.flatten(to_plain(spec)).items()]
+    def log_params(self, run: str, values: Mapping[str, str]) -> None:
+        from mlflow.entities import Param
+
+        params = [Param(key, value) for key, value in values.items()]
         for start in range(0, len(params), MOST_PARAMS):
             self._opened().log_batch(run, params=params[start : start + MOST_PARAMS])
+
+    def log_data(self, run: str, spec: JobSpec) -> None:
+        """The data set of a spec as an input."""
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
         data = spec.dataset
         digest = (data.fingerprint or "unknown")[:36]
         part = {name: getattr(spec, name, None) for name in ("split", "subset")}
@@ -92,11 +101,10 @@ class Server:
             points += content.write_artifacts(Path(folder), record)
             self.log_points(run, points)
             self._opened().log_artifacts(run, folder)
-        reportable = str(content.reportable(record)).lower()
         tags = {
             "mlflow.note.content": content.note(record),
             "fingerprint": record.fingerprint,
-            "reportable": reportable,
+            "reportable": content.reportable(record.counts),
         }
         for name, value in (tags | {COMPLETE: "true"}).items():
             self._opened().set_tag(run, name, value)
