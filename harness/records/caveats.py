@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import itertools
+from collections.abc import Collection, Sequence
 
 from harness.core import registry
 from harness.core.cells import PUBLISHED, Cell
@@ -58,17 +59,18 @@ def _card(name: str) -> Dataset:
     return card
 
 
-def caveats_of_pair(first: Record, second: Record) -> list[str]:
-    """Warnings about the comparison of two jobs, in sentences.
+def caveats_of_pair(first: Sequence[Record], second: Sequence[Record]) -> list[str]:
+    """Warnings about the comparison of two jobs, in sentences; a side may be the jobs of two streams, fused.
 
     For each job: videos it was not scored on or could not decode, its data set, weights with unknown training videos.
     For both: differences that are not in the networks and their training.
     """
-    a, b = caveats_of_job(first), caveats_of_job(second)
+    a, b = ([*dict.fromkeys(itertools.chain(*map(caveats_of_job, side)))] for side in (first, second))
     shared = [caveat for caveat in a if caveat in b]
     sentences = [f"Both: {caveat}." for caveat in shared]
     sentences += [f"{name}: {caveat}." for name, own in (("A", a), ("B", b)) for caveat in own if caveat not in shared]
-    return sentences + [f"A and B differ in {difference}." for difference in _unlike(first.spec, second.spec)]
+    unlike = (_unlike(one.spec, other.spec) for one, other in itertools.product(first, second))
+    return sentences + [f"A and B differ in {difference}." for difference in dict.fromkeys(itertools.chain(*unlike))]
 
 
 def caveats_of_job(record: Record) -> list[str]:

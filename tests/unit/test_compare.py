@@ -8,12 +8,18 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from benchmarks.synthetic_results import fill
 from harness.commands import harness
+from harness.core.cells import Selection
+from harness.core.errors import HarnessError
 from harness.core.job_specs import CardSpec, DataSpec, PretrainedSpec, job_id
-from harness.metrics.scores import counts
+from harness.core.workspace import Workspace
+from harness.metrics.scores import counts, topk_correct
 from harness.metrics.summary import summary
+from harness.planning.lookup import lookup_in
+from harness.planning.selection import cells
 from harness.records.caveats import caveats_of_pair
-from harness.records.record import SCORES, Record, write_record, write_scores
+from harness.records.record import SCORES, Record, RunStore, write_record, write_scores
 from tests.specs import train_spec
 from tests.unit.test_tables import scores_with
 
@@ -27,12 +33,12 @@ def with_spec(**changes: object) -> Record:
 
 
 def test_equal_conditions_need_no_word() -> None:
-    assert caveats_of_pair(WHOLE, with_spec(baseline=CardSpec("another", 1), seed=3)) == []
+    assert caveats_of_pair([WHOLE], [with_spec(baseline=CardSpec("another", 1), seed=3)]) == []
 
 
 def test_missing_and_undecodable_videos_are_told_of_the_job_that_has_them() -> None:
     short = dataclasses.replace(WHOLE, counts=COUNTS | {"n": 236, "missing": 4, "undecodable": 2, "correct": 118})
-    told = caveats_of_pair(WHOLE, short)
+    told = caveats_of_pair([WHOLE], [short])
     assert len(told) == 2 and all(said.startswith("B: ") for said in told)
     assert "236 of 240" in told[0] and "49.2 to 50.8%" in told[0] and "2 videos cannot be decoded" in told[1]
 
@@ -49,12 +55,12 @@ def test_missing_and_undecodable_videos_are_told_of_the_job_that_has_them() -> N
     ],
 )
 def test_other_conditions_are_named(changes: dict[str, object], said: str) -> None:
-    assert any(said in line for line in caveats_of_pair(WHOLE, with_spec(**changes)))
+    assert any(said in line for line in caveats_of_pair([WHOLE], [with_spec(**changes)]))
 
 
 def test_a_caveat_of_both_is_said_once() -> None:
     micro = with_spec(scale=train_spec("micro").scale)
-    (told,) = caveats_of_pair(micro, micro)
+    (told,) = caveats_of_pair([micro], [micro, micro])
     assert told.startswith("Both: run at micro scale")
 
 
@@ -88,3 +94,28 @@ def written(runs: Path, right: int | None, fps: float) -> str:
 
     write_record(runs, record, fill=fill)
     return job
+
+
+def test_a_fused_pair_is_compared_as_a_run_prints_it(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path / "data", tmp_path)
+    asked = Selection(("i3d",), ("rgb", "flow"), ("micro-hmdb51",), protocols=("original",), inits=("scratch",))
+    fill(workspace, cells(asked))
+    rgb, flow = (r.job_id for stream in ("rgb", "flow") for r in RunStore(workspace.runs) if _stream(r) == stream)
+
+    def told(*words: str) -> str:
+        done = CliRunner().invoke(harness, ["compare", *words, "--results", str(tmp_path)], catch_exceptions=False)
+        return done.output
+
+    fused = told(f"{rgb} + {flow}", rgb)
+    assert fused == told(f"{rgb[:6]}+{flow[:6]}", rgb) == told(rgb, "+", flow, rgb)
+    lookup = lookup_in(workspace)
+    (both,) = cells(dataclasses.replace(asked, modalities=("rgb+flow",)))
+    accuracy = topk_correct(lookup(both).scores).mean()
+    assert fused.startswith(f"A  {rgb} + {flow}  i3d · rgb · ") and f": top-1 {100 * accuracy:.1f}%" in fused
+    with pytest.raises(HarnessError, match="adds jobs that read rgb and rgb"):
+        told(f"{rgb}+{rgb}", flow)
+    assert "takes two jobs, or sums of two such as A + B; got 1" in told(rgb)
+
+
+def _stream(record: Record) -> str:
+    return record.cell.modality if record.cell and record.metrics else ""
