@@ -18,6 +18,7 @@ from harness.commands import console
 from harness.commands.options import workspace_options
 from harness.core import registry
 from harness.core.contract import Baseline, Dataset, Weights
+from harness.core.errors import HarnessError
 from harness.core.job_specs import to_plain
 from harness.core.parameters import Range
 from harness.core.plugins import LauncherOption
@@ -33,26 +34,33 @@ WIDTH = 108
 @click.command()
 @click.argument("kind", metavar="KIND", type=click.Choice([*(f"{kind}s" for kind in registry.KINDS), "jobs"]))
 @click.argument("name", required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print the list as JSON. One job is always printed as JSON.")
 @workspace_options
-def command(kind: str, name: str | None, workspace: Workspace) -> None:
+def command(kind: str, name: str | None, as_json: bool, workspace: Workspace) -> None:
     kind = kind.removesuffix("s")
-    family = registry.load(kind, name) if kind == "baseline" and name else None
     if kind == "job":
         run_store = RunStore(workspace.runs)
-        click.echo(job(name, run_store) if name else jobs(run_store))
+        show = jobs_json if as_json else jobs
+        click.echo(job(name, run_store) if name else show(run_store))
         console.exit_if_damaged(run_store)
-    elif family is not None and family.at and family.members:
-        click.echo(console.table(ROWS["baseline"](family.at(member), workspace) for member in family.members))
+        return
+    family = registry.load(kind, name) if kind == "baseline" and name else None
+    if family is not None and family.at and family.members:
+        rows = [ROWS["baseline"](family.at(member), workspace) for member in family.members]
+    elif name and as_json:
+        raise HarnessError(f"--json prints lists; leave it out, or leave out {name}")
     elif name:
         click.echo(card(registry.load(kind, name)))
+        return
     else:
-        click.echo(table(kind, workspace))
+        rows = table(kind, workspace)
+    click.echo(json.dumps(rows, indent=1, ensure_ascii=False) if as_json else console.table(rows))
 
 
-def table(kind: str, workspace: Workspace) -> str:
-    """One line per plug-in of a kind."""
+def table(kind: str, workspace: Workspace) -> list[dict[str, Any]]:
+    """One row per plug-in of a kind."""
     row = ROWS.get(kind, lambda card, _: {"name": card.name, "title": getattr(card, "title", "")})
-    return console.table(row(value, workspace) for value in registry.all(kind).values())
+    return [row(value, workspace) for value in registry.all(kind).values()]
 
 
 def _sizes(card: Dataset) -> str:
@@ -137,6 +145,14 @@ def jobs(run_store: RunStore) -> str:
     if not rows:
         return f"No {'readable records' if run_store.damaged else 'finished jobs'} in {run_store.runs}."
     return console.table(rows) + "".join(caveats)
+
+
+def jobs_json(run_store: RunStore) -> str:
+    """A list of the records, without their specs, curves and files."""
+    names = ("job_id", "kind", "title", "cell", "upstream", "metrics", "counts", "cost", "finished_at")
+    records = sorted((record for record, _ in run_store.with_scores()), key=lambda record: record.finished_at)
+    rows = [{name: plain(getattr(record, name)) for name in names} for record in records]
+    return json.dumps(rows, indent=1, ensure_ascii=False)
 
 
 def job(name: str, run_store: RunStore) -> str:

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness.core import registry
+from harness.core.cells import PUBLISHED, Selection
 from harness.core.errors import HarnessError
+from harness.core.registry import dashed
 from harness.core.workspace import resolve_workspace
 from harness.launch.options import ON_BAD_VIDEO, LaunchOptions
-from harness.planning.axes import numbers, selection_of
+from harness.planning.axes import SINGLE, numbers, selection_of
 
 if TYPE_CHECKING:
     from harness.core.plugins import LauncherOption
@@ -114,9 +116,18 @@ def _overrides(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -
     return tuple(pairs)
 
 
+def _noted(values: dict[str, Any]) -> Selection:
+    """The selection; a note on standard error names each name that was typed in another spelling."""
+    for axis in ("baseline", "dataset", "protocol", "source", "scale"):
+        for name in filter(None, [values[axis]] if axis in SINGLE else values[axis]):
+            if not name.startswith(PUBLISHED) and dashed(name) != name:
+                click.echo(f"note: --{axis} {name} was read as {dashed(name)}", err=True)
+    return selection_of(values)
+
+
 selection_options = _combined(
     "selection",
-    selection_of,
+    _noted,
     click.argument("file", required=False, type=click.Path(exists=True, dir_okay=False), metavar="[SELECTION.toml]"),
     _several("--baseline", "NAME", "Architectures, separated by ','.  [default: i3d]"),
     _several("--modality", "rgb|flow|rgb+flow", "Input of the network.  [default: the baseline's first]"),

@@ -65,11 +65,13 @@ def caveats_of_pair(first: Sequence[Record], second: Sequence[Record]) -> list[s
     For each job: videos it was not scored on or could not decode, its data set, weights with unknown training videos.
     For both: differences that are not in the networks and their training.
     """
-    a, b = ([*dict.fromkeys(itertools.chain(*map(caveats_of_job, side)))] for side in (first, second))
-    shared = [caveat for caveat in a if caveat in b]
+    of_a, of_b = ([*dict.fromkeys(itertools.chain(*map(caveats_of_job, side)))] for side in (first, second))
+    shared = [caveat for caveat in of_a if caveat in of_b]
     sentences = [f"Both: {caveat}." for caveat in shared]
-    sentences += [f"{name}: {caveat}." for name, own in (("A", a), ("B", b)) for caveat in own if caveat not in shared]
-    unlike = (_unlike(one.spec, other.spec) for one, other in itertools.product(first, second))
+    sentences += [
+        f"{name}: {caveat}." for name, own in (("A", of_a), ("B", of_b)) for caveat in own if caveat not in shared
+    ]
+    unlike = (_unlike(a.spec, b.spec) for a, b in itertools.product(first, second))
     return sentences + [f"A and B differ in {difference}." for difference in dict.fromkeys(itertools.chain(*unlike))]
 
 

@@ -17,13 +17,14 @@ import dataclasses
 import functools
 import json
 import os
+import shutil
 import typing
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.core.atomic import atomic_folder, atomic_write, file_sha256
+from harness.core.atomic import atomic_folder, atomic_write, file_sha256, temporary_path
 from harness.core.cells import Cell
 from harness.core.errors import HarnessError, RecordError
 from harness.core.job_specs import JobSpec, ScoredSpec, from_plain, job_id, to_plain
@@ -181,11 +182,24 @@ class RunStore:
 
     def find(self, prefix: str) -> Record:
         """The record whose id starts with `prefix`. Raises HarnessError when there is none, or more than one."""
+        return self.read(self.id_of(prefix))
+
+    def remove(self, job_id: str) -> None:
+        """Delete a record and its files; it disappears by one rename."""
+        folder = self.runs / job_id
+        doomed = folder.rename(temporary_path(folder))
+        if doomed.is_symlink():
+            doomed.unlink()
+        else:
+            shutil.rmtree(doomed)
+
+    def id_of(self, prefix: str) -> str:
+        """The id that starts with `prefix`, also of a damaged record. Raises HarnessError for none, or more than one."""
         hits = [job_id for job_id in self.ids() if job_id.startswith(prefix)]
         if len(hits) != 1:
             count = "no job" if not hits else f"{len(hits)} jobs ({', '.join(hits[:5])})"
             raise HarnessError(f"{count} in {self.runs} with an id that starts with '{prefix}'; see `harness ls jobs`")
-        return self.read(hits[0])
+        return hits[0]
 
 
 def _has_record(folder: Path) -> bool:

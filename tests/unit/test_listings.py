@@ -62,8 +62,8 @@ def test_a_data_set_that_nobody_has_indexed_is_told_from_one_that_is_not_there(t
     workspace = Workspace(data=tmp_path / "data", results=tmp_path / "results")
     (workspace.data / "micro-ucf101").mkdir(parents=True)
     (workspace.data / "hmdb51").mkdir()
-    here = {line.split()[0]: line for line in ls.table("dataset", workspace).splitlines() if line}
+    here = {row["data set"]: row["here"] for row in ls.table("dataset", workspace)}
     assert "not indexed: harness data prepare micro-ucf101" in here["micro-ucf101"]
     assert "not indexed: harness data prepare hmdb51" in here["hmdb51"]
-    assert "rendered when needed" in here["micro-hmdb51"] and here["ucf101"].rstrip().endswith("no")
-    assert not here["folder"].rstrip().endswith("no")
+    assert "rendered when needed" in here["micro-hmdb51"] and here["ucf101"] == "no"
+    assert here["folder"] == ""
