@@ -17,6 +17,7 @@ from harness.core.registry import dashed
 from harness.core.workspace import resolve_workspace
 from harness.launch.options import ON_BAD_VIDEO, LaunchOptions
 from harness.planning.axes import SINGLE, numbers, selection_of
+from harness.planning.selection import without_source
 
 if TYPE_CHECKING:
     from harness.core.plugins import LauncherOption
@@ -117,12 +118,15 @@ def _overrides(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -
 
 
 def _noted(values: dict[str, Any]) -> Selection:
-    """The selection; a note on standard error names each name that was typed in another spelling."""
+    """The selection; notes on standard error name what was typed in another spelling, and protocols that ignore --source."""
     for axis in ("baseline", "dataset", "protocol", "source", "scale"):
         for name in filter(None, [values[axis]] if axis in SINGLE else values[axis]):
             if not name.startswith(PUBLISHED) and dashed(name) != name:
                 click.echo(f"note: --{axis} {name} was read as {dashed(name)}", err=True)
-    return selection_of(values)
+    selection = selection_of(values)
+    if ignoring := without_source(selection):
+        click.echo(f"note: --source has no meaning under {' and '.join(ignoring)}, and is ignored there", err=True)
+    return selection
 
 
 selection_options = _combined(

@@ -196,9 +196,20 @@ def _refuse_unread(overrides: Overrides, cells: Iterable[Cell]) -> None:
             )
 
 
+def without_source(selection: Selection) -> list[str]:
+    """Titles of the protocols for which `--source` has no meaning, in a selection that also has others."""
+    cards = _cards(selection) if selection.source else []
+    titles = [card.title for card in cards if card.weights_from != "source"]
+    return titles if len(titles) < len(cards) else []
+
+
+def _cards(selection: Selection) -> list[Protocol]:
+    return [registry.load("protocol", name) for name in selection.protocols]
+
+
 def _source(selection: Selection, baseline: Baseline, dataset: Dataset, protocol: Protocol) -> str:
     if protocol.weights_from != "source":
-        if selection.source:
+        if selection.source and not any(card.weights_from == "source" for card in _cards(selection)):
             raise HarnessError(
                 f"--source {selection.source} has no effect under {protocol.title}, which starts from --init; leave it out"
             )

@@ -1,10 +1,13 @@
 """Selection -> cells: defaults from the cards, did-you-mean for the rest, before any work."""
 
 import dataclasses
+import json
 import shlex
 
 import pytest
+from click.testing import CliRunner
 
+from harness.commands import harness
 from harness.commands.run import showing
 from harness.core import registry
 from harness.core.cells import Selection
@@ -13,7 +16,7 @@ from harness.core.errors import HarnessError, UnknownName
 from harness.core.registry import load
 from harness.planning.command import command_of
 from harness.planning.overrides import apply_overrides
-from harness.planning.selection import cells
+from harness.planning.selection import cells, without_source
 from harness.video.flow import estimation
 
 
@@ -82,6 +85,16 @@ def test_after_a_run_the_command_that_shows_its_numbers_is_printed(selection, co
 
 def test_original_has_no_source():
     assert one(datasets=("micro-ucf101",), protocols=("original",)).source == ""
+
+
+def test_a_source_is_for_the_protocols_that_take_one():
+    asked = Selection(datasets=("micro-hmdb51",), protocols=("original", "full-ft"), source="micro-ucf101")
+    assert [cell.source for cell in cells(asked)] == ["", "micro-ucf101"]
+    words = ["plan", "--dataset", "micro-hmdb51", "--protocol", "original,full-ft", "--source", "micro-ucf101"]
+    done = CliRunner().invoke(harness, [*words, "--json"])
+    assert done.stderr == "note: --source has no meaning under Original, and is ignored there\n"
+    assert len(json.loads(done.stdout)["cells"]) == 2
+    assert without_source(dataclasses.replace(asked, protocols=("original",))) == []
 
 
 def test_underscores_and_capitals_are_taken_as_well():
