@@ -19,7 +19,7 @@ import numpy as np
 from harness.core import registry
 from harness.core.cells import Cell, upstream_closure
 from harness.core.contract import MODALITIES, Baseline, Dataset, Protocol
-from harness.core.errors import UnknownName
+from harness.core.errors import HarnessError
 from harness.core.job_specs import NetworkSpec
 from harness.metrics import statistics
 from harness.metrics.fusion import late_fusion
@@ -80,7 +80,7 @@ class Evidence:
     """Everything the page's figures are drawn from."""
 
     records: Mapping[str, Record]
-    """Job id -> record, of one scale, in the order they were finished."""
+    """Job id -> record, of one scale or of all, in the order they were finished."""
     results: tuple[Result, ...]
 
     @property
@@ -118,7 +118,11 @@ class Evidence:
 
     def cost_s(self, result: Result) -> float:
         """Wall seconds of the jobs behind a number, pre-training, features and flow included, each once."""
-        return sum(record.cost["wall_s"] for record in self.chain(result.records).values())
+        return self.seconds(result.records)
+
+    def seconds(self, records: Iterable[Record]) -> float:
+        """Wall seconds of the records and of all they build on, each once."""
+        return sum(record.cost.get("wall_s", 0.0) for record in self.chain(records).values())
 
 
 def _preference(protocol: str) -> tuple[bool, bool, int]:
@@ -154,7 +158,7 @@ def dataset_of(name: str) -> Dataset | None:
 def _card(kind: str, name: str) -> Any:
     try:
         return registry.load(kind, name)
-    except UnknownName:
+    except HarnessError:  # not installed, or a member of a family whose file was removed
         return None
 
 
@@ -163,12 +167,14 @@ def title_of(baseline: str) -> str:
     return card.title if card else baseline
 
 
-def gather(run_store: RunStore, *, scale: str) -> Evidence:
-    """The evidence of one scale. Where several records score the same cell, the newest counts; damaged ones are left out."""
-    of_jobs = [both for both in run_store.with_scores() if scale_of(both[0]) in ("", scale)]
+def gather(run_store: RunStore, *, scale: str | None) -> Evidence:
+    """The evidence of one scale; None: of all. Where several records score the same cell, the newest counts; damaged ones are
+    left out.
+    """
+    of_jobs = [both for both in run_store.with_scores() if scale is None or scale_of(both[0]) in ("", scale)]
     records = {record.job_id: record for record, _ in of_jobs}
     scores = {record.job_id: of_job for record, of_job in of_jobs if of_job is not None}
-    of_scale = [record.job_id for record in records.values() if scale_of(record) == scale]
+    of_scale = [record.job_id for record in records.values() if scale is None or scale_of(record)]
     kept = {job_id: records[job_id] for job_id in upstream_closure(of_scale, records)}
     ordered = sorted(kept.values(), key=lambda record: (record.finished_at, record.job_id))
     return Evidence(records={record.job_id: record for record in ordered}, results=tuple(_results(ordered, scores)))

@@ -1,24 +1,41 @@
-"""`harness table`: Print a table of the paper, each number next to the paper's.
+"""`harness table`: Print a table of the paper next to the paper's numbers, or a table of all results.
 
-The numbers come from the results folder.
+TABLE is 1 to 5, or `results`: every number of the results folder, ranked on its videos, with its cost. The numbers come from
+the results folder.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from harness.commands import console
-from harness.commands.options import launch_options, scale_option, seeds_option, workspace_options
+from harness.commands.options import launch_options, names_of, seeds_option, workspace_options
+from harness.core.errors import HarnessError
 from harness.core.workspace import Workspace
 from harness.launch.options import LaunchOptions
 from reports.tables.render import FORMATS
 
+if TYPE_CHECKING:
+    from harness.records.record import RunStore
+    from reports.tables import Lookup, Question
+
+RESULTS = "results"
+FOR_RESULTS = ("name", "scale", "by", "metrics", "significance", "style", "data", "results", "plugins")
+"""Parameters that `harness table results` takes."""
+
 
 @click.command()
-@click.argument("number", type=click.IntRange(1, 5))
-@scale_option("print")
+@click.argument("name", type=click.Choice(["1", "2", "3", "4", "5", RESULTS]), metavar="TABLE")
+@click.option(
+    "--scale",
+    metavar="NAME",
+    help=f"Scale of the results to print: {names_of('scale')}.  [default: paper; all for `results`]",
+)
+@click.option("--by", metavar="dataset|baseline", help="Groups of rows of `results`.  [default: dataset]")
 @click.option("--run", "run_missing", is_flag=True, help="First run the cells that are missing.")
 @click.option("--metric", "metrics", multiple=True, metavar="NAME", help="Also print this metric; may be repeated.")
 @click.option("--significance", is_flag=True, help="Also test the differences between rows.")
@@ -42,14 +59,17 @@ from reports.tables.render import FORMATS
 )
 @launch_options
 @workspace_options
+@click.pass_context
 def command(
-    number: int,
+    context: click.Context,
+    name: str,
     workspace: Workspace,
     launch: LaunchOptions,
     style: str,
     run_missing: bool,
     significance: bool,
     with_cost: bool,
+    by: str | None,
     **question: Any,
 ) -> None:
     from harness.commands.run import run_cells
@@ -58,16 +78,61 @@ def command(
     from reports import tables
     from reports.tables import supplements
 
-    query = tables.Question(**question)
     supplements.check_format(style, asides=significance or with_cost)
-    if run_missing:
-        run_cells(tables.wanted(number, query), workspace, launch)
     run_store = RunStore(workspace.runs)
-    lookup = lookup_in(workspace, run_store)
-    table = tables.build(number, lookup, query)
-    asides = [tables.significance(number, lookup, query)] if significance else []
+    if name == RESULTS:
+        _check_flags(context)
+        text = _results(run_store, question, by=by or "dataset", style=style, significance=significance)
+    elif by:
+        raise HarnessError(f"--by {by}: Table {name} has the paper's rows; use `harness table {RESULTS} --by {by}`")
+    else:
+        question["scale"] = question["scale"] or "paper"
+        query = tables.Question(**question)
+        if run_missing:
+            run_cells(tables.wanted(int(name), query), workspace, launch)
+        lookup = lookup_in(workspace, run_store)
+        text = _table(int(name), lookup, query, run_store, style=style, significance=significance, with_cost=with_cost)
+    click.echo(text, nl=False)
+    console.exit_if_damaged(run_store)
+
+
+def _check_flags(context: click.Context) -> None:
+    """Raise HarnessError for a flag that a table of all results has no use for."""
+    for parameter in context.command.params:
+        given = context.get_parameter_source(parameter.name or "") is ParameterSource.COMMANDLINE
+        if given and parameter.name not in FOR_RESULTS:
+            raise HarnessError(
+                f"{parameter.opts[0]} is for Tables 1 to 5; `harness table {RESULTS}` prints every finished job, with its cost"
+            )
+
+
+def _results(run_store: RunStore, question: Mapping[str, Any], *, by: str, style: str, significance: bool) -> str:
+    from reports import results
+    from reports.evidence import gather
+    from reports.tables import render, supplements
+
+    built = results.build(gather(run_store, scale=question["scale"]), by=by, metrics=question["metrics"])
+    asides = [built.significance()] if significance else []
+    return supplements.below(render(built.table, style), asides, style)
+
+
+def _table(
+    number: int,
+    lookup: Lookup,
+    question: Question,
+    run_store: RunStore,
+    *,
+    style: str,
+    significance: bool,
+    with_cost: bool,
+) -> str:
+    """A table of the paper."""
+    from reports import tables
+    from reports.tables import supplements
+
+    table = tables.build(number, lookup, question)
+    asides = [tables.significance(number, lookup, question)] if significance else []
     asides += (
         [supplements.costs(table, {record.job_id: record for record in run_store.readable()})] if with_cost else []
     )
-    click.echo(supplements.below(tables.render(table, style), asides, style), nl=False)
-    console.exit_if_damaged(run_store)
+    return supplements.below(tables.render(table, style), asides, style)

@@ -159,7 +159,7 @@ def _operations(spec: job_specs.NetworkSpec) -> float:
     if isinstance(spec, job_specs.ImagesSpec):
         return 6 * macs * spec.schedule.steps * spec.schedule.batch
     assert isinstance(spec, job_specs.FeaturesSpec | job_specs.TrainSpec)
-    test_macs = macs * _frames(spec.test_clip) / max(1.0, _frames(spec.train_clip))
+    test_macs = macs * _clips_per_video(spec)
     if isinstance(spec, job_specs.FeaturesSpec):
         return 2 * _videos(spec) * (spec.train_views * macs + test_macs)
     scored = _counts(spec).get((spec.split, spec.subset), 0)
@@ -167,7 +167,21 @@ def _operations(spec: job_specs.NetworkSpec) -> float:
 
 
 Count = tuple[float, float]
-"""(parameters, multiply-accumulates of one training clip)."""
+"""(parameters, multiply-accumulates), by default of one training clip."""
+
+
+def video_count(spec: job_specs.ClipsSpec) -> Count | None:
+    """Count of the job's network on all test clips of a video; None if it cannot be taken.
+
+    Its head has the classes of its pre-training, where the size of the network is on file.
+    """
+    counted = _network(spec)
+    return counted and (counted[0], counted[1] * _clips_per_video(spec))
+
+
+def _clips_per_video(spec: job_specs.ClipsSpec) -> float:
+    """Length of all test clips of a video, in training clips."""
+    return _frames(spec.test_clip) / max(1.0, _frames(spec.train_clip))
 
 
 def _network_or_assumed(spec: job_specs.NetworkSpec) -> Count:

@@ -13,7 +13,7 @@ from harness.core.serialization import digest
 from harness.core.workspace import Workspace
 from harness.planning.lookup import lookup_in
 from harness.records.record import RunStore
-from reports import tables
+from reports import results, tables
 from reports.evidence import Evidence, dataset_of, gather
 from reports.figures import accuracy, curves, filters, matrices, pictures
 from reports.figures.drawing import Figure
@@ -77,6 +77,7 @@ class Content:
     run_store: str
     """Hash of the ids of all jobs shown."""
     tables: tuple[tables.Table, ...]
+    """The paper's, then that of all results."""
     claims: tuple[claims.Claim, ...]
     overview: Figure | None
     sections: tuple[Section, ...]
@@ -105,6 +106,7 @@ def collect(workspace: Workspace, run_store: RunStore, *, scale: str) -> Content
     numbers = tables.NUMBERS if scale in paper_numbers.STAND_INS else ()
     built = tuple(tables.build(number, lookup, tables.Question(scale=scale)) for number in numbers)
     evidence = gather(run_store, scale=scale)
+    built += (results.build(evidence).table,) if evidence.results else ()
     footage = {
         name: pictures.footage(name, workspace.data, fingerprint=prints[-1])
         for name, prints in _fingerprints(evidence).items()
@@ -166,7 +168,7 @@ def _data(evidence: Evidence, footage: Mapping[str, pictures.Footage | None]) ->
 def _facts(
     built: Sequence[tables.Table], evidence: Evidence, tested: Sequence[claims.Claim], jobs: Sequence[JobView]
 ) -> dict[str, str]:
-    wanted = [cell for table in built if table.number > 1 for cell in table.cells.values() if cell.wanted]
+    wanted = [cell for table in built if (table.number or 0) > 1 for cell in table.cells.values() if cell.wanted]
     done = sum(cell.ours is not None for cell in wanted)
     supported = sum(claim.verdict == "supported" for claim in tested)
     run = sum(claim.verdict != "not run" for claim in tested)

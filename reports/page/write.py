@@ -45,7 +45,7 @@ def rendered(content: Content, formats: tuple[str, ...]) -> dict[str, bytes]:
     for table in content.tables:
         for kind, suffix in SUFFIXES.items():
             if kind in formats:
-                files[f"tables/table-{table.number}.{suffix}"] = tables.render(table, kind)
+                files[f"tables/table-{table.key}.{suffix}"] = tables.render(table, kind)
     for kind in ("markdown", "csv", "json"):
         if kind in formats:
             files[f"tables/claims.{SUFFIXES[kind]}"] = claims_text.render(content.claims, kind)

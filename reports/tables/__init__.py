@@ -22,6 +22,7 @@ __all__ = [
     "Table",
     "TableCell",
     "build",
+    "layouts",
     "render",
     "showing",
     "significance",
@@ -78,6 +79,11 @@ def wanted(number: int, question: Question) -> list[Cell]:
     return list(_module(number).layout(question).wanted())
 
 
+def layouts(question: Question) -> tuple[TableLayout, ...]:
+    """The tables of accuracies, without numbers."""
+    return tuple(_module(number).layout(question) for number in NUMBERS if number > 1)
+
+
 def showing(cells: Collection[Cell]) -> str:
     """Command that prints the table with most of these cells; '' if no table has any."""
     seeds = tuple(dict.fromkeys(cell.seed for cell in cells))
@@ -98,7 +104,7 @@ def significance(number: int, lookup: Lookup, question: Question) -> Aside:
     if number == 1:
         raise HarnessError("Table 1 has sizes, not accuracies; leave out --significance")
     layout = _module(number).layout(question)
-    return paired_tests.aside(layout, paired_tests.compare(layout, lookup))
+    return paired_tests.aside_of(layout, paired_tests.compare(layout, lookup))
 
 
 def _module(number: int) -> Any:

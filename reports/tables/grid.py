@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from reports.tables import labels
 from reports.tables.model import Column, ColumnGroup, Row, Table
@@ -11,11 +11,36 @@ Stacks = dict[tuple[str, str], list[Column]]
 """(group, title) -> columns that are printed as one, a part each."""
 
 
-def blocks(table: Table) -> list[list[ColumnGroup]]:
-    """Groups that are printed side by side: all, where each has one column; else one block each. Empty ones are left out."""
+@dataclass(frozen=True)
+class Block:
+    """A part of a table that is printed as one grid."""
+
+    title: str
+    table: Table
+    """The table with the rows of this block."""
+    groups: list[ColumnGroup]
+    """Groups whose columns are side by side."""
+
+
+def blocks(table: Table) -> list[Block]:
+    """One per group of rows, if the table has any. Else one for all groups of columns if each has one column, else one each.
+
+    Empty ones are left out.
+    """
+    if table.row_groups:
+        parts = [(rows.title, replace(table, rows=rows.rows)) for rows in table.row_groups]
+        return [Block(title + _counted(part), part, list(table.groups)) for title, part in parts]
     widths = [sum(key == group.key for key, _ in table.stacks()) for group in table.groups]
     groups = [list(table.groups)] if max(widths) == 1 else [[group] for group in table.groups]
-    return [block for block in groups if lines_of(table, stacks_of(table, block), split_parts=False)]
+    shown = [block for block in groups if lines_of(table, stacks_of(table, block), split_parts=False)]
+    return [Block(block_title(table, block), table, block) for block in shown]
+
+
+def _counted(table: Table) -> str:
+    """', 240 videos', if all rows have been scored on the same number."""
+    counts = {cell.n_of for row in table.rows for column in table.columns if (cell := table.cell(row, column)).n}
+    shown = labels.videos(table.cell(row, column) for row in table.rows for column in table.columns)
+    return f", {shown}" if len(counts) == 1 else ""
 
 
 def has_derived(table: Table) -> bool:

@@ -17,24 +17,25 @@ def html(table: Table, *, job_link: JobLink | None = None) -> str:
     Our cells open to show details: the verdict in words (and as a class), the jobs (in data-jobs and, with
     `job_link`, job id -> href, as links) and the command that reproduces it. Each table is in a region that may scroll.
     """
-    name = f"table-{table.number}"
+    name = f"table-{table.key}"
     parts = [f'<section class="paper-table" id="{name}" aria-labelledby="{name}-title">']
     parts.append(f'<h2 id="{name}-title">{escape(labels.title(table))}</h2>')
-    for groups in grid.blocks(table):
-        parts.append(_table(table, groups, job_link=job_link))
+    for block in grid.blocks(table):
+        parts.append(_table(block, job_link=job_link))
     if grid.has_derived(table):
-        parts.append(_table(table, list(table.groups), job_link=job_link, derived=True))
-    notes = [*labels.legend(table), *labels.sources(table), f"Paper: {table.version}."]
-    parts.append("<ul class='notes'>" + "".join(f"<li>{_prose(note)}</li>" for note in notes) + "</ul>")
+        parts.append(_table(grid.Block("", table, list(table.groups)), job_link=job_link, derived=True))
+    notes = "".join(f"<li>{_prose(note)}</li>" for note in labels.notes(table))
+    parts.append(f"<ul class='notes'>{notes}</ul>")
     return "\n".join([*parts, "</section>"]) + "\n"
 
 
-def _table(table: Table, groups: list[ColumnGroup], *, job_link: JobLink | None, derived: bool = False) -> str:
+def _table(block: grid.Block, *, job_link: JobLink | None, derived: bool = False) -> str:
+    table, groups = block.table, block.groups
     stacks = grid.stacks_of(table, groups, derived=derived)
     lines = grid.lines_of(table, stacks, split_parts=True)
     parts = any(part for _, part, _ in lines)
     sides = grid.sides_of(table, stacks)
-    caption = next(iter(stacks))[1] + ", %" if derived else grid.block_title(table, groups)
+    caption = next(iter(stacks))[1] + ", %" if derived else block.title
     text = [f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(caption)}">', "<table>"]
     text += [f"<caption><span>{escape(caption)}</span></caption>"]
     text += [*_head(table, groups, sides, names=1 + parts), "<tbody>"]
@@ -49,13 +50,15 @@ def _table(table: Table, groups: list[ColumnGroup], *, job_link: JobLink | None,
 def _head(
     table: Table, groups: list[ColumnGroup], sides: Sequence[tuple[bool, tuple[str, str]]], *, names: int
 ) -> list[str]:
-    """Two lines: ours or the paper's, then data set and title."""
-    text = ["<thead>", f'<tr><td colspan="{names}"></td>']
-    for ours, whose in ((True, table.ours_name), (False, "paper")):
+    """Two lines: ours or the published numbers, if both are named; then data set and title."""
+    text = ["<thead>"]
+    text += [f'<tr><td colspan="{names}"></td>'] if table.ours_name else []
+    for ours, whose in ((True, table.ours_name), (False, table.theirs_name)):
         width = sum(side is ours for side, _ in sides)
-        if width:
+        if width and table.ours_name:
             text.append(f'<th scope="colgroup" colspan="{width}" class="{_side(ours, not ours)}">{escape(whose)}</th>')
-    text += ["</tr>", f'<tr><th scope="col" colspan="{names}">Architecture</th>']
+    text += ["</tr>"] if table.ours_name else []
+    text += [f'<tr><th scope="col" colspan="{names}">{"Architecture" if table.number else "Run"}</th>']
     for k, (ours, key) in enumerate(sides):
         heading = ", ".join(grid.heading(groups, key, ours=ours))
         edge = not ours and (k == 0 or sides[k - 1][0])
@@ -97,7 +100,7 @@ def _ours(table: Table, cell: TableCell, column: Column, job_link: JobLink | Non
         return f'<td class="ours {_class(cell)}" title="{escape(cell.why)}">{number}</td>'
     jobs = " ".join(cell.job_ids)
     return (
-        f'<td class="ours {_class(cell)}" data-jobs="{escape(jobs)}"><details name="table-{table.number}">'
+        f'<td class="ours {_class(cell)}" data-jobs="{escape(jobs)}"><details name="table-{table.key}">'
         f'<summary>{number}</summary><div class="behind">{_behind(cell, column, job_link)}</div></details></td>'
     )
 
@@ -111,7 +114,7 @@ def _behind(cell: TableCell, column: Column, job_link: JobLink | None) -> str:
         sentences.append(_mean_of(cell, column))
     if cell.difference is not None:
         apart = f"{cell.difference:+.{column.decimals}f}"
-        sentences.append(f"{apart} points from the paper's {labels.printed(cell, column)}.")
+        sentences.append(f"{apart} points from the published {labels.printed(cell, column)}.")
     if cell.undecodable:
         sentences.append(f"{cell.undecodable} of them cannot be decoded and count as wrong.")
     sentences += [f"It {cell.caveat}."] if cell.caveat else []
@@ -149,4 +152,5 @@ def _dressed(text: str) -> str:
 
 
 def _class(cell: TableCell) -> str:
-    return "verdict-" + cell.verdict.replace(" ", "-")
+    rank = f" rank-{cell.rank.replace(' ', '-')}" if cell.rank else ""
+    return "verdict-" + cell.verdict.replace(" ", "-") + rank

@@ -8,6 +8,8 @@ from reports.tables.model import MARKS, Column, Row, Table, TableCell
 
 
 def title(table: Table) -> str:
+    if table.number is None:
+        return table.title
     scale = "" if table.scale == "paper" else f", {table.scale} scale"
     return f"Table {table.number}{scale}. {table.title}"
 
@@ -21,7 +23,8 @@ def ours(cell: TableCell, column: Column) -> str:
     if cell.low is not None and cell.high is not None:
         text += f" [{cell.low:.{digits}f}, {cell.high:.{digits}f}]"
     deviation = cell.split_deviation if cell.split_deviation is not None else cell.seed_deviation
-    return text + (f" ±{deviation:.{digits}f}" if deviation is not None else "")
+    text += f" ±{deviation:.{digits}f}" if deviation is not None else ""
+    return f"{text} {cell.rank}".rstrip()
 
 
 def printed(cell: TableCell, column: Column) -> str:
@@ -70,12 +73,18 @@ def legend(table: Table) -> list[str]:
             "= reproduced (the paper's value is inside our interval, widened by the deviation over seeds), "
             f"< below it, > above it; {len(judged)} comparisons."
         )
-    if table.scale != "paper":
+    if table.number and table.scale != "paper":
         lines.append(
             f"{table.scale}: networks and data sets of the {table.scale} scale; not comparable with the paper's numbers next to them."
         )
-    if table.scale == "paper":
-        lines += sorted({f"not comparable: {cell.why}." for cell in cells if cell.verdict == "not comparable"})
+    if table.scale in ("paper", ""):
+        lines += sorted(
+            {
+                f"not comparable: {cell.why}."
+                for cell in cells
+                if cell.verdict == "not comparable" and (table.number or cell.paper)
+            }
+        )
     lines += sorted({f"*: {cell.caveat}." for cell in cells if cell.caveat})
     bad = sum(cell.undecodable for cell in cells)
     if bad:
@@ -91,11 +100,20 @@ def legend(table: Table) -> list[str]:
 
 def _deviations(cells: Sequence[TableCell]) -> list[str]:
     """Seeds and splits that numbers are means of."""
-    seeds = next((cell.seeds for cell in cells if len(cell.seeds) > 1), ())
+    several = {cell.seeds for cell in cells if cell.low is not None}
+    if len(several) > 1:
+        return ["±: sample deviation over splits; where there is one split, over the seeds that the row names."]
+    seeds = next((seeds for seeds in several if len(seeds) > 1), ())
     over = f"seeds {', '.join(map(str, seeds))}"
     if any(cell.split_deviation is not None for cell in cells):
         return ["±: sample deviation over splits." + (f" Each split is the mean of {over}." if seeds else "")]
     return [f"Means of {over}; ±: sample deviation over them."] if seeds else []
+
+
+def notes(table: Table) -> list[str]:
+    """Everything that is printed below the table, where its version of the paper is not printed above it."""
+    version = [f"Paper: {table.version}."] if table.version else []
+    return [*legend(table), *sources(table), *version]
 
 
 def sources(table: Table) -> list[str]:

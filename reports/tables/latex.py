@@ -41,22 +41,28 @@ def prose(text: str) -> str:
 
 
 def latex(table: Table) -> str:
-    """A table environment with one tabular per data set: our columns under one rule, the paper's under another."""
+    """A table environment with one tabular per data set: our columns under one rule, the paper's under another.
+
+    A table with groups of rows has one environment for each, since all of them may be longer than a page.
+    """
     scale = "" if table.scale == "paper" else f", {table.scale} scale"
-    caption = f"As Table {table.number} of the paper{scale}. {table.title}"
-    lines = [
-        r"% needs \usepackage{booktabs}",
-        r"\begin{table}",
-        r"\centering\footnotesize\setlength{\tabcolsep}{3.5pt}",
-        rf"\caption{{{escaped(caption)}}}",
-    ]
-    for groups in grid.blocks(table):
-        lines += _tabular(table, groups)
+    caption = f"As Table {table.number} of the paper{scale}. {table.title}" if table.number else labels.title(table)
+    lines = [r"% needs \usepackage{booktabs}"]
+    if not table.row_groups:
+        lines += _environment(caption)
+    for number, block in enumerate(grid.blocks(table)):
+        if table.row_groups:
+            lines += [r"\end{table}"] * (number > 0) + _environment(f"{caption}. {block.title}")
+        lines += _tabular(block.table, block.groups)
     if grid.has_derived(table):
         lines += _tabular(table, list(table.groups), derived=True)
-    notes = [*labels.legend(table), *labels.sources(table), f"Paper: {table.version}."]
-    lines += [*small_print(notes), r"\end{table}"]
+    lines += [*small_print(labels.notes(table)), r"\end{table}"]
     return "\n".join(lines) + "\n"
+
+
+def _environment(caption: str) -> list[str]:
+    setting = r"\centering\footnotesize\setlength{\tabcolsep}{3.5pt}"
+    return [r"\begin{table}", setting, rf"\caption{{{escaped(caption)}}}"]
 
 
 LONG = 22
@@ -98,14 +104,16 @@ def _tabular(table: Table, groups: list[ColumnGroup], *, derived: bool = False) 
 def _spans(
     table: Table, groups: list[ColumnGroup], shown: list[tuple[bool, tuple[str, str]]], *, names: int
 ) -> list[str]:
-    """The heading over our columns, and that over the paper's where it has any, each with its rule."""
+    """The heading over our columns, and that over the paper's where it has any, each with its rule; [] without headings."""
+    if not table.ours_name:
+        return []
     group = groups[0] if len(groups) == 1 else None
     heads, rules, start = [], "", names + 1
-    for ours, whose in ((True, table.ours_name), (False, "paper")):
+    for ours, whose in ((True, table.ours_name), (False, table.theirs_name)):
         width = sum(side is ours for side, _ in shown)
         if width:
-            name = ((group.ours if ours else group.paper),) if group else ()
-            heads.append(rf"\multicolumn{{{width}}}{{l}}{{{escaped(', '.join((whose, *name)))}}}")
+            name = (whose, (group.ours if ours else group.paper) if group else "")
+            heads.append(rf"\multicolumn{{{width}}}{{l}}{{{escaped(', '.join(filter(None, name)))}}}")
             rules += rf"\cmidrule(lr){{{start}-{start + width - 1}}}"
             start += width
     return [" &" * names + " " + " & ".join(heads) + r" \\", rules]

@@ -1,20 +1,22 @@
-"""A rendered table as values: cells that know their number, its interval, the paper's number and the jobs behind them."""
+"""A rendered table as values: cells that know their number, its interval, the published number and the jobs behind them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from harness.metrics.registered import PRIMARY
 
+Rank = Literal["", "best", "tied", "other videos"]
+"""'tied': not significantly worse than the best. 'other videos': scored on other videos than most, so not ranked."""
 Verdict = Literal["reproduced", "below", "above", "not comparable", "not run", "nothing to compare", "blank"]
 MARKS: Mapping[str, str] = {"reproduced": "=", "below": "<", "above": ">"}
 
 
 @dataclass(frozen=True)
 class TableCell:
-    """One number of a table, next to the paper's. Accuracies in percent."""
+    """One number of a table, next to the published one. Accuracies in percent."""
 
     paper: float | None = None
     """As printed; None where the paper leaves it blank."""
@@ -45,6 +47,8 @@ class TableCell:
     """A warning about the number, such as weights whose training videos are unknown."""
     command: str = ""
     """Runs, or looks up, exactly this number."""
+    rank: Rank = ""
+    """Place among the numbers that are comparable with it, where the table has a ranking."""
 
     @property
     def difference(self) -> float | None:
@@ -97,17 +101,30 @@ class Row:
     """Source of a quoted result."""
     quoted: bool = False
     """The paper quotes it: there is nothing to run."""
+    axes: Mapping[str, str] = field(default_factory=dict)
+    """Axis -> its value, for programs; {} in the paper's tables, where `key` has them."""
+
+
+@dataclass(frozen=True)
+class RowGroup:
+    """Rows that are printed under a heading of their own."""
+
+    title: str
+    rows: tuple[Row, ...]
+    """Rows of the table in printing order; their titles leave out what the heading says."""
 
 
 @dataclass(frozen=True)
 class Table:
-    """One table of the paper with our numbers."""
+    """One table of the paper with our numbers, or a table of other results."""
 
-    number: int
+    number: int | None
+    """Number of the paper's table; None for another."""
     title: str
     scale: str
+    """'' if it has several."""
     version: str
-    """Version of the paper, see harness.analysis.paper_numbers."""
+    """Version of the paper, see harness.analysis.paper_numbers; '' if all its versions count."""
     groups: tuple[ColumnGroup, ...]
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
@@ -116,10 +133,19 @@ class Table:
     joiner: Literal["slash", "bracket"] = "slash"
     """Form of joined parts: 'a / b', or 'a (b)'."""
     notes: tuple[str, ...] = ()
+    row_groups: tuple[RowGroup, ...] = ()
+    """Blocks of rows; (): one block per data set."""
     ours_name: str = "ours"
     """Heads our columns: 'ours', or the scale's name, so that a micro number cannot be read as one of the paper's."""
+    theirs_name: str = "paper"
+    """Heads the published numbers."""
     command: str = ""
     """Prints this table; with `--run`, after running what it lacks."""
+
+    @property
+    def key(self) -> str:
+        """Its name in files and links: '4', or 'results'."""
+        return str(self.number or "results")
 
     def cell(self, row: Row, column: Column) -> TableCell:
         return self.cells.get((row.key, column.key), TableCell())

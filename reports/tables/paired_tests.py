@@ -2,13 +2,15 @@
 
     harness table 2 --scale micro --significance
 
+A table of all results has several such columns below each other: one per set of videos.
+
 The tests are paired on the same videos and drawn by group (harness.metrics.statistics.paired). p is adjusted by Holm over
 all comparisons of the table. A column has the difference that its test set detects with 80% power.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +22,6 @@ from harness.metrics.scores import Scores, aligned
 from harness.metrics.summary import shares
 from reports.tables.layout import Slot, TableLayout
 from reports.tables.measure import Lookup
-from reports.tables.model import Column
 from reports.tables.supplements import Aside
 
 ALPHA = 0.05
@@ -48,26 +49,49 @@ class RowComparison:
         return self.adjusted < ALPHA
 
 
+@dataclass(frozen=True)
+class Contest:
+    """Numbers on the same videos."""
+
+    column: str
+    metric: Metric
+    rows: Mapping[str, Sequence[Scores]]
+    """Row -> its scores of one seed, one per split."""
+    best: str
+    """The row that the others are tested against."""
+
+
 def compare(layout: TableLayout, lookup: Lookup) -> tuple[RowComparison, ...]:
     """Every comparison of the table, column by column. Columns with fewer than two numbers have none."""
-    raw = []
+    contests = []
     for column in (column for column in layout.columns if not column.derived):
         slots = {slot.row: slot for slot in layout.slots if slot.column == column.key}
         rows = {row: splits for row, slot in slots.items() if (splits := _splits(slot, lookup))}
-        if len(rows) > 1:
+        if rows:
             metric = named(next(iter(slots.values())).metric)
             best = max(rows, key=lambda row: float(_shares(metric, rows[row]).mean()))
-            raw += [(column, best, row, _paired(metric, rows[best], rows[row])) for row in rows if row != best]
+            contests.append(Contest(column.key, metric, rows, best))
+    return decide(contests)
+
+
+def decide(contests: Iterable[Contest]) -> tuple[RowComparison, ...]:
+    """Every comparison of these contests, corrected over all of them."""
+    raw = [
+        (contest.column, contest.best, row, _paired(contest.metric, contest.rows[contest.best], splits))
+        for contest in contests
+        for row, splits in contest.rows.items()
+        if row != contest.best
+    ]
     adjusted = statistics.holm([test.p_value_groups for *_, test in raw]) if raw else []
     return tuple(_comparison(*pair, p) for pair, p in zip(raw, adjusted, strict=True))
 
 
-def _comparison(column: Column, best: str, other: str, test: statistics.PairedTest, adjusted: float) -> RowComparison:
+def _comparison(column: str, best: str, other: str, test: statistics.PairedTest, adjusted: float) -> RowComparison:
     disagree = (test.only_a + test.only_b) / test.n
     smallest = statistics.smallest_difference(test.n, disagree=disagree) if disagree else float("nan")
     difference, low, high = 100 * test.difference, 100 * test.low, 100 * test.high
     p_value = test.p_value_groups
-    return RowComparison(column.key, best, other, difference, low, high, p_value, adjusted, 100 * smallest)
+    return RowComparison(column, best, other, difference, low, high, p_value, adjusted, 100 * smallest)
 
 
 def _splits(slot: Slot, lookup: Lookup) -> list[Scores]:
@@ -90,31 +114,44 @@ def _paired(metric: Metric, a: Sequence[Scores], b: Sequence[Scores]) -> statist
     return statistics.paired(_shares(metric, a), _shares(metric, same), clusters)
 
 
-def aside(layout: TableLayout, comparisons: Sequence[RowComparison]) -> Aside:
-    """One line per comparison; significant ones are marked with '*'."""
+def aside_of(layout: TableLayout, comparisons: Sequence[RowComparison]) -> Aside:
+    """The comparisons of a table of the paper."""
     titles = {row.key: row.title for row in layout.rows}
     groups = {group.key: group.ours for group in layout.groups}
     heads = {c.key: " ".join(filter(None, [groups[c.group], c.title, c.part])) for c in layout.columns}
+    seeds = layout.question.seeds
+    return aside(
+        comparisons, f"Table {layout.number}", heads, titles, seed=f"seed {seeds[0]}" if len(seeds) > 1 else ""
+    )
+
+
+def aside(
+    comparisons: Sequence[RowComparison],
+    table: str,
+    heads: Mapping[str, str],
+    titles: Mapping[str, str],
+    *,
+    seed: str,
+) -> Aside:
+    """One line per comparison; significant ones are marked with '*'. `seed`: the one tested, in words; '' if there is only one."""
     significant = sum(comparison.significant for comparison in comparisons)
     notes = [
         f"* significant: p below {ALPHA:g} after Holm's correction over all {len(comparisons)} comparisons ({significant} of them).",
         "Paired on the same videos, drawn by group; the best row was selected by its result, which favors it slightly.",
         "detects: the smallest difference in points that this number of independent videos detects with 80% power.",
     ]
-    if len(layout.question.seeds) > 1:
-        notes.append(
-            f"Of seed {layout.question.seeds[0]} alone: the test needs answers that are right or wrong, not means over seeds."
-        )
+    if seed:
+        notes.append(f"Of {seed} alone: the test needs answers that are right or wrong, not means over seeds.")
     return Aside(
         key="significance",
-        title=f"Differences within Table {layout.number}",
+        title=f"Differences within {table}",
         headers=("column", "best", "compared with", "points better", "95% interval", "p", "p (Holm)", "", "detects"),
         rows=tuple(_line(comparison, heads, titles) for comparison in comparisons),
         notes=tuple(notes) if comparisons else ("No column of this table has two numbers to compare yet.",),
     )
 
 
-def _line(comparison: RowComparison, heads: dict[str, str], titles: dict[str, str]) -> tuple[str | float, ...]:
+def _line(comparison: RowComparison, heads: Mapping[str, str], titles: Mapping[str, str]) -> tuple[str | float, ...]:
     smallest = "-" if np.isnan(comparison.smallest) else f"{comparison.smallest:.1f}"
     return (
         heads[comparison.column],

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from harness.core.errors import unknown
 from reports.tables.html import html
 from reports.tables.latex import latex
-from reports.tables.model import Table
+from reports.tables.model import Column, Row, Table
 from reports.tables.text import markdown, terminal
 
 if TYPE_CHECKING:
@@ -22,20 +22,27 @@ DIGITS = "%.6g"
 
 
 def frame(table: Table) -> pd.DataFrame:
-    """One line per number: its row and column, the paper's number, ours, interval, n, verdict, jobs, command."""
+    """One line per number: its row and column, the published number, ours, interval, n, verdict, jobs, command."""
     import pandas as pd
 
-    groups = {group.key: group for group in table.groups}
     lines = []
     for row in table.rows:
         for column in table.columns:
-            if (row.key, column.key) in table.cells:
-                cell, group = table.cell(row, column), groups[column.group]
-                place = {"table": table.number, "scale": table.scale, "version": table.version}
-                place |= {"row": row.key, "column": column.key, "paper_data": group.paper, "our_data": group.ours}
+            if (row.key, column.key) in table.cells and not (row.axes and column.unit):
+                cell, place = table.cell(row, column), _place(table, row, column)
                 lists = {name: " ".join(map(str, getattr(cell, name))) for name in ("seeds", "splits", "job_ids")}
-                lines.append(place | asdict(cell) | lists | {"difference": cell.difference})
+                lines.append(place | asdict(cell) | lists | {"difference": cell.difference} | place)
     return pd.DataFrame(lines).convert_dtypes()
+
+
+def _place(table: Table, row: Row, column: Column) -> dict[str, Any]:
+    """Where a number is; of a table of all results its axes, and its costs as further columns."""
+    if row.axes:
+        costs = {other.key: table.cell(row, other).ours for other in table.columns if other.unit}
+        return {**row.axes, "metric": column.key, **costs}
+    group = next(group for group in table.groups if group.key == column.group)
+    place = {"table": table.number, "scale": table.scale, "version": table.version}
+    return place | {"row": row.key, "column": column.key, "paper_data": group.paper, "our_data": group.ours}
 
 
 def csv(table: Table) -> str:

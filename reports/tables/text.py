@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import shutil
+
 from reports.tables import grid, labels
-from reports.tables.model import ColumnGroup, Table
+from reports.tables.model import Table
 
 
 def terminal(table: Table) -> str:
-    """Plain text, one block per data set, one line for each part of a cell. The paper's columns fit in 120 letters."""
-    lines = [labels.title(table), f"Paper: {table.version}"]
-    for groups in grid.blocks(table):
-        lines += ["", grid.block_title(table, groups), _grid(table, groups, split_parts=True, tablefmt="simple")]
+    """Plain text, one block per data set, one line for each part of a cell. The paper's columns fit in 120 letters.
+
+    In a narrower terminal, sizes and costs are in a grid of their own below the numbers.
+    """
+    lines = [labels.title(table), *([f"Paper: {table.version}"] if table.version else [])]
+    for block in grid.blocks(table):
+        lines += ["", block.title, *_fitted(block, width=shutil.get_terminal_size((120, 24)).columns)]
     if grid.has_derived(table):
         lines += ["", _derived_grid(table, tablefmt="simple")]
     return "\n".join([*lines, "", *labels.legend(table), *labels.sources(table)]) + "\n"
@@ -18,24 +23,37 @@ def terminal(table: Table) -> str:
 
 def markdown(table: Table) -> str:
     """GitHub's tables, one per data set, parts joined as the paper does."""
-    lines = [f"### {labels.title(table)}", "", f"Paper: `{table.version}`"]
-    for groups in grid.blocks(table):
-        rows = _grid(table, groups, split_parts=False, tablefmt="pipe")
-        lines += ["", f"**{grid.block_title(table, groups)}**", "", rows]
+    lines = [f"### {labels.title(table)}", *(["", f"Paper: `{table.version}`"] if table.version else [])]
+    for block in grid.blocks(table):
+        stacks = grid.stacks_of(block.table, block.groups)
+        lines += ["", f"**{block.title}**", "", _grid(block, stacks, split_parts=False, tablefmt="pipe")]
     if grid.has_derived(table):
         lines += ["", _derived_grid(table, tablefmt="pipe")]
     notes = [f"- {note}" for note in labels.legend(table) + labels.sources(table)]
     return "\n".join([*lines, "", *notes]) + "\n"
 
 
-def _grid(table: Table, groups: list[ColumnGroup], *, split_parts: bool, tablefmt: str) -> str:
-    stacks = grid.stacks_of(table, groups)
+def _fitted(block: grid.Block, *, width: int) -> list[str]:
+    """The block as one grid, or as two if it is wider than the terminal and has columns of both kinds."""
+    stacks = grid.stacks_of(block.table, block.groups)
+    sized = {key: stack for key, stack in stacks.items() if stack[0].unit}
+    others = {key: stack for key, stack in stacks.items() if key not in sized}
+    whole = _grid(block, stacks, split_parts=True, tablefmt="simple")
+    if not sized or not others or len(whole.splitlines()[0]) <= width:
+        return [whole]
+    first, second = (_grid(block, part, split_parts=True, tablefmt="simple") for part in (others, sized))
+    return [first, "", second]
+
+
+def _grid(block: grid.Block, stacks: grid.Stacks, *, split_parts: bool, tablefmt: str) -> str:
+    table, groups = block.table, block.groups
     parts = labels.part_titles([column for stack in stacks.values() for column in stack]) if split_parts else []
     sides = grid.sides_of(table, stacks)
     headers = ["", *([""] if parts else [])]
     rows = []
     for ours, key in sides:
-        headers.append("\n".join([table.ours_name if ours else "paper", *grid.heading(groups, key, ours=ours)]))
+        side = table.ours_name if ours else table.theirs_name
+        headers.append("\n".join(filter(None, [side, *grid.heading(groups, key, ours=ours)])))
     for row, part, chosen in grid.lines_of(table, stacks, split_parts=split_parts):
         numbers = [grid.number(table, row, chosen[key], ours=ours) for ours, key in sides]
         rows.append([row.title, *([part] if parts else []), *numbers])
