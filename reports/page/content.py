@@ -111,7 +111,7 @@ def collect(workspace: Workspace, run_store: RunStore, *, scale: str) -> Content
         name: pictures.footage(name, workspace.data, fingerprint=prints[-1])
         for name, prints in _fingerprints(evidence).items()
     }
-    tested = claims.all_claims(lookup, scale=scale) if built else ()
+    tested = claims.all_claims(lookup, scale=scale) if numbers else ()
     jobs = views(evidence)
     return Content(
         scale=scale,
@@ -176,7 +176,7 @@ def _facts(
         "numbers in Tables 2–5": f"{done} of {len(wanted)}",
         "claims supported": f"{supported} of {run} tested" if run else "none tested yet",
     }
-    return (of_the_paper if built else {}) | {
+    return (of_the_paper if any(table.number for table in built) else {}) | {
         "finished jobs": str(len(jobs)),
         "videos scored": f"{sum(record.counts.get('n', 0) for record in evidence.records.values()):,}",
         "compute time": duration(sum(job.wall_s for job in jobs)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from harness.commands import harness
 from harness.core import registry
 from harness.core.cells import Selection
 from harness.core.errors import HarnessError
-from harness.core.job_specs import to_plain
+from harness.core.job_specs import ScoredSpec, to_plain
 from harness.core.workspace import Workspace
 from harness.planning.selection import cells
 from harness.records.record import RunStore
@@ -102,6 +103,18 @@ def test_every_job_is_listed_and_shown(workspace: Workspace) -> None:
     for job_id in RunStore(workspace.runs).ids():
         assert job_id in listed
         assert job_id in printed(workspace, "ls", "jobs", job_id)
+
+
+@pytest.mark.parametrize("order", ["dataset", "baseline"])
+def test_every_scored_cell_is_in_the_table_of_all_results(workspace: Workspace, order: str) -> None:
+    rows = json.loads(printed(workspace, "table", "results", "--by", order, "--format", "json"))["rows"]
+    axes = ("baseline", "dataset", "protocol", "scale")
+    shown = {tuple(row["axes"][axis] for axis in axes) for row in rows}
+    cells = [
+        record.cell for record in RunStore(workspace.runs) if record.metrics and isinstance(record.spec, ScoredSpec)
+    ]
+    assert {"stranger"} <= {cell.baseline for cell in cells if cell}
+    assert shown == {tuple(getattr(cell, axis) for axis in axes) for cell in cells}
 
 
 def test_jobs_are_compared(workspace: Workspace) -> None:

@@ -81,9 +81,10 @@ def invoke(workspace: Workspace, *words: str) -> Result:
         (("ls", "jobs"), True),
         (("claims", "--scale", "micro", "--format", "json"), False),
         (("table", "4", "--scale", "micro", "--with-cost"), False),
+        (("table", "results", "--format", "csv"), True),
         (("report", "--scale", "micro", "--format", "csv,html"), True),
     ],
-    ids=["ls", "claims", "table", "report"],
+    ids=["ls", "claims", "table", "results", "report"],
 )
 def test_a_command_shows_the_rest(
     words: tuple[str, ...], all_are_read: bool, damaged: tuple[Workspace, list[str]], tmp_path: Path
