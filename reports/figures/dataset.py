@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from rich.cells import cell_len, set_cell_size
 
 from harness.data.preview import Strip, colour_wheel, flow_colours
 from harness.data.summary import Census, most
@@ -15,6 +16,8 @@ SERIES = (2, 5, 6)
 """Colours of the subsets, in their order."""
 NAMED_CLASSES = 60
 """Above this number of classes there is no room for names: the bars become a curve."""
+OUTLIERS_FROM = 1.5
+"""The longest videos are left out of the histogram if the longest lasts this many times as long as the last one drawn."""
 WIDTH, TOP, MIDDLE, ROW = 1000, 50, 560, 17
 TILE_W, TILE_H, GAP, MARGIN = 160, 120, 4, 24
 
@@ -84,14 +87,16 @@ def _class_curve(drawing: Drawing, census: Census, bottom: float) -> None:
 
 
 def _durations(drawing: Drawing, census: Census, y: float) -> float:
-    """A histogram without the longest 0.5%; returns where the next part begins."""
+    """A histogram, without the longest 0.5% if they are much longer than the others; returns where the next part begins."""
     seconds = np.array(census.durations_s)
     median, bound = float(np.median(seconds)), float(np.percentile(seconds, 99.5))
+    if seconds[-1] < OUTLIERS_FROM * bound:
+        bound = float(seconds[-1])
     low = min(float(seconds[0]), 0.9 * median)
     counts, edges = np.histogram(seconds, bins=40, range=(low, max(bound, low + 0.1)))
     across, up = Axis(edges[0], edges[-1], MIDDLE, WIDTH - 10), Axis(0, counts.max() or 1, y + 120, y)
     longer = int((seconds > edges[-1]).sum())
-    rest = f"; {longer} longer, up to {seconds[-1]:.0f} s" if longer else ""
+    rest = f"; not drawn: {longer} over {edges[-1]:.1f}" if longer else ""
     drawing.text(MIDDLE, y - 10, f"Duration, s ({seconds[0]:.1f} to {seconds[-1]:.1f}, median {median:.1f}{rest})")
     axis_below(drawing, across, "", top=y, bottom=y + 120)
     for count, left, right in zip(counts, edges[:-1], edges[1:], strict=True):
@@ -112,7 +117,8 @@ def _bars(drawing: Drawing, title: str, items: Sequence[tuple[str, int]], y: flo
 
 
 def shortened(text: str, letters: int) -> str:
-    return text if len(text) <= letters else f"{text[: letters - 1]}…"
+    """At most so many letters; those of wide scripts (Chinese, Japanese, Korean) count twice."""
+    return text if cell_len(text) <= letters else f"{set_cell_size(text, letters - 1).rstrip()}…"
 
 
 def contact_sheet(census: Census, strips: Sequence[Strip], *, columns: int, flow_name: str) -> Panel:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from html import escape
 
 import numpy as np
+from rich.cells import cell_len
 
 JPEG_QUALITY = 78
 COLOURS = 8
@@ -79,8 +80,8 @@ def number(value: float) -> str:
 
 
 def width_of(words: str, *, size_px: float = 11) -> float:
-    """Approximate width of the words in px."""
-    return len(words) * LETTER_PX * size_px / 11
+    """Approximate width of the words in px; letters of wide scripts are two wide."""
+    return cell_len(words) * LETTER_PX * size_px / 11
 
 
 def escaped(words: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import io
 import json
 import re
@@ -16,6 +17,8 @@ from harness.commands.data import stats
 from harness.core import registry
 from harness.data import prepare, preview
 from harness.data.summary import census, most
+from reports.figures.dataset import overview, shortened
+from reports.figures.drawing import width_of
 from tests import videos
 
 
@@ -82,3 +85,26 @@ def test_pictures_and_facts_are_written(data, tmp_path):
     for encoded in pictures:
         pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(encoded))).convert("RGB"))
         assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > 50, "next to nothing is drawn"
+
+
+def facts_of(prepared, *seconds: float, classes: tuple[str, ...] = ("down", "up")):
+    return dataclasses.replace(census(prepared), durations_s=tuple(sorted(seconds)), classes=classes)
+
+
+def title_of(facts) -> str:
+    (title,) = re.findall(r"Duration, s \([^<]*\)", overview(facts).svg)
+    return title
+
+
+def test_the_title_of_the_durations_does_not_contradict_itself(prepared):
+    assert title_of(facts_of(prepared, *[0.1] * 99, *[2.3] * 100, 2.4)) == "Duration, s (0.1 to 2.4, median 2.3)"
+    outliers = title_of(facts_of(prepared, *[1.0] * 999, 60.0))
+    assert outliers == "Duration, s (1.0 to 60.0, median 1.0; not drawn: 1 over 1.0)"
+
+
+def test_class_names_of_any_script_are_written_and_cut_to_the_space_there_is(prepared):
+    wide, long = "走る", "跳ぶ" * 20
+    svg = overview(facts_of(prepared, 1.0, 2.0, classes=(wide, long))).svg
+    assert f">{wide}<" in svg and long not in svg
+    assert shortened(long, 28) == "跳ぶ" * 6 + "跳…" and shortened("a" * 28, 28) == "a" * 28
+    assert width_of(wide) == 2 * width_of("up")
