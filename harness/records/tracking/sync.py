@@ -38,24 +38,26 @@ def push(records: Iterable[Record], tracker: Tracker, *, callback: Callback | No
     sent: list[str] = []
     present: list[str] = []
     with _answering(tracker.server, sent), tracker:
+        runs = tracker.server.runs() if records else {}
         for record in records:
-            (sent if _send(record, tracker) else present).append(record.job_id)
+            there = runs.get(record.job_id, {})
+            if any(there.values()):
+                present.append(record.job_id)
+            else:
+                _send(record, tracker, replaced=there)
+                sent.append(record.job_id)
             callback.advance()
     return Copied(tuple(sent), tuple(present))
 
 
-def _send(record: Record, tracker: Tracker) -> bool:
-    """Whether the record had to be sent; False where MLflow has it complete."""
-    runs = tracker.server.runs_of(record.job_id)
-    if any(complete for _, complete in runs):
-        return False
-    for run, _ in runs:
+def _send(record: Record, tracker: Tracker, *, replaced: Iterable[str]) -> None:
+    """One run with all of the record, instead of those that a killed command left."""
+    for run in replaced:
         tracker.server.drop(run)
     start_ms, end_ms = content.lasted_ms(record)
     run = tracker.new_run(record.title, tags_of(record.job_id, record), start_ms)
     tracker.server.log_spec(run, record.spec)
     tracker.server.log_record(run, record, end_ms=end_ms)
-    return True
 
 
 def pull(runs: Path, tracker: Tracker, *, callback: Callback | None = None) -> Copied:
