@@ -19,7 +19,7 @@ from harness.core.cells import Cell, Job, Selection
 from harness.core.errors import HarnessError
 from harness.core.workspace import Workspace, writable
 from harness.launch.options import LaunchOptions
-from harness.launch.run import check_backbones, prepare_data
+from harness.launch.run import check_networks, prepare_data
 from harness.metrics.registered import PRIMARY, named
 from harness.planning import plan as planning, selection as selecting, tuned
 from harness.planning.training import trainings_of
@@ -57,7 +57,7 @@ class Search:
 @workspace_options
 def command(selection: Selection, launch: LaunchOptions, workspace: Workspace, trials: int, share: float) -> None:
     cells = selecting.cells(selection)
-    check_backbones(cells)
+    check_networks(cells)
     rates = {cell: tuned.candidates(base_rate(cell), trials) for cell in cells}
     writable(workspace.results, content="results", flag="--results")
     with console.screen(jobs=0) as callback:

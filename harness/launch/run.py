@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from harness.core import registry
 from harness.core.callbacks import Callback, CallbackList, in_background, running
 from harness.core.cells import Cell
-from harness.core.contract import Dataset
+from harness.core.contract import BuildSpec, Dataset, streams_of
 from harness.core.errors import DataMissing
 from harness.core.workspace import Workspace, writable
 from harness.launch.options import LaunchOptions
@@ -20,10 +20,10 @@ from harness.records.tracking import open_tracker
 def prepared_plan(cells: Sequence[Cell], workspace: Workspace, callback: Callback) -> planning.Plan:
     """The plan of these cells, with their data sets rendered or indexed. Runs no job.
 
-    Raises HarnessError for a backbone that does not fit, a results folder that cannot be written, or published weights that
+    Raises HarnessError for a backbone or a plug-in that does not fit, a results folder that cannot be written, or published weights that
     are not imported, and DataMissing for a data set that is not on disk.
     """
-    check_backbones(cells)
+    check_networks(cells)
     writable(workspace.results, content="results", flag="--results")
     with running(callback, jobs=0):
         prepare_data(cells, workspace, callback)
@@ -49,12 +49,20 @@ def run_plan(plan: planning.Plan, workspace: Workspace, launch: LaunchOptions, c
                 tracker.cell_finished(cell, result)
 
 
-def check_backbones(cells: Sequence[Cell]) -> None:
-    """Raises UnknownName or HarnessError for a backbone that does not fit, before hours of data and flow."""
-    for baseline, backbone, scale in {(cell.baseline, cell.backbone, cell.scale) for cell in cells if cell.backbone}:
-        from harness.models.build import check_backbone
+def check_networks(cells: Sequence[Cell]) -> None:
+    """Raises UnknownName or HarnessError for a backbone or a plug-in that does not fit, before hours of data and flow."""
+    networks = {(cell.baseline, cell.backbone, cell.scale): cell.modality for cell in cells}
+    for (name, backbone, scale_name), modality in networks.items():
+        if not backbone and not registry.origin("baseline", name):
+            continue
+        from harness.models.build import check_backbone, check_shapes
 
-        check_backbone(registry.load("baseline", baseline), backbone, scale=registry.load("scale", scale))
+        baseline, scale = registry.load("baseline", name), registry.load("scale", scale_name)
+        if backbone:
+            check_backbone(baseline, backbone, scale=scale)
+        if registry.origin("baseline", name):
+            streams = streams_of(modality) if baseline.combine == "joint" else streams_of(modality)[:1]
+            check_shapes(baseline, BuildSpec(streams, num_classes=3, scale=scale, backbone=backbone))
 
 
 def prepare_data(cells: Sequence[Cell], workspace: Workspace, callback: Callback) -> None:

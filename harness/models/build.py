@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from harness.core import registry
-from harness.core.contract import Baseline, BuildSpec, Scale, streams_of
+from harness.core.contract import CHANNELS, Baseline, BuildSpec, Scale, streams_of
 from harness.core.errors import HarnessError
 
 if TYPE_CHECKING:
@@ -53,6 +53,42 @@ def check_backbone(baseline: Baseline, backbone: str, *, scale: Scale) -> None:
         build(baseline, BuildSpec(streams, num_classes=2, scale=scale, backbone=backbone))
 
 
+def check_shapes(baseline: Baseline, spec: BuildSpec) -> None:
+    """Run two training clips of zeros through a third party's network, on the CPU.
+
+    Raises HarnessError for whatever it raises, and for features or logits of another shape than that of
+    harness.core.contract.Network.
+    """
+    import torch
+
+    clip, network = baseline.train_clip[spec.scale.name], build(baseline, spec).eval()
+    sizes = {stream: (2, CHANNELS[stream], clip.frames(stream), clip.side_px, clip.side_px) for stream in spec.streams}
+    clips = {stream: torch.zeros(size) for stream, size in sizes.items()}
+    with torch.inference_mode():
+        features = _call(network.features, baseline, clips, verb="fails in features(clips)")  # type: ignore[arg-type]
+        _require_shape(baseline, "features(clips)", features, "(N, P, F)", (2, None, None))
+        for classes in (spec.num_classes, spec.num_classes + 1):
+            logits = _call(
+                network, baseline, clips, verb=f"fails in forward(clips), with features {tuple(features.shape)}"
+            )
+            expected = (2, features.shape[1], classes)
+            _require_shape(baseline, f"forward(clips) with {classes} classes", logits, "(N, P, num_classes)", expected)
+            _call(network.new_head, baseline, classes + 1, verb="fails in new_head(num_classes)")  # type: ignore[arg-type]
+
+
+def _require_shape(baseline: Baseline, function: str, value: Any, words: str, expected: tuple[int | None, ...]) -> None:
+    shape = tuple(getattr(value, "shape", ()))
+    pairs = zip(shape, expected, strict=False)
+    if len(shape) == len(expected) and all(wanted in (None, size) for size, wanted in pairs):
+        return
+    sizes = ", ".join(name if size is None else str(size) for name, size in zip("NPF", expected, strict=True))
+    returned = f"a tensor {shape}" if hasattr(value, "shape") else f"a {type(value).__name__}"
+    raise HarnessError(
+        f"{_title(baseline)}: {function} must return a tensor {words}, here ({sizes}) for 2 clips; got {returned}: "
+        "see harness.core.contract.Network"
+    )
+
+
 def place(network: nn.Module, device: str) -> nn.Module:
     """The network on the device, its kernels in channels last, the fastest layout of convolutions.
 
@@ -71,16 +107,18 @@ def place(network: nn.Module, device: str) -> nn.Module:
     return network
 
 
-def _call(make: Callable[[BuildSpec], Any], baseline: Baseline, spec: BuildSpec) -> Any:
+def _call(
+    function: Callable[[Any], Any], baseline: Baseline, argument: Any, *, verb: str = "could not be built"
+) -> Any:
     try:
-        return make(spec)
+        return function(argument)
     except HarnessError:
         raise
     except Exception as error:
         # An error in one of our own cards is a defect of this repository: its traceback helps most.
         if not registry.origin("baseline", baseline.name):
             raise
-        message = f"{_title(baseline)} could not be built: {type(error).__name__}: {' '.join(str(error).split())}"
+        message = f"{_title(baseline)} {verb}: {type(error).__name__}: {' '.join(str(error).split())}"
         raise HarnessError(message) from error
 
 

@@ -67,6 +67,48 @@ def test_what_a_network_lacks_is_named_with_the_file(plugin_card, kind, message)
         models.build(plugin_card(lambda spec: kind()), SPEC)
 
 
+class Flat(Whole):
+    def features(self, clips):
+        return clips["rgb"].mean((-3, -2, -1))
+
+
+class Swapped(Whole):
+    def features(self, clips):
+        return clips["rgb"].mean((-2, -1))
+
+
+class Averaged(Whole):
+    def forward(self, clips):
+        return super().forward(clips).mean(1)
+
+
+class Stubborn(Whole):
+    def new_head(self, num_classes):
+        self.head = nn.Linear(3, 3)
+
+
+class Listed(Whole):
+    def features(self, clips):
+        return [clips["rgb"]]
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        (Flat, r": features\(clips\) must return a tensor \(N, P, F\), here \(2, P, F\) for 2 clips; got a tensor \(2, 3\)"),
+        (Swapped, r" fails in forward\(clips\), with features \(2, 3, 16\): RuntimeError: .*mat1 and mat2 shapes cannot be multiplied"),
+        (Averaged, r": forward\(clips\) with 3 classes must return .* here \(2, 16, 3\) for 2 clips; got a tensor \(2, 3\)"),
+        (Stubborn, r": forward\(clips\) with 4 classes must return .* here \(2, 16, 4\) for 2 clips; got a tensor \(2, 16, 3\)"),
+        (Listed, r": features\(clips\) must return .*; got a list"),
+    ],
+)  # fmt: skip
+def test_shapes_of_a_network_from_outside_are_checked_before_it_is_trained(plugin_card, kind, message):
+    models.check_shapes(plugin_card(lambda spec: Whole()), SPEC)
+    with pytest.raises(HarnessError, match=r"^baseline 'extra' \(/plugins/extra\.py\)" + message) as caught:
+        models.check_shapes(plugin_card(lambda spec: kind()), SPEC)
+    assert "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize("build", [models.build, models.build_image])
 def test_what_a_build_from_outside_raises_is_one_sentence_and_keeps_its_cause(plugin_card, build):
     words = r"^baseline 'extra' \(/plugins/extra\.py\) could not be built: TypeError: no such argument 'width'$"
