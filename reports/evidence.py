@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 
 from harness.core import registry
-from harness.core.cells import Cell, upstream_closure
+from harness.core.cells import IMPORTED, Cell, upstream_closure
 from harness.core.contract import MODALITIES, Baseline, Dataset, Protocol
 from harness.core.errors import HarnessError
-from harness.core.job_specs import NetworkSpec
+from harness.core.job_specs import ImportedSpec, NetworkSpec
 from harness.metrics import statistics
 from harness.metrics.fusion import late_fusion
 from harness.metrics.scores import Scores, topk_correct
@@ -182,6 +182,8 @@ def gather(run_store: RunStore, *, scale: str | None) -> Evidence:
 
 def scale_of(record: Record) -> str:
     """'' for flow and frame files, which belong to whatever reads them."""
+    if isinstance(record.spec, ImportedSpec) and record.cell:
+        return record.cell.scale
     return record.spec.scale.name if isinstance(record.spec, NetworkSpec) else ""
 
 
@@ -195,12 +197,12 @@ def _results(records: list[Record], scores: Mapping[str, Scores]) -> list[Result
     for cell, result in single.items():
         other = single.get(dataclasses.replace(cell, modality="flow"))
         both = dataclasses.replace(cell, modality="rgb+flow")
-        if cell.modality == "rgb" and other is not None and both not in single and _late(cell.baseline):
+        if cell.modality == "rgb" and other is not None and both not in single and _late(cell):
             together = late_fusion(result.scores, other.scores)
             fused.append(Result(both, together, (*result.records, *other.records)))
     return sorted([*single.values(), *fused], key=lambda r: (r.setting, order_of(r.baseline), r.modality))
 
 
-def _late(baseline: str) -> bool:
-    card = card_of(baseline)
-    return card is not None and card.combine == "late"
+def _late(cell: Cell) -> bool:
+    card = card_of(cell.baseline)
+    return cell.protocol == IMPORTED or (card is not None and card.combine == "late")

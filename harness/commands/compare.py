@@ -64,7 +64,9 @@ def command(jobs: tuple[str, ...], workspace: Workspace) -> None:
 def _side(word: str, run_store: RunStore) -> Side:
     """'A', or 'A+B'. Raises HarnessError for jobs without scores, and for a sum of jobs that read the same stream."""
     records = tuple(_scored(run_store.find(prefix)) for prefix in word.split("+"))
-    streams = [stream for record in records for stream in record.scored_spec.streams] if len(records) > 1 else []
+    streams = (
+        [stream for record in records for stream in getattr(record.spec, "streams", ())] if len(records) > 1 else []
+    )
     if len(set(streams)) < len(streams):
         raise HarnessError(f"{word} adds jobs that read {' and '.join(streams)}; add an RGB job and a flow job")
     return Side(records, functools.reduce(late_fusion, (record.scores() for record in records)))

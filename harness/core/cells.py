@@ -13,6 +13,8 @@ from harness.core.job_specs import JobSpec, job_id
 
 PUBLISHED = "published:"
 """Beginning of a source that is published weights, not a data set."""
+IMPORTED = "imported"
+"""Protocol of a cell whose scores another program computed (`harness scores import`)."""
 
 
 @dataclass(frozen=True)

@@ -255,6 +255,26 @@ class ProbeSpec(ScoredSpec):
     """None for a head that is not trained in steps."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class ImportedSpec(JobSpec):
+    """Scores that another program computed: nothing is run, and `code_version` is 0."""
+
+    kind = "imported"
+
+    baseline: str
+    """Name of the network, as the user gave it."""
+    streams: tuple[str, ...]
+    split: int
+    subset: str
+    seed: int
+    scores_sha256: str
+    """Hash of the scores, by video and class."""
+
+
+WithScores = ScoredSpec | ImportedSpec
+"""Specs of jobs whose records have scores of videos."""
+
+
 def to_plain(spec: JobSpec) -> dict[str, Any]:
     """The spec as JSON holds it, with its kind."""
     return {"kind": spec.kind, **plain(spec)}

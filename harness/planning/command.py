@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from harness.core import registry
-from harness.core.cells import Cell
+from harness.core.cells import IMPORTED, Cell
 from harness.core.errors import HarnessError
 
 
@@ -20,6 +20,8 @@ def command_of(*cells: Cell, skipped: bool = False) -> str:
     are written out.
     """
     cell = cells[0]
+    if cell.protocol == IMPORTED:
+        return _import_of(cells)
     dataset = _card("dataset", cell.dataset)
     usual_scale = ("micro" if dataset.micro else "paper") if dataset else None
     splits, seeds = dict.fromkeys(c.split for c in cells), dict.fromkeys(c.seed for c in cells)
@@ -40,6 +42,16 @@ def command_of(*cells: Cell, skipped: bool = False) -> str:
     flags += [("--on-bad-video", "skip")] if skipped else []
     flags += plugin_flags(cells)
     return shlex.join(["harness", "run", *(str(word) for flag in flags for word in flag)])
+
+
+def _import_of(cells: Sequence[Cell]) -> str:
+    """`harness scores import FILE ...`, one per cell: a file has the scores of one split and seed."""
+    commands = []
+    for cell in cells:
+        axes = ("baseline", "modality", "dataset", "split", "subset", "seed")
+        flags = [("--" + axis, str(getattr(cell, axis))) for axis in axes] + plugin_flags([cell])
+        commands.append(shlex.join(["harness", "scores", "import", "FILE", *(word for flag in flags for word in flag)]))
+    return "\n".join(commands)
 
 
 def plugin_flags(cells: Iterable[Cell]) -> list[tuple[str, str]]:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from harness.core import registry
 from harness.core.cells import Cell
 from harness.core.errors import HarnessError, UnknownName
-from harness.core.job_specs import CardSpec, ClipsSpec, NetworkSpec, ScoredSpec
+from harness.core.job_specs import CardSpec, ClipsSpec, NetworkSpec, ScoredSpec, WithScores
 from harness.core.workspace import Workspace
 from harness.data import prepare
 from harness.metrics.fusion import late_fusion
@@ -157,7 +157,9 @@ def scored(records: Iterable[Record]) -> list[Record]:
     return [
         record
         for record in records
-        if isinstance(record.spec, ScoredSpec) and record.spec.validation_share is None and record.cell is not None
+        if isinstance(record.spec, WithScores)
+        and getattr(record.spec, "validation_share", None) is None
+        and record.cell is not None
     ]
 
 

@@ -6,17 +6,20 @@ import itertools
 from collections.abc import Collection, Sequence
 
 from harness.core import registry
-from harness.core.cells import PUBLISHED, Cell
+from harness.core.cells import IMPORTED, PUBLISHED, Cell
 from harness.core.contract import Dataset
 from harness.core.errors import HarnessError, UnknownName
 from harness.core.job_specs import JobSpec, NetworkSpec, TrainSpec
 from harness.metrics.scores import bounds_pct
 from harness.records.record import Record
 
+FOREIGN = "computed by another program, provenance: imported"
+
 
 def caveats_of(cell: Cell) -> tuple[str, ...]:
-    """Caveats of the scored data set and of the source of the weights: 'is on TITLE: ...', 'starts from TITLE: ...'."""
+    """Caveats of the scored data set, of the source of the weights, and of imported scores: 'is on TITLE: ...'."""
     caveats = [("is on", caveat_of(cell.dataset)), ("starts from", _published(cell) or caveat_of(cell.source))]
+    caveats += [("was", FOREIGN if cell.protocol == IMPORTED else "")]
     return tuple(f"{verb} {caveat}" for verb, caveat in caveats if caveat)
 
 
@@ -94,6 +97,8 @@ def caveats_of_job(record: Record) -> list[str]:
         caveats.append(f"run at {spec.scale.name} scale, which says nothing about the paper's sizes")
     if caveat := caveat_of(spec.dataset.name):
         caveats.append(f"on {caveat}")
+    if record.cell and record.cell.protocol == IMPORTED:
+        caveats.append(FOREIGN)
     if record.cell and (published := _published(record.cell)):
         caveats.append(f"starts from {published}")
     elif isinstance(spec, TrainSpec) and spec.pretrained:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from harness.metrics.scores import aligned, topk_correct
@@ -124,7 +126,8 @@ def _shares(rgb: Result, flow: Result, both: Result) -> tuple[list[float], float
 
 def cost(evidence: Evidence) -> Figure:
     """Top-1 against the minutes of all jobs behind it."""
-    panels = [_cost(evidence, dataset) for dataset in evidence.datasets]
+    timed = {dataset: [r for r in evidence.of(dataset) if evidence.cost_s(r)] for dataset in evidence.datasets}
+    panels = [_cost(evidence, dataset, results) for dataset, results in timed.items() if results]
     caption = (
         "Top-1 accuracy against the wall-clock minutes (logarithmic) of every job behind a number, pre-training, flow and features "
         "included, each counted once, on the machine that ran it. Filled: both streams; hollow: one, RGB unless it says flow. Bars "
@@ -133,8 +136,8 @@ def cost(evidence: Evidence) -> Figure:
     return Figure("cost", "Accuracy against cost", caption, tuple(panels))
 
 
-def _cost(evidence: Evidence, dataset: str) -> Panel:
-    results, series = evidence.of(dataset), series_of(evidence)
+def _cost(evidence: Evidence, dataset: str, results: Sequence[Result]) -> Panel:
+    series = series_of(evidence)
     minutes = [max(evidence.cost_s(result), 0.6) / 60 for result in results]
     left, right, bottom = 38, PANEL_PX - 14, 240
     drawing = Drawing(PANEL_PX, bottom + 68)

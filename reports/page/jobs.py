@@ -24,6 +24,7 @@ KINDS = {
     "train": "training",
     "features": "features",
     "head": "head on features",
+    "imported": "imported scores",
 }
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from harness.core.callbacks import Point
 from harness.core.cells import Cell
-from harness.core.job_specs import JobSpec, NetworkSpec, ScoredSpec, to_plain
+from harness.core.job_specs import JobSpec, NetworkSpec, WithScores, to_plain
 from harness.metrics.registered import named, text
 from harness.metrics.scores import confusion, per_class_metrics
 from harness.records.record import RECORD, SCORES, Record
@@ -48,7 +48,7 @@ def allowed(name: str) -> str:
 
 def axes(spec: JobSpec, cell: Cell | None) -> dict[str, str]:
     """The axes of the cell as tags, by the names of the flags: MLflow groups, filters and shows columns by them."""
-    if cell is None or not isinstance(spec, ScoredSpec):
+    if cell is None or not isinstance(spec, WithScores):
         return {"dataset": spec.dataset.name} | ({"scale": spec.scale.name} if isinstance(spec, NetworkSpec) else {})
     return axes_of(cell)
 
