@@ -21,7 +21,7 @@ from harness.planning.cost import video_count
 from harness.planning.lookup import skipped_videos
 from reports.evidence import Evidence, order_of
 from reports.results.lines import HEADS, Line, full_row, lines_of, row_groups
-from reports.results.published import published
+from reports.results.published import of_the_weights, published
 from reports.tables import paired_tests
 from reports.tables.layout import Slot
 from reports.tables.measure import fill
@@ -72,7 +72,7 @@ def build(evidence: Evidence, *, by: str = "dataset", metrics: Sequence[str] = (
     columns = tuple(
         Column(name, GROUP.key, named(name).short, metric=name, decimals=named(name).decimals) for name in names
     )
-    cells = {(line.key, name): cell for line in lines for name in names if (cell := _number(line, name, evidence))}
+    cells = {(line.key, name): _number(line, name, evidence) for line in lines for name in names}
     comparisons, ranks = _ranked(lines, cells)
     cells |= {place: replace(cells[place], rank=rank) for place, rank in ranks.items()}
     cells |= {(line.key, column): cell for line in lines for column, cell in _costs(line, evidence)}
@@ -95,8 +95,8 @@ def build(evidence: Evidence, *, by: str = "dataset", metrics: Sequence[str] = (
     return Results(table, comparisons, lines)
 
 
-def _number(line: Line, metric: str, evidence: Evidence) -> TableCell | None:
-    """The line's number; None for a metric that these scores do not have."""
+def _number(line: Line, metric: str, evidence: Evidence) -> TableCell:
+    """The line's number, next to that of the paper or of the weights' publisher."""
     by_cell = {
         result.cell: CellResult(
             result.scores, result.job_ids, result.records, skipped_videos(result.records, evidence.records.get)
@@ -105,7 +105,12 @@ def _number(line: Line, metric: str, evidence: Evidence) -> TableCell | None:
     }
     printed, question = published(line.cells, metric)
     slot = Slot(row=line.key, column=metric, choices=(line.cells,), metric=metric)
-    return fill(slot, by_cell.get, question=question, printed=printed)
+    number = fill(slot, by_cell.get, question=question, printed=printed)
+    theirs = of_the_weights(line.cells[0]) if printed is None and metric == PRIMARY else None
+    if theirs is None:
+        return number
+    why = f"published for the weights that {line.words['baseline']} starts from{f', {theirs[1]}' if theirs[1] else ''}"
+    return replace(number, paper=theirs[0], verdict="not comparable", why=why)
 
 
 def _ranked(

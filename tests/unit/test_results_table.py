@@ -136,6 +136,17 @@ def test_the_papers_networks_have_the_papers_numbers_and_others_have_none() -> N
     assert "published" not in render(micro).split("\n\n")[1]
 
 
+def test_published_weights_have_the_accuracy_on_their_card() -> None:
+    published = replace(CELL, baseline="torchvision:r3d_18", dataset="kinetics400", source="published:r3d_18")
+    elsewhere = replace(published, dataset="hmdb51")
+    table = built(result(published, 168), result(elsewhere, 168)).table
+    cell, other = (
+        table.cells[row.key, "top1"] for row in sorted(table.rows, key=lambda row: row.axes["dataset"] == "hmdb51")
+    )
+    assert cell.paper == 63.2 and cell.verdict == "not comparable" and "5 clips" in cell.why
+    assert other.paper is None and "not comparable: published for the weights" in render(table)
+
+
 def test_means_over_splits_have_the_number_of_table_5() -> None:
     fine_tuned = replace(CELL, protocol="full-ft", source="kinetics400", modality="rgb+flow")
     table = built(*[result(replace(fine_tuned, split=split), 225) for split in (1, 2, 3)]).table
