@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
@@ -18,6 +18,9 @@ from harness.core.cells import Job
 from harness.metrics.registered import named, text
 from harness.records.record import Record, RunStore
 from reports.units import duration
+
+if TYPE_CHECKING:
+    from harness.records.tracking import Copied
 
 PLAIN_EVERY_S = 5.0
 
@@ -29,11 +32,11 @@ def table(rows: Iterable[Mapping[str, Any]], **options: Any) -> str:
     return str(tabulate(list(rows), headers="keys", tablefmt="simple", disable_numparse=True, **options))
 
 
-def exit_if_damaged(run_store: RunStore) -> None:
+def exit_if_damaged(source: RunStore | Copied) -> None:
     """Name each record that was left out, with its remedy, and exit with status 1; nothing if all could be read."""
-    for error in run_store.damaged.values():
+    for error in source.damaged.values():
         click.echo(f"harness: left out a damaged record: {error}", err=True)
-    if run_store.damaged:
+    if source.damaged:
         raise click.exceptions.Exit(1)
 
 

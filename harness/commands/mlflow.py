@@ -39,3 +39,4 @@ def pull(workspace: Workspace) -> None:
     with console.screen(jobs=0) as callback:
         pulled = tracking.pull(workspace.runs, tracker, callback=callback)
     click.echo(f"{len(pulled.copied)} record(s) copied, {len(pulled.present)} already here.")
+    console.exit_if_damaged(pulled)

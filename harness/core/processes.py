@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from multiprocessing import resource_tracker
 from typing import Any
 
 from harness.core import registry
+
+PR_SET_PDEATHSIG = 1
+"""Option of Linux's prctl."""
 
 
 def start_time(pid: int) -> float | None:
@@ -36,6 +41,19 @@ def begin_worker(plugins: str | None = None) -> None:
     # If the parent is killed, workers would wait for work indefinitely; the next command resumes theirs.
     if parent := multiprocessing.parent_process():
         threading.Thread(target=_exit_after, args=(parent,), daemon=True).start()
+
+
+def begin_writer(plugins: str | None = None) -> None:
+    """As `begin_worker`, for a pool whose processes write files and end before the thread that started them.
+
+    On Linux the kernel kills such a process together with its parent. Otherwise one that is busy compiling would notice only
+    afterwards, and begin a file that no later command expects.
+    """
+    begin_worker(plugins)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if (parent := multiprocessing.parent_process()) and not parent.is_alive():
+            os._exit(1)
 
 
 def _exit_after(parent: multiprocessing.process.BaseProcess) -> None:

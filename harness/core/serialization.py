@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import hashlib
 import json
+import re
 import types
 import typing
 from collections.abc import Mapping
@@ -29,6 +30,11 @@ def canonical(value: Any) -> str:
 def digest(value: Any) -> str:
     """The first 12 hex digits of the SHA-256 of the canonical JSON."""
     return hashlib.sha256(canonical(value).encode()).hexdigest()[:ID_LENGTH]
+
+
+def is_digest(text: str) -> bool:
+    """Whether `digest` could have returned this."""
+    return re.fullmatch(rf"[0-9a-f]{{{ID_LENGTH}}}", text) is not None
 
 
 def plain(value: Any, *, for_id: bool = False) -> Any:

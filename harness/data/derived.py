@@ -146,6 +146,7 @@ def make_store(
     names = store.names(videos)
     tasks = _tasks(prepared, recipe, videos, store, names)
     if not tasks:
+        remove_stale(folder)
         return store
     there, workers = len(names) - len(tasks), min(workers, len(tasks))
     free = shutil.disk_usage(folder.parent).free
@@ -161,12 +162,14 @@ def make_store(
         )
     _begin(folder, key)
     broken = {}
-    for done, (video_id, cause) in enumerate(_results(recipe, tasks, workers), there + 1):
-        if cause:
-            broken[video_id] = cause
-        if progress:
-            progress(done, len(names))
-    remove_stale(folder)  # again: workers of a killed run may have ended after this one began
+    try:
+        for done, (video_id, cause) in enumerate(_results(recipe, tasks, workers), there + 1):
+            if cause:
+                broken[video_id] = cause
+            if progress:
+                progress(done, len(names))
+    finally:
+        remove_stale(folder)  # again: workers of this run, or of an earlier one, may have been killed meanwhile
     if broken:
         causes = _causes(folder) | {names[video_id]: cause for video_id, cause in broken.items()}
         write_text(folder / BROKEN, json.dumps(causes, indent=1, sort_keys=True))
@@ -266,7 +269,7 @@ def _results(recipe: Recipe, tasks: Sequence[Task], workers: int) -> Iterator[tu
         return
     spawn = multiprocessing.get_context("spawn")
     plugins = (registry.plugin_folders(),)
-    with ProcessPoolExecutor(workers, spawn, initializer=processes.begin_worker, initargs=plugins) as pool:
+    with ProcessPoolExecutor(workers, spawn, initializer=processes.begin_writer, initargs=plugins) as pool:
         try:
             with processes.starting():
                 futures = [pool.submit(_make, recipe, task) for task in tasks]

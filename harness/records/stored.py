@@ -33,6 +33,8 @@ UNREADABLE += (
 """What the parsers of JSON, of zip archives, of arrays and of scores raise for a file of another kind."""
 MOST_BYTES = 1 << 30
 """Most bytes of the arrays of one record's scores, enough for 300,000 videos of 800 classes. A small file may claim any size."""
+MOST_JSON_BYTES = 256 << 20
+"""Most bytes of a record.json; the curves of a million steps take 150 MB."""
 
 
 def remedy(job_id: str, folder: Path) -> str:
@@ -61,6 +63,8 @@ def check_regular(path: Path) -> None:
 def read_json(path: Path) -> Any:
     """The content of a JSON file. Raises one of UNREADABLE, also for NaN, infinity and text that cannot be printed."""
     check_regular(path)
+    if (size := path.stat().st_size) > MOST_JSON_BYTES:
+        raise ValueError(f"{size:,} bytes, more than {MOST_JSON_BYTES:,}")
     content = json.loads(path.read_text(encoding="utf-8"))
     json.dumps(content, allow_nan=False, ensure_ascii=False).encode("utf-8")
     return content

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.core.callbacks import Point
+from harness.core.errors import HarnessError
 from harness.core.job_specs import JobSpec, to_plain
 from harness.records.record import Record
 from harness.records.tracking import content
@@ -48,6 +49,8 @@ class Server:
     uri: str
     artifacts: str | None
     """URI under which artifacts go; None: the server decides."""
+    most_pages: int = 1000
+    """Pages of 1,000 runs that are read."""
     _client: MlflowClient | None = field(default=None, repr=False)
     _experiment: str = ""
 
@@ -134,7 +137,8 @@ class Server:
 
     def _jobs(self, query: str) -> Iterator[tuple[str, str, bool]]:
         client, token = self._opened(), None
-        while True:
+        tokens: set[str] = set()
+        while len(tokens) < self.most_pages:
             page = client.search_runs([self._experiment], filter_string=query, max_results=1000, page_token=token)
             for run in page:
                 tags = run.data.tags
@@ -143,6 +147,12 @@ class Server:
             token = page.token
             if not token:
                 return
+            if token in tokens:
+                break
+            tokens.add(token)
+        raise HarnessError(
+            f"{self.uri} lists runs without end ({len(tokens)} pages): it is broken, or no MLflow server"
+        )
 
     def _opened(self) -> MlflowClient:
         """The client; the first call imports mlflow, and makes the database and the experiment if they are missing."""

@@ -6,14 +6,18 @@ import contextlib
 import json
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from harness.core.atomic import write_text
 from harness.core.callbacks import Callback
-from harness.core.errors import HarnessError
+from harness.core.errors import HarnessError, RecordError
+from harness.core.serialization import is_digest as is_job_id
 from harness.records.record import RECORD, SCORES, Record, RunStore
+from harness.records.stored import read_json
 from harness.records.tracking import content
+from harness.records.tracking.bounded import LIMITS, BoundedServer, Limits, Unanswered, bounded
 from harness.records.tracking.callback import URI_ENV, Tracker, tags_of
 from harness.records.tracking.server import Server, failures, first_line, quiet
 
@@ -25,6 +29,8 @@ class Copied:
     copied: tuple[str, ...]
     present: tuple[str, ...]
     """Complete at the target before."""
+    damaged: Mapping[str, RecordError] = field(default_factory=dict)
+    """Job id -> fault, of the records that were not copied because they are not what was pushed."""
 
 
 def push(records: Iterable[Record], tracker: Tracker, *, callback: Callback | None = None) -> Copied:
@@ -60,45 +66,64 @@ def _send(record: Record, tracker: Tracker, *, replaced: Iterable[str]) -> None:
     tracker.server.log_record(run, record, end_ms=end_ms)
 
 
-def pull(runs: Path, tracker: Tracker, *, callback: Callback | None = None) -> Copied:
+def pull(runs: Path, tracker: Tracker, *, callback: Callback | None = None, limits: Limits = LIMITS) -> Copied:
     """Copy every complete record of MLflow into `runs`; enough to render every table.
 
-    Weights and features are not copied: a job that transfers from a pulled one raises an error. A record that was edited on the
-    server is refused by name, as everywhere. Raises HarnessError if MLflow is unavailable.
+    Weights and features are not copied: a job that transfers from a pulled one raises an error. Each record is read as
+    strictly as any other before its folder appears; one that is refused is in `Copied.damaged`. Raises HarnessError if
+    MLflow is unavailable, or at one of the limits.
     """
     run_store, callback = RunStore(runs), callback or Callback()
     fetched: list[str] = []
     present: list[str] = []
-    with _answering(tracker.server, fetched):
-        jobs = sorted(tracker.server.complete_jobs().items())
+    with _answering(tracker.server, fetched), bounded(tracker.server, limits) as server:
+        jobs = sorted(server.complete_jobs().items())
         callback.stage("copy", len(jobs), "records")
         for job_id, run in jobs:
-            if run_store.has(job_id):
-                present.append(job_id)
-            elif _copy(tracker.server, run, runs / job_id):
-                run_store.read(job_id)
-                fetched.append(job_id)
+            with run_store.collecting(job_id):
+                if not is_job_id(job_id):
+                    raise RecordError(
+                        f"MLflow's run {run} names the job {job_id!r:.60}, which is no id; delete that run"
+                    )
+                if run_store.has(job_id):
+                    present.append(job_id)
+                elif _copy(server, run, runs, job_id):
+                    fetched.append(job_id)
             callback.advance()
-    return Copied(tuple(fetched), tuple(present))
+    return Copied(tuple(fetched), tuple(present), run_store.damaged)
 
 
-def _copy(server: Server, run: str, target: Path) -> bool:
-    """Whether the run held a record; its folder appears by one rename."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as building:
-        folder = Path(building) / target.name
+def _copy(server: Server | BoundedServer, run: str, runs: Path, job_id: str) -> bool:
+    """Whether the run held a record; its folder appears by one rename. Raises RecordError for one that cannot be trusted."""
+    runs.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=runs, prefix=f".{job_id}-") as building, _of_run(run, job_id, Path(building)):
+        unpublished, folder = RunStore(Path(building)), Path(building) / job_id
         folder.mkdir()
         stored = server.fetch(run, RECORD, folder)
         if stored is None:
             return False
-        record = json.loads(stored.read_text())
-        files = {name: sha for name, sha in record["files"].items() if name == SCORES}
-        for name in files:
-            if server.fetch(run, name, folder) is None:
-                raise HarnessError(f"run {run} of job {target.name} has no {name}; remove that run and push again")
-        stored.write_text(json.dumps(record | {"files": files}, indent=1, allow_nan=False))
-        shutil.move(folder, target)
+        record = unpublished.read(job_id)
+        files = {name: sha for name, sha in record.files.items() if name == SCORES}
+        if files and server.fetch(run, SCORES, folder) is None:
+            raise RecordError(f"it has no {SCORES}")
+        write_text(stored, json.dumps(read_json(stored) | {"files": files}, indent=1, allow_nan=False))
+        for record, _ in unpublished.with_scores():
+            shutil.move(folder, runs / record.job_id)
+        if unpublished.damaged:
+            raise unpublished.damaged[job_id]
     return True
+
+
+@contextlib.contextmanager
+def _of_run(run: str, job_id: str, building: Path) -> Iterator[None]:
+    """A RecordError of the block names the run and, instead of the folder that is being filled, the remedy for MLflow."""
+    try:
+        yield
+    except RecordError as error:
+        fault = str(error).replace(f"{building}/", "").partition("; remove ")[0]
+        raise RecordError(
+            f"MLflow's run {run} does not hold the record of job {job_id}: {fault}; delete that run, then push the record again"
+        ) from error
 
 
 @contextlib.contextmanager
@@ -107,8 +132,13 @@ def _answering(server: Server, copied: Sequence[str]) -> Iterator[None]:
     try:
         with quiet():
             yield
-    except failures() as error:
+    except _unavailable() as error:
+        cause = str(error) if isinstance(error, Unanswered) else first_line(error)
         raise HarnessError(
-            f"MLflow at {server.uri} failed after {len(copied)} records ({first_line(error)}); start it, or set {URI_ENV} to another "
+            f"MLflow at {server.uri} failed after {len(copied)} records ({cause}); start it, or set {URI_ENV} to another "
             "server, then repeat the command: nothing is sent twice"
         ) from error
+
+
+def _unavailable() -> tuple[type[Exception], ...]:
+    return (Unanswered, *failures())
