@@ -25,6 +25,8 @@ from harness.core.errors import HarnessError, unknown
 INTERRUPTED = 130
 NO_VERB: Any = getattr(click.exceptions, "NoArgsIsHelpError", ())
 """Raised by click 8.2 and later for a group without a verb; earlier versions print the overview."""
+UNUSABLE = (errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.EIO, errno.ENXIO)
+"""Errors of a path that cannot be what the command needs."""
 FIRST = "run plan table claims compare report check predict diagnose data weights tune"
 """Verbs at the top of the overview, in the order of a project. Others follow by name."""
 
@@ -32,11 +34,12 @@ FIRST = "run plan table claims compare report check predict diagnose data weight
 def use_plugins(args: list[str]) -> None:
     """Register the folder of `--plugins` before the verb is imported: plug-ins add options and names to its help."""
     from harness.core import registry
+    from harness.core.paths import given
 
     folder = None
     for word, value in itertools.pairwise([*args, ""]):
         if word == "--plugins" or word.startswith("--plugins="):
-            folder = str(Path(value if word == "--plugins" else word.partition("=")[2]).resolve())
+            folder = str(given(value if word == "--plugins" else word.partition("=")[2], flag="--plugins"))
     registry.use_plugins(folder)
 
 
@@ -120,6 +123,8 @@ def main() -> None:
     except processes.Terminated as signalled:
         _stopped(signalled.code)
     except OSError as error:
+        if error.errno in UNUSABLE and error.filename:
+            _fail(f"{error.strerror}: {str(error.filename)!r:.200}; name another file or folder")
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
             raise
         _fail(

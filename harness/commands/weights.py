@@ -8,6 +8,7 @@ import click
 
 from harness.commands import Group, console
 from harness.commands.options import workspace_options
+from harness.core.errors import HarnessError
 from harness.core.workspace import Workspace, writable
 from harness.models import pretrained
 
@@ -61,5 +62,14 @@ def fetch(name: str, workspace: Workspace) -> None:
 def import_weights(name: str, file: Path, workspace: Workspace, stream: str | None, labels: Path | None) -> None:
     """Import FILE as the weights called NAME."""
     writable(workspace.data, content="weights", flag="--data")
-    classes = tuple(labels.read_text().splitlines()) if labels else ()
+    classes = _class_names(labels) if labels else ()
     click.echo(pretrained.import_file(name, file, workspace, stream=stream, labels=classes))
+
+
+def _class_names(file: Path) -> tuple[str, ...]:
+    try:
+        return tuple(file.read_text(encoding="utf-8").splitlines())
+    except (OSError, UnicodeDecodeError) as error:
+        raise HarnessError(
+            f"--labels {file} cannot be read ({error}); name a text file with one class per line"
+        ) from error

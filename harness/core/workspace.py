@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.core.errors import HarnessError
+from harness.core.paths import given
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ def _folder(text: str, *, flag: str) -> Path:
         raise HarnessError(
             f"{flag} {text} is a URL; name a folder, or pass --storage URL for the nodes of a Ray cluster"
         )
-    folder = Path(text).expanduser().resolve()
+    folder = given(text, flag=flag)
     if folder.exists() and not folder.is_dir():
         raise HarnessError(f"{flag} {text} is a file; name a folder")
     return folder

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from harness.core.contract import Dataset, Listing
 from harness.core.errors import HarnessError
+from harness.core.paths import given
 from harness.datasets.formats import read_custom
 
 _LAYOUT = (
@@ -26,12 +27,11 @@ _WHERE = "docs/data.md, Your own videos, shows both; or name another folder or l
 
 def _at(argument: str) -> Dataset:
     """The card of a folder, or of a list in one. Raises HarnessError where there is none or it cannot be read."""
-    path = Path(argument).expanduser()
     if not argument:
         raise HarnessError("'folder:' names no folder; use --dataset folder:/path/to/videos")
+    path = given(argument, flag="--dataset folder:")
     if not path.exists():
-        raise HarnessError(f"no folder and no list at '{path.absolute()}'; use --dataset folder:/path/to/videos")
-    path = path.resolve()
+        raise HarnessError(f"no folder and no list at '{path}'; use --dataset folder:/path/to/videos")
     return _card(path, path.stat().st_mtime_ns)
 
 

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from pathlib import Path
 
 from harness.core.contract import Dataset
 from harness.core.errors import HarnessError
+from harness.core.paths import given
 from harness.datasets.formats import read_213
 from harness.datasets.formats.minikinetics import CLASSES, SCORED, TRAIN_TOTAL
 
@@ -27,7 +27,7 @@ _COUNTS = {(1, subset): size * CLASSES for subset, size in SCORED.items()}
 
 def _at(argument: str) -> Dataset:
     """The card for a list of classes. Raises HarnessError where there is no such file."""
-    path = Path(argument).expanduser().resolve()
+    path = given(argument, flag="--dataset minikinetics-213:")
     if not argument or not path.is_file():
         raise HarnessError(f"no class list at '{path}'; give a text file with {CLASSES} class names, one per line")
     return dataclasses.replace(

@@ -15,6 +15,8 @@ from harness.core.registry import dashed
 AXES = ("baseline", "modality", "dataset", "split", "subset", "protocol", "init", "source", "scale", "seed", "backbone")
 SINGLE = ("subset", "source", "scale", "backbone")
 """Axes that take one value; in Python, several values make several selections."""
+MOST_DIGITS = 15
+"""Of a split or a seed."""
 
 
 def selection_of(values: Mapping[str, Any]) -> Selection:
@@ -73,7 +75,7 @@ def numbers(axis: str, words: tuple[str, ...], *, everything: str = "") -> tuple
     """Whole numbers; () if the words are `everything` alone. Raises HarnessError for other words."""
     if everything and tuple(words) == (everything,):
         return ()
-    if not all(str(word).isdecimal() for word in words):
+    if not all(str(word).isdecimal() and len(str(word)) <= MOST_DIGITS for word in words):
         raise HarnessError(
             f"--{axis} {' '.join(map(str, words))}: expected whole numbers from 0, such as --{axis} 0,1,2"
             f"{f', or {everything!r}' if everything else ''}"
@@ -87,7 +89,7 @@ def _from_file(path: str) -> dict[str, Any]:
         stored = tomllib.loads(Path(path).read_text())
     except OSError as error:
         raise HarnessError(f"{path}: {error.strerror}; name a selection file") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise HarnessError(f"{path} is not TOML: {error}") from error
     overrides = _overrides(stored.pop("set", {}), path)
     for key, value in stored.items():
