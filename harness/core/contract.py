@@ -176,16 +176,19 @@ class Scale:
     """Files that training and scoring decode: the originals, or the store that `harness data prepare --store` (or
     `--raw-store`) made."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Precision of the networks: 'bfloat16' is autocast, 'float32' excludes TF32; 'auto': bfloat16 where the device has
+    """Precision of training: 'bfloat16' is autocast, 'float32' excludes TF32; 'auto': bfloat16 where the device has
     instructions for it. Resolved in planning, for the device of the plan."""
+    eval_precision: Literal["float32", "bfloat16"] = "float32"
+    """Precision of scoring, features and predictions, whatever `precision` a network was trained in: bfloat16 moves the logits of
+    released networks by up to 0.5. What was scored in bfloat16 says so."""
     compile: bool = False
     """torch.compile the network. Needs a C++ compiler; other kernels, so other last bits."""
     activation_checkpointing: bool = False
     """Keep only the activations between the network's stages for the backward pass and recompute the others: about a
     third more time for a fraction of the memory."""
     precise_bn_clips: int = 0
-    """Training clips to re-estimate batch-norm statistics on after the last step; 0: keep the moving averages. With the
-    released decay, a short training scores at chance in eval mode although its training loss is 0.1."""
+    """Training clips to re-estimate batch-norm statistics on after the last step; 0: keep the moving averages, unless the
+    training was shorter than their memory: with the released decay it would score at chance, or give NaN, in eval mode."""
     frame_px: tuple[int, int] | None = None
     """(height, width) that frames are resized to, whatever their aspect, as some published networks expect; None:
     `short_side_px`, the aspect kept."""

@@ -103,6 +103,7 @@ class ScaleSpec:
     activation_checkpointing: bool
     precise_bn_clips: int
     frame_px: tuple[int, int] | None = None
+    eval_precision: str = "float32"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,7 +173,7 @@ class NetworkSpec(JobSpec):
     decoder: Mapping[str, Any]
     """Names and versions of all that decodes and resizes."""
     precision: str
-    """'float32' or 'bfloat16', as planning resolved it."""
+    """Precision of training: 'float32' or 'bfloat16', as planning resolved it."""
     threads: int
     """CPU threads; 0 for a job planned for a GPU."""
 

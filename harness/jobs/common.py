@@ -97,7 +97,7 @@ def score(
 def _logits(
     context: JobContext[Any], module: nn.Module, views: Iterator[Any], callback: Callback
 ) -> dict[str, np.ndarray]:
-    reduce, device, precision = context.baseline.reduce, context.device, context.precision
+    reduce, device, precision = context.baseline.reduce, context.device, context.eval_precision
     return evaluation.video_logits(module, views, reduce=reduce, device=device, precision=precision, callback=callback)
 
 

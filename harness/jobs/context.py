@@ -84,7 +84,13 @@ class JobContext(Generic[Spec]):
 
     @property
     def precision(self) -> str:
+        """Of training."""
         return self._network.precision
+
+    @property
+    def eval_precision(self) -> str:
+        """Of everything that a network computes in eval mode."""
+        return self._network.scale.eval_precision
 
     @property
     def _network(self) -> NetworkSpec:

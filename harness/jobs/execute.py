@@ -15,7 +15,7 @@ from torch import nn
 from harness.core import allocator, locks, registry
 from harness.core.callbacks import Callback, CallbackList
 from harness.core.cells import Job
-from harness.core.contract import Clip, Listing, Video
+from harness.core.contract import Clip, Listing, Scale, Schedule, Video
 from harness.core.job_specs import FilesSpec, FlowFilesSpec, FrameFilesSpec, ImagesSpec, TrainSpec
 from harness.data.prepare import Prepared
 from harness.data.splits import hold_out
@@ -31,6 +31,11 @@ from harness.records.record import Record
 from harness.training import evaluation
 from harness.training.replicas import Replicas, rank_and_world
 from harness.training.trainer import reestimate_batch_norm, train
+
+LONG_MEMORY = 0.01
+"""Largest batch-norm momentum of moving averages that remember hundreds of steps."""
+SHORT_RUN_BATCHES = 16
+"""Most batches that re-estimate batch-norm statistics after a short training."""
 
 
 def execute(job: Job, options: JobOptions, callback: Callback) -> Record:
@@ -159,8 +164,9 @@ def train_and_score(
     )
     if not Replicas.of(schedule).is_main:
         return Outcome(listing=data.listing, fingerprint=data.prepared.fingerprint)
-    if context.scale.precise_bn_clips:
-        reestimate(context, data, network, kept, train_clip)
+    estimated = reestimation_steps(context.scale, schedule, trained.steps)
+    if estimated:
+        reestimate(context, data, network, kept, train_clip, estimated)
     data.note_skipped(data.skipped, len(kept + held), context.callback)
     began = time.perf_counter()
     broken: list[str] = []
@@ -173,20 +179,38 @@ def train_and_score(
         scores=scores,
         trained=trained,
         trained_on=training_ids,
-        chosen=choice(schedule, trained, held) | {"skipped": sorted(data.skipped)},
+        chosen=choice(schedule, trained, held)
+        | {"skipped": sorted(data.skipped)}
+        | ({"batch_norm": f"re-estimated on {estimated * schedule.batch} clips"} if estimated else {}),
         score_s=time.perf_counter() - began,
     )
 
 
-def reestimate(context: JobContext[Any], data: Data, network: nn.Module, videos: Sequence[Video], clip: Clip) -> None:
-    """Re-estimate batch-norm statistics for the final weights, over clips after the last training step."""
+def reestimation_steps(scale: Scale, schedule: Schedule, trained_steps: int) -> int:
+    """Batches to re-estimate batch-norm statistics on after the last step; 0: keep the moving averages.
+
+    As many as the scale's `precise_bn_clips` need. Without that setting: as many as were trained on, up to
+    SHORT_RUN_BATCHES, if the training was shorter than the memory of the averages, 1,000 steps at the released decay.
+    """
+    if scale.precise_bn_clips:
+        return -(-scale.precise_bn_clips // schedule.batch)
+    # Removing the bias towards the start would not do: weights of 20 steps ago are others, and their scales multiply from
+    # layer to layer, to logits of 1e6 (C3D) and NaN. An average over the last few steps follows the weights.
+    short = scale.bn_momentum <= LONG_MEMORY and scale.bn_momentum * trained_steps < 1
+    return min(trained_steps, SHORT_RUN_BATCHES) if short else 0
+
+
+def reestimate(
+    context: JobContext[Any], data: Data, network: nn.Module, videos: Sequence[Video], clip: Clip, batches: int
+) -> None:
+    """Re-estimate batch-norm statistics for the final weights, over `batches` batches after the last training step."""
     schedule = context.spec.schedule
-    extra = -(-context.scale.precise_bn_clips // schedule.batch)
-    longer = dataclasses.replace(schedule, steps=schedule.steps + extra)
+    longer = dataclasses.replace(schedule, steps=schedule.steps + batches)
     alone = dataclasses.replace(Replicas.of(schedule), rank=0, world=1)
     seed, flip = context.spec.seed, context.scale.flip
     steps = data.steps(videos, clip, longer, seed=seed, flip=flip, replicas=alone)(schedule.steps)
-    reestimate_batch_norm(network, (step.inputs for step in steps), device=context.device, precision=context.precision)
+    inputs = (step.inputs for step in steps)
+    reestimate_batch_norm(network, inputs, device=context.device, precision=context.eval_precision)
 
 
 KINDS: Mapping[str, Callable[[JobContext[Any]], Outcome]] = {

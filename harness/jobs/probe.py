@@ -34,7 +34,7 @@ def run_features(context: JobContext[FeaturesSpec]) -> Outcome:
     one_pass = Schedule(steps=0, batch=SCORE_BATCH, base_lr=0.0)
     train_parts, test_parts = [], []
     broken: list[str] = []
-    with torch.inference_mode(), autocast(context.device, context.precision):
+    with torch.inference_mode(), autocast(context.device, context.eval_precision):
         for ids, features in training_views(context, data, network, videos, one_pass):
             train_parts.append((ids, features))
         for inputs, ids in data.views(videos, context.spec.test_clip, broken):

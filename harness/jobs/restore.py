@@ -81,7 +81,7 @@ def open_job(record: Record, options: JobOptions) -> Scorer:
         network.load_state_dict(_weights(record), strict=True)
     return Scorer(
         name=record.job_id,
-        title=record.title,
+        title=record.title + (" · in bfloat16" if context.eval_precision == "bfloat16" else ""),
         baseline=context.baseline,
         streams=context.streams,
         network=build.place(network, context.device).eval(),
@@ -90,7 +90,7 @@ def open_job(record: Record, options: JobOptions) -> Scorer:
         clip=context.spec.test_clip,
         classes=record.classes,
         device=context.device,
-        precision=context.precision,
+        precision=context.eval_precision,
         decoder=context.decoder,
         threads=context.spec.threads,
     )
@@ -157,7 +157,7 @@ def open_published(name: str, baseline: Baseline, stream: str, workspace: Worksp
         or weights.labels
         or tuple(f"class {number}" for number in range(weights.classes)),
         device=device,
-        precision=environment.precision(device, scale.precision),
+        precision=scale.eval_precision,
         decoder=preferred(),
         threads=0,
     )

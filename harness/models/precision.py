@@ -18,9 +18,13 @@ from torch.overrides import TorchFunctionMode
 
 @contextlib.contextmanager
 def autocast(device: str, precision: str) -> Iterator[None]:
-    """bfloat16 autocast if `precision` is 'bfloat16', else nothing."""
+    """bfloat16 autocast if `precision` is 'bfloat16', else float32 without TF32, which keeps ten of its 23 bits."""
     if precision != "bfloat16":
-        yield
+        tf32, torch.backends.cudnn.allow_tf32 = torch.backends.cudnn.allow_tf32, False
+        try:
+            yield
+        finally:
+            torch.backends.cudnn.allow_tf32 = tf32
         return
     kind = device.partition(":")[0]
     with (

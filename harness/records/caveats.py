@@ -14,12 +14,14 @@ from harness.metrics.scores import bounds_pct
 from harness.records.record import Record
 
 FOREIGN = "computed by another program, provenance: imported"
+ROUNDED = "scored in bfloat16, which moves logits by up to 0.5"
 
 
 def caveats_of(cell: Cell) -> tuple[str, ...]:
-    """Caveats of the scored data set, of the source of the weights, and of imported scores: 'is on TITLE: ...'."""
+    """Caveats of the scored data set, the source of the weights, imported scores and precision: 'is on TITLE: ...'."""
     caveats = [("is on", caveat_of(cell.dataset)), ("starts from", _published(cell) or caveat_of(cell.source))]
     caveats += [("was", FOREIGN if cell.protocol == IMPORTED else "")]
+    caveats += [("was", ROUNDED if ("scale.eval_precision", "bfloat16") in cell.overrides else "")]
     return tuple(f"{verb} {caveat}" for verb, caveat in caveats if caveat)
 
 
@@ -95,6 +97,8 @@ def caveats_of_job(record: Record) -> list[str]:
     spec = record.spec
     if isinstance(spec, NetworkSpec) and spec.scale.name != "paper":
         caveats.append(f"run at {spec.scale.name} scale, which says nothing about the paper's sizes")
+    if isinstance(spec, NetworkSpec) and spec.scale.eval_precision == "bfloat16":
+        caveats.append(ROUNDED)
     if caveat := caveat_of(spec.dataset.name):
         caveats.append(f"on {caveat}")
     if record.cell and record.cell.protocol == IMPORTED:

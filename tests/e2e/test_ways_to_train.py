@@ -163,3 +163,19 @@ def test_a_training_whose_flow_was_deleted_names_the_job_that_made_it(house, tra
         for moved in (house / "data" / ".prepared" / "toy-hmdb51").rglob("*.away"):
             moved.rename(moved.with_suffix(".flow"))
     assert f"Job {flow_job} had made it" in done.stderr and str(house / "results" / "runs" / flow_job) in done.stderr
+
+
+def test_a_short_training_with_the_released_decay_scores_with_statistics_of_its_final_weights(tmp_path):
+    words = ("--baseline", "convnet-lstm", "--dataset", "toy-hmdb51", "--modality", "rgb", "--init", "scratch")
+    short = (
+        "--protocol",
+        "original",
+        "--set",
+        "train.batch=4",
+        "--set",
+        "train.steps=2",
+        "--set",
+        "scale.bn_momentum=0.001",
+    )
+    (cell,) = run(*words, *short, workspace=tmp_path)
+    assert record_of(tmp_path, cell["jobs"][0])["chosen"]["batch_norm"] == "re-estimated on 8 clips"

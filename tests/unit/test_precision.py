@@ -3,22 +3,68 @@
 from __future__ import annotations
 
 import dataclasses
+from types import SimpleNamespace
 
 import pytest
 import torch
 from torch.nn import functional as F
 
 from harness.core import environment
+from harness.core.callbacks import Callback
+from harness.core.cells import Job
 from harness.core.job_specs import ScaleSpec, TrainSpec
+from harness.core.serialization import plain
+from harness.jobs.common import _logits
+from harness.jobs.context import JobContext
 from harness.models.precision import always_padded, autocast
+from harness.records.caveats import ROUNDED, caveats_of
 from harness.scales.micro import SCALE as MICRO
 from harness.scales.paper import SCALE as PAPER
+from tests.specs import CELL, train_spec
 
 ROUNDING = 0.02
 """Of the largest value: bfloat16 keeps eight bits, and sums are kept whole."""
 
 
 # ------------------------------------------------------------------------------------------------ which
+
+
+@pytest.mark.parametrize(("asked", "dtype"), [("float32", torch.float32), ("bfloat16", torch.bfloat16)])
+def test_a_network_trained_in_bfloat16_is_scored_in_float32_unless_bfloat16_is_asked_for(asked, dtype):
+    spec = train_spec("paper", precision="bfloat16")
+    spec = dataclasses.replace(spec, scale=dataclasses.replace(spec.scale, eval_precision=asked))
+    context = JobContext(job=Job(spec, "job"), options=SimpleNamespace(device="cpu"), callback=Callback())
+    computed = []
+
+    class Network(torch.nn.Linear):
+        def forward(self, inputs):
+            computed.append(super().forward(inputs).dtype)
+            return torch.zeros(1, 1, 2)
+
+    _logits(context, Network(3, 2), iter([(torch.ones(1, 3), ["v"])]), Callback())
+    assert (context.precision, computed) == ("bfloat16", [dtype])
+
+
+def test_scoring_in_float32_is_the_default_and_in_no_id():
+    assert PAPER.eval_precision == MICRO.eval_precision == "float32"
+    spec = train_spec("paper")
+    rounded = dataclasses.replace(spec, scale=dataclasses.replace(spec.scale, eval_precision="bfloat16"))
+    assert "eval_precision" not in str(plain(spec, for_id=True)) and "eval_precision" in str(
+        plain(rounded, for_id=True)
+    )
+
+
+def test_a_number_that_was_scored_in_bfloat16_says_so():
+    assert not any(ROUNDED in caveat for caveat in caveats_of(CELL))
+    asked = dataclasses.replace(CELL, overrides=(("scale.eval_precision", "bfloat16"),))
+    assert caveats_of(asked)[-1] == f"was {ROUNDED}" == "was scored in bfloat16, which moves logits by up to 0.5"
+
+
+def test_float32_excludes_tf32_and_leaves_the_setting_as_it_was():
+    torch.backends.cudnn.allow_tf32 = True
+    with autocast("cpu", "float32"):
+        assert not torch.backends.cudnn.allow_tf32
+    assert torch.backends.cudnn.allow_tf32
 
 
 @pytest.mark.parametrize(
