@@ -16,6 +16,8 @@ _THREE_POSITIVE = Range("three numbers > 0, one per channel", lambda value: len(
 _POSITIVE_OR_NONE = Range("more than 0", lambda value: value is None or value > 0)
 _SIZE_OR_NONE = Range("two numbers of 1 or more", lambda value: value is None or (len(value) == 2 and min(value) > 0))
 
+from harness.core.errors import HarnessError
+
 
 @dataclass(frozen=True)
 class Clip:
@@ -30,7 +32,7 @@ class Clip:
     }
 
     window: int
-    """Frames the clip spans, before any stride (I3D in training: 64)."""
+    """Frames the clip spans, before any stride (I3D in training: 64); with `segments`, frames of each segment's snippet."""
     side_px: int
     """Height and width of the square crop."""
     strides: Mapping[str, int] = field(default_factory=dict)
@@ -45,13 +47,29 @@ class Clip:
     dense: bool = False
     """The clip covers the video from its first frame, and the network is applied convolutionally in time. Videos longer
     than `window` are split into consecutive windows whose logits are averaged."""
+    segments: int = 1
+    """Equal parts of the video, each of which gives the clip one snippet of `window` frames (TSN in training: 3)."""
+
+    def __post_init__(self) -> None:
+        if self.segments < 1:
+            raise HarnessError(f"a clip takes frames from 1 or more segments of the video; got {self.segments}")
+        if self.dense and self.segments > 1:
+            raise HarnessError(
+                f"a dense clip covers the whole video and cannot come from {self.segments} segments; leave out `dense`, or "
+                "set `segments` to 1"
+            )
+
+    @property
+    def span(self) -> int:
+        """Frames of the video that the clip covers, before any stride: those of all its snippets."""
+        return self.segments * self.window
 
     def stride(self, stream: str) -> int:
         return self.strides.get(stream, 1)
 
     def frames(self, stream: str) -> int:
-        """Frames of this stream that the network sees: ceil(window / stride)."""
-        return -(-self.window // self.stride(stream))
+        """Frames of this stream that the network sees: segments * ceil(window / stride)."""
+        return self.segments * -(-self.window // self.stride(stream))
 
 
 @dataclass(frozen=True)

@@ -145,10 +145,17 @@ def predict_stream(path: Path, scorer: Scorer) -> StreamPrediction:
 
 
 def _times(cuts: Iterable[Mapping[str, np.ndarray]], count: int, scorer: Scorer) -> np.ndarray:
-    """(V, P) seconds: each view's window divided evenly among its output positions."""
-    starts = np.array([cut[scorer.streams[0]][0] for cut in cuts], np.float64)
-    within = (np.arange(count) + 0.5) * scorer.clip.window / count
-    return (starts[:, None] + within) / scorer.scale.fps
+    """(V, P) seconds: each view's window divided evenly among its output positions; each segment's, where it has several.
+
+    Positions that cannot be divided among the segments are placed around the segments' mean.
+    """
+    clip = scorer.clip
+    starts = np.array([cut[scorer.streams[0]].reshape(clip.segments, -1)[:, 0] for cut in cuts], np.float64)
+    if count % clip.segments:
+        starts = starts.mean(axis=1, keepdims=True)
+    each = count // starts.shape[1]
+    within = (np.arange(each) + 0.5) * clip.window / each
+    return (starts[:, :, None] + within).reshape(len(starts), count) / scorer.scale.fps
 
 
 def _reader(path: Path, scorer: Scorer, store: Path) -> tuple[loader.VideoReader, Video]:

@@ -221,7 +221,7 @@ def _counted(name: str, streams: tuple[str, ...], scale_name: str, width: float,
 
 
 def _frames(clip: Clip) -> float:
-    return float(clip.window * clip.count)
+    return float(clip.span * clip.count)
 
 
 def _counts(spec: job_specs.JobSpec) -> Mapping[tuple[int, str], int]:

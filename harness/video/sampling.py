@@ -3,12 +3,18 @@
 Frames are counted on the resampled timeline (25 fps at paper scale). The paper (section 2.5): training takes a random
 start among those that leave enough frames, and loops videos that are too short as often as needed; testing takes the
 whole video. Crops are one square for every frame and every stream of a video.
+
+A clip of K segments (`Clip.segments`) does the same in each of K equal parts of the video: the starts that leave enough frames
+for a snippet are divided into K consecutive parts of equal length, to one start. One segment is the plain clip. In a video with
+fewer such starts than segments some snippets are the same; one shorter than a snippet is looped in every segment.
 """
 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -27,30 +33,36 @@ def rng_for(seed: int, epoch: int, video_id: str) -> np.random.Generator:
 
 
 def train_positions(num_frames: int, clip: Clip, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """stream -> int64 frame numbers of one training clip: a random start, short videos looped.
+    """stream -> int64 frame numbers of one training clip: a random start in each segment, short videos looped.
 
-    Every start that leaves `clip.window` frames is equally likely; both streams share it. A video shorter than the
-    window starts at its first frame and is repeated.
+    Every start of a segment that leaves `clip.window` frames is equally likely; both streams share it. A video shorter
+    than the window starts at its first frame and is repeated.
     """
-    start = int(rng.integers(0, _last_start(num_frames, clip) + 1))
-    return _window(start, num_frames, clip)
+    starts = [int(rng.integers(first, last + 1)) for first, last in segment_starts(num_frames, clip)]
+    return _windows(starts, num_frames, clip)
 
 
 def test_positions(num_frames: int, clip: Clip) -> list[dict[str, np.ndarray]]:
     """The clips that a video is scored on, in order: stream -> int64 frame numbers of each.
 
     `clip.dense`: consecutive windows from the first frame on, the last one aligned to the end, so that every frame is
-    covered. Otherwise `clip.count` windows whose starts are spread evenly from the first possible to the last (one: in
-    the middle). Videos shorter than the window are looped up to it.
+    covered. Otherwise `clip.count` clips whose starts are spread evenly from the first possible one of each segment to
+    its last (one clip: in the middle). Videos shorter than the window are looped up to it.
     """
-    last = _last_start(num_frames, clip)
+    parts = segment_starts(num_frames, clip)
     if clip.dense:
-        starts = [min(start, last) for start in range(0, last + clip.window, clip.window)]
-    elif clip.count == 1:
-        starts = [last // 2]
+        ((_, last),) = parts
+        views = [[min(start, last)] for start in range(0, last + clip.window, clip.window)]
     else:
-        starts = [(2 * last * view + clip.count - 1) // (2 * (clip.count - 1)) for view in range(clip.count)]
-    return [_window(start, num_frames, clip) for start in starts]
+        views = [[first + _spread(last - first, clip.count, view) for first, last in parts] for view in range(clip.count)]
+    return [_windows(starts, num_frames, clip) for starts in views]
+
+
+def segment_starts(num_frames: int, clip: Clip) -> list[tuple[int, int]]:
+    """(first, last) start of a snippet in each segment; equal where a segment has one start, or shares its neighbour's."""
+    starts = _last_start(num_frames, clip) + 1
+    bounds = [segment * starts // clip.segments for segment in range(clip.segments + 1)]
+    return [(first, max(first, end - 1)) for first, end in itertools.pairwise(bounds)]
 
 
 def train_crop(height: int, width: int, side: int, rng: np.random.Generator) -> tuple[int, int]:
@@ -101,9 +113,15 @@ def _last_start(num_frames: int, clip: Clip) -> int:
     return max(0, num_frames - clip.window)
 
 
-def _window(start: int, num_frames: int, clip: Clip) -> dict[str, np.ndarray]:
+def _spread(last: int, count: int, number: int) -> int:
+    """The start of clip `number` of `count` between 0 and `last`, both included; a single one is in the middle."""
+    return last // 2 if count == 1 else (2 * last * number + count - 1) // (2 * (count - 1))
+
+
+def _windows(starts: Sequence[int], num_frames: int, clip: Clip) -> dict[str, np.ndarray]:
+    first = np.array(starts, np.int64)[:, None]
     return {
-        stream: (start + np.arange(0, clip.window, clip.stride(stream), dtype=np.int64)) % num_frames
+        stream: ((first + np.arange(0, clip.window, clip.stride(stream), dtype=np.int64)) % num_frames).ravel()
         for stream in STREAMS
     }
 

@@ -47,14 +47,14 @@ def sheet_of(streams: Sequence[StreamPrediction]) -> np.ndarray:
 
 
 def write_animation(path: Path, streams: Sequence[StreamPrediction]) -> None:
-    """The clip as a GIF that loops, its streams side by side, at the speed of the video."""
+    """The clip as a GIF that loops, its streams side by side, at the speed of the video; snippets of segments follow each other."""
     from PIL import Image
 
     strips = [strip for stream in streams for strip in _rows(stream)]
     count = max(len(strip) for strip in strips)
     rows = [[strip[number * len(strip) // count] for strip in strips] for number in range(count)]
     frames = [Image.fromarray(preview.contact_sheet([row], short_side_px=SHORT_SIDE_PX)) for row in rows]
-    each_ms = round(1000 * streams[0].scorer.clip.window / streams[0].scorer.scale.fps / count)
+    each_ms = round(1000 * streams[0].scorer.clip.span / streams[0].scorer.scale.fps / count)
     frames[0].save(path, save_all=True, append_images=frames[1:], duration=max(20, each_ms), loop=0)
 
 

@@ -95,7 +95,7 @@ def _facts(card: Any, question: lay.Question) -> dict[str, float]:
 
 def footprint_s(clip: Clip) -> float:
     """Seconds of video that all clips of a video span together."""
-    return clip.count * clip.window / FPS
+    return clip.count * clip.span / FPS
 
 
 def _cell(key: str, value: float, printed: float | None, question: lay.Question) -> TableCell:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from harness.core.contract import Clip
+from harness.core.errors import HarnessError
 from harness.video import sampling
 
 clips = st.builds(
@@ -19,6 +20,14 @@ clips = st.builds(
     strides=st.fixed_dictionaries({}, optional={"rgb": st.integers(1, 12), "flow": st.integers(1, 3)}),
     count=st.integers(1, 30),
     dense=st.booleans(),
+)
+segmented = st.builds(
+    Clip,
+    window=st.integers(1, 80),
+    side_px=st.just(8),
+    strides=st.fixed_dictionaries({}, optional={"rgb": st.integers(1, 12), "flow": st.integers(1, 3)}),
+    count=st.integers(1, 5),
+    segments=st.integers(1, 30),
 )
 frames = st.integers(1, 400)
 light = settings(max_examples=150, deadline=None)
@@ -77,6 +86,80 @@ def test_uniform_windows_start_first_end_last_and_are_evenly_spread(num_frames, 
     last = max(0, num_frames - window)
     assert starts[0] == 0 and starts[-1] == last
     assert np.abs(starts - np.linspace(0, last, count)).max() <= 0.5 + 1e-9
+
+
+def snippet_starts(cut, clip):
+    """First frame of each segment's snippet, which both streams share."""
+    first = {stream: positions.reshape(clip.segments, -1)[:, 0].tolist() for stream, positions in cut.items()}
+    assert first["rgb"] == first["flow"]
+    return first["rgb"]
+
+
+@light
+@given(frames, segmented, st.integers(0, 5))
+def test_each_snippet_lies_in_its_part_of_the_video(num_frames, clip, epoch):
+    parts = sampling.segment_starts(num_frames, clip)
+    starts = max(1, num_frames - clip.window + 1)
+    for k, (first, last) in enumerate(parts):
+        assert k * starts // clip.segments == first <= last < starts
+        if starts >= clip.segments:
+            assert last == (k + 1) * starts // clip.segments - 1, "the parts cover every start once"
+            assert starts // clip.segments <= last - first + 1 <= -(-starts // clip.segments), "and are equally long"
+        else:
+            assert first == last
+    drawn = sampling.train_positions(num_frames, clip, sampling.rng_for(0, epoch, "a"))
+    for cut in (drawn, *sampling.test_positions(num_frames, clip)):
+        assert all(first <= start <= last for start, (first, last) in zip(snippet_starts(cut, clip), parts, strict=True))
+        for stream, positions in cut.items():
+            assert positions.dtype == np.int64 and len(positions) == clip.frames(stream)
+            steps = np.diff(positions.reshape(clip.segments, -1), axis=1) % num_frames
+            assert (steps == clip.stride(stream) % num_frames).all(), "a snippet is consecutive, looped if need be"
+
+
+def test_three_segments_by_hand():
+    clip = Clip(window=1, side_px=8, segments=3)
+    assert sampling.segment_starts(9, clip) == [(0, 2), (3, 5), (6, 8)]
+    assert sampling.test_positions(9, clip)[0]["rgb"].tolist() == [1, 4, 7]
+    assert sampling.segment_starts(10, clip) == [(0, 2), (3, 5), (6, 9)]
+    assert sampling.test_positions(2, clip)[0]["rgb"].tolist() == [0, 0, 1], "fewer frames than segments"
+    flow = Clip(window=5, side_px=8, strides={"rgb": 5}, segments=3)
+    (view,) = sampling.test_positions(25, flow)
+    assert view["rgb"].tolist() == [3, 10, 17]
+    assert view["flow"].tolist() == [3, 4, 5, 6, 7, 10, 11, 12, 13, 14, 17, 18, 19, 20, 21]
+    (looped,) = sampling.test_positions(3, flow)
+    assert looped["flow"].tolist() == [0, 1, 2, 0, 1] * 3, "a video shorter than the snippet"
+
+
+def test_every_frame_of_a_segment_is_drawn_equally_often_and_without_regard_to_the_others():
+    rng = np.random.default_rng(0)
+    clip = Clip(window=1, side_px=8, segments=3)
+    drawn = np.array([sampling.train_positions(12, clip, rng)["rgb"] for _ in range(4000)])
+    counts = np.array([np.bincount(column, minlength=12) for column in drawn.T])
+    assert (counts.argmax(axis=1) // 4 == np.arange(3)).all()
+    assert counts[counts > 0].min() > 850 and (counts > 0).sum() == 12
+    pairs = np.bincount(drawn[:, 0] * 4 + drawn[:, 1] - 4, minlength=16)
+    assert pairs.min() > 180 and pairs.max() < 320
+
+
+@pytest.mark.parametrize("num_frames", [1, 4, 5, 30, 400])
+def test_one_segment_is_the_plain_clip(num_frames):
+    """Its numbers as written before there were segments: ids and pixels of every earlier job depend on them."""
+    clip = Clip(window=5, side_px=8, count=3)
+    last = max(0, num_frames - 5)
+    plain = int(sampling.rng_for(2, 1, "v").integers(0, last + 1))
+    drawn = sampling.train_positions(num_frames, clip, sampling.rng_for(2, 1, "v"))
+    assert drawn["rgb"].tolist() == [(plain + step) % num_frames for step in range(5)]
+    starts = [view["rgb"][0] for view in sampling.test_positions(num_frames, clip)]
+    assert starts == [0, (2 * last + 2) // 4, last]
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [({"segments": 0}, "got 0"), ({"segments": 3, "dense": True}, "cannot come from 3 segments; leave out `dense`")],
+)
+def test_impossible_segments_are_refused(fields, message):
+    with pytest.raises(HarnessError, match=message):
+        Clip(window=5, side_px=8, **fields)
 
 
 def test_one_window_sits_in_the_middle():
