@@ -68,7 +68,10 @@ def style_of(scale: Scale, dims: int) -> Style:
 
 
 class ConvBN(nn.Module):
-    """Convolution (SAME, no bias), batch norm, and ReLU unless `relu` is False."""
+    """Convolution (SAME, no bias), batch norm, and ReLU unless `relu` is False.
+
+    In 3D the kernel and the stride in time are those in space, unless `time` and `time_stride` are given.
+    """
 
     def __init__(
         self,
@@ -78,6 +81,8 @@ class ConvBN(nn.Module):
         style: Style,
         kernel: int = 1,
         stride: int = 1,
+        time: int | None = None,
+        time_stride: int | None = None,
         symmetric: bool = False,
         relu: bool = True,
     ):
@@ -86,8 +91,8 @@ class ConvBN(nn.Module):
         self.conv = SameConv(
             inputs,
             outputs,
-            style.cube(kernel),
-            stride=style.cube(stride),
+            style.cube(kernel, time),
+            stride=style.cube(stride, time_stride),
             symmetric=symmetric,
             time_padding=style.time_padding,
         )

@@ -64,8 +64,13 @@ def _fit(name: str, source: Tensor, target: Tensor, *, method: Method) -> Tensor
     return fitted
 
 
-def bootstrap_trunk(trunk: nn.Module, image_state: Mapping[str, Tensor]) -> None:
-    """Fill a trunk from the state of an `ImageNetwork`; the image head is ignored. Raises as `inflate_state` does."""
+def bootstrap_trunk(trunk: nn.Module, image_state: Mapping[str, Tensor], *, without: str = "") -> None:
+    """Fill a trunk from the state of an `ImageNetwork`; the image head is ignored. Raises as `inflate_state` does.
+
+    Tensors of the trunk whose names contain `without` are layers that no 2D network has: they keep their values.
+    """
     state = {name.removeprefix("trunk."): tensor for name, tensor in image_state.items() if name.startswith("trunk.")}
+    own = trunk.state_dict()
+    kept = {name: tensor for name, tensor in own.items() if without and without in name}
     with torch.no_grad():
-        trunk.load_state_dict(inflate_state(state, trunk.state_dict()))
+        trunk.load_state_dict(inflate_state(state, {n: t for n, t in own.items() if n not in kept}) | kept)

@@ -66,13 +66,17 @@ class WithHead(nn.Module):
         return self.head(self.features(clips))
 
 
-class ClipNetwork(WithHead):
-    """A 3D trunk over one stream, averaged over two positions in time and the whole map in space (2x7x7 at 224 px)."""
+class StreamNetwork(WithHead):
+    """A trunk over one stream, and a linear head on what `features` makes of its maps."""
 
     def __init__(self, stream: str, trunk: nn.Module, *, classes: int, dropout: float):
         super().__init__(partial(LinearHead, trunk.out_channels, dropout=dropout), classes)
         self.stream = stream
         self.trunk = trunk
+
+
+class ClipNetwork(StreamNetwork):
+    """A 3D trunk over one stream, averaged over two positions in time and the whole map in space (2x7x7 at 224 px)."""
 
     def features(self, clips: Mapping[str, Tensor]) -> Tensor:
         """clips[stream] (N, C, T, H, W) float32 in [-1, 1] -> (N, P, F) float, P = ceil(T / 8) - 1: 7 for 64 frames.
@@ -87,6 +91,28 @@ class ClipNetwork(WithHead):
                 "needs 2; set the clip window to at least 9 frames (videos may be shorter: they are looped)"
             )
         return ((x[:, :, 1:] + x[:, :, :-1]) / 2).transpose(1, 2)
+
+
+class PooledNetwork(StreamNetwork):
+    """A 3D trunk over one stream, averaged over time and space."""
+
+    def features(self, clips: Mapping[str, Tensor]) -> Tensor:
+        """clips[stream] (N, C, T, H, W) float32 in [-1, 1] -> (N, 1, F) float."""
+        return self.trunk(clips[self.stream]).mean((2, 3, 4)).unsqueeze(1)
+
+
+class FrameNetwork(StreamNetwork):
+    """A 2D trunk on every frame of one stream; its features are averaged over the map and over time.
+
+    In eval mode the order of the frames changes nothing, not even the last bit.
+    """
+
+    def features(self, clips: Mapping[str, Tensor]) -> Tensor:
+        """clips[stream] (N, C, T, H, W) float32 in [-1, 1] -> (N, 1, F) float."""
+        frames = clips[self.stream].transpose(1, 2)
+        features = self.trunk(frames.flatten(0, 1)).mean((-2, -1)).unflatten(0, frames.shape[:2])
+        # Sorted, so that the sum over time does not depend on the order through its roundings.
+        return features.sort(dim=1).values.mean(1, keepdim=True)
 
 
 class ImageNetwork(WithHead):

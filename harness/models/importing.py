@@ -240,11 +240,13 @@ def _is_unit_scale(name: str, tensor: Tensor) -> bool:
 
 
 def _supply(name: str, target: Mapping[str, Tensor], layout: Layout) -> Tensor | None:
-    """The one right value of a tensor that the layout lacks: a unit scale, a counter, the padding flag."""
+    """The one right value of a tensor that the layout lacks: a unit scale, a counter, the padding flag, the pictures' mean."""
     if name.endswith(".num_batches_tracked"):
         return torch.zeros((), dtype=torch.int64)
     if name.endswith("._extra_state"):
-        return torch.tensor([layout.symmetric and ".conv1a." in name], dtype=torch.uint8)
+        return torch.tensor([bool(layout.symmetric) and layout.symmetric in name], dtype=torch.uint8)
+    if name.endswith(".pixels.standard") and layout.pixels:
+        return torch.tensor(layout.pixels)
     if layout.scaleless and name.endswith(".bn.weight"):
         return torch.ones(target[name].shape)
     return None

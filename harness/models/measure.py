@@ -1,4 +1,4 @@
-"""Sizes of a baseline's networks: parameters, operations, memory, frames seen. Those of the paper's baselines are on file.
+"""Sizes of a baseline's networks: parameters, operations, memory, frames seen. Those of the built-in baselines are on file.
 
     python -m harness.models.measure        rewrites sizes.json, after a card's version was raised
 
@@ -180,4 +180,4 @@ def frames_seen(baseline: Baseline, streams: tuple[str, ...], scale: Scale) -> i
 
 
 if __name__ == "__main__":
-    write_file({key.split(" ")[0] for key in _on_file()})
+    write_file(name for name in registry.names("baseline") if not registry.origin("baseline", name))

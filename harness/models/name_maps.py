@@ -14,6 +14,10 @@ UNITS = {"1a_7x7": "conv1a", "2b_1x1": "conv2b", "2c_3x3": "conv2c"}
 BN = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
 INDEX, DATA = ".index", ".data-00000-of-00001"
 """Suffixes of the two files of a TensorFlow checkpoint."""
+NORMS = {"conv": "conv", "norm": "bn"}
+IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+KINETICS = (0.45,) * 3, (0.225,) * 3
+"""Mean and deviation of torchvision's, and of the non-local networks' pictures."""
 HEAD = {"weight": "head.fc.weight", "bias": "head.fc.bias"}
 
 
@@ -30,8 +34,10 @@ class Layout:
     """Kernels are (t, h, w, in, out), as in TensorFlow."""
     scaleless: bool = False
     """Batch norm has no scale: ours is 1."""
-    symmetric: bool = False
-    """The first convolution was trained with even padding."""
+    symmetric: str = ""
+    """Convolutions with this in their name were trained with even padding; '': none."""
+    pixels: tuple[tuple[float, ...], ...] = ()
+    """Mean and deviation per channel that pictures in [0, 1] were standardised with; (): not at all."""
     suffixes: tuple[str, ...] = ("",)
     """Suffixes of the files that the weights consist of."""
 
@@ -98,6 +104,66 @@ def torchvision(name: str) -> str | None:
     return name
 
 
+def torchvision_resnet(name: str) -> str | None:
+    """torchvision.models.resnet50: conv1.weight, bn1.bias, layer1.0.conv2.weight, layer2.0.downsample.1.bias, fc.weight."""
+    if head := re.fullmatch(r"fc\.(weight|bias)", name):
+        return HEAD[head[1]]
+    if stem := re.fullmatch(r"(conv|bn)1\.(.+)", name):
+        return f"trunk.stem.{stem[1]}.{stem[2]}"
+    if unit := re.fullmatch(r"layer(\d)\.(\d+)\.(conv|bn)([123])\.(.+)", name):
+        return f"trunk.res{int(unit[1]) + 1}.{unit[2]}.{'abc'[int(unit[4]) - 1]}.{unit[3]}.{unit[5]}"
+    if shortcut := re.fullmatch(r"layer(\d)\.(\d+)\.downsample\.([01])\.(.+)", name):
+        part = ("conv", "bn")[int(shortcut[3])]
+        return f"trunk.res{int(shortcut[1]) + 1}.{shortcut[2]}.shortcut.{part}.{shortcut[4]}"
+    return name
+
+
+def pytorchvideo(name: str) -> str | None:
+    """facebookresearch/pytorchvideo's i3d_r50: blocks.0.conv.weight, blocks.1.res_blocks.0.branch2.norm_a.bias, blocks.6.proj.bias.
+
+    Block 2 is the pool after res2.
+    """
+    if head := re.fullmatch(r"blocks\.6\.proj\.(weight|bias)", name):
+        return HEAD[head[1]]
+    if stem := re.fullmatch(r"blocks\.0\.(conv|norm)\.(.+)", name):
+        return f"trunk.stem.{NORMS[stem[1]]}.{stem[2]}"
+    if unit := re.fullmatch(r"blocks\.([1345])\.res_blocks\.(\d+)\.(branch1|branch2\.)_?(conv|norm)(_[abc])?\.(.+)", name):
+        stage = {"1": 2, "3": 3, "4": 4, "5": 5}[unit[1]]
+        return f"trunk.res{stage}.{unit[2]}.{(unit[5] or '_shortcut')[1:]}.{NORMS[unit[4]]}.{unit[6]}"
+    return name
+
+
+def slowfast(name: str) -> str | None:
+    """facebookresearch/SlowFast: s1.pathway0_stem.conv.weight, s2.pathway0_res0.branch2.a_bn.bias, head.projection.weight.
+
+    Also s3.pathway0_nonlocal1.conv_theta.weight, with s3.pathway0_nonlocal1.norm.bias, or bn in earlier versions.
+    """
+    if head := re.fullmatch(r"head\.projection\.(weight|bias)", name):
+        return HEAD[head[1]]
+    if stem := re.fullmatch(r"s1\.pathway0_stem\.(conv|bn)\.(.+)", name):
+        return f"trunk.stem.{stem[1]}.{stem[2]}"
+    if unit := re.fullmatch(r"s([2-5])\.pathway0_res(\d+)\.branch(?:1|2\.([abc]))(_bn)?\.(.+)", name):
+        return f"trunk.res{unit[1]}.{unit[2]}.{unit[3] or 'shortcut'}.{'bn' if unit[4] else 'conv'}.{unit[5]}"
+    if block := re.fullmatch(r"s([34])\.pathway0_nonlocal(\d+)\.(?:conv_(theta|phi|g|out)|norm|bn)\.(.+)", name):
+        return f"trunk.res{block[1]}.nonlocal{block[2]}.{block[3] or 'bn'}.{block[4]}"
+    return name
+
+
+def caffe2(name: str) -> str | None:
+    """facebookresearch/video-nonlocal-net: conv1_w, res_conv1_bn_s, res2_0_branch2a_bn_rm, nonlocal_conv3_1_theta_w, pred_b."""
+    if name.endswith("_momentum") or name in ("lr", "model_iter"):
+        return None
+    head, _, suffix = name.rpartition("_")
+    kind = {"s": "weight", "b": "bias", "w": "weight", "rm": "running_mean", "riv": "running_var"}.get(suffix, f"?{suffix}")
+    if head in ("pred", "conv1", "res_conv1_bn"):
+        return {"pred": "head.fc", "conv1": "trunk.stem.conv", "res_conv1_bn": "trunk.stem.bn"}[head] + f".{kind}"
+    if unit := re.fullmatch(r"res([2-5])_(\d+)_branch(?:1|2([abc]))(_bn)?", head):
+        return f"trunk.res{unit[1]}.{unit[2]}.{unit[3] or 'shortcut'}.{'bn' if unit[4] else 'conv'}.{kind}"
+    if block := re.fullmatch(r"nonlocal_conv([34])_(\d+)_(theta|phi|g|out|bn)", head):
+        return f"trunk.res{block[1]}.nonlocal{block[2]}.{block[3]}.{kind}"
+    return name
+
+
 def timm(classifier: str, classifier_only: Iterable[str]) -> Layout:
     """timm's names after 'trunk.model.', its classifier as our head; `classifier_only` are children our trunk drops."""
     ignored = tuple(f"{name}." for name in classifier_only)
@@ -119,7 +185,11 @@ LAYOUTS: Mapping[str, Layout] = {
         Layout("pytorch-i3d", pytorch_i3d, "Conv3d_1a_7x7.conv3d.weight"),
         Layout("kinetics-i3d-pytorch", kinetics_i3d_pytorch, "conv3d_1a_7x7.conv3d.weight"),
         Layout("tf", tensorflow, "Conv3d_1a_7x7/conv_3d/w", channels_last=True, scaleless=True, suffixes=(INDEX, DATA)),
-        Layout("torchvision", torchvision, "inception3a.branch1.conv.weight", symmetric=True),
+        Layout("torchvision", torchvision, "inception3a.branch1.conv.weight", symmetric=".conv1a."),
+        Layout("torchvision-resnet", torchvision_resnet, "layer1.0.conv1.weight", symmetric=".", pixels=IMAGENET),
+        Layout("pytorchvideo", pytorchvideo, "blocks.1.res_blocks.0.branch2.conv_a.weight", symmetric=".", pixels=KINETICS),
+        Layout("slowfast", slowfast, "s1.pathway0_stem.conv.weight", symmetric=".", pixels=KINETICS),
+        Layout("caffe2", caffe2, "res_conv1_bn_s", symmetric=".", pixels=KINETICS),
     )
 }
 
