@@ -27,7 +27,7 @@ BASELINE = Baseline(
     bootstrap=i3d_r50.bootstrap,
     choices={
         **i3d_r50.CHOICES,
-        "non-local blocks": "after blocks 1 and 3 of res3 and 1, 3 and 5 of res4, counted from 0; embedded Gaussian, scaled by the "
+        "non-local blocks": "after blocks 1 and 3 of res3 and 1, 3 and 5 of res4, counted from 0; softmax of products over the "
         "root of the width, keys pooled by 2 in space; each starts as the identity",
     },
 )

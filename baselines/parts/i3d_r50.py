@@ -29,7 +29,7 @@ CHOICES: Mapping[str, str] = {
     "batch norm": "eps 1e-5, as published; the scale of the last in every residual branch starts at 0",
     "testing": "10 clips at uniform positions, centre crop, logits averaged; the source takes 3 crops and averages probabilities",
     "schedule": "the scale's",
-    "not the paper's I3D": "an inflated ResNet-50 of Wang et al. (arXiv 1711.07971); not to be set beside Inception's numbers",
+    "not the paper's I3D": "an inflated ResNet-50 of Wang et al. (arXiv 1711.07971); its numbers are not those of Inception",
 }
 
 
@@ -56,7 +56,7 @@ def image_network(spec: BuildSpec) -> ImageNetwork:
 
 
 def bootstrap(network: Any, image_state: Mapping[str, Any], spec: BuildSpec) -> None:
-    """Inflate the image network into the trunk, strictly; non-local blocks stay as they are."""
+    """Inflate the image network into the trunk, strictly; non-local blocks keep their values."""
     from baselines.parts.init_from_2d import bootstrap_trunk
 
     bootstrap_trunk(network.trunk, image_state, without=".nonlocal")

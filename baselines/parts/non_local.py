@@ -1,6 +1,6 @@
 """The non-local block of Wang et al. (arXiv 1711.07971): every position of a map reads all others, weighted by similarity.
 
-    y = x + BN(out(softmax(theta(x) . phi(pool(x)) / sqrt(d)) g(pool(x))))
+y = x + BN(out(softmax(theta(x) . phi(pool(x)) / sqrt(d)) g(pool(x))))
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ DEVIATION = 0.01
 
 
 class NonLocal(nn.Module):
-    """Embedded Gaussian at half the channels, over keys max-pooled by 2 in space; the batch norm's scale starts at zero."""
+    """Softmax of products at half the channels, over keys max-pooled by 2 in space; the batch norm's scale starts at zero."""
 
     def __init__(self, channels: int, *, eps: float, momentum: float):
         super().__init__()
@@ -30,7 +30,7 @@ class NonLocal(nn.Module):
         nn.init.zeros_(self.bn.weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, channels, T, H, W) float -> the same shape."""
+        """(N, channels, T, H, W) float -> (N, channels, T, H, W) float."""
         # ceil_mode keeps the odd edge of small maps; those of 224 px are even.
         pooled = F.max_pool3d(x, (1, 2, 2), ceil_mode=True)
         query, key, value = (part.flatten(2) for part in (self.theta(x), self.phi(pooled), self.g(pooled)))

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
+from harness.core.errors import HarnessError
 from harness.core.parameters import BELOW_ONE, NOT_NEGATIVE, ONE_OR_MORE, POSITIVE, Range, one_of
 
 Resize = int | tuple[int, int]
@@ -16,7 +17,6 @@ _THREE_POSITIVE = Range("three numbers > 0, one per channel", lambda value: len(
 _POSITIVE_OR_NONE = Range("more than 0", lambda value: value is None or value > 0)
 _SIZE_OR_NONE = Range("two numbers of 1 or more", lambda value: value is None or (len(value) == 2 and min(value) > 0))
 
-from harness.core.errors import HarnessError
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,7 @@ class Clip:
         "side_px": ONE_OR_MORE,
         "count": ONE_OR_MORE,
         "crops": one_of(1, 3, 5),
+        "segments": ONE_OR_MORE,
     }
 
     window: int
@@ -51,8 +52,6 @@ class Clip:
     """Equal parts of the video, each of which gives the clip one snippet of `window` frames (TSN in training: 3)."""
 
     def __post_init__(self) -> None:
-        if self.segments < 1:
-            raise HarnessError(f"a clip takes frames from 1 or more segments of the video; got {self.segments}")
         if self.dense and self.segments > 1:
             raise HarnessError(
                 f"a dense clip covers the whole video and cannot come from {self.segments} segments; leave out `dense`, or "

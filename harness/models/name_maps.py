@@ -127,7 +127,9 @@ def pytorchvideo(name: str) -> str | None:
         return HEAD[head[1]]
     if stem := re.fullmatch(r"blocks\.0\.(conv|norm)\.(.+)", name):
         return f"trunk.stem.{NORMS[stem[1]]}.{stem[2]}"
-    if unit := re.fullmatch(r"blocks\.([1345])\.res_blocks\.(\d+)\.(branch1|branch2\.)_?(conv|norm)(_[abc])?\.(.+)", name):
+    if unit := re.fullmatch(
+        r"blocks\.([1345])\.res_blocks\.(\d+)\.(branch1|branch2\.)_?(conv|norm)(_[abc])?\.(.+)", name
+    ):
         stage = {"1": 2, "3": 3, "4": 4, "5": 5}[unit[1]]
         return f"trunk.res{stage}.{unit[2]}.{(unit[5] or '_shortcut')[1:]}.{NORMS[unit[4]]}.{unit[6]}"
     return name
@@ -154,7 +156,9 @@ def caffe2(name: str) -> str | None:
     if name.endswith("_momentum") or name in ("lr", "model_iter"):
         return None
     head, _, suffix = name.rpartition("_")
-    kind = {"s": "weight", "b": "bias", "w": "weight", "rm": "running_mean", "riv": "running_var"}.get(suffix, f"?{suffix}")
+    kind = {"s": "weight", "b": "bias", "w": "weight", "rm": "running_mean", "riv": "running_var"}.get(
+        suffix, f"?{suffix}"
+    )
     if head in ("pred", "conv1", "res_conv1_bn"):
         return {"pred": "head.fc", "conv1": "trunk.stem.conv", "res_conv1_bn": "trunk.stem.bn"}[head] + f".{kind}"
     if unit := re.fullmatch(r"res([2-5])_(\d+)_branch(?:1|2([abc]))(_bn)?", head):
@@ -187,7 +191,9 @@ LAYOUTS: Mapping[str, Layout] = {
         Layout("tf", tensorflow, "Conv3d_1a_7x7/conv_3d/w", channels_last=True, scaleless=True, suffixes=(INDEX, DATA)),
         Layout("torchvision", torchvision, "inception3a.branch1.conv.weight", symmetric=".conv1a."),
         Layout("torchvision-resnet", torchvision_resnet, "layer1.0.conv1.weight", symmetric=".", pixels=IMAGENET),
-        Layout("pytorchvideo", pytorchvideo, "blocks.1.res_blocks.0.branch2.conv_a.weight", symmetric=".", pixels=KINETICS),
+        Layout(
+            "pytorchvideo", pytorchvideo, "blocks.1.res_blocks.0.branch2.conv_a.weight", symmetric=".", pixels=KINETICS
+        ),
         Layout("slowfast", slowfast, "s1.pathway0_stem.conv.weight", symmetric=".", pixels=KINETICS),
         Layout("caffe2", caffe2, "res_conv1_bn_s", symmetric=".", pixels=KINETICS),
     )

@@ -54,7 +54,9 @@ def test_positions(num_frames: int, clip: Clip) -> list[dict[str, np.ndarray]]:
         ((_, last),) = parts
         views = [[min(start, last)] for start in range(0, last + clip.window, clip.window)]
     else:
-        views = [[first + _spread(last - first, clip.count, view) for first, last in parts] for view in range(clip.count)]
+        views = [
+            [first + _spread(last - first, clip.count, view) for first, last in parts] for view in range(clip.count)
+        ]
     return [_windows(starts, num_frames, clip) for starts in views]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import itertools
 from collections.abc import Collection
 from typing import Any
 
@@ -50,8 +51,10 @@ def build(number: int, lookup: Lookup, question: Question) -> Table:
         cells.setdefault(key, TableCell(paper=number_.value, verdict="blank", why=number_.note))
     measured = {column for (_, column), cell in cells.items() if cell.ours is not None}
     columns = tuple(column for column in layout.columns if not column.optional or column.key in measured)
-    keys = {column.key for column in columns}
-    cells = {(row, column): cell for (row, column), cell in cells.items() if column in keys}
+    filled = {row for (row, _), cell in cells.items() if cell.paper is not None or cell.verdict != "blank"}
+    rows = tuple(row for row in layout.rows if row.key in filled)
+    places = set(itertools.product((row.key for row in rows), (column.key for column in columns)))
+    cells = {place: cell for place, cell in cells.items() if place in places}
     source = f"Transfers are from {question.source}; architectures without such weights have none."
     table = Table(
         number=number,
@@ -60,7 +63,7 @@ def build(number: int, lookup: Lookup, question: Question) -> Table:
         version=question.version,
         groups=layout.groups,
         columns=columns,
-        rows=layout.rows,
+        rows=rows,
         cells=cells,
         joiner=layout.joiner,
         notes=layout.notes + ((source,) if question.source else ()),
@@ -73,7 +76,7 @@ def build(number: int, lookup: Lookup, question: Question) -> Table:
 
 
 def wanted(number: int, question: Question) -> list[Cell]:
-    """The cells that fill the table: those the paper prints a number for, and all of other baselines."""
+    """The cells that fill the table: those the paper prints a number for, and all of baselines of plug-ins."""
     if number == 1:
         return []
     return list(_module(number).layout(question).wanted())

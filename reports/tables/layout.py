@@ -121,7 +121,10 @@ def group_of(name: str, scale: str) -> ColumnGroup:
 
 
 def baselines(number: int) -> list[Baseline]:
-    """Cards of every registered baseline: those of the paper's table in its order, then the others by name."""
+    """Cards of every registered baseline: those of the paper's table in its order, then the others by name.
+
+    The rows of built-in baselines that the paper does not have are printed once they have results.
+    """
     cards = {dashed(card.name): card for card in registry.all("baseline").values() if card.at is None}
     printed = dict.fromkeys(
         row.split("/")[0] for version in paper_numbers.VERSIONS for row, _ in paper_numbers.table(number, version)
@@ -166,7 +169,14 @@ def slot(
         return None
     printed = paper_numbers.table(number, question.version)
     blank = (row, column.key) not in printed and any(row == known for known, _ in printed)
-    return Slot(row, column.key, tuple(choices), metric=column.metric, optional=blank or column.optional)
+    optional = blank or column.optional or not _expected(axes.baseline)
+    return Slot(row, column.key, tuple(choices), metric=column.metric, optional=optional)
+
+
+def _expected(baseline: str) -> bool:
+    """Whether the tables miss this baseline where it has no results: the paper's networks, and yours."""
+    papers = {row for row, _ in paper_numbers.table(4)}
+    return dashed(baseline) in papers or bool(registry.origin("baseline", baseline))
 
 
 def _subsets(dataset: str) -> Iterable[str | None]:

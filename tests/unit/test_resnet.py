@@ -70,13 +70,20 @@ def test_the_image_network_is_resnet_50():
 
 def test_layer_table():
     """Time is halved once, after res2: 8 frames end as 4."""
-    table = {"stem": (64, 8, 112), "res2": (256, 8, 56), "res3": (512, 4, 28), "res4": (1024, 4, 14), "res5": (2048, 4, 7)}
+    table = {
+        "stem": (64, 8, 112),
+        "res2": (256, 8, 56),
+        "res3": (512, 4, 28),
+        "res4": (1024, 4, 14),
+        "res5": (2048, 4, 7),
+    }
     with torch.device("meta"):
         network = i3d_r50_nl.BASELINE.build(BuildSpec(("rgb",), 400, PAPER))
         shapes = {}
         for name in table:
-            hook = lambda module, inputs, output, name=name: shapes.update({name: tuple(output.shape)})
-            network.trunk.get_submodule(name).register_forward_hook(hook)
+            network.trunk.get_submodule(name).register_forward_hook(
+                lambda module, inputs, output, name=name: shapes.update({name: tuple(output.shape)})
+            )
         assert network({"rgb": torch.empty(1, 3, 8, 224, 224)}).shape == (1, 1, 400)
     assert shapes == {name: (1, channels, time, side, side) for name, (channels, time, side) in table.items()}
 
@@ -84,7 +91,9 @@ def test_layer_table():
 def test_temporal_kernels_and_strides():
     with torch.device("meta"):
         trunk = i3d_r50.BASELINE.build(BuildSpec(("rgb",), 400, PAPER)).trunk
-    kernels = {stage: [block.a.conv.kernel_size for block in trunk.get_submodule(stage)] for stage in ("res2", "res4", "res5")}
+    kernels = {
+        stage: [block.a.conv.kernel_size for block in trunk.get_submodule(stage)] for stage in ("res2", "res4", "res5")
+    }
     one, three = (1, 1, 1), (3, 1, 1)
     assert kernels == {"res2": [three] * 3, "res4": [three, one] * 3, "res5": [one, three, one]}
     assert trunk.stem.conv.kernel_size == (5, 7, 7) and trunk.stem.conv.stride == (1, 2, 2)
@@ -151,7 +160,9 @@ def test_a_boring_video_gives_what_the_picture_gives(frames):
     card = i3d_r50.BASELINE
     holder = nn.Module()
     holder.trunk = solid
-    card.bootstrap(holder, {f"trunk.{name}": tensor for name, tensor in flat.state_dict().items()}, BuildSpec(("rgb",), 5, TINY))
+    card.bootstrap(
+        holder, {f"trunk.{name}": tensor for name, tensor in flat.state_dict().items()}, BuildSpec(("rgb",), 5, TINY)
+    )
     picture = torch.rand(2, 3, 64, 64, dtype=torch.float64) * 2 - 1
     with torch.no_grad():
         maps, video = flat(picture), solid(picture.unsqueeze(2).expand(-1, -1, frames, -1, -1))
@@ -216,7 +227,11 @@ def foreign(layout: str, name: str) -> str:
     if layout == "caffe2":
         kind = "w" if kind == "weight" and ".bn." not in name else short[kind]
     if name.startswith("head.fc"):
-        return {"pytorchvideo": f"blocks.6.proj.{kind}", "slowfast": f"head.projection.{kind}", "caffe2": f"pred_{kind}"}[layout]
+        return {
+            "pytorchvideo": f"blocks.6.proj.{kind}",
+            "slowfast": f"head.projection.{kind}",
+            "caffe2": f"pred_{kind}",
+        }[layout]
     if stem := re.fullmatch(r"trunk\.stem\.(conv|bn)\..+", name):
         conv = stem[1] == "conv"
         return {
@@ -246,7 +261,13 @@ def foreign(layout: str, name: str) -> str:
 
 @pytest.mark.parametrize(
     ("layout", "card"),
-    [("pytorchvideo", "plain"), ("slowfast", "plain"), ("slowfast", "non-local"), ("caffe2", "plain"), ("caffe2", "non-local")],
+    [
+        ("pytorchvideo", "plain"),
+        ("slowfast", "plain"),
+        ("slowfast", "non-local"),
+        ("caffe2", "plain"),
+        ("caffe2", "non-local"),
+    ],
 )
 def test_published_layouts_arrive_tensor_by_tensor(layout, card):
     network = lively(build(CARDS[card]), {"rgb": torch.rand(4, 3, 8, 48, 48)})
@@ -262,8 +283,12 @@ def test_published_layouts_arrive_tensor_by_tensor(layout, card):
     counters = {name for name in source if name.endswith("num_batches_tracked")}
     assert all(torch.equal(state[name], tensor) for name, tensor in source.items() if name not in counters)
     with pytest.raises(HarnessError, match=r"missing: trunk\.res5\.2\.c\.bn\.bias"):
-        importing.convert({n: t for n, t in named.items() if n != foreign(layout, "trunk.res5.2.c.bn.bias")}, target=source)
+        importing.convert(
+            {n: t for n, t in named.items() if n != foreign(layout, "trunk.res5.2.c.bn.bias")}, target=source
+        )
 
 
 def test_older_slowfast_files_call_the_norm_of_a_non_local_block_bn():
-    assert name_maps.slowfast("s4.pathway0_nonlocal5.bn.weight") == name_maps.slowfast("s4.pathway0_nonlocal5.norm.weight")
+    assert name_maps.slowfast("s4.pathway0_nonlocal5.bn.weight") == name_maps.slowfast(
+        "s4.pathway0_nonlocal5.norm.weight"
+    )

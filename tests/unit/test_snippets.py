@@ -53,7 +53,10 @@ def test_exact_parameter_counts(stream, classes, expected):
 
 def test_clips_take_one_frame_and_five_fields_of_flow_of_each_segment():
     train, test = tsn.BASELINE.train_clip["paper"], tsn.BASELINE.test_clip["paper"]
-    assert [(clip.segments, clip.frames("rgb"), clip.frames("flow")) for clip in (train, test)] == [(3, 3, 15), (25, 25, 125)]
+    assert [(clip.segments, clip.frames("rgb"), clip.frames("flow")) for clip in (train, test)] == [
+        (3, 3, 15),
+        (25, 25, 125),
+    ]
 
 
 @pytest.mark.parametrize("stream", ["rgb", "flow"])

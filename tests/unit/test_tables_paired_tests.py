@@ -17,8 +17,10 @@ N = 280
 SHARES = {"i3d": 0.9, "fused-3d": 0.87, "two-stream": 0.6, "c3d": 0.5, "convnet-lstm": 0.5}
 
 
-def lookup(cell: Cell) -> CellResult:
-    """Independent answers, with the same videos for every baseline in an order of its own."""
+def lookup(cell: Cell) -> CellResult | None:
+    """Independent answers, with the same videos for every baseline of the paper in an order of its own."""
+    if cell.baseline not in SHARES:
+        return None
     rng = np.random.default_rng(sum(map(ord, cell.baseline + cell.modality + cell.dataset)))
     order = rng.permutation(N)
     labels = order.astype(np.int64) % 2
@@ -81,9 +83,9 @@ def test_the_text_marks_what_is_more_than_luck() -> None:
 
 
 def test_different_videos_are_refused() -> None:
-    def other(cell: Cell) -> CellResult:
+    def other(cell: Cell) -> CellResult | None:
         result = lookup(cell)
-        if cell.baseline != "c3d":
+        if result is None or cell.baseline != "c3d":
             return result
         renamed = tuple(f"x{video}" for video in result.scores.ids)
         scores = result.scores

@@ -54,7 +54,9 @@ def test_operations_of_i3d_are_those_of_its_layer_table(table: Table) -> None:
 def test_receptive_fields_in_time_are_measured(table: Table) -> None:
     told = {row.key: table.cells[row.key, "sees_frames"].ours for row in table.rows}
     # 25 frames 5 apart; 16 frames; a stack of 10; 50 of flow; and section A of the layer table.
-    assert told == {"convnet-lstm": 121, "c3d": 16, "two-stream": 10, "fused-3d": 50, "i3d": 107}
+    papers = {"convnet-lstm": 121, "c3d": 16, "two-stream": 10, "fused-3d": 50, "i3d": 107}
+    # 8 frames 8 apart; 16 frames 4 apart; a stack of 5.
+    assert told == papers | {"i3d-r50": 57, "i3d-r50-nl": 57, "per-frame": 61, "tsn": 5}
 
 
 def test_a_wrong_clip_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
