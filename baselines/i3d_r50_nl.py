@@ -9,6 +9,7 @@ from functools import partial
 
 from baselines.parts import i3d_r50
 from harness.core.contract import Baseline
+from harness.models.catalog import I3D_R50_NL
 
 BASELINE = Baseline(
     name="i3d-r50-nl",
@@ -25,6 +26,7 @@ BASELINE = Baseline(
     build_image=i3d_r50.image_network,
     image_name="resnet-50",
     bootstrap=i3d_r50.bootstrap,
+    weights=I3D_R50_NL,
     choices={
         **i3d_r50.CHOICES,
         "non-local blocks": "after blocks 1 and 3 of res3 and 1, 3 and 5 of res4, counted from 0; softmax of products over the "

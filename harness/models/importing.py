@@ -21,6 +21,7 @@ from torch import Tensor
 from harness.core.atomic import file_sha256
 from harness.core.contract import Weights
 from harness.core.errors import HarnessError, unknown
+from harness.models.array_pickle import read_arrays
 from harness.models.catalog import imported_path
 from harness.models.name_maps import DATA, INDEX, LAYOUTS, Layout, timm
 from harness.models.tensor_io import save_tensors
@@ -37,7 +38,8 @@ PREFIXES = ("module.", "_orig_mod.", "backbone.", "model.", "network.")
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Name -> tensor of a safetensors file, a PyTorch file, or a TensorFlow checkpoint (its prefix or .index file).
+    """Name -> tensor of a safetensors file, a PyTorch file, a .pkl file of arrays (Caffe2), or a TensorFlow checkpoint (its
+    prefix or .index file).
 
     No code in the file is run. Wrappers ({"state_dict": ...}) and prefixes that all names share ("module.") are removed.
     Raises HarnessError for a file that would run code, holds no tensors, or cannot be read.
@@ -46,8 +48,12 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     if Path(f"{prefix}{INDEX}").is_file():
         return {name: torch.from_numpy(array.copy()) for name, array in read_checkpoint(prefix).items()}
     if not path.is_file():
-        message = f"no file {path}; give a .safetensors, .pt, .pth or .bin file, or a TensorFlow checkpoint's prefix"
+        message = (
+            f"no file {path}; give a .safetensors, .pt, .pth, .bin or .pkl file, or a TensorFlow checkpoint's prefix"
+        )
         raise HarnessError(message)
+    if path.suffix == ".pkl":
+        return {name: torch.from_numpy(array.copy()) for name, array in read_arrays(path).items()}
     return _strip(_unwrap(_read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path), path))
 
 

@@ -231,6 +231,42 @@ class Payload:
         return (open, (str(self.trace), "w"))
 
 
+@pytest.mark.parametrize("protocol", [2, 4])
+def test_a_pickle_of_arrays_is_read_and_nothing_else_in_it_runs(tmp_path, protocol):
+    arrays = {"conv1_w": np.arange(6, dtype=np.float32).reshape(2, 3), "pred_b": np.ones(4)}
+    path = tmp_path / "net.pkl"
+    path.write_bytes(pickle.dumps({"blobs": {**arrays, "cfg": "text"}}, protocol))
+    tensors = importing.read_tensors(path)
+    assert tensors.keys() == arrays.keys()
+    assert all(torch.equal(tensors[name], torch.from_numpy(array)) for name, array in arrays.items())
+    trace = tmp_path / "it-ran"
+    path.write_bytes(pickle.dumps({"blobs": arrays, "extra": Payload(trace)}, protocol))
+    with pytest.raises(HarnessError, match=r"net\.pkl is refused: reading it would run code.*io\.open"):
+        importing.read_tensors(path)
+    assert not trace.exists()
+
+
+def test_a_pickle_written_by_python_2_has_its_names_as_text(tmp_path):
+    """Protocol 2 with byte strings for names and data."""
+    data = np.array([1.5, -2.0], "<f4")
+    path = tmp_path / "net.pkl"
+    array = (
+        b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\nK\x00\x85U\x01bt"
+        b"R(K\x01K\x02\x85cnumpy\ndtype\n(U\x02f4K\x00K\x01tR(K\x03U\x01<NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb"
+        b"\x89U\x08" + data.tobytes() + b"tb"
+    )
+    path.write_bytes(b"\x80\x02}U\x05blobs}U\x07conv1_w" + array + b"ss.")
+    assert importing.read_tensors(path)["conv1_w"].tolist() == [1.5, -2.0]
+
+
+@pytest.mark.parametrize("content", [b"", b"\x80\x02torn", pickle.dumps([1]), pickle.dumps({"blobs": {"a": 1}})])
+def test_a_pickle_without_arrays(tmp_path, content):
+    path = tmp_path / "net.pkl"
+    path.write_bytes(content)
+    with pytest.raises(HarnessError, match=r"net\.pkl (cannot be read|contains no arrays)"):
+        importing.read_tensors(path)
+
+
 @pytest.mark.parametrize("how", ["torch", "pickle"])
 def test_a_pickle_that_wants_to_run_code_is_refused(tmp_path, how):
     trace = tmp_path / "it-ran"
@@ -371,8 +407,8 @@ def test_importing_keeps_card_labels_and_hash(tmp_path):
 
 
 def test_every_published_card_says_what_a_user_needs():
-    cards = [*catalog.I3D, *catalog.IMAGE.values()]
-    assert len(cards) >= 9
+    cards = [*catalog.I3D, *catalog.I3D_R50, *catalog.I3D_R50_NL, *catalog.IMAGE.values()]
+    assert len(cards) >= 13
     for card in cards:
         assert card.layout in name_maps.LAYOUTS and card.licence and card.preprocessing and card.trained_on
         assert all(url.startswith("https://") for url in catalog.files(card))
