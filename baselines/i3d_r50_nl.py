@@ -19,6 +19,7 @@ BASELINE = Baseline(
     inits=("imagenet", "scratch"),
     train_clip=i3d_r50.TRAIN_CLIP,
     test_clip=i3d_r50.TEST_CLIP,
+    frames=i3d_r50.FRAMES,
     build=partial(i3d_r50.network, non_local=True),
     loss="reduced",
     reduce="mean",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from harness.core.contract import CHANNELS, BuildSpec, Clip
+from harness.core.contract import CHANNELS, BuildSpec, Clip, Frames
 from harness.core.errors import HarnessError
 
 if TYPE_CHECKING:
@@ -16,18 +16,19 @@ TRAIN_CLIP = {
     "micro": Clip(window=16, side_px=48, strides={"rgb": 2, "flow": 2}),
 }
 TEST_CLIP = {
-    "paper": Clip(window=64, side_px=224, strides={"rgb": 8, "flow": 8}, count=10),
+    "paper": Clip(window=64, side_px=256, strides={"rgb": 8, "flow": 8}, count=10, crops=3),
     "micro": Clip(window=16, side_px=48, strides={"rgb": 2, "flow": 2}, count=2),
 }
+FRAMES = {"paper": Frames(fps=30.0)}
 CHOICES: Mapping[str, str] = {
-    "clips": "8 frames, every eighth, as the published weights' setting 8x8; those saw 30 frames per second (scale.fps), and here "
-    "the timeline is the scale's",
+    "clips": "8 frames, every eighth at 30 frames per second: the published setting 8x8",
     "network": "time is halved once, after res2; 5x7x7 stem, 3x1x1 before every second 3x3; stride in the 3x3",
     "flow": "every eighth field; neither source trains on flow",
     "flow from ImageNet": "the first kernel averaged over RGB and repeated for x and y, then inflated",
     "pictures": "standardised by 0.45 and 0.225, or by what the imported weights were trained with; flow is not",
     "batch norm": "eps 1e-5, as published; the scale of the last in every residual branch starts at 0",
-    "testing": "10 clips at uniform positions, centre crop, logits averaged; the source takes 3 crops and averages probabilities",
+    "testing": "10 clips at uniform positions and 3 squares of 256 px, as published; logits averaged, where the source averages "
+    "probabilities",
     "schedule": "the scale's",
     "not the paper's I3D": "an inflated ResNet-50 of Wang et al. (arXiv 1711.07971); its numbers are not those of Inception",
 }

@@ -18,7 +18,6 @@ _POSITIVE_OR_NONE = Range("more than 0", lambda value: value is None or value > 
 _SIZE_OR_NONE = Range("two numbers of 1 or more", lambda value: value is None or (len(value) == 2 and min(value) > 0))
 
 
-
 @dataclass(frozen=True)
 class Clip:
     """The part of a video that is a network's input, in frames of the scale's timeline: 25 fps (paper section 2.5) unless

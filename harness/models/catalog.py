@@ -60,16 +60,18 @@ I3D: tuple[Weights, ...] = (
 _SLOWFAST = "https://dl.fbaipublicfiles.com/pyslowfast/model_zoo/kinetics400"
 
 
-def _r50(name: str, layout: str, url: str, accuracy: str) -> Weights:
+def _r50(name: str, layout: str, url: str, accuracy: float) -> Weights:
     return Weights(
         name=name,
         stream="rgb",
-        trained_on=f"Kinetics-400, 8 frames, every eighth; top-1 {accuracy} with 10 x 3 views",
+        trained_on="Kinetics-400, 8 frames, every eighth",
         classes=400,
         layout=layout,
         url=url,
         licence="Apache-2.0",
         preprocessing="30 fps, short side 256 bilinear; RGB in [0, 1], minus 0.45, divided by 0.225",
+        accuracy={"kinetics400": accuracy},
+        views="10 clips x 3 squares of 256 px",
     )
 
 
@@ -78,11 +80,11 @@ I3D_R50: tuple[Weights, ...] = (
         "pytorchvideo-i3d-r50",
         "pytorchvideo",
         "https://dl.fbaipublicfiles.com/pytorchvideo/model_zoo/kinetics/I3D_8x8_R50.pyth",
-        "73.27",
+        73.27,
     ),
-    _r50("slowfast-i3d-r50", "caffe2", f"{_SLOWFAST}/I3D_8x8_R50.pkl", "73.5"),
+    _r50("slowfast-i3d-r50", "caffe2", f"{_SLOWFAST}/I3D_8x8_R50.pkl", 73.5),
 )
-I3D_R50_NL: tuple[Weights, ...] = (_r50("slowfast-i3d-r50-nl", "caffe2", f"{_SLOWFAST}/I3D_NLN_8x8_R50.pkl", "74.0"),)
+I3D_R50_NL: tuple[Weights, ...] = (_r50("slowfast-i3d-r50-nl", "caffe2", f"{_SLOWFAST}/I3D_NLN_8x8_R50.pkl", 74.0),)
 """With five non-local blocks."""
 
 IMAGE: Mapping[str, Weights] = {

@@ -180,4 +180,5 @@ def frames_seen(baseline: Baseline, streams: tuple[str, ...], scale: Scale) -> i
 
 
 if __name__ == "__main__":
-    write_file(name for name in registry.names("baseline") if not registry.origin("baseline", name))
+    built_in = {name: card for name, card in registry.all("baseline").items() if not registry.origin("baseline", name)}
+    write_file(name for name, card in built_in.items() if card.at is None)

@@ -14,7 +14,7 @@ from harness.core.contract import BuildSpec
 from harness.models import measure
 from harness.scales.paper import SCALE as PAPER
 
-NAMES = {name for name in registry.names("baseline") if not registry.origin("baseline", name)}
+NAMES = {name for name, card in registry.all("baseline").items() if card.at is None}
 CASES = [
     (name, scale, classes) for name in sorted(NAMES) for scale, many in measure.CLASSES.items() for classes in many
 ]
