@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from multiprocessing import resource_tracker
+from types import ModuleType
 from typing import Any
 
 from harness.core import registry
@@ -82,16 +83,20 @@ def repeated(action: Callable[[], None], every_s: float) -> Iterator[None]:
 
 @contextlib.contextmanager
 def starting() -> Iterator[None]:
-    """Processes that start in the block have Ctrl-C blocked until `begin_worker` decides about it.
+    """Processes that start in the block have Ctrl-C blocked until `begin_worker` decides about it, and no main module.
 
-    In the middle of its imports, a Python process could only print a traceback.
+    In the middle of its imports, a Python process could only print a traceback. And a process that is spawned imports the main
+    module of its parent: a script that calls `harness.run` without `if __name__ == "__main__"` would run again in each.
     """
     # Otherwise the first process that needs the tracker starts it, and it unblocks Ctrl-C.
     resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
     try:
         yield
     finally:
+        sys.modules["__main__"] = main
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 

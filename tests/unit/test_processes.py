@@ -1,4 +1,4 @@
-"""Workers of a killed process exit."""
+"""Workers of a killed process exit, and do not run the script that started them."""
 
 from __future__ import annotations
 
@@ -51,8 +51,21 @@ def given(do):
         worker.assign(fake_job(0), None, do)
     return workers
 
-if __name__ == "__main__":
+def run():
     list(%s)
+"""
+UNGUARDED = """
+import sys
+from pathlib import Path
+from harness.core.workspace import Workspace
+from harness.jobs.options import JobOptions
+from harness.launch.launchers.local import launch
+from harness.core.callbacks import Callback
+from tests.fakejobs import plan_of, run_fake, slow_jobs
+
+print("started")
+workspace = Workspace(Path(sys.argv[1]), Path(sys.argv[1]))
+launch(plan_of(slow_jobs(), workspace), JobOptions(workspace, cpu_threads=2), Callback(), run=run_fake)
 """
 
 
@@ -82,7 +95,8 @@ def test_workers_of_a_killed_process_exit(tmp_path, pool):
         return [int(path.name) for path in folder.iterdir() if path.name.isdigit()]
 
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    parent = subprocess.Popen([sys.executable, str(script), str(folder)], env=environment)
+    code = f"import sys; sys.path.append({str(tmp_path)!r}); import parent; parent.run()"
+    parent = subprocess.Popen([sys.executable, "-c", code, str(folder)], env=environment)
     try:
         assert soon(lambda: len(workers()) == 2)
     finally:
@@ -109,3 +123,15 @@ def test_a_signal_that_nohup_ignores_stays_ignored() -> None:
             os.kill(os.getpid(), signal.SIGHUP)
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+def test_a_script_without_a_guard_runs_once(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(UNGUARDED)
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    run = [sys.executable, str(script), str(tmp_path)]
+    done = subprocess.run(run, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "started\n"
+    steps = (tmp_path / "steps").read_text().splitlines()
+    assert len(steps) == 30 and len({line.split()[2] for line in steps}) == 2
