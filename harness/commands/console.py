@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import itertools
 import json
 import sys
@@ -178,9 +179,14 @@ class LiveProgress(Callback):
 
 @contextlib.contextmanager
 def screen(*, jobs: int, as_json: bool = False) -> Iterator[Callback]:
-    """The callback that fits the output: progress goes to standard error, JSON to standard output."""
+    """The callback that fits the output: progress goes to standard error or into the notebook, JSON to standard output."""
     if as_json:
         yield JsonProgress(sys.stdout)
+    elif "ipykernel" in sys.modules:
+        # In a notebook rich updates its bars through ipywidgets; standard error would have a red background.
+        widgets = importlib.util.find_spec("ipywidgets")
+        with _live(jobs, stderr=False) if widgets else contextlib.nullcontext(PlainProgress(sys.stdout, jobs)) as lines:
+            yield lines
     elif not sys.stderr.isatty():
         yield PlainProgress(sys.stderr, jobs)
     else:
@@ -189,11 +195,11 @@ def screen(*, jobs: int, as_json: bool = False) -> Iterator[Callback]:
 
 
 @contextlib.contextmanager
-def _live(jobs: int) -> Iterator[LiveProgress]:
-    """Bars on standard error, which vanish when they are done; that of all jobs appears before the first one starts."""
+def _live(jobs: int, *, stderr: bool = True) -> Iterator[LiveProgress]:
+    """Bars, which vanish when they are done; that of all jobs appears before the first one starts."""
     from rich.console import Console
 
-    with _bars(Console(stderr=True)) as bars:
+    with _bars(Console(stderr=stderr)) as bars:
         all_jobs = bars.add_task("all jobs", total=jobs, stage="", unit="jobs", note="") if jobs else None
         yield LiveProgress(bars, jobs, all_jobs)
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +14,15 @@ import click
 
 from harness.commands import console
 from harness.commands.options import selection_options, workspace_options
-from harness.core.cells import Cell, Job, Selection
+from harness.core.cells import Job, Selection
 from harness.core.errors import HarnessError
 from harness.core.workspace import Workspace
-from harness.planning import plan as planning, selection as selecting
-from harness.planning.cost import Estimate, estimates
+from harness.planning import plan as planning
+from harness.planning.cost import CostedPlan, costed
 from harness.records.record import RunStore
+from reports.table_output import cells_of
 from reports.units import duration, size
 
-TABLES = ("2", "3", "4", "5")
-"""Tables with numbers to run; Table 1 needs no jobs."""
 BASIS = {
     "records": "corrected by finished jobs like it",
     "kind": "corrected by finished jobs of its kind",
@@ -42,58 +40,25 @@ MONTH_S = 30 * 86400.0
 @workspace_options
 def command(selection: Selection, workspace: Workspace, table: str | None, as_json: bool, svg: str | None) -> None:
     plan = planning.make_plan(cells_of(selection, table), workspace, dry_run=True)
-    # A damaged record makes an estimate worse, and nothing else.
-    costs = estimates(plan, RunStore(workspace.runs).readable())
+    costs = costed(plan, RunStore(workspace.runs))
     if svg:
-        _draw(svg, plan, costs)
+        _draw(svg, costs)
     if as_json:
-        click.echo(json.dumps(_as_dict(plan, costs)))
+        click.echo(json.dumps(_as_dict(costs)))
         return
     if len(plan.jobs) <= 60:
-        click.echo(console.table(_row(job, plan) | {"takes": duration(costs[job.id].seconds)} for job in plan.jobs))
+        rows = (_row(job, plan) | {"takes": duration(costs.costs[job.id].seconds)} for job in plan.jobs)
+        click.echo(console.table(rows))
     else:
         click.echo(_counts(plan))
-    click.echo(_summary(plan, costs))
+    click.echo(_summary(costs))
 
 
-def cells_of(selection: Selection, table: str | None) -> list[Cell]:
-    """The cells of one table, of all tables, or of the selection."""
-    if table is None:
-        return selecting.cells(selection)
-    if flags := _flags_besides_table(selection):
-        raise HarnessError(
-            f"--table {table} plans that table's own cells; leave out either {' and '.join(flags)}, or --table"
-        )
-    if table not in (*TABLES, "all"):
-        raise HarnessError(f"--table {table}: expected one of {', '.join(TABLES)}, or all")
-    from reports.tables import Question, wanted
-
-    question = Question(scale=selection.scale or "paper", seeds=selection.seeds, source=selection.source)
-    numbers = TABLES if table == "all" else (table,)
-    return list(dict.fromkeys(cell for number in numbers for cell in wanted(int(number), question)))
-
-
-def _flags_besides_table(selection: Selection) -> list[str]:
-    """Options in use that contradict --table: a table fixes these axes itself."""
-    axes = {
-        "--baseline": selection.baselines,
-        "--modality": selection.modalities,
-        "--dataset": selection.datasets,
-        "--split": selection.splits != Selection().splits,
-        "--subset": selection.subset,
-        "--protocol": selection.protocols,
-        "--init": selection.inits,
-        "--backbone": selection.backbone,
-        "--set": selection.overrides,
-    }
-    return [flag for flag, value in axes.items() if value]
-
-
-def _draw(svg: str, plan: planning.Plan, costs: Mapping[str, Estimate]) -> None:
+def _draw(svg: str, costs: CostedPlan) -> None:
     from reports.figures.graph import draw
 
     try:
-        Path(svg).write_text(draw(plan, costs), encoding="utf-8")
+        Path(svg).write_text(draw(costs.plan, costs.costs), encoding="utf-8")
     except OSError as error:
         raise HarnessError(f"--svg {svg}: {error.strerror}; name a file in an existing folder") from error
 
@@ -114,15 +79,15 @@ def _counts(plan: planning.Plan) -> str:
     return console.table(rows) + "\n(--json or --svg FILE shows each job)"
 
 
-def _summary(plan: planning.Plan, costs: Mapping[str, Estimate]) -> str:
-    unfinished = [costs[job.id] for job in plan.to_do]
+def _summary(costs: CostedPlan) -> str:
+    plan, unfinished = costs.plan, costs.unfinished
     lines = [f"\n{len(plan.cells)} cell(s), {len(plan.jobs)} job(s), {len(plan.to_do)} to run."]
     if unfinished:
-        seconds, device_s = sum(cost.seconds for cost in unfinished), sum(cost.device_s for cost in unfinished)
-        gpu = f", {device_s / 3600:,.1f} GPU-hours of it" if device_s else ""
-        disk = size(sum(cost.disk_bytes for cost in unfinished))
-        lines.append(f"Estimate: {duration(seconds)}, if run one after the other{gpu}; {disk} of disk space.")
-        if not device_s and seconds > MONTH_S:
+        gpu = f", {costs.gpu_hours:,.1f} GPU-hours of it" if costs.gpu_hours else ""
+        lines.append(
+            f"Estimate: {duration(costs.seconds)}, if run one after the other{gpu}; {size(costs.disk_bytes)} of disk space."
+        )
+        if not costs.gpu_hours and costs.seconds > MONTH_S:
             lines.append(
                 "That is on this CPU: HARNESS_DEVICE=cuda plans for a GPU; see docs/reproducing.md for the paper scale."
             )
@@ -133,15 +98,15 @@ def _summary(plan: planning.Plan, costs: Mapping[str, Estimate]) -> str:
     return "\n".join(lines)
 
 
-def _as_dict(plan: planning.Plan, costs: Mapping[str, Estimate]) -> dict[str, Any]:
-    unfinished = [costs[job.id] for job in plan.to_do]
+def _as_dict(costs: CostedPlan) -> dict[str, Any]:
+    plan = costs.plan
     return {
-        "jobs": [_row(job, plan) | {"estimate": vars(costs[job.id])} for job in plan.jobs],
+        "jobs": [_row(job, plan) | {"estimate": vars(costs.costs[job.id])} for job in plan.jobs],
         "cells": [{"cell": vars(cell), "jobs": ids} for cell, ids in plan.cells.items()],
         "to_do": {
-            "jobs": len(unfinished),
-            "seconds": sum(cost.seconds for cost in unfinished),
-            "gpu_hours": sum(cost.device_s for cost in unfinished) / 3600,
-            "disk_bytes": sum(cost.disk_bytes for cost in unfinished),
+            "jobs": len(plan.to_do),
+            "seconds": costs.seconds,
+            "gpu_hours": costs.gpu_hours,
+            "disk_bytes": costs.disk_bytes,
         },
     }

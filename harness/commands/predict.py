@@ -16,14 +16,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness.commands.options import workspace_options
-from harness.core.cells import PUBLISHED
 from harness.core.errors import BrokenVideo, HarnessError
 from harness.core.workspace import Workspace, writable
-from harness.records.record import RunStore
 
 if TYPE_CHECKING:
+    from harness.jobs.networks import Predictor
     from harness.jobs.predict import Prediction, StreamPrediction
-    from harness.jobs.restore import Scorer
 
 BAR_LETTERS = 24
 BLOCKS = "▁▂▃▄▅▆▇█"
@@ -54,6 +52,7 @@ CURVE_LETTERS = 60
 @workspace_options
 def command(video: Path, workspace: Workspace, *, top: int, out: Path | None, as_json: bool, **network: Any) -> None:
     from harness.jobs import predict
+    from harness.jobs.networks import open_networks
     from reports.figures import prediction as figures
 
     if not video.exists():
@@ -61,46 +60,13 @@ def command(video: Path, workspace: Workspace, *, top: int, out: Path | None, as
     videos = predict.videos_in(video) if video.is_dir() else [video]
     if out:
         writable(out, content="pictures", flag="--out")
-    scorers = open_scorers(workspace, **network)
-    predict.check_together(scorers)
+    predictor = open_networks(workspace, **network)
     if video.is_dir():
-        _predict_folder(videos, video, scorers, top=top, out=out)
+        _predict_folder(videos, video, predictor, top=top, out=out)
         return
-    prediction = predict.predict(video, scorers)
+    prediction = predictor.predict(video)
     files = figures.write_all(prediction, out) if out else []
     click.echo(json.dumps(_as_dict(prediction, top, files)) if as_json else _as_text(prediction, top, files))
-
-
-def open_scorers(
-    workspace: Workspace, *, jobs: Sequence[str], weights: str | None, baseline: str | None, streams: Sequence[str]
-) -> list[Scorer]:
-    """The networks to use, in the order of the options. Raises HarnessError unless there are jobs or weights."""
-    if bool(jobs) == bool(weights):
-        raise HarnessError(
-            "choose the network: --job ID (see `harness ls jobs`; a second --job adds the other stream), or "
-            "--weights published:NAME --baseline NAME (see `harness weights list`)"
-        )
-    if weights:
-        return _published(workspace, weights, baseline, streams)
-    records = [RunStore(workspace.runs).find(job) for job in jobs]
-    from harness.jobs.options import JobOptions
-    from harness.jobs.restore import open_job
-
-    return [open_job(record, JobOptions(workspace=workspace)) for record in records]
-
-
-def _published(workspace: Workspace, weights: str, baseline: str | None, streams: Sequence[str]) -> list[Scorer]:
-    from harness.core import registry
-    from harness.jobs.restore import open_published
-    from harness.models import pretrained
-
-    name = weights.removeprefix(PUBLISHED)
-    offers = [(card, offer.stream) for card, offer in pretrained.named(name) if offer.stream != "image"]
-    card = registry.load("baseline", baseline) if baseline else offers[0][0] if offers else None
-    chosen = [stream for _, stream in offers if not streams or stream in streams]
-    if card is None or not chosen:
-        raise HarnessError(f"'{name}' is not published for the stream {' or '.join(streams) or 'rgb or flow'}")
-    return [open_published(name, card, stream, workspace) for stream in chosen]
 
 
 def _as_text(prediction: Prediction, top: int, files: Sequence[Path]) -> str:
@@ -170,9 +136,7 @@ def _as_dict(prediction: Prediction, top: int, files: Sequence[Path]) -> dict[st
     }
 
 
-def _predict_folder(
-    videos: Sequence[Path], root: Path, scorers: Sequence[Scorer], *, top: int, out: Path | None
-) -> None:
+def _predict_folder(videos: Sequence[Path], root: Path, predictor: Predictor, *, top: int, out: Path | None) -> None:
     """Write one row per video, at once. Raises HarnessError at the end if some cannot be decoded."""
     broken: list[str] = []
     target = out / "predictions.csv" if out else None
@@ -183,7 +147,7 @@ def _predict_folder(
         writer.writerow(["video", *columns, "error"])
         for video in videos:
             name = video.relative_to(root).as_posix()
-            row, error = _row(video, scorers, top)
+            row, error = _row(video, predictor, top)
             broken += [name] if error else []
             writer.writerow([name, *row, error])
             stream.flush()
@@ -199,12 +163,10 @@ def _predict_folder(
         )
 
 
-def _row(video: Path, scorers: Sequence[Scorer], top: int) -> tuple[list[str], str]:
+def _row(video: Path, predictor: Predictor, top: int) -> tuple[list[str], str]:
     """(classes and probabilities, '') or (empty cells, why the video cannot be decoded)."""
-    from harness.jobs.predict import predict
-
     try:
-        best = predict(video, scorers).top(top)
+        best = predictor.predict(video).top(top)
     except BrokenVideo as error:
         return [""] * (2 * top), str(error)
     cells = [text for name, share in best for text in (name, f"{share:.6f}")]

@@ -6,8 +6,7 @@ the results folder.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 from click.core import ParameterSource
@@ -18,10 +17,6 @@ from harness.core.errors import HarnessError
 from harness.core.workspace import Workspace
 from harness.launch.options import LaunchOptions
 from reports.tables.render import FORMATS
-
-if TYPE_CHECKING:
-    from harness.records.record import RunStore
-    from reports.tables import Lookup, Question
 
 RESULTS = "results"
 FOR_RESULTS = ("name", "scale", "by", "metrics", "significance", "style", "data", "results", "plugins")
@@ -73,16 +68,16 @@ def command(
     **question: Any,
 ) -> None:
     from harness.commands.run import run_cells
-    from harness.planning.lookup import lookup_in
     from harness.records.record import RunStore
-    from reports import tables
+    from reports import table_output, tables
     from reports.tables import supplements
 
     supplements.check_format(style, asides=significance or with_cost)
     run_store = RunStore(workspace.runs)
     if name == RESULTS:
         _check_flags(context)
-        text = _results(run_store, question, by=by or "dataset", style=style, significance=significance)
+        chosen = {key: question[key] for key in ("scale", "metrics")}
+        table = table_output.results_table(run_store, **chosen, by=by or "dataset", significance=significance)
     elif by:
         raise HarnessError(f"--by {by}: Table {name} has the paper's rows; use `harness table {RESULTS} --by {by}`")
     else:
@@ -90,9 +85,10 @@ def command(
         query = tables.Question(**question)
         if run_missing:
             run_cells(tables.wanted(int(name), query), workspace, launch)
-        lookup = lookup_in(workspace, run_store)
-        text = _table(int(name), lookup, query, run_store, style=style, significance=significance, with_cost=with_cost)
-    click.echo(text, nl=False)
+        table = table_output.paper_table(
+            int(name), query, workspace, run_store, significance=significance, with_cost=with_cost
+        )
+    click.echo(table.render(style), nl=False)
     console.exit_if_damaged(run_store)
 
 
@@ -104,35 +100,3 @@ def _check_flags(context: click.Context) -> None:
             raise HarnessError(
                 f"{parameter.opts[0]} is for Tables 1 to 5; `harness table {RESULTS}` prints every finished job, with its cost"
             )
-
-
-def _results(run_store: RunStore, question: Mapping[str, Any], *, by: str, style: str, significance: bool) -> str:
-    from reports import results
-    from reports.evidence import gather
-    from reports.tables import render, supplements
-
-    built = results.build(gather(run_store, scale=question["scale"]), by=by, metrics=question["metrics"])
-    asides = [built.significance()] if significance else []
-    return supplements.below(render(built.table, style), asides, style)
-
-
-def _table(
-    number: int,
-    lookup: Lookup,
-    question: Question,
-    run_store: RunStore,
-    *,
-    style: str,
-    significance: bool,
-    with_cost: bool,
-) -> str:
-    """A table of the paper."""
-    from reports import tables
-    from reports.tables import supplements
-
-    table = tables.build(number, lookup, question)
-    asides = [tables.significance(number, lookup, question)] if significance else []
-    asides += (
-        [supplements.costs(table, {record.job_id: record for record in run_store.readable()})] if with_cost else []
-    )
-    return supplements.below(tables.render(table, style), asides, style)

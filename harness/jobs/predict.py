@@ -6,9 +6,10 @@ of sums over batches of another size.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ import torch
 from harness.core.contract import Dataset, Listing, Video
 from harness.core.errors import BrokenVideo, DataMissing, HarnessError
 from harness.data import index, loader, prepare
+from harness.data.batch import Batch
 from harness.data.flow_store import flow_store
 from harness.datasets.formats.listing import VIDEO_SUFFIXES, files_in
 from harness.jobs.restore import Scorer
@@ -117,16 +119,11 @@ def videos_in(folder: Path) -> list[Path]:
 
 def predict_stream(path: Path, scorer: Scorer) -> StreamPrediction:
     """The prediction of one network, and the clips it saw."""
-    with tempfile.TemporaryDirectory(prefix="harness-predict-") as store:
-        reader, video = _reader(path.resolve(), scorer, Path(store))
-        frames = reader.num_frames(video)
-        batches = loader.test_batches(reader, [video], clip=scorer.clip, batch=BATCH)
-        cuts = [cut for cut in test_positions(frames, scorer.clip) for _ in range(scorer.clip.crops)]
+    with _test_clips(path, scorer) as (frames, cuts, batches):
         middle = len(cuts) // scorer.clip.crops // 2 * scorer.clip.crops
         parts, shown = [], {}
         for batch in batches:
-            inputs = loader.to_network(batch, scorer.device, scorer.scale.flow, scorer.pixels)
-            parts.append(scorer.logits(inputs))
+            parts.append(scorer.logits(_inputs(batch, scorer)))
             if middle in batch.views.tolist():
                 row = batch.views.tolist().index(middle)
                 shown = {stream: np.array(clips[row]) for stream, clips in batch.clips.items()}
@@ -142,6 +139,33 @@ def predict_stream(path: Path, scorer: Scorer) -> StreamPrediction:
         frames={stream: cuts[middle][stream] for stream in scorer.streams},
         num_frames=frames,
     )
+
+
+def features(path: Path, scorer: Scorer) -> np.ndarray:
+    """(V, P, F) float32: the head's inputs, for V test clips of a file at P output positions. Raises as `predict` does."""
+    if not path.is_file():
+        raise DataMissing(f"no video at {path}")
+    with _test_clips(path, scorer) as (_, _, batches):
+        return torch.cat([scorer.features(_inputs(batch, scorer)) for batch in batches]).numpy()
+
+
+Cuts = Sequence[Mapping[str, np.ndarray]]
+"""By view: stream -> its frame numbers."""
+
+
+@contextlib.contextmanager
+def _test_clips(path: Path, scorer: Scorer) -> Iterator[tuple[int, Cuts, Iterator[Batch]]]:
+    """(number of frames, cuts, batches of the test clips) of one file; batches are read inside the block."""
+    with tempfile.TemporaryDirectory(prefix="harness-predict-") as store:
+        reader, video = _reader(path.resolve(), scorer, Path(store))
+        frames = reader.num_frames(video)
+        batches = loader.test_batches(reader, [video], clip=scorer.clip, batch=BATCH)
+        cuts = [cut for cut in test_positions(frames, scorer.clip) for _ in range(scorer.clip.crops)]
+        yield frames, cuts, iter(batches)
+
+
+def _inputs(batch: Batch, scorer: Scorer) -> Any:
+    return loader.to_network(batch, scorer.device, scorer.scale.flow, scorer.pixels)
 
 
 def _times(cuts: Iterable[Mapping[str, np.ndarray]], count: int, scorer: Scorer) -> np.ndarray:

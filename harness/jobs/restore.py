@@ -54,10 +54,18 @@ class Scorer:
 
     def logits(self, clips: Any) -> torch.Tensor:
         """stream -> (N, C, T, H, W) -> (N, P, classes) float32 on the CPU: the logits at every output position."""
+        return self._computed(self.network, clips)
+
+    def features(self, clips: Any) -> torch.Tensor:
+        """{stream: (N, C, T, H, W)} float32 -> (N, P, F) float32 on the CPU: the head's inputs at every output position."""
+        return self._computed(self.network.features, clips)
+
+    def _computed(self, function: Any, clips: Any) -> torch.Tensor:
         if self.threads:
             torch.set_num_threads(self.threads)
         with torch.inference_mode(), autocast(self.device, self.precision):
-            return self.network(clips).float().cpu()
+            outputs: torch.Tensor = function(clips)
+            return outputs.float().cpu()
 
 
 def work_of(record: Record, options: JobOptions) -> JobContext:

@@ -36,7 +36,12 @@ class MetricValue:
 
 def summary(scores: Scores) -> dict[str, dict[str, Any]]:
     """Metric name -> {'value', 'low', 'high', 'drawn_by'}, as records keep it; what a metric does not have is left out."""
-    return {metric.name: plain(estimate(metric, [[scores]])) for metric in metrics() if _applies(metric, scores)}
+    return {name: plain(number) for name, number in metric_values(scores).items()}
+
+
+def metric_values(scores: Scores) -> dict[str, MetricValue]:
+    """Metric name -> its value with an interval; a metric that needs what these scores do not have is left out."""
+    return {metric.name: estimate(metric, [[scores]]) for metric in metrics() if _applies(metric, scores)}
 
 
 def plain(number: MetricValue) -> dict[str, Any]:

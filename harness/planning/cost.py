@@ -19,13 +19,17 @@ import statistics
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from harness.core import job_specs, registry
 from harness.core.contract import Baseline, BuildSpec, Clip, streams_of
 from harness.core.errors import UnknownName
 from harness.models.measure import count, size_on_file
 from harness.planning.plan import Plan
-from harness.records.record import Record
+from harness.records.record import Record, RunStore
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 GPU_FLOPS = 790e12 * 0.3
 """bf16 matrix products of one H200, measured, times 0.3, the assumed share that I3D's training reaches."""
@@ -63,6 +67,67 @@ class Estimate:
     basis: str
     """'records': corrected by similar finished jobs; 'kind': by finished jobs of its kind; 'model': not corrected;
     'assumed': the network cannot be counted, and no similar job is finished."""
+
+
+@dataclass(frozen=True)
+class CostedPlan:
+    """A plan, with the estimated cost of each of its jobs."""
+
+    plan: Plan
+    costs: Mapping[str, Estimate]
+    """Job id -> estimate, also of finished jobs."""
+
+    @property
+    def unfinished(self) -> list[Estimate]:
+        """Estimates of the jobs still to run."""
+        return [self.costs[job.id] for job in self.plan.to_do]
+
+    @property
+    def seconds(self) -> float:
+        """Of the jobs still to run, one after the other."""
+        return sum(cost.seconds for cost in self.unfinished)
+
+    @property
+    def gpu_hours(self) -> float:
+        """Of the jobs still to run; 0 on a CPU."""
+        return sum(cost.device_s for cost in self.unfinished) / 3600
+
+    @property
+    def disk_bytes(self) -> float:
+        """That the jobs still to run will store."""
+        return sum(cost.disk_bytes for cost in self.unfinished)
+
+    def frame(self) -> pd.DataFrame:
+        """One row per job: its id, kind, title, upstream jobs, whether it is finished, and its estimate."""
+        import pandas as pd
+
+        return pd.DataFrame(
+            {
+                "job": job.id,
+                "kind": job.kind,
+                "title": job.title,
+                "after": " ".join(job.upstream.values()),
+                "done": job.id in self.plan.done,
+                "provisional": job.provisional,
+                **dataclasses.asdict(self.costs[job.id]),
+            }
+            for job in self.plan.jobs
+        )
+
+    def __str__(self) -> str:
+        plan = self.plan
+        return (
+            f"{len(plan.cells)} cell(s), {len(plan.jobs)} job(s), {len(plan.to_do)} to run: {self.seconds:,.0f} s, "
+            f"{self.gpu_hours:,.1f} GPU-hours of it; {self.disk_bytes / 1e6:,.0f} MB"
+        )
+
+    def _repr_html_(self) -> str:
+        return f"<p>{self}</p>{self.frame().to_html(index=False)}"
+
+
+def costed(plan: Plan, run_store: RunStore) -> CostedPlan:
+    """The plan with its cost; a damaged record makes an estimate worse, and nothing else."""
+    return CostedPlan(plan, estimates(plan, run_store.readable()))
 
 
 def measured_flops() -> float:

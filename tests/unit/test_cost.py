@@ -21,7 +21,7 @@ from harness.planning.plan import make_plan
 from harness.planning.selection import cells
 from harness.records.caveats import caveats_of
 from harness.records.record import Record
-from reports import tables
+from reports import table_output, tables
 from reports.figures import graph
 from tests.specs import CELL, train_spec
 
@@ -34,7 +34,7 @@ def where(tmp_path):
 
 
 def planned(where, table="4", scale="micro"):
-    return make_plan(command.cells_of(Selection(scale=scale), table), where, dry_run=True)
+    return make_plan(table_output.cells_of(Selection(scale=scale), table), where, dry_run=True)
 
 
 def record_of(job, wall_s: float) -> Record:
@@ -49,11 +49,14 @@ def test_all_tables_at_paper_scale_are_planned_without_data_or_weights(where):
 
 
 def test_shared_work_appears_once_in_all_tables(where):
-    jobs = {number: {job.id for job in planned(where, number).jobs} for number in command.TABLES}
+    jobs = {number: {job.id for job in planned(where, number).jobs} for number in table_output.TABLES}
     together = {job.id for job in planned(where, "all").jobs}
     assert together == set().union(*jobs.values())
     assert len(together) < 0.75 * sum(map(len, jobs.values()))
-    assert len({cell for n in command.TABLES for cell in tables.wanted(int(n), tables.Question(scale="micro"))}) == 115
+    assert (
+        len({cell for n in table_output.TABLES for cell in tables.wanted(int(n), tables.Question(scale="micro"))})
+        == 115
+    )
 
 
 def test_the_model_counts_operations(where):
@@ -173,7 +176,7 @@ def test_json_and_words(where):
     told = json.loads(printed.output)
     assert told["to_do"]["jobs"] == len(told["jobs"]) and told["to_do"]["seconds"] > 0
     with pytest.raises(HarnessError, match="or all"):
-        command.cells_of(Selection(), "6")
+        table_output.cells_of(Selection(), "6")
 
 
 def test_the_picture_has_every_job_and_every_edge(where, tmp_path):
