@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import importlib
+import io
 import itertools
 import pkgutil
 import sys
@@ -107,6 +108,9 @@ def harness() -> None:
 def main() -> None:
     """The console script. Exit status: 0, 1 (a check failed, or damaged records were left out), 2 (wrong use or broken input),
     130 (Ctrl-C), 143 (SIGTERM)."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")  # a path may hold bytes that are not UTF-8
     try:
         with processes.terminable():
             code = harness.main(prog_name="harness", standalone_mode=False)
