@@ -29,18 +29,36 @@ BLOCKS = "▁▂▃▄▅▆▇█"
 CURVE_LETTERS = 60
 
 
+def network_options(function: Any) -> Any:
+    """The options of `harness.jobs.networks.open_networks`."""
+    options = (
+        click.option(
+            "--job",
+            "jobs",
+            multiple=True,
+            metavar="ID",
+            help="Job whose network to use; give twice to fuse two streams.",
+        ),
+        click.option(
+            "--weights",
+            metavar="published:NAME|DIR",
+            help="Instead of a job: imported weights, or a folder that `harness weights export` wrote.",
+        ),
+        click.option(
+            "--baseline", metavar="NAME", help="Architecture of --weights.  [default: the one they were published for]"
+        ),
+        click.option(
+            "--stream", "streams", multiple=True, metavar="rgb|flow", help="Stream of --weights to use.  [default: all]"
+        ),
+    )
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
 @click.command()
 @click.argument("video", type=click.Path(path_type=Path), metavar="VIDEO|FOLDER")
-@click.option(
-    "--job", "jobs", multiple=True, metavar="ID", help="Job whose network to use; give twice to fuse two streams."
-)
-@click.option("--weights", metavar="published:NAME", help="Imported weights to use instead of a job.")
-@click.option(
-    "--baseline", metavar="NAME", help="Architecture of --weights.  [default: the one they were published for]"
-)
-@click.option(
-    "--stream", "streams", multiple=True, metavar="rgb|flow", help="Stream of --weights to use.  [default: all]"
-)
+@network_options
 @click.option("--top", type=click.IntRange(1), default=5, help="Number of classes to print.")
 @click.option(
     "--out",

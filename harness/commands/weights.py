@@ -1,4 +1,4 @@
-"""`harness weights`: Manage published weights: list, fetch, import."""
+"""`harness weights`: Manage weights: list, fetch, import, export."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from harness.commands.options import workspace_options
 from harness.core.errors import HarnessError
 from harness.core.workspace import Workspace, writable
 from harness.models import pretrained
+from harness.records.record import RunStore
 
 
 @click.group(cls=Group)
@@ -73,3 +74,23 @@ def _class_names(file: Path) -> tuple[str, ...]:
         raise HarnessError(
             f"--labels {file} cannot be read ({error}); name a text file with one class per line"
         ) from error
+
+
+@command.command()
+@click.argument("job")
+@click.option(
+    "--to", "folder", type=click.Path(path_type=Path), required=True, metavar="DIR", help="New folder to write to."
+)
+@workspace_options
+def export(job: str, workspace: Workspace, folder: Path) -> None:
+    """Write the network of JOB: weights, configuration, model card.
+
+    `harness predict --weights DIR` uses the folder.
+    """
+    from harness.jobs import export as exporting
+    from harness.jobs.options import JobOptions
+
+    record = RunStore(workspace.runs).find(job)
+    writable(folder.parent, content="weights", flag="--to")
+    exporting.export(record, JobOptions(workspace=workspace), folder)
+    click.echo(f"{folder}: {', '.join(sorted(path.name for path in folder.iterdir()))}")

@@ -27,6 +27,7 @@ class Clip:
         "window": ONE_OR_MORE,
         "side_px": ONE_OR_MORE,
         "count": ONE_OR_MORE,
+        "step": NOT_NEGATIVE,
         "crops": one_of(1, 3, 5),
         "segments": ONE_OR_MORE,
     }
@@ -50,7 +51,16 @@ class Clip:
     segments: int = 1
     """Equal parts of the video, each of which gives the clip one snippet of `window` frames (TSN in training: 3)."""
 
+    step: int = 0
+    """Frames from the start of a clip to that of the next, in testing, so that clips cover the video; 0: `count` clips, or
+    consecutive windows if `dense`."""
+
     def __post_init__(self) -> None:
+        if self.step and self.segments > 1:
+            raise HarnessError(
+                f"a clip of {self.segments} segments covers the whole video, so clips cannot start every {self.step} frames; "
+                "leave out `step` (--stride)"
+            )
         if self.dense and self.segments > 1:
             raise HarnessError(
                 f"a dense clip covers the whole video and cannot come from {self.segments} segments; leave out `dense`, or "

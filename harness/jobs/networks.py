@@ -63,7 +63,7 @@ def open_networks(
     baseline: str | None = None,
     streams: Sequence[str] = (),
 ) -> Predictor:
-    """The networks of these jobs (beginnings of ids), or of imported published weights, in this order.
+    """The networks of these jobs (beginnings of ids), of imported published weights, or of a folder by `harness weights export`.
 
     Raises HarnessError unless there are jobs or weights, for networks that cannot be fused, and, naming the remedy, for
     weights that are not on this machine.
@@ -77,7 +77,11 @@ def open_networks(
     from harness.jobs.predict import check_together
     from harness.jobs.restore import open_job
 
-    if weights:
+    if weights and Path(weights).is_dir():
+        from harness.jobs.export import open_exported
+
+        scorers: tuple[Scorer, ...] = (open_exported(Path(weights), JobOptions(workspace=workspace)),)
+    elif weights:
         scorers = _published(workspace, weights, baseline, streams)
     else:
         scorers = tuple(open_job(record, JobOptions(workspace=workspace)) for record in records)

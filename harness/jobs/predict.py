@@ -6,10 +6,9 @@ of sums over batches of another size.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,10 +16,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from harness.core.contract import Dataset, Listing, Video
+from harness.core.contract import Clip, Dataset, Listing, Video
 from harness.core.errors import BrokenVideo, DataMissing, HarnessError
 from harness.data import index, loader, prepare
-from harness.data.batch import Batch
 from harness.data.flow_store import flow_store
 from harness.datasets.formats.listing import VIDEO_SUFFIXES, files_in
 from harness.jobs.restore import Scorer
@@ -117,27 +115,60 @@ def videos_in(folder: Path) -> list[Path]:
     return sorted(folder / name for name in videos)
 
 
-def predict_stream(path: Path, scorer: Scorer) -> StreamPrediction:
-    """The prediction of one network, and the clips it saw."""
-    with _test_clips(path, scorer) as (frames, cuts, batches):
-        middle = len(cuts) // scorer.clip.crops // 2 * scorer.clip.crops
+@dataclass(frozen=True, eq=False)
+class Views:
+    """What one network computed for every view of a video."""
+
+    outputs: torch.Tensor
+    """(V, P, ...) float32: by view and output position in time."""
+    times_s: np.ndarray
+    """(V, P) float64: the middle of each position, in seconds from the start. Past the end, a short video is looped."""
+    shown: Mapping[str, np.ndarray]
+    """The middle view: stream -> uint8 (T, H, W, C), RGB pictures or flow codes."""
+    frames: Mapping[str, np.ndarray]
+    """The middle view's frame numbers, by stream."""
+    num_frames: int
+    """Frames of the video on the scale's timeline."""
+
+
+def compute_views(path: Path, scorer: Scorer, clip: Clip, compute: Callable[[Any], torch.Tensor]) -> Views:
+    """compute(stream -> (N, C, T, H, W)) -> (N, P, ...) float32 of every view that `clip` cuts from the video."""
+    with tempfile.TemporaryDirectory(prefix="harness-predict-") as store:
+        reader, video = _reader(path.resolve(), scorer, Path(store))
+        frames = reader.num_frames(video)
+        batches = loader.test_batches(reader, [video], clip=clip, batch=BATCH)
+        cuts = [cut for cut in test_positions(frames, clip) for _ in range(clip.crops)]
+        middle = len(cuts) // clip.crops // 2 * clip.crops
         parts, shown = [], {}
         for batch in batches:
-            parts.append(scorer.logits(_inputs(batch, scorer)))
+            inputs = loader.to_network(batch, scorer.device, scorer.scale.flow, scorer.pixels)
+            parts.append(compute(inputs))
             if middle in batch.views.tolist():
                 row = batch.views.tolist().index(middle)
                 shown = {stream: np.array(clips[row]) for stream, clips in batch.clips.items()}
-    positions = torch.cat(parts)
-    # As in `evaluation.video_logits`: over positions, then over views in float64.
-    mean = reduce_positions(positions, scorer.baseline.reduce).numpy().astype(np.float64).mean(axis=0)
-    return StreamPrediction(
-        scorer=scorer,
-        logits=mean.astype(np.float32),
-        positions=positions.numpy(),
-        times_s=_times(cuts, positions.shape[1], scorer),
+    outputs = torch.cat(parts)
+    return Views(
+        outputs=outputs,
+        times_s=_times(cuts, outputs.shape[1], scorer, clip),
         shown=shown,
         frames={stream: cuts[middle][stream] for stream in scorer.streams},
         num_frames=frames,
+    )
+
+
+def predict_stream(path: Path, scorer: Scorer) -> StreamPrediction:
+    """The prediction of one network, and the clips it saw."""
+    views = compute_views(path, scorer, scorer.clip, scorer.logits)
+    # As in `evaluation.video_logits`: over positions, then over views in float64.
+    mean = reduce_positions(views.outputs, scorer.baseline.reduce).numpy().astype(np.float64).mean(axis=0)
+    return StreamPrediction(
+        scorer=scorer,
+        logits=mean.astype(np.float32),
+        positions=views.outputs.numpy(),
+        times_s=views.times_s,
+        shown=views.shown,
+        frames=views.frames,
+        num_frames=views.num_frames,
     )
 
 
@@ -145,35 +176,14 @@ def features(path: Path, scorer: Scorer) -> np.ndarray:
     """(V, P, F) float32: the head's inputs, for V test clips of a file at P output positions. Raises as `predict` does."""
     if not path.is_file():
         raise DataMissing(f"no video at {path}")
-    with _test_clips(path, scorer) as (_, _, batches):
-        return torch.cat([scorer.features(_inputs(batch, scorer)) for batch in batches]).numpy()
+    return compute_views(path, scorer, scorer.clip, scorer.features).outputs.numpy()
 
 
-Cuts = Sequence[Mapping[str, np.ndarray]]
-"""By view: stream -> its frame numbers."""
-
-
-@contextlib.contextmanager
-def _test_clips(path: Path, scorer: Scorer) -> Iterator[tuple[int, Cuts, Iterator[Batch]]]:
-    """(number of frames, cuts, batches of the test clips) of one file; batches are read inside the block."""
-    with tempfile.TemporaryDirectory(prefix="harness-predict-") as store:
-        reader, video = _reader(path.resolve(), scorer, Path(store))
-        frames = reader.num_frames(video)
-        batches = loader.test_batches(reader, [video], clip=scorer.clip, batch=BATCH)
-        cuts = [cut for cut in test_positions(frames, scorer.clip) for _ in range(scorer.clip.crops)]
-        yield frames, cuts, iter(batches)
-
-
-def _inputs(batch: Batch, scorer: Scorer) -> Any:
-    return loader.to_network(batch, scorer.device, scorer.scale.flow, scorer.pixels)
-
-
-def _times(cuts: Iterable[Mapping[str, np.ndarray]], count: int, scorer: Scorer) -> np.ndarray:
+def _times(cuts: Iterable[Mapping[str, np.ndarray]], count: int, scorer: Scorer, clip: Clip) -> np.ndarray:
     """(V, P) seconds: each view's window divided evenly among its output positions; each segment's, where it has several.
 
     Positions that cannot be divided among the segments are placed around the segments' mean.
     """
-    clip = scorer.clip
     starts = np.array([cut[scorer.streams[0]].reshape(clip.segments, -1)[:, 0] for cut in cuts], np.float64)
     if count % clip.segments:
         starts = starts.mean(axis=1, keepdims=True)

@@ -57,7 +57,7 @@ class Scorer:
         return self._computed(self.network, clips)
 
     def features(self, clips: Any) -> torch.Tensor:
-        """{stream: (N, C, T, H, W)} float32 -> (N, P, F) float32 on the CPU: the head's inputs at every output position."""
+        """clips[stream] (N, C, T, H, W) float32 in [-1, 1] -> (N, P, F) float32 on the CPU: the head's inputs."""
         return self._computed(self.network.features, clips)
 
     def _computed(self, function: Any, clips: Any) -> torch.Tensor:
@@ -87,6 +87,11 @@ def open_job(record: Record, options: JobOptions) -> Scorer:
     else:
         network = build.build(context.baseline, context.build_spec(len(record.classes)))
         network.load_state_dict(_weights(record), strict=True)
+    return scorer_of(network, context, record)
+
+
+def scorer_of(network: nn.Module, context: JobContext[Any], record: Record) -> Scorer:
+    """The job's network as a scorer, on the device."""
     return Scorer(
         name=record.job_id,
         title=record.title + (" · in bfloat16" if context.eval_precision == "bfloat16" else ""),

@@ -45,14 +45,14 @@ def train_positions(num_frames: int, clip: Clip, rng: np.random.Generator) -> di
 def test_positions(num_frames: int, clip: Clip) -> list[dict[str, np.ndarray]]:
     """The clips that a video is scored on, in order: stream -> int64 frame numbers of each.
 
-    `clip.dense`: consecutive windows from the first frame on, the last one aligned to the end, so that every frame is
-    covered. Otherwise `clip.count` clips whose starts are spread evenly from the first possible one of each segment to
+    `clip.step` or `clip.dense`: windows from the first frame on, every `step` frames or consecutive, the last one aligned to
+    the end. Otherwise `clip.count` clips whose starts are spread evenly from the first possible one of each segment to
     its last (one clip: in the middle). Videos shorter than the window are looped up to it.
     """
     parts = segment_starts(num_frames, clip)
-    if clip.dense:
+    if step := clip.step or (clip.window if clip.dense else 0):
         ((_, last),) = parts
-        views = [[min(start, last)] for start in range(0, last + clip.window, clip.window)]
+        views = [[min(start, last)] for start in range(0, last + step, step)]
     else:
         views = [
             [first + _spread(last - first, clip.count, view) for first, last in parts] for view in range(clip.count)

@@ -1,0 +1,89 @@
+"""The network of a finished job as a folder for others: weights, configuration, and a model card.
+
+=====================  ==============================================================================================
+``model.safetensors``  every tensor of the network by name, trunk and head
+``config.json``        the job's spec, classes and numbers; the SHA-256 of the weights
+``README.md``          the model card: the number with its interval, the data's fingerprint, the command that repeats it
+=====================  ==============================================================================================
+
+`open_exported` restores the network from the folder alone: its logits are those of the job, bit for bit.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from harness import __version__
+from harness.core.atomic import atomic_folder, file_sha256
+from harness.core.callbacks import Callback
+from harness.core.errors import HarnessError
+from harness.core.job_specs import ProbeSpec, from_plain, to_plain
+from harness.jobs.common import build_head
+from harness.jobs.context import JobContext, configure
+from harness.jobs.model_card import model_card
+from harness.jobs.options import JobOptions
+from harness.jobs.restore import Scorer, job_of, open_job, scorer_of
+from harness.models import build, transfer
+from harness.records.record import Record
+
+MODEL, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
+FORMAT = 1
+"""Raised when the configuration changes its meaning."""
+FIELDS = ("job_id", "title", "upstream", "environment", "fingerprint", "metrics", "counts", "finished_at")
+"""Fields of the record that the configuration repeats, in addition to its spec and classes."""
+
+
+def export(record: Record, options: JobOptions, folder: Path) -> None:
+    """Write the folder, completely or not at all. Raises HarnessError if it exists and is not empty."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise HarnessError(f"{folder} is not empty; name a new folder with --to")
+    scorer = open_job(record, options)
+    if folder.is_dir():
+        folder.rmdir()
+    with atomic_folder(folder) as temporary:
+        transfer.write_weights(
+            temporary / MODEL, scorer.network, metadata={"job": record.job_id, "title": record.title}
+        )
+        config = {name: getattr(record, name) for name in FIELDS} | {
+            "format": FORMAT,
+            "harness": __version__,
+            "spec": to_plain(record.spec),
+            "classes": list(record.classes),
+            "weights_sha256": file_sha256(temporary / MODEL),
+        }
+        (temporary / CONFIG).write_text(json.dumps(config, indent=1, ensure_ascii=False), encoding="utf-8")
+        (temporary / CARD).write_text(model_card(record), encoding="utf-8")
+
+
+def open_exported(folder: Path, options: JobOptions) -> Scorer:
+    """The network of an exported folder. Raises HarnessError, naming the file, if the folder is not whole."""
+    record, sha256 = _record(folder)
+    if file_sha256(folder / MODEL) != sha256:
+        raise HarnessError(f"{folder / MODEL} is not the file that was exported (sha256 differs); export the job again")
+    context: JobContext[Any] = JobContext(job=job_of(record), options=options, callback=Callback())
+    configure(context)
+    network: nn.Module = build.build(context.baseline, context.build_spec(len(record.classes)))
+    if isinstance(record.spec, ProbeSpec):
+        network.head = build_head(network, record.spec, len(record.classes))
+    network.load_state_dict(transfer.read_weights(folder / MODEL), strict=True)
+    return scorer_of(network, context, record)
+
+
+def _record(folder: Path) -> tuple[Record, str]:
+    """(the record without its files, the SHA-256 of the weights)."""
+    path = folder / CONFIG
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+        if config["format"] != FORMAT:
+            raise HarnessError(f"{path} has format {config['format']}, this version of harness reads {FORMAT}")
+        fields = {name: config[name] for name in FIELDS}
+        record = Record(**fields, spec=from_plain(config["spec"]), cell=None, cost={}, classes=tuple(config["classes"]))
+        return record, str(config["weights_sha256"])
+    except FileNotFoundError as error:
+        raise HarnessError(f"{folder} has no {CONFIG}; name a folder that `harness weights export` wrote") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise HarnessError(f"{path} is damaged ({type(error).__name__}: {error}); export the job again") from error
