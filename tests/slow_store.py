@@ -53,5 +53,12 @@ def make(data: Path, recipe: SlowRecipe, workers: int = 2) -> derived.Store:
     return derived.make_store(toy, recipe, everything(toy), workers=workers)
 
 
+def main() -> None:
+    # Processes of a pool do not run the script again: they find the recipe by the name of its module.
+    from tests import slow_store
+
+    slow_store.make(Path(sys.argv[1]), slow_store.SlowRecipe(busy_s=float(sys.argv[2]), piece_s=float(sys.argv[3])))
+
+
 if __name__ == "__main__":
-    make(Path(sys.argv[1]), SlowRecipe(busy_s=float(sys.argv[2])))
+    main()

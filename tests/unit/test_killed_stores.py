@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -22,8 +21,8 @@ def halves(data: Path) -> list[Path]:
     return list(data.rglob("*.half"))
 
 
-def started(data: Path, busy_s: float = 0.0) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "tests.slow_store", str(data), str(busy_s)]
+def started(data: Path, *, busy_s: float = 0.0, piece_s: float = 0.02) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "tests.slow_store", str(data), str(busy_s), str(piece_s)]
     return subprocess.Popen(command, env=os.environ | {"PYTHONPATH": str(ROOT)}, stderr=subprocess.DEVNULL)
 
 
@@ -32,6 +31,15 @@ def until(happened) -> None:
     while not happened():
         assert time.monotonic() < end, "a minute has passed"
         time.sleep(0.005)
+
+
+def workers_of(driver: subprocess.Popen[bytes]) -> list[psutil.Process]:
+    """The processes of its pool; [] if it has ended."""
+    try:
+        children = psutil.Process(driver.pid).children()
+        return [child for child in children if "spawn_main" in " ".join(child.cmdline())]
+    except psutil.NoSuchProcess:
+        return []
 
 
 def test_a_store_that_is_complete_is_swept_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -49,10 +57,9 @@ def test_a_killed_worker_costs_a_message_and_leaves_no_half_file(tmp_path: Path)
     make(tmp_path, SlowRecipe(piece_s=0.0), workers=1)  # renders and indexes the videos
     for file in tmp_path.rglob("*.slow"):
         file.unlink()
-    driver = started(tmp_path)
-    until(lambda: len(halves(tmp_path)) == 2)
-    workers = [p for p in psutil.Process(driver.pid).children() if "spawn_main" in " ".join(p.cmdline())]
-    workers[0].send_signal(signal.SIGKILL)
+    driver = started(tmp_path, piece_s=1.0)
+    until(lambda: halves(tmp_path))
+    workers_of(driver)[0].kill()
     assert driver.wait(60) == 1
     assert not halves(tmp_path)
     make(tmp_path, SlowRecipe(piece_s=0.0), workers=1)
@@ -63,10 +70,11 @@ def test_a_worker_that_is_busy_does_not_outlive_its_driver(tmp_path: Path) -> No
     """It would write its half file when the next command has swept."""
     driver = started(tmp_path, busy_s=20.0)
     until(lambda: list(tmp_path.rglob("busy")))
-    workers = psutil.Process(driver.pid).children(recursive=True)
+    workers = workers_of(driver)
+    assert workers
     driver.kill()
     driver.wait()
-    _, alive = psutil.wait_procs([p for p in workers if p.is_running() and "spawn_main" in " ".join(p.cmdline())], 5)
+    _, alive = psutil.wait_procs(workers, 5)
     for process in alive:
         process.kill()
     assert not alive
@@ -83,13 +91,10 @@ def test_forty_kills_leave_nothing(tmp_path: Path) -> None:
         driver = started(tmp_path)
         until(lambda driver=driver: halves(tmp_path) or driver.poll() is not None)
         time.sleep(rng.uniform(0, 0.6))
-        workers = [p for p in psutil.Process(driver.pid).children() if "spawn_main" in " ".join(p.cmdline())]
-        if kill % 2 and workers:
-            workers[0].kill()
-        else:
-            driver.kill()
+        victims = workers_of(driver) if kill % 2 else []
+        (victims[0] if victims else driver).kill()
         driver.wait(60)
         hits += bool(halves(tmp_path))
-        make(tmp_path, SlowRecipe(piece_s=0.0), workers=2)
+        make(tmp_path, SlowRecipe(piece_s=0.0), workers=1)
         left += halves(tmp_path)
     assert not left and hits > 5
