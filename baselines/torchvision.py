@@ -13,7 +13,7 @@ import dataclasses
 from functools import partial
 from typing import Any
 
-from baselines.parts.torchvision_facts import LARGER, MEMBERS, URL, Member
+from baselines.parts.families.torchvision_facts import LARGER, MEMBERS, URL, Member
 from harness.core.contract import Baseline, BuildSpec, Clip, Frames, Weights
 from harness.core.errors import HarnessError, unknown
 
@@ -23,14 +23,14 @@ MICRO = {"s3d": Clip(window=16, side_px=48, centre="round")}
 
 def build(name: str, spec: BuildSpec) -> Any:
     """The member `name`; at micro size unless the scale's width is 1."""
-    from baselines.parts.torchvision_video import network
+    from baselines.parts.families.torchvision_video import network
 
     return network(name, _at(name).train_clip["micro"], spec)
 
 
 def rename(head: str, name: str) -> str:
     """torchvision's name of a tensor -> that in our network."""
-    from baselines.parts.torchvision_video import head_and_trunk
+    from baselines.parts.families.torchvision_video import head_and_trunk
 
     return head_and_trunk(head, name)
 

@@ -43,15 +43,9 @@ def list_weights(workspace: Workspace) -> None:
 @click.argument("name")
 @workspace_options
 def fetch(name: str, workspace: Workspace) -> None:
-    """Download NAME, check its hash, and import it.
-
-    Resumes interrupted downloads.
-    """
+    """Download NAME, check its hash, and import it."""
     writable(workspace.data, content="weights", flag="--data")
-    with console.screen(jobs=0) as callback:
-        callback.stage(f"fetch {name}", 0, "bytes")
-        lines = pretrained.fetch(name, workspace, progress=lambda done, total: callback.progress(done, total or done))
-    click.echo("\n".join(lines))
+    click.echo("\n".join(pretrained.fetch(name, workspace)))
 
 
 @command.command("import")

@@ -382,6 +382,10 @@ class Baseline:
     """Arguments of a family whose members can be listed."""
     how_to_list: str = ""
     """How to find the members of a family."""
+    library: str = ""
+    """Module that the network needs beyond the harness's own requirements."""
+    extra: str = ""
+    """Extra of the harness that installs it: `pip install 'quovadis-harness[EXTRA]'`."""
     content: str = ""
     """Digest of what defines a member of a family that is named by a path or a repository; part of job ids."""
 

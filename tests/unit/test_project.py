@@ -77,7 +77,7 @@ def imported(node: ast.AST) -> list[str]:
 
 def undeclared(root: Path) -> list[str]:
     extras = PROJECT["project"]["optional-dependencies"]
-    allowed = declared(PROJECT["project"]["dependencies"]) | declared(extras["torchcodec"])
+    allowed = declared(PROJECT["project"]["dependencies"]) | declared(extras["torchcodec"]) | declared(extras["hf"])
     return [f"{where} imports {name}" for name, where in third_party(root).items() if name not in allowed]
 
 

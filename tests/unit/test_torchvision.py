@@ -12,7 +12,7 @@ from torch import nn
 from torchvision.models import get_model, get_model_weights, list_models, video
 from torchvision.transforms import InterpolationMode
 
-from baselines.parts.torchvision_facts import LARGER, MEMBERS, URL
+from baselines.parts.families.torchvision_facts import LARGER, MEMBERS, URL
 from harness.core import registry
 from harness.core.contract import BuildSpec, FlowMethod, Video
 from harness.core.errors import HarnessError

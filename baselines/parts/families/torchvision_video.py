@@ -11,8 +11,8 @@ from torchvision.models import video
 from torchvision.models.video.mvit import MSBlockConfig, MViT
 from torchvision.models.video.swin_transformer import SwinTransformer3d
 
+from baselines.parts.families.torchvision_facts import MEMBERS
 from baselines.parts.network import LinearHead, WithHead
-from baselines.parts.torchvision_facts import MEMBERS
 from harness.core.contract import BuildSpec, Clip
 from harness.core.errors import HarnessError
 

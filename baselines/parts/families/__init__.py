@@ -1,0 +1,1 @@
+"""Networks of other libraries: the facts of their weights, and their interface."""
