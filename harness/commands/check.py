@@ -51,7 +51,8 @@ PROPOSED = ".proposed"
 @click.option(
     "--only",
     type=click.Choice(["retrained", "rescored"]),
-    help="Check one kind of expected number alone.  [default: both]",
+    help="Check one kind alone: retrained (mean accuracy of trainings in the results folder) or rescored (stored weights, "
+    "scored again).  [default: both]",
 )
 @click.option("--run", "run_missing", is_flag=True, help="First train one seed of each missing cell.")
 @click.option("--update", is_flag=True, help="Write the new numbers to FILE.proposed, for review.")

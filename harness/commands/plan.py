@@ -27,7 +27,7 @@ BASIS = {
     "records": "corrected by finished jobs like it",
     "kind": "corrected by finished jobs of its kind",
     "model": "from counted operations alone",
-    "assumed": "of networks that cannot be counted, at an assumed size",
+    "assumed": "of an assumed number of operations, since the network's cannot be counted",
 }
 MONTH_S = 30 * 86400.0
 

@@ -106,8 +106,8 @@ def _rows(names: Sequence[str], known: dict[str, str], place: str) -> dict[str, 
     if strange:
         example = next(iter(known.values()), "")
         raise HarnessError(
-            f"{len(strange)} of {len(names)} rows are of no video of {place}: {_few(strange)}; a video's id there is such "
-            f"as '{example}'"
+            f"{len(strange)} of {len(names)} rows match no video of {place}: {_few(strange)}; use its video ids, such as "
+            f"'{example}', or file names"
         )
     row_of: dict[str, int] = {}
     for row, name in enumerate(names):
@@ -122,14 +122,19 @@ def _rows(names: Sequence[str], known: dict[str, str], place: str) -> dict[str, 
 def _columns(names: Sequence[str], classes: Sequence[str], place: str) -> list[int]:
     """The columns in the order of the classes, which they have as names or as indices from 0."""
     if len(names) != len(classes):
-        raise HarnessError(f"the scores are of {len(names)} classes, those of {place} are {len(classes)}")
+        raise HarnessError(
+            f"the file has scores of {len(names)} classes, but {place} has {len(classes)}; write one column per class"
+        )
     indices = tuple(map(str, range(len(classes))))
     for wanted in (tuple(classes), indices):
         if set(names) == set(wanted):
             return [names.index(name) for name in wanted]
     strange = [name for name in names if name not in set(classes)]
     lacking = [name for name in classes if name not in set(names)]
-    raise HarnessError(f"{_few(strange)}: no classes of {place}, which also has {_few(lacking)}")
+    raise HarnessError(
+        f"the file has columns that are no classes of {place}: {_few(strange)}; it lacks the classes {_few(lacking)}; name the "
+        f"columns as the data set does, or 0 to {len(classes) - 1}"
+    )
 
 
 def _few(names: Sequence[str]) -> str:

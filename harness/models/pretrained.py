@@ -128,8 +128,13 @@ def import_file(
     published = named(name)
     candidates = [(baseline, weights) for baseline, weights in published if stream in (None, weights.stream)]
     if len(candidates) != 1:
-        streams = ", ".join(weights.stream for _, weights in published)
-        raise HarnessError(f"'{name}' is published for the streams {streams}; choose this file's with --stream")
+        streams = [weights.stream for _, weights in published]
+        remedy = (
+            f"pass --stream {' or --stream '.join(streams)}, whichever FILE is"
+            if len(streams) > 1
+            else "leave out --stream"
+        )
+        raise HarnessError(f"'{name}' is published for {' and '.join(streams)}; {remedy}")
     return _import(file, *candidates[0], workspace, labels=labels)
 
 

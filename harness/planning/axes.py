@@ -96,7 +96,7 @@ def _from_file(path: str) -> dict[str, Any]:
         if key not in AXES:
             raise HarnessError(f"{path}: {unknown('axis', key, (*AXES, 'set'))}")
         if key in SINGLE and not isinstance(value, str):
-            raise HarnessError(f"{path}: {key} = {value!r}: expected one text")
+            raise HarnessError(f"{path}: {key} = {value!r}: expected one value in quotes")
     axes: dict[str, Any] = {
         key: value if key in SINGLE else tuple(map(str, value if isinstance(value, list) else [value]))
         for key, value in stored.items()

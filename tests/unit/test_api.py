@@ -151,7 +151,7 @@ def test_launch_options_are_checked_before_anything_runs(options, message):
 def test_a_list_for_an_axis_with_one_value_is_refused_in_a_selection_file(tmp_path):
     file = tmp_path / "selection.toml"
     file.write_text('dataset = "micro-hmdb51"\nsource = ["micro-kinetics"]\n')
-    with pytest.raises(HarnessError, match="source = \\['micro-kinetics'\\]: expected one text"):
+    with pytest.raises(HarnessError, match="source = \\['micro-kinetics'\\]: expected one value in quotes"):
         api.plan(file=file)
 
 

@@ -202,15 +202,15 @@ def spoiled(text: str, kind: str) -> str:
 
 
 FAULTS = {
-    "unknown": "1 of 15 rows are of no video of split 1 (test)",
+    "unknown": "1 of 15 rows match no video of split 1 (test)",
     "missing": "1 of the 15 videos of split 1 (test)",
     "twice": "has the video 'claptest0' more than once",
     "same": "are the same video",
     "nan": "scores of 1 videos are NaN or infinite, the first of 'claptest0'",
     "word": "video 'claptest0': 'high' in the column 'clap' is not a number",
     "short": "1 scores for 3 classes",
-    "classes": "the scores are of 2 classes, those of split 1 (test)",
-    "names": "'walk': no classes of split 1 (test)",
+    "classes": "the file has scores of 2 classes, but ",
+    "names": "'walk'; it lacks the classes 'wave'",
     "columns": "has the class 'jump' more than once",
     "empty": "of the 15 videos",
 }

@@ -190,9 +190,12 @@ def _retrained(entry: Mapping[str, Any], where: str) -> Retrained:
 
 
 def _all_or_none(entry: Mapping[str, Any], keys: Sequence[str], where: str) -> None:
-    given = [key for key in keys if key in entry]
-    if given and len(given) < len(keys):
-        raise HarnessError(f"{where} has {', '.join(given)} but not all of {', '.join(keys)}; see `--update`")
+    given, absent = [key for key in keys if key in entry], [key for key in keys if key not in entry]
+    if given and absent:
+        raise HarnessError(
+            f"{where} lacks {', '.join(absent)}; remove {', '.join(given)} too, and run `harness check --update`, which "
+            "proposes all of them"
+        )
 
 
 def _check_counts(retrained: Retrained, entry: Mapping[str, Any], where: str) -> None:

@@ -86,7 +86,7 @@ def sampled_rows(rows: Rows) -> Rows:
     fit = [cls for cls in sizes["train"] if all(sizes[subset][cls] >= least[subset] for subset in rows)]
     if len(fit) < CLASSES:
         raise HarnessError(
-            f"{len(fit)} classes of the lists have {TRAIN_LEAST} training videos, {SCORED['val']} validation and "
+            f"{len(fit)} classes of the lists have at least {TRAIN_LEAST} training videos, {SCORED['val']} validation and "
             f"{SCORED['test']} test videos; miniKinetics takes {CLASSES}. Are these the lists of Kinetics-400?"
         )
     classes = sorted(fit, key=_hash)[:CLASSES]
