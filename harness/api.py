@@ -222,7 +222,7 @@ def compare(a: str | Record | Result, b: str | Record | Result, *, results: Fold
 
 
 def load(
-    *networks: str | Record | Result,
+    *networks: str | PathLike[str] | Record | Result,
     baseline: str | None = None,
     stream: Texts = None,
     data: Folder = None,
@@ -231,22 +231,31 @@ def load(
     """Finished networks, to `.predict(path)` a video file and to get the `.features(path)` of one network.
 
     Each is a result of `run`, a record, or the beginning of a job id; the logits of several are added. Or one
-    'published:NAME' that has been imported, for `baseline` and `stream` if it was published for several. Raises
-    HarnessError for an unknown job, weights that are missing or changed, and networks of different classes.
+    'published:NAME' that has been imported, for `baseline` and `stream` if it was published for several; or the `Path` of a
+    folder that `harness weights export` wrote. Raises HarnessError for an unknown job, weights that are missing or changed,
+    and networks of different classes.
     """
     from harness.jobs.networks import open_networks
+    from harness.records.record import Record
 
-    records = [record for network in networks if not isinstance(network, str) for record in _records(network)]
-    own = next((record.folder.parents[1] for record in records if record.folder), None)
-    workspace = _workspace(data, results or own)
-    names = [name for network in networks for name in _names(network)]
-    published = [name for name in names if name.startswith(PUBLISHED)]
-    if published and len(names) > 1:
-        raise HarnessError(f"{published[0]} is loaded alone, with all its streams; got {' and '.join(names)}")
+    names: list[str] = []
+    weights: list[str] = []
+    for network in networks:
+        if isinstance(network, PathLike) or (isinstance(network, str) and network.startswith(PUBLISHED)):
+            weights.append(os.fspath(network))
+        elif isinstance(network, str):
+            names.append(network)
+        else:
+            records = (network,) if isinstance(network, Record) else network.records
+            names += [record.job_id for record in records]
+            if results is None and records[0].folder:
+                results = records[0].folder.parents[1]
+    if weights and len(names + weights) > 1:
+        raise HarnessError(f"{weights[0]} is loaded alone; got {' and '.join(names + weights)}")
     return open_networks(
-        workspace,
-        jobs=[] if published else names,
-        weights=published[0] if published else None,
+        _workspace(data, results),
+        jobs=names,
+        weights=weights[0] if weights else None,
         baseline=baseline,
         streams=_several("stream", stream),
     )
@@ -286,16 +295,6 @@ def _refuse(tables: str, **arguments: object) -> None:
     for name, value in arguments.items():
         if value is not None and value is not False:
             raise HarnessError(f"{name}={value!r} is for {tables}; leave it out")
-
-
-def _records(network: Record | Result) -> tuple[Record, ...]:
-    from harness.records.record import Record
-
-    return (network,) if isinstance(network, Record) else network.records
-
-
-def _names(network: str | Record | Result) -> list[str]:
-    return [network] if isinstance(network, str) else [record.job_id for record in _records(network)]
 
 
 def _warn(run_store: RunStore) -> None:

@@ -14,8 +14,8 @@ def blue_first(patch: pytest.MonkeyPatch) -> None:
     """OpenCV's order of channels."""
     honest = loader.to_network
 
-    def swapped(batch, device, method):
-        inputs = honest(batch, device, method)
+    def swapped(*given):
+        inputs = honest(*given)
         return {**inputs, "rgb": inputs["rgb"].flip(1)}
 
     patch.setattr(loader, "to_network", swapped)

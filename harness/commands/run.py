@@ -18,17 +18,14 @@ import click
 from harness.commands import console
 from harness.commands.options import launch_options, selection_options, workspace_options
 from harness.core.cells import Cell, Selection
-from harness.core.errors import HarnessError
 from harness.core.workspace import Workspace, resolve_workspace
 from harness.launch.options import LaunchOptions
 from harness.launch.run import prepared_plan, run_plan
 from harness.metrics.registered import PRIMARY, named, text
-from harness.metrics.scores import CellResult, counts
-from harness.metrics.summary import summary
+from harness.metrics.summary import plain
 from harness.planning import plan as planning, selection as selecting
 from harness.planning.command import plugin_flags
-from harness.planning.lookup import result_of
-from harness.records.caveats import caveats_of, left_out
+from harness.planning.results import Result, results_of
 from harness.records.record import RunStore
 from harness.records.tracking import open_tracker
 
@@ -40,10 +37,9 @@ from harness.records.tracking import open_tracker
 @workspace_options
 def command(selection: Selection, launch: LaunchOptions, workspace: Workspace, as_json: bool) -> None:
     plan = run_cells(selecting.cells(selection), workspace, launch, as_json=as_json)
-    results = {cell: result_of(job_ids, RunStore(workspace.runs)) for cell, job_ids in plan.cells.items()}
+    results = results_of(plan, RunStore(workspace.runs))
     if as_json:
-        cells = [_as_dict(cell, result) for cell, result in results.items()]
-        click.echo(json.dumps({"event": "results", "cells": cells}))
+        click.echo(json.dumps({"event": "results", "cells": list(map(_as_dict, results))}))
         return
     if not plan.to_do:
         click.echo(f"Nothing to do: all {len(plan.jobs)} jobs of this selection are in {workspace.runs}.\n")
@@ -64,19 +60,18 @@ def run_cells(
     return plan
 
 
-def cells_table(results: dict[Cell, CellResult | None]) -> str:
+def cells_table(results: Sequence[Result]) -> str:
     """One line per cell: accuracy with its interval and n, and the jobs behind it.
 
     Sources that are no default, `--set` and seeds have a column where there are any.
     """
+    cells = [result.cell for result in results]
+    several_seeds = len({cell.seed for cell in cells}) > 1
+    chosen_sources = any(cell.chosen_source for cell in cells)
+    overrides = any(cell.overrides for cell in cells)
     rows = []
-    several_seeds = len({cell.seed for cell in results}) > 1
-    chosen_sources = any(cell.chosen_source for cell in results)
-    overrides = any(cell.overrides for cell in results)
-    for cell, result in results.items():
-        if result is None:
-            continue
-        counted = counts(result.scores)
+    for cell, result in zip(cells, results, strict=True):
+        counted = result.counts
         rows.append(
             {
                 "baseline": cell.baseline + (f" ({cell.backbone})" if cell.backbone else ""),
@@ -88,28 +83,27 @@ def cells_table(results: dict[Cell, CellResult | None]) -> str:
                 **({"set": " ".join(f"{key}={value}" for key, value in cell.overrides)} if overrides else {}),
                 **({"seed": str(cell.seed)} if several_seeds else {}),
                 **{
-                    named(name).short: text(name, number, interval=name == PRIMARY)
-                    for name, number in summary(result.scores).items()
+                    named(name).short: text(name, plain(number), interval=name == PRIMARY)
+                    for name, number in result.metrics.items()
                 },
                 "n": str(counted["n"]) if counted["n"] == counted["n_of"] else f"{counted['n']} of {counted['n_of']}",
                 "job": " + ".join(result.job_ids),
             }
         )
     caveats = dict.fromkeys(
-        f"\n{cell.dataset}: this {caveat}." for cell, result in results.items() for caveat in _caveats(cell, result)
+        f"\n{result.cell.dataset}: this {caveat}." for result in results for caveat in result.caveats
     )
     return console.table(rows) + "".join(caveats)
 
 
-def _caveats(cell: Cell, result: CellResult | None) -> list[str]:
-    return [*caveats_of(cell), *filter(None, [left_out(result.skipped if result else ())])]
-
-
-def _as_dict(cell: Cell, result: CellResult | None) -> dict[str, Any]:
-    if result is None:
-        raise HarnessError(f"{cell} has no result although its jobs are done; this is a defect: please report it")
-    numbers = {"metrics": summary(result.scores), "counts": counts(result.scores)}
-    return {"cell": vars(cell), "jobs": result.job_ids, **numbers, "caveats": _caveats(cell, result)}
+def _as_dict(result: Result) -> dict[str, Any]:
+    return {
+        "cell": vars(result.cell),
+        "jobs": result.job_ids,
+        "metrics": {name: plain(number) for name, number in result.metrics.items()},
+        "counts": result.counts,
+        "caveats": result.caveats,
+    }
 
 
 def _next_steps(workspace: Workspace, plan: planning.Plan, *, mlflow: bool) -> str:

@@ -12,7 +12,7 @@ from harness.core.errors import DataMissing
 from harness.core.workspace import Workspace, writable
 from harness.launch.options import LaunchOptions
 from harness.planning import plan as planning
-from harness.planning.lookup import result_of
+from harness.planning.results import results_of
 from harness.records.record import RunStore
 from harness.records.tracking import open_tracker
 
@@ -45,9 +45,8 @@ def run_plan(plan: planning.Plan, workspace: Workspace, launch: LaunchOptions, c
         with in_background(tracker) as background:
             launch.launch(plan, workspace, CallbackList((callback, background)))
             callback.stage("finish", 0, "")
-        for cell, job_ids in plan.cells.items():
-            if result := result_of(job_ids, RunStore(workspace.runs)):
-                tracker.cell_finished(cell, result)
+        for result in results_of(plan, RunStore(workspace.runs)):
+            tracker.cell_finished(result.cell, result)
 
 
 def check_networks(cells: Sequence[Cell]) -> None:

@@ -15,7 +15,7 @@ from harness.metrics.scores import CellResult, counts
 from harness.metrics.summary import MetricValue, metric_values, plain
 from harness.planning.lookup import result_of
 from harness.planning.plan import Plan
-from harness.records.caveats import caveats_of
+from harness.records.caveats import caveats_of, left_out
 from harness.records.record import RunStore
 
 if TYPE_CHECKING:
@@ -55,8 +55,8 @@ class Result(CellResult):
 
     @property
     def caveats(self) -> tuple[str, ...]:
-        """Warnings about the data set and the source of the weights."""
-        return caveats_of(self.cell)
+        """Warnings about the data set, the source of the weights, and training videos that were left out."""
+        return (*caveats_of(self.cell), *filter(None, [left_out(self.skipped)]))
 
     def __str__(self) -> str:
         top1 = text(PRIMARY, plain(self.metrics[PRIMARY]), interval=True)

@@ -54,4 +54,5 @@ def test_the_code_of_the_page_runs_and_prints_nothing_else(tmp_path: Path):
     assert len(re.findall(r"^finished c3d · rgb · toy-hmdb51", done.stdout, flags=re.MULTILINE)) == 1
     assert "no dataset 'micro-hmdb15'" in done.stdout and "did you mean 'micro-hmdb51'?" in done.stdout
     assert re.search(r"^\(\d+, \d+, \d+\)$", done.stdout, flags=re.MULTILINE)  # of the features
+    assert re.search(r"^0 +c3d +toy-hmdb51 +original +0 1 ", done.stdout, flags=re.MULTILINE)  # of all results
     assert len(list((tmp_path / "results" / "runs").iterdir())) == 3

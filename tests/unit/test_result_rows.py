@@ -12,8 +12,8 @@ from benchmarks.synthetic_results import fill
 from harness.commands import harness, run
 from harness.core.cells import Cell, Selection
 from harness.core.workspace import Workspace
-from harness.metrics.scores import CellResult
 from harness.planning.plan import make_plan
+from harness.planning.results import Result
 from harness.planning.selection import cells
 from harness.records.caveats import caveats_of
 from tests.unit.test_tables import scores_with
@@ -35,8 +35,8 @@ def at_rate(rate: str) -> Selection:
 
 
 def table_of(selection: Selection) -> str:
-    result = CellResult(scores_with(5, 10), ("aaaaaaaaaaaa",))
-    return run.cells_table(dict.fromkeys(cells(selection), result))
+    scores = scores_with(5, 10)
+    return run.cells_table([Result(cell=cell, scores=scores, job_ids=("aaaaaaaaaaaa",)) for cell in cells(selection)])
 
 
 def test_published_weights_are_named_with_their_provenance(workspace: Workspace) -> None:
