@@ -35,7 +35,7 @@ FIRST = "run plan table claims compare report check predict diagnose data weight
 def use_plugins(args: list[str]) -> None:
     """Register the folder of `--plugins` before the verb is imported: plug-ins add options and names to its help."""
     from harness.core import registry
-    from harness.core.paths import given
+    from harness.core.workspace import given
 
     folder = None
     for word, value in itertools.pairwise([*args, ""]):

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from harness.core.contract import Dataset, Listing
 from harness.core.errors import HarnessError
-from harness.core.paths import given
+from harness.core.workspace import given
 from harness.datasets.formats import read_custom
 
 _LAYOUT = (

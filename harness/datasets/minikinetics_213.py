@@ -14,7 +14,7 @@ import functools
 
 from harness.core.contract import Dataset
 from harness.core.errors import HarnessError
-from harness.core.paths import given
+from harness.core.workspace import given
 from harness.datasets.formats import read_213
 from harness.datasets.formats.minikinetics import CLASSES, SCORED, TRAIN_TOTAL
 
