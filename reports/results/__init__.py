@@ -180,7 +180,7 @@ def _notes(
     if comparisons:
         yield (
             "best: the highest on these videos; tied: not significantly lower, paired by video and drawn by group, "
-            f"p {paired_tests.ALPHA:g} or more after Holm's correction over all {len(comparisons)} comparisons."
+            f"p {paired_tests.ALPHA:g} or more after Holm's correction over the whole table (comparisons: {len(comparisons)})."
         )
     if any(len(line.seeds) > 1 for line in lines) and comparisons:
         yield "Numbers of several seeds are ranked by their mean, and tested by their lowest seed alone."

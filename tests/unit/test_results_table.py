@@ -62,7 +62,7 @@ def test_the_best_and_its_equals_are_marked_and_the_rest_are_not() -> None:
     assert [numbers(table)[row.title].rank for row in table.rows] == ["best", "tied", ""]
     assert axes_of(table, "baseline") == ["i3d", "c3d", "two-stream"]
     text = render(table)
-    assert "96.4 [" in text and "] best" in text and "Holm's correction over all 2 comparisons" in text
+    assert "96.4 [" in text and "] best" in text and "Holm's correction over the whole table (comparisons: 2)" in text
 
 
 def test_every_data_set_has_a_best_of_its_own_and_one_number_alone_has_none() -> None:
