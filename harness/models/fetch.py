@@ -57,10 +57,11 @@ def _downloaded(url: str, target: Path, weights: Weights) -> Path:
             f"and put it at {cached}, or pass it to `harness weights import {weights.name} FILE`"
         ) from error
     if not matches(target, weights.sha256):
-        digest = file_sha256(target)
+        digest = GIT_BLOB + git_blob(target) if weights.sha256.startswith(GIT_BLOB) else file_sha256(target)
         target.unlink()
         raise HarnessError(
-            f"{url} is not the expected file: SHA-256 {digest}, expected {weights.sha256}; it was removed"
+            f"{url} is not the expected file: its hash is {digest}, expected {weights.sha256}; the download was removed. Run the "
+            "command again; if that fails too, the published file has changed: get it elsewhere, and use `harness weights import`"
         )
     return target
 

@@ -80,7 +80,7 @@ def test_a_file_in_torchs_folder_of_checkpoints_is_used_if_its_hash_is_right(ser
 def test_hashes_whole_by_first_digits_and_gits(server, tmp_path, expected):
     fetch(f"{server}/w", tmp_path / "w.pt", weights(expected))
     wrong = expected[:-1] + ("0" if expected[-1] != "0" else "1")
-    with pytest.raises(HarnessError, match="it was removed"):
+    with pytest.raises(HarnessError, match="the download was removed"):
         fetch(f"{server}/w", tmp_path / "v.pt", weights(wrong))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["w.pt"]
 
