@@ -12,7 +12,7 @@ from harness.core.cells import Job
 from harness.core.job_specs import FilesSpec
 from harness.jobs.options import JobOptions
 from harness.launch.entry import JobFunction
-from harness.launch.events import EventSender
+from harness.launch.events import Event, EventSender
 from harness.launch.ray.storage import Storage, node_options, synchronised
 from harness.launch.resources import ON_ALL_CORES, Needs, members_of, needs_of, on_gpu, peaks_of, threads_of
 from harness.records.record import Record
@@ -71,7 +71,15 @@ class _StorageEventSender(EventSender):
 
 def event_sender(task: RayTask, queue: Any) -> EventSender:
     """The task's callback: its events go to the actor `queue`."""
-    return (_StorageEventSender if task.storage else EventSender)(task.job.id, lambda event: queue.put.remote(event))
+    import ray
+
+    def send(event: Event) -> None:
+        sent = queue.put.remote(event)
+        if event[1] == "job_started":
+            # The driver recognises a lost worker by a second start, so the first must arrive even if the worker dies now.
+            ray.get(sent)
+
+    return (_StorageEventSender if task.storage else EventSender)(task.job.id, send)
 
 
 def run_on_node(task: RayTask, callback: Callback) -> None:
