@@ -27,7 +27,7 @@ TABLES = ("2", "3", "4", "5")
 """Tables with numbers to run; Table 1 needs no jobs."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class TableOutput:
     """A table, ready to be rendered. `print` shows it as the terminal does, a notebook as HTML."""
 
@@ -45,7 +45,7 @@ class TableOutput:
         """One row per number: row and column, the paper's number, ours, interval, n, verdict, jobs, command."""
         return frame(self.table)
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return self.render()
 
     def _repr_html_(self) -> str:

@@ -69,7 +69,7 @@ class Estimate:
     'assumed': the network cannot be counted, and no similar job is finished."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class CostedPlan:
     """A plan, with the estimated cost of each of its jobs."""
 
@@ -114,7 +114,7 @@ class CostedPlan:
             for job in self.plan.jobs
         )
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         plan = self.plan
         return (
             f"{len(plan.cells)} cell(s), {len(plan.jobs)} job(s), {len(plan.to_do)} to run: {self.seconds:,.0f} s, "

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Result(CellResult):
     """The result of one cell, with the scores that all its numbers are computed from."""
 
@@ -58,7 +58,7 @@ class Result(CellResult):
         """Warnings about the data set, the source of the weights, and training videos that were left out."""
         return (*caveats_of(self.cell), *filter(None, [left_out(self.skipped)]))
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         top1 = text(PRIMARY, plain(self.metrics[PRIMARY]), interval=True)
         return f"{self.cell}: {named(PRIMARY).short} {top1}, n {self.n}"
 
@@ -72,8 +72,8 @@ class Results(tuple[Result, ...]):
 
         return pd.DataFrame([row_of(result) for result in self])
 
-    def __str__(self) -> str:
-        return "\n".join(map(str, self))
+    def __repr__(self) -> str:
+        return "\n".join(map(repr, self))
 
     def _repr_html_(self) -> str:
         return str(self.frame().to_html(index=False))
