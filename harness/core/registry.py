@@ -41,7 +41,7 @@ KINDS = {
     "baseline": Kind(Baseline, "baselines", "harness.baselines"),
     "dataset": Kind(Dataset, "harness.datasets", "harness.datasets"),
     "protocol": Kind(Protocol, "harness.protocols", "harness.protocols"),
-    "scale": Kind(Scale, "harness.scales", "harness.scales"),
+    "scale": Kind(Scale, "harness.protocols.scales", "harness.scales"),
     "metric": Kind(Metric, "harness.metrics.builtin", "harness.metrics"),
     "launcher": Kind(Launcher, "harness.launch.launchers", "harness.launchers"),
     "decoder": Kind(Decoder, "harness.video.decoders", "harness.decoders"),

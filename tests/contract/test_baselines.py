@@ -26,8 +26,8 @@ from harness.core.contract import CHANNELS, MODALITIES, STREAMS, Baseline, Build
 from harness.core.errors import HarnessError
 from harness.models.build import place
 from harness.models.precision import autocast
-from harness.scales.micro import SCALE as MICRO
-from harness.scales.paper import SCALE as PAPER
+from harness.protocols.scales.micro import SCALE as MICRO
+from harness.protocols.scales.paper import SCALE as PAPER
 from tests.tiny_hf import CONFIGS, HERE, REASON, write_config
 
 PLUGINS = Path(__file__).parent / "plugins"

@@ -15,7 +15,7 @@ from harness.core.contract import FlowMethod
 from harness.core.errors import HarnessError, UnknownName
 from harness.core.plugins import FlowAlgorithm
 from harness.planning.overrides import apply_overrides
-from harness.scales.micro import SCALE as MICRO
+from harness.protocols.scales.micro import SCALE as MICRO
 from harness.video import numba_cache
 from harness.video.flow import estimation
 from tests.motion import cut, moved, texture

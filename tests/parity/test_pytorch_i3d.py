@@ -20,7 +20,7 @@ from torch import nn
 from baselines import i3d
 from harness.core.contract import CHANNELS, BuildSpec
 from harness.models import importing
-from harness.scales.paper import SCALE as PAPER
+from harness.protocols.scales.paper import SCALE as PAPER
 
 CHECKOUT = "HARNESS_PYTORCH_I3D"
 SIDE_PX = 200

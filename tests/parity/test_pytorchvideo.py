@@ -18,7 +18,7 @@ from torch import nn
 from baselines import i3d_r50
 from harness.core.contract import BuildSpec
 from harness.models import importing
-from harness.scales.paper import SCALE as PAPER
+from harness.protocols.scales.paper import SCALE as PAPER
 
 FOLDER = "HARNESS_PYTORCHVIDEO"
 

@@ -23,7 +23,7 @@ from harness.records.tracking import content
 from tests.registered import EXAMPLES
 
 TOYS = EXAMPLES.parents[1] / "toys"
-SCALE = "import dataclasses\nfrom harness.scales import micro\nSCALE = dataclasses.replace(micro.SCALE, name='tiny')\n"
+SCALE = "import dataclasses\nfrom harness.protocols.scales import micro\nSCALE = dataclasses.replace(micro.SCALE, name='tiny')\n"
 BASELINE = """
 import dataclasses
 from baselines import c3d

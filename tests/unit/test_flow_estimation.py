@@ -15,7 +15,7 @@ from harness.core.errors import HarnessError, UnknownName
 from harness.core.plugins import FlowEstimator
 from harness.planning.overrides import apply_overrides
 from harness.planning.spec_builder import flow_spec
-from harness.scales.micro import SCALE as MICRO
+from harness.protocols.scales.micro import SCALE as MICRO
 from harness.video.flow import estimation
 from tests import videos
 

@@ -21,7 +21,7 @@ from harness.data.batch import Batch, to_network
 from harness.data.reader import VideoReader
 from harness.planning.plan import Planner
 from harness.planning.selection import cells
-from harness.scales.micro import SCALE as MICRO
+from harness.protocols.scales.micro import SCALE as MICRO
 from harness.video import decode
 from harness.video.encode import write_video
 from harness.video.sampling import test_crops as crops_of

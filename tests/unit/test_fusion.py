@@ -11,7 +11,7 @@ from baselines import c3d, convnet_lstm, fused_3d, two_stream
 from baselines.parts.fusion import Fused, snippets
 from harness.core.contract import CHANNELS, BuildSpec
 from harness.models.build import place
-from harness.scales.micro import SCALE as MICRO
+from harness.protocols.scales.micro import SCALE as MICRO
 
 TINY = replace(MICRO, width=0.03, dropout=0.0)
 JOINT = ("rgb", "flow")

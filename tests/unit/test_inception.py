@@ -18,8 +18,8 @@ from baselines.parts.network import ClipNetwork
 from baselines.parts.same_padding import SameConv, SameMaxPool, same_pads
 from harness.core.contract import CHANNELS, BuildSpec
 from harness.core.errors import HarnessError
-from harness.scales.micro import SCALE as MICRO
-from harness.scales.paper import SCALE as PAPER
+from harness.protocols.scales.micro import SCALE as MICRO
+from harness.protocols.scales.paper import SCALE as PAPER
 
 # ------------------------------------------------------------------------------------------------ SAME
 

@@ -12,7 +12,7 @@ from harness.analysis import paper_numbers
 from harness.core import registry
 from harness.core.contract import BuildSpec
 from harness.models import measure
-from harness.scales.paper import SCALE as PAPER
+from harness.protocols.scales.paper import SCALE as PAPER
 
 NAMES = {name for name, card in registry.all("baseline").items() if card.at is None}
 CASES = [

@@ -17,9 +17,9 @@ from harness.core.serialization import plain
 from harness.jobs.common import _logits
 from harness.jobs.context import JobContext
 from harness.models.precision import always_padded, autocast
+from harness.protocols.scales.micro import SCALE as MICRO
+from harness.protocols.scales.paper import SCALE as PAPER
 from harness.records.caveats import ROUNDED, caveats_of
-from harness.scales.micro import SCALE as MICRO
-from harness.scales.paper import SCALE as PAPER
 from tests.specs import CELL, train_spec
 
 ROUNDING = 0.02

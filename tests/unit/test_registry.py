@@ -45,7 +45,7 @@ def test_a_file_that_cannot_be_read_is_named_with_line_and_cause(folder, text, t
 
 SCALE = """
 import dataclasses
-from harness.scales import micro
+from harness.protocols.scales import micro
 
 SCALE = dataclasses.replace(micro.SCALE, name="broken", {})
 """

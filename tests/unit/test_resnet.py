@@ -17,8 +17,8 @@ from baselines.parts.resnet import NON_LOCAL, ResNet
 from harness.core.contract import BuildSpec
 from harness.core.errors import HarnessError
 from harness.models import catalog, importing, name_maps
-from harness.scales.micro import SCALE as MICRO
-from harness.scales.paper import SCALE as PAPER
+from harness.protocols.scales.micro import SCALE as MICRO
+from harness.protocols.scales.paper import SCALE as PAPER
 
 TINY = replace(MICRO, width=0.03, dropout=0.0)
 CARDS = {"plain": i3d_r50.BASELINE, "non-local": i3d_r50_nl.BASELINE}

@@ -17,7 +17,7 @@ from harness.planning.axes import AXES, selection_of
 from harness.planning.overrides import apply_overrides
 from harness.planning.plan import Planner
 from harness.planning.selection import cells
-from harness.scales import micro, paper
+from harness.protocols.scales import micro, paper
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")

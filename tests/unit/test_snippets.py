@@ -13,8 +13,8 @@ from baselines import i3d, per_frame, tsn, two_stream
 from harness.core.contract import CHANNELS, BuildSpec, Clip
 from harness.jobs.predict import _times
 from harness.models.precision import autocast
-from harness.scales.micro import SCALE as MICRO
-from harness.scales.paper import SCALE as PAPER
+from harness.protocols.scales.micro import SCALE as MICRO
+from harness.protocols.scales.paper import SCALE as PAPER
 from harness.video.sampling import test_positions as positions_in_testing
 
 TINY = replace(MICRO, width=0.03, dropout=0.0)

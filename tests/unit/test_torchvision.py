@@ -18,8 +18,8 @@ from harness.core.contract import BuildSpec, FlowMethod, Video
 from harness.core.errors import HarnessError
 from harness.data.batch import View, batch_of, stacked, to_network
 from harness.models import importing, pretrained
-from harness.scales.micro import SCALE as MICRO
-from harness.scales.paper import SCALE as PAPER
+from harness.protocols.scales.micro import SCALE as MICRO
+from harness.protocols.scales.paper import SCALE as PAPER
 from harness.video.sampling import test_crops as crops_of
 
 SMALL = ("r3d_18", "mc3_18", "r2plus1d_18", "s3d")

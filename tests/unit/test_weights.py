@@ -18,7 +18,7 @@ from harness.core.contract import BuildSpec
 from harness.core.errors import HarnessError, UnknownName
 from harness.models import catalog, importing, name_maps
 from harness.models.tf_checkpoint import MAGIC, read_checkpoint
-from harness.scales.paper import SCALE as PAPER
+from harness.protocols.scales.paper import SCALE as PAPER
 
 TINY = replace(PAPER, name="paper", width=0.01)
 

@@ -13,7 +13,7 @@ from torch import nn
 from baselines import i3d
 from harness.core.contract import BuildSpec
 from harness.models import importing
-from harness.scales.paper import SCALE as PAPER
+from harness.protocols.scales.paper import SCALE as PAPER
 
 SIDE_PX = 96
 
