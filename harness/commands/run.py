@@ -69,6 +69,7 @@ def cells_table(results: Sequence[Result]) -> str:
     several_seeds = len({cell.seed for cell in cells}) > 1
     chosen_sources = any(cell.chosen_source for cell in cells)
     overrides = any(cell.overrides for cell in cells)
+    several_crops = any(_one_crop(result) for result in results)
     rows = []
     for cell, result in zip(cells, results, strict=True):
         counted = result.counts
@@ -86,6 +87,7 @@ def cells_table(results: Sequence[Result]) -> str:
                     named(name).short: text(name, plain(number), interval=name == PRIMARY)
                     for name, number in result.metrics.items()
                 },
+                **({"top-1, 1 crop": _one_crop(result)} if several_crops else {}),
                 "n": str(counted["n"]) if counted["n"] == counted["n_of"] else f"{counted['n']} of {counted['n_of']}",
                 "job": " + ".join(result.job_ids),
             }
@@ -94,6 +96,12 @@ def cells_table(results: Sequence[Result]) -> str:
         f"\n{result.cell.dataset}: this {caveat}." for result in results for caveat in result.caveats
     )
     return console.table(rows) + "".join(caveats)
+
+
+def _one_crop(result: Result) -> str:
+    """Accuracy of the centre crops alone; '' for one crop, and for several networks, whose scores are fused."""
+    numbers = [record.one_crop for record in result.records]
+    return text(PRIMARY, numbers[0][PRIMARY]) if len(numbers) == 1 and numbers[0] else ""
 
 
 def _as_dict(result: Result) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -81,24 +82,44 @@ def score(
     videos: Sequence[Video],
     listing: Listing,
     broken: list[str],
-) -> Scores:
-    """Scores of `videos`, the subset to score. `broken` is filled while `views` is read."""
-    logits = _logits(context, module, views, context.callback)
-    return evaluation.make_scores(
-        logits,
-        videos,
+) -> tuple[Scores, Scores | None]:
+    """Scores of `videos`, the subset to score, and those of the centre crops alone (None: there are no other crops).
+
+    `broken` is filled while `views` is read.
+    """
+    crops = getattr(getattr(context.spec, "test_clip", None), "crops", 1)
+    centre: dict[str, np.ndarray] | None = {} if crops > 1 else None
+    logits = _logits(context, module, views, context.callback, crops=crops, centre=centre)
+    scores_of = partial(
+        evaluation.make_scores,
+        videos=videos,
         num_classes=len(listing.classes),
         undecodable=broken,
         missing=listing.missing_of(scored_subset(context)),
         expected=expected_count(context),
     )
+    return scores_of(logits), None if centre is None else scores_of(centre)
 
 
 def _logits(
-    context: JobContext[Any], module: nn.Module, views: Iterator[Any], callback: Callback
+    context: JobContext[Any],
+    module: nn.Module,
+    views: Iterator[Any],
+    callback: Callback,
+    *,
+    crops: int = 1,
+    centre: dict[str, np.ndarray] | None = None,
 ) -> dict[str, np.ndarray]:
-    reduce, device, precision = context.baseline.reduce, context.device, context.eval_precision
-    return evaluation.video_logits(module, views, reduce=reduce, device=device, precision=precision, callback=callback)
+    return evaluation.video_logits(
+        module,
+        views,
+        reduce=context.baseline.reduce,
+        device=context.device,
+        precision=context.eval_precision,
+        callback=callback,
+        crops=crops,
+        centre=centre,
+    )
 
 
 def scored_subset(context: JobContext[Any]) -> str:

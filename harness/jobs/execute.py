@@ -171,12 +171,13 @@ def train_and_score(
     began = time.perf_counter()
     broken: list[str] = []
     context.callback.stage("score", len(scored), "videos")
-    scores = score(context, network, data.views(scored, test_clip, broken), scored, data.listing, broken)
+    scores, one_crop = score(context, network, data.views(scored, test_clip, broken), scored, data.listing, broken)
     return Outcome(
         listing=data.listing,
         fingerprint=data.prepared.fingerprint,
         network=network,
         scores=scores,
+        one_crop=one_crop,
         trained=trained,
         trained_on=training_ids,
         chosen=choice(schedule, trained, held)

@@ -21,7 +21,7 @@ from harness.jobs.context import JobContext
 from harness.metrics.scores import Scores, counts
 from harness.metrics.summary import summary
 from harness.models import transfer
-from harness.records.record import FEATURES, SCORES, WEIGHTS, Record, write_record, write_scores
+from harness.records.record import FEATURES, ONE_CROP, SCORES, WEIGHTS, Record, write_record, write_scores
 from harness.training.config import TrainingResult
 from harness.training.features import Features, write_features
 from harness.training.replicas import rank_and_world
@@ -35,6 +35,8 @@ class Outcome:
     fingerprint: str
     network: nn.Module | None = None
     scores: Scores | None = None
+    one_crop: Scores | None = None
+    """Scores of the centre crops alone, from the same pass; None where there are no other crops."""
     trained: TrainingResult = field(default_factory=TrainingResult)
     features: Features | None = None
     trained_on: TrainedOn = field(default_factory=dict)
@@ -65,6 +67,7 @@ def leave_record(context: JobContext[Any], outcome: Outcome, *, wall_s: float, c
         environment=environment.describe(context.device, context.options.cpu_threads),
         fingerprint=outcome.fingerprint,
         metrics=summary(outcome.scores) if outcome.scores else {},
+        one_crop=summary(outcome.one_crop) if outcome.one_crop else {},
         counts=counts(outcome.scores) if outcome.scores else {},
         cost=cost(outcome, context.device, wall_s=wall_s, cpu_s=cpu_s),
         curves=tuple({"step": step, "name": name, "value": value} for step, name, value in trained.curves),
@@ -76,6 +79,8 @@ def leave_record(context: JobContext[Any], outcome: Outcome, *, wall_s: float, c
     def fill(folder: Path) -> None:
         if outcome.scores:
             write_scores(folder / SCORES, outcome.scores)
+        if outcome.one_crop:
+            write_scores(folder / ONE_CROP, outcome.one_crop)
         if outcome.network is not None:
             transfer.write_weights(folder / WEIGHTS, outcome.network, metadata={"job": job.id, "title": job.title})
         if outcome.features:

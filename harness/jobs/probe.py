@@ -103,12 +103,13 @@ def run_head(context: JobContext[ProbeSpec]) -> Outcome:
     context.callback.stage("score", len(scored), "videos")
     known = {features.ids[number] for number in features.test_video.tolist()}
     broken = [video.id for video in scored if video.id not in known]
-    scores = score(context, head, feature_views(features, scored, context.device), scored, listing, broken)
+    scores, one_crop = score(context, head, feature_views(features, scored, context.device), scored, listing, broken)
     return Outcome(
         listing=listing,
         fingerprint=data.prepared.fingerprint,
         network=nn.ModuleDict({"head": head}),
         scores=scores,
+        one_crop=one_crop,
         trained=trained,
         trained_on=training_ids,
         chosen=choice(schedule, trained, held) if schedule else _closed_form(card, spec),

@@ -7,6 +7,7 @@ A record is a folder ``runs/<job id>/``:
 ``scores.npz``              per-video logits (absent for feature extractions)
 ``weights.safetensors``     what later jobs start from
 ``features.safetensors``    features of every view (feature extractions only)
+``scores-one-crop.npz``     the same, of the centre crops alone (only where each clip was scored on several)
 ==========================  ===================================================================================
 """
 
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 SCHEMA = 2
 """Raised when records change their meaning. Records of an earlier schema are refused: their ids name other specs."""
 RECORD, SCORES, WEIGHTS, FEATURES = "record.json", "scores.npz", "weights.safetensors", "features.safetensors"
+ONE_CROP = "scores-one-crop.npz"
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,8 @@ class Record:
     """Selection rule of the final weights, and its held-out videos: {'rule', 'held_out'}."""
     files: Mapping[str, str] = field(default_factory=dict)
     """File name -> sha256."""
+    one_crop: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """As `metrics`, of the centre crops alone; {} if each clip was scored on one crop."""
     finished_at: str = ""
     """ISO 8601, UTC."""
     folder: Path | None = None

@@ -42,11 +42,23 @@ def clip_loss(loss: str, reduce: str, *, label_smoothing: float = 0.0) -> Callab
 
 
 def video_logits(
-    module: Any, views: Iterable[View], *, reduce: str, device: str, precision: str, callback: Callback
+    module: Any,
+    views: Iterable[View],
+    *,
+    reduce: str,
+    device: str,
+    precision: str,
+    callback: Callback,
+    crops: int = 1,
+    centre: dict[str, np.ndarray] | None = None,
 ) -> dict[str, np.ndarray]:
-    """Video id -> (C,) float32: the mean of its views' logits. Runs the network in eval mode, then restores its mode."""
+    """Video id -> (C,) float32: the mean of its views' logits. Runs the network in eval mode, then restores its mode.
+
+    With `centre`, the mean over the first of each clip's `crops`, the centre, is added there. A video's views are in order.
+    """
     sums: dict[str, np.ndarray] = {}
     counts: dict[str, int] = {}
+    centres: dict[str, np.ndarray] = {}
     was_training = module.training
     module.eval()
     with torch.inference_mode(), autocast(device, precision):
@@ -56,9 +68,13 @@ def video_logits(
             before = len(counts)
             for video_id, row in zip(ids, logits, strict=True):
                 sums[video_id] = sums.get(video_id, 0.0) + row.astype(np.float64)
+                if centre is not None and counts.get(video_id, 0) % crops == 0:
+                    centres[video_id] = centres.get(video_id, 0.0) + row.astype(np.float64)
                 counts[video_id] = counts.get(video_id, 0) + 1
             callback.advance(len(counts) - before)
     module.train(was_training)
+    if centre is not None:
+        centre |= {id_: (total * crops / counts[id_]).astype(np.float32) for id_, total in centres.items()}
     return {video_id: (total / counts[video_id]).astype(np.float32) for video_id, total in sums.items()}
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 import torch
 
+from harness.records.stored import read_scores
 from tests.commands import FLOW, SOURCE_STEPS, command, record_of, run, source_of, weights_of
 from tests.registered import EXAMPLES
 
@@ -179,3 +181,19 @@ def test_a_short_training_with_the_released_decay_scores_with_statistics_of_its_
     )
     (cell,) = run(*words, *short, workspace=tmp_path)
     assert record_of(tmp_path, cell["jobs"][0])["chosen"]["batch_norm"] == "re-estimated on 8 clips"
+
+
+def test_the_one_crop_number_comes_from_the_pass_over_three_crops(house):
+    """The same training, scored on one crop and on three: the record of three has the numbers of one."""
+    words = (*ORIGINAL[:4], "--baseline", "c3d", "--modality", "rgb", "--init", "scratch", *SHORT)
+    (one,) = run(*words, "--set", "views.count=2", workspace=house)
+    (three,) = run(*words, "--set", "views.count=2", "--set", "views.crops=3", workspace=house)
+    alone, both = (record_of(house, cell["jobs"][0]) for cell in (one, three))
+    assert both["one_crop"] == alone["metrics"] and not alone["one_crop"]
+    assert "scores-one-crop.npz" in both["files"] and "scores-one-crop.npz" not in alone["files"]
+    folders = [house / "results" / "runs" / cell["jobs"][0] for cell in (one, three)]
+    scored, centre, all_three = (
+        read_scores(path)
+        for path in (folders[0] / "scores.npz", folders[1] / "scores-one-crop.npz", folders[1] / "scores.npz")
+    )
+    assert np.allclose(scored.logits, centre.logits, atol=1e-5) and not np.allclose(centre.logits, all_three.logits)
