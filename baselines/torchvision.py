@@ -13,7 +13,7 @@ import dataclasses
 from functools import partial
 from typing import Any
 
-from baselines.parts.families.torchvision_facts import LARGER, MEMBERS, URL, Member
+from baselines.parts.families.torchvision_facts import LARGER, MEMBERS, URL, Member, kinetics400
 from harness.core.contract import Baseline, BuildSpec, Clip, Frames, Weights
 from harness.core.errors import HarnessError, unknown
 
@@ -94,6 +94,7 @@ def _weights(name: str, member: Member) -> Weights:
         sha256=member.file.rpartition("-")[2],
         accuracy={"kinetics400": member.top1_pct},
         views=f"{level}, centre crop",
+        labels=kinetics400(),
         rename=partial(rename, kind.head),
     )
 

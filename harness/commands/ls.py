@@ -169,7 +169,13 @@ def card(value: Any) -> str:
     lines = [value.title if hasattr(value, "title") else value.name, ""]
     for field in dataclasses.fields(value):
         content = getattr(value, field.name)
-        if callable(content) or content in ((), {}, "", None) or field.name in ("choices", "name", "title"):
+        published = field.name not in ("parameters", "gmacs") or content
+        if (
+            callable(content)
+            or content in ((), {}, "", None)
+            or field.name in ("choices", "name", "title")
+            or not published
+        ):
             continue
         lines += _field(field.name, _by_split(content) if field.name == "counts" else content)
     if isinstance(value, Baseline) and value.choices:
@@ -220,7 +226,7 @@ def _words(value: Any) -> str:
         return ", ".join(map(_words, value))
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         value = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
-        return ", ".join(f"{name} {_part(item)}" for name, item in value.items() if item not in ({}, (), ""))
+        return ", ".join(f"{name} {_part(item)}" for name, item in value.items() if item not in ({}, (), "", None))
     return str(value)
 
 

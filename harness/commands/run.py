@@ -18,6 +18,8 @@ import click
 from harness.commands import console
 from harness.commands.options import launch_options, selection_options, workspace_options
 from harness.core.cells import Cell, Selection
+from harness.core.contract import NOTHING
+from harness.core.job_specs import TrainSpec
 from harness.core.workspace import Workspace, resolve_workspace
 from harness.launch.options import LaunchOptions
 from harness.launch.run import prepared_plan, run_plan
@@ -87,6 +89,7 @@ def cells_table(results: Sequence[Result]) -> str:
                     named(name).short: text(name, plain(number), interval=name == PRIMARY)
                     for name, number in result.metrics.items()
                 },
+                **({"published": _published(result)} if any(map(_published, results)) else {}),
                 **({"top-1, 1 crop": _one_crop(result)} if several_crops else {}),
                 "n": str(counted["n"]) if counted["n"] == counted["n_of"] else f"{counted['n']} of {counted['n_of']}",
                 "job": " + ".join(result.job_ids),
@@ -96,6 +99,15 @@ def cells_table(results: Sequence[Result]) -> str:
         f"\n{result.cell.dataset}: this {caveat}." for result in results for caveat in result.caveats
     )
     return console.table(rows) + "".join(caveats)
+
+
+def _published(result: Result) -> str:
+    """Published top-1 accuracy of weights that were scored unchanged, on the same data set; '' for any other result."""
+    spec = result.records[0].spec
+    if not isinstance(spec, TrainSpec) or spec.protocol.trained != NOTHING or spec.pretrained is None:
+        return ""
+    accuracy = spec.pretrained.accuracy.get(result.cell.dataset)
+    return "" if accuracy is None else f"{accuracy:.1f}%"
 
 
 def _one_crop(result: Result) -> str:

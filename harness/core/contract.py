@@ -45,6 +45,8 @@ if TYPE_CHECKING:
 STREAMS = ("rgb", "flow")
 MODALITIES = ("rgb", "flow", "rgb+flow")
 CHANNELS = {"rgb": 3, "flow": 2}
+NOTHING = "nothing"
+"""`Protocol.trained` of a protocol that scores published weights unchanged."""
 
 
 def streams_of(modality: str) -> tuple[str, ...]:
@@ -214,7 +216,7 @@ class Protocol:
     weights_from: Literal["init", "source"]
     trained: str
     """'all'; 'head': a head on features of the frozen network; 'last-N': the network's own head and its last N blocks, on
-    clips. What is not trained is frozen, moving statistics included."""
+    clips; 'nothing': published weights are scored unchanged. What is not trained is frozen, moving statistics included."""
     stage: str = ""
     """Key of the schedule that trains it, in the scale or in `schedules`; '' for a head that is not trained in steps."""
     schedules: Mapping[str, Schedule] = field(default_factory=dict)
@@ -235,11 +237,14 @@ class Protocol:
         except ValueError as error:
             raise HarnessError(f"protocol '{self.name}': {error}") from error
         trains_head = self.trained == "head"
-        if self.trained != "all" and not trains_head and not self.trained_blocks:
-            raise self._invalid("trained", "'all', 'head' or 'last-N', such as 'last-1'")
+        trains_nothing = self.trained == NOTHING
+        if self.trained not in ("all", "head", NOTHING) and not self.trained_blocks:
+            raise self._invalid("trained", "'all', 'head', 'nothing' or 'last-N', such as 'last-1'")
+        if trains_nothing and (self.stage or self.weights_from != "source"):
+            raise self._invalid("trained", "another where stage is not '' or weights_from not 'source'")
         if bool(self.head) != trains_head:
             raise self._invalid("head", "the name of a head where trained is 'head', and '' elsewhere")
-        if not self.stage and not trains_head:
+        if not self.stage and not trains_head and not trains_nothing:
             raise self._invalid("stage", "the key of a schedule, such as 'full-ft'")
         if self.schedules and not self.stage:
             raise self._invalid("schedules", "{} where stage is ''")

@@ -15,11 +15,11 @@ from torch import nn
 from harness.core import allocator, locks, registry
 from harness.core.callbacks import Callback, CallbackList
 from harness.core.cells import Job
-from harness.core.contract import Clip, Listing, Scale, Schedule, Video
+from harness.core.contract import NOTHING, Clip, Listing, Scale, Schedule, Video
 from harness.core.job_specs import FilesSpec, FlowFilesSpec, FrameFilesSpec, ImagesSpec, TrainSpec
 from harness.data.prepare import Prepared
 from harness.data.splits import hold_out
-from harness.jobs.common import IMAGES_SUBSET, found_schedule, loss_on, score, start, trained_on
+from harness.jobs.common import IMAGES_SUBSET, as_published, found_schedule, loss_on, score, start, trained_on
 from harness.jobs.context import Data, JobContext, configure, flow_files, frame_files, open_data, open_planned
 from harness.jobs.options import JobOptions
 from harness.jobs.outcome import Outcome, choice, cpu_seconds, leave_record
@@ -129,7 +129,9 @@ def run_train(context: JobContext[TrainSpec]) -> Outcome:
     data = open_data(
         context, split=spec.split, videos=lambda listing: (*listing.subsets["train"], *listing.subsets[subset])
     )
-    network = build.place(start(context, len(data.listing.classes)), context.device)
+    classes = data.listing.classes
+    network = as_published(context, classes) if spec.protocol.trained == NOTHING else start(context, len(classes))
+    network = build.place(network, context.device)
     return train_and_score(context, data, network, subset=subset, clips=(spec.train_clip, spec.test_clip))
 
 
@@ -139,7 +141,8 @@ def train_and_score(
     """Train on the training videos that are not held out, then score every video of `subset`."""
     train_clip, test_clip = clips
     schedule, baseline, seed = found_schedule(context), context.baseline, context.spec.seed
-    kept, held = hold_out(data.listing.subsets["train"], schedule.held_out)
+    training = data.listing.subsets["train"] if schedule.steps else ()
+    kept, held = hold_out(training, schedule.held_out)
     scored = data.listing.subsets[subset]
     training_ids = trained_on(context, data, kept + held, scored)
     loss = evaluation.clip_loss(baseline.loss, baseline.reduce, label_smoothing=schedule.label_smoothing)
@@ -193,6 +196,8 @@ def reestimation_steps(scale: Scale, schedule: Schedule, trained_steps: int) -> 
     As many as the scale's `precise_bn_clips` need. Without that setting: as many as were trained on, up to
     SHORT_RUN_BATCHES, if the training was shorter than the memory of the averages, 1,000 steps at the released decay.
     """
+    if not trained_steps:
+        return 0
     if scale.precise_bn_clips:
         return -(-scale.precise_bn_clips // schedule.batch)
     # Removing the bias towards the start would not do: weights of 20 steps ago are others, and their scales multiply from

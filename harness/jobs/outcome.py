@@ -48,7 +48,9 @@ def choice(schedule: Schedule, trained: TrainingResult, held: Sequence[Video]) -
     """Selection rule of the final weights, in words, and the held-out videos."""
     drops = trained.drops or list(schedule.milestones)
     rule = "last step of a fixed schedule"
-    if held:
+    if not schedule.steps:
+        rule = "as published, without training"
+    elif held:
         rule = f"last step; ten-fold drops at {drops or 'no step'} on the held-out loss"
     elif schedule.retrain_on_all:
         rule = f"last step; drops at {drops or 'no step'} as an earlier job found them on held-out videos"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.core.contract import Baseline, BuildSpec
+from harness.core.contract import NOTHING, Baseline, BuildSpec
 from harness.core.errors import HarnessError, RecordError
 from harness.models.activation_checkpointing import stages_of
 from harness.models.tensor_io import save_tensors
@@ -37,6 +37,44 @@ def load_source(network: Any, state: Mapping[str, Tensor], num_classes: int) -> 
     network.new_head(num_classes)
 
 
+def load_published(network: Any, state: Mapping[str, Tensor], rows: Sequence[int], published: int) -> None:
+    """The published state into a network of `len(rows)` classes, whose head takes these of the `published` classes."""
+    import torch
+
+    kept = torch.tensor(list(rows), dtype=torch.int64)
+    parts = {
+        name: tensor[kept] if name.startswith(HEAD) and tensor.ndim and len(tensor) == published else tensor
+        for name, tensor in state.items()
+    }
+    network.load_state_dict(parts, strict=True)
+
+
+def rows_of(classes: Sequence[str], labels: Sequence[str], published: int) -> list[int]:
+    """For each class of a data set, its place among the labels of published weights; case and punctuation do not count.
+
+    Without labels, the order has to be the same. Raises HarnessError for a class that the weights do not have.
+    """
+    if not labels:
+        if len(classes) != published:
+            raise HarnessError(
+                f"the weights have {published} classes without names, and the data set {len(classes)}; import them with --labels, "
+                "or pass --protocol fixed"
+            )
+        return list(range(published))
+    places = {_plain(label): place for place, label in enumerate(labels)}
+    absent = [name for name in classes if _plain(name) not in places]
+    if absent:
+        raise HarnessError(
+            f"the weights have no class {_few(absent)}, so they cannot be scored as published; pass --protocol fixed, which "
+            f"trains a new head. Their classes are {', '.join(sorted(labels)[:3])}, ..."
+        )
+    return [places[_plain(name)] for name in classes]
+
+
+def _plain(name: str) -> str:
+    return "".join(letter for letter in name.casefold() if letter.isalnum())
+
+
 def load_image(network: Any, state: Mapping[str, Tensor], baseline: Baseline, spec: BuildSpec) -> None:
     """Initialise from the 2D network's weights, as the baseline's `bootstrap` does. Raises RecordError if it has none."""
     if baseline.bootstrap is None:
@@ -53,11 +91,12 @@ def freeze_all_but_head(network: nn.Module) -> None:
 
 def freeze(network: nn.Module, trained: str) -> None:
     """Freeze what `Protocol.trained` leaves out: nothing for 'all'; for 'last-N', all but the head and the last N blocks.
+    For 'nothing' there are no steps to freeze it for.
 
     A frozen module has no gradient and stays in eval mode, whatever mode its network is put into. Blocks are the stages
     of each trunk (`activation_checkpointing.stages_of`). Raises HarnessError for a network with fewer blocks.
     """
-    if trained == "all":
+    if trained in ("all", NOTHING):
         return
     count = int(trained.removeprefix("last-"))
     parts = [[stage for stage in part if stage is not network.head] for part in stages_of(network)]

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from harness.core import registry
 from harness.core.cells import PUBLISHED, Cell, Selection
-from harness.core.contract import MODALITIES, Baseline, Dataset, Frames, Protocol, Scale, streams_of
+from harness.core.contract import MODALITIES, NOTHING, Baseline, Dataset, Frames, Protocol, Scale, Weights, streams_of
 from harness.core.errors import HarnessError, unknown
 from harness.planning import tuned
 from harness.planning.overrides import HEAD, VIEWS, Overrides
@@ -87,7 +87,7 @@ def _cell(selection: Selection, baseline: Baseline, dataset: Dataset, axes: tupl
         raise unknown("init", init, INITS)
     if init not in baseline.inits:
         raise HarnessError(f"{baseline.name} cannot start from '{init}'; pass --init {' or '.join(baseline.inits)}")
-    if protocol.weights_from == "source" and dataset.source is None and selection.source is None:
+    if protocol.weights_from == "source" and not _asked_source(selection, baseline, dataset):
         raise HarnessError(
             f"{dataset.name} is a data set for pre-training, so --protocol {protocol.name} has no default data set to start "
             f"from: pass --source, or --protocol {pre_training().name}"
@@ -212,6 +212,12 @@ def _cards(selection: Selection) -> list[Protocol]:
     return [registry.load("protocol", name) for name in selection.protocols]
 
 
+def _asked_source(selection: Selection, baseline: Baseline, dataset: Dataset) -> str:
+    """`--source`, or its default: the baseline's at paper scale, else the data set's; '' if none has one."""
+    at_paper_scale = (selection.scale or ("micro" if dataset.micro else PAPER)) == PAPER
+    return selection.source or (baseline.source if at_paper_scale else "") or dataset.source or ""
+
+
 def _source(selection: Selection, baseline: Baseline, dataset: Dataset, protocol: Protocol) -> str:
     if protocol.weights_from != "source":
         if selection.source and not any(card.weights_from == "source" for card in _cards(selection)):
@@ -219,12 +225,28 @@ def _source(selection: Selection, baseline: Baseline, dataset: Dataset, protocol
                 f"--source {selection.source} has no effect under {protocol.title}, which starts from --init; leave it out"
             )
         return ""
-    at_paper_scale = (selection.scale or ("micro" if dataset.micro else PAPER)) == PAPER
-    name = selection.source or (baseline.source if at_paper_scale else "") or dataset.source or ""
+    name = _asked_source(selection, baseline, dataset)
     if name.startswith(PUBLISHED):
         published = name.removeprefix(PUBLISHED)
         if published not in {weights.name for weights in baseline.weights}:
             names = (weights.name for weights in baseline.weights)
             raise unknown("published weights", published, names, of=f" for {baseline.name}")
+        if protocol.trained == NOTHING:
+            _check_classes(next(weights for weights in baseline.weights if weights.name == published), dataset)
         return name
+    if protocol.trained == NOTHING:
+        raise HarnessError(
+            f"--protocol {protocol.name} scores published weights unchanged, and {name} is a data set; pass --source "
+            f"published:NAME{' --scale paper' if dataset.micro else ''} (`harness weights list`)"
+        )
     return _video_dataset(name).name
+
+
+def _check_classes(weights: Weights, dataset: Dataset) -> None:
+    """Raise HarnessError for weights whose head cannot score the data set. Names of classes are compared by the job."""
+    fewer = dataset.num_classes < weights.classes and weights.labels
+    if dataset.num_classes != weights.classes and not fewer:
+        raise HarnessError(
+            f"the weights '{weights.name}' have {weights.classes} classes and {dataset.name} has {dataset.num_classes}, so they "
+            "cannot be scored as published; pass --protocol fixed, which trains a new head"
+        )

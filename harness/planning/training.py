@@ -46,7 +46,9 @@ class Training:
 
     @property
     def schedule(self) -> Schedule:
-        """The schedule of the training, with the baseline's factor on the learning rate."""
+        """The schedule of the training, with the baseline's factor on the learning rate; no steps where there is none."""
+        if not self.stage:
+            return Schedule(steps=0, batch=1, base_lr=0.0)
         schedule = self.scale.stages[self.stage]
         factor = self.baseline.learning_rate.get(self.stage, 1.0)
         return dataclasses.replace(schedule, base_lr=schedule.base_lr * factor)

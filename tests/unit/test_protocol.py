@@ -21,7 +21,7 @@ OWN = Schedule(steps=3, batch=2, base_lr=0.5)
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"trained": "last-block"}, "trained must be 'all', 'head' or 'last-N', such as 'last-1'; got 'last-block'"),
+        ({"trained": "last-block"}, "trained must be 'all', 'head', 'nothing' or 'last-N', such as 'last-1'; got 'last-block'"),
         ({"trained": "last-0"}, "trained must be"),
         ({"weights_from": "kinetics"}, "weights_from must be 'init' or 'source'; got 'kinetics'"),
         ({"trained": "head"}, "head must be the name of a head"),

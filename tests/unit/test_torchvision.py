@@ -12,7 +12,7 @@ from torch import nn
 from torchvision.models import get_model, get_model_weights, list_models, video
 from torchvision.transforms import InterpolationMode
 
-from baselines.parts.families.torchvision_facts import LARGER, MEMBERS, URL
+from baselines.parts.families.torchvision_facts import LARGER, MEMBERS, URL, kinetics400
 from harness.core import registry
 from harness.core.contract import BuildSpec, FlowMethod, Video
 from harness.core.errors import HarnessError
@@ -50,7 +50,7 @@ def test_the_table_says_what_torchvision_says(name):
         meta, transforms, kind = weights.meta, weights.transforms(), row.kind
         assert (row.parameters, row.gmacs) == (meta["num_params"], meta["_ops"])
         assert row.top1_pct == meta["_metrics"]["Kinetics-400"]["acc@1"]
-        assert URL.format(row.file) == weights.url and len(meta["categories"]) == 400
+        assert URL.format(row.file) == weights.url and tuple(meta["categories"]) == kinetics400()
         prose = f"`frame_rate={kind.fps:g}`, `clips_per_video={kind.clips}`, and `clip_len={kind.frames}`"
         assert prose in meta["_docs"] and ("clip-level" in meta["_docs"]) == (kind.clips == 1)
         assert transforms.crop_size == [kind.side_px] * 2

@@ -6,7 +6,9 @@ clips are published in prose only.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
+from pathlib import Path
 
 from harness.core.settings import Pixels
 
@@ -14,6 +16,12 @@ KINETICS = Pixels(mean=(0.43216, 0.394666, 0.37645), std=(0.22803, 0.22145, 0.21
 SLOWFAST = Pixels(mean=(0.45, 0.45, 0.45), std=(0.225, 0.225, 0.225))
 IMAGENET = Pixels(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 URL = "https://download.pytorch.org/models/{}.pth"
+
+
+@functools.cache
+def kinetics400() -> tuple[str, ...]:
+    """Class names of Kinetics-400 in the order of the logits."""
+    return tuple(Path(__file__).with_name("kinetics400.txt").read_text("utf-8").splitlines())
 
 
 @dataclass(frozen=True)
