@@ -217,7 +217,7 @@ def _wrapped(text: str, indent: str) -> list[str]:
 
 
 def _words(value: Any) -> str:
-    """A value without Python's spelling; empty parts are left out."""
+    """A value without Python's spelling; fields that have their default are left out."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, Range):
@@ -225,8 +225,7 @@ def _words(value: Any) -> str:
     if isinstance(value, tuple):
         return ", ".join(map(_words, value))
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        value = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
-        return ", ".join(f"{name} {_part(item)}" for name, item in value.items() if item not in ({}, (), "", None))
+        return ", ".join(f"{name} {_part(getattr(value, name))}" for name in plain(value, for_id=True))
     return str(value)
 
 

@@ -107,13 +107,16 @@ def test_workers_of_a_killed_process_exit(tmp_path, pool):
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_signal_that_would_kill_raises_and_the_handlers_return(number: signal.Signals, status: int) -> None:
-    before = signal.getsignal(number)
-    with pytest.raises(processes.Terminated) as raised, processes.terminable():
-        with processes.undisturbed():
-            os.kill(os.getpid(), number)  # no effect here
-        os.kill(os.getpid(), number)
-        time.sleep(5)
-    assert raised.value.code == status and signal.getsignal(number) is before
+    inherited = signal.signal(number, signal.SIG_DFL)  # under nohup, SIGHUP is ignored
+    try:
+        with pytest.raises(processes.Terminated) as raised, processes.terminable():
+            with processes.undisturbed():
+                os.kill(os.getpid(), number)  # no effect here
+            os.kill(os.getpid(), number)
+            time.sleep(5)
+        assert raised.value.code == status and signal.getsignal(number) is signal.SIG_DFL
+    finally:
+        signal.signal(number, inherited)
 
 
 def test_a_signal_that_nohup_ignores_stays_ignored() -> None:

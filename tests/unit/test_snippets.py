@@ -87,8 +87,8 @@ def test_with_one_segment_it_is_two_stream():
 
 def test_times_of_output_positions_are_those_of_their_segments():
     def times(clip, count, frames=100):
-        scorer = SimpleNamespace(clip=clip, streams=("rgb",), scale=SimpleNamespace(fps=25.0))
-        return _times(positions_in_testing(frames, clip), count, scorer)
+        scorer = SimpleNamespace(streams=("rgb",), scale=SimpleNamespace(fps=25.0))
+        return _times(positions_in_testing(frames, clip), count, scorer, clip)
 
     segmented = Clip(window=5, side_px=8, strides={"rgb": 5}, segments=4)
     starts = [11, 35, 59, 83]
