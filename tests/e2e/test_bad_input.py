@@ -87,7 +87,7 @@ def test_records_of_a_newer_version(tmp_path):
     folder.mkdir(parents=True)
     (folder / "record.json").write_text(json.dumps({"schema": 99}))
     done = harness("ls", "jobs", workspace=tmp_path)
-    assert done.returncode == 2 and "newer version of harness" in done.stderr and "upgrade" in done.stderr
+    assert done.returncode == 1 and "newer version of harness" in done.stderr and "upgrade" in done.stderr
 
 
 def test_a_selection_file_is_read_strictly(tmp_path):
