@@ -89,7 +89,7 @@ def cells_of(selection: Selection, table: str | None) -> list[Cell]:
         return selecting.cells(selection)
     if flags := _flags_besides_table(selection):
         raise HarnessError(
-            f"--table {table} plans that table's own cells; leave out either {' and '.join(flags)}, or --table"
+            f"--table {table} plans that table's own cells; leave out {' and '.join(flags)}, or leave out --table"
         )
     if table not in (*TABLES, "all"):
         raise HarnessError(f"--table {table}: expected one of {', '.join(TABLES)}, or all")
