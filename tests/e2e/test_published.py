@@ -62,7 +62,16 @@ def test_published_weights_are_scored_without_training(tmp_path, monkeypatch):
     }
     save_file(state, tmp_path / "w.safetensors")
     command("weights", "import", "theirs", str(tmp_path / "w.safetensors"), workspace=tmp_path)
-    asked = ("--baseline", "theirs-3d", "--protocol", "published", "--source", "published:theirs", "--scale", "paper")
+    asked = (
+        "--baseline",
+        "theirs-3d",
+        "--protocol",
+        "as-published",
+        "--source",
+        "published:theirs",
+        "--scale",
+        "paper",
+    )
     (cell,) = run(*asked, "--dataset", "toy-hmdb51", "--init", "scratch", workspace=tmp_path)
     (job,) = cell["jobs"]
     record, kept = record_of(tmp_path, job), weights_of(tmp_path, job)

@@ -1,5 +1,0 @@
-"""Published: published weights scored unchanged, their classes matched with the data set's by name. Nothing is trained."""
-
-from harness.core.contract import Protocol
-
-PROTOCOL = Protocol(name="published", title="Published", weights_from="source", trained="nothing", order=4)
