@@ -39,6 +39,8 @@ SCHEMA = 2
 """Raised when records change their meaning. Records of an earlier schema are refused: their ids name other specs."""
 RECORD, SCORES, WEIGHTS, FEATURES = "record.json", "scores.npz", "weights.safetensors", "features.safetensors"
 ONE_CROP = "scores-one-crop.npz"
+ADDED = frozenset({"one_crop"})
+"""Fields that records of this schema may lack, because they were written before the field was added."""
 
 
 @dataclass(frozen=True)
@@ -226,7 +228,7 @@ def _read(folder: Path, stamp: int) -> Record:
     with stored.refused(path, "lacks or adds fields", remedy):
         hints = {name: hint for name, hint in typing.get_type_hints(Record).items() if name not in ("spec", "folder")}
         spec = from_plain(fields.pop("spec"))
-        record = Record(spec=spec, **stored.read_fields(hints, fields), folder=folder)
+        record = Record(spec=spec, **stored.read_fields(hints, fields, optional=ADDED), folder=folder)
         stored.check_fields(vars(record))
     expected = job_id(record.spec, record.upstream)
     if not folder.name == record.job_id == expected:

@@ -125,9 +125,14 @@ def check_fields(fields: Mapping[str, Any]) -> None:
             raise ValueError(f"files has '{name}', which is not the name of a file in the record's folder")
 
 
-def read_fields(hints: Mapping[str, Any], stored: Mapping[str, Any]) -> dict[str, Any]:
-    """Exactly the fields of `hints`, each as its type hint says. Raises ValueError with the name of the field."""
-    if different := sorted(hints.keys() ^ stored.keys()):
+def read_fields(
+    hints: Mapping[str, Any], stored: Mapping[str, Any], *, optional: frozenset[str] = frozenset()
+) -> dict[str, Any]:
+    """Exactly the fields of `hints`, each as its type hint says; those of `optional` may be absent.
+
+    Raises ValueError with the name of the field.
+    """
+    if different := sorted((hints.keys() - optional) ^ (stored.keys() - optional)):
         raise ValueError(f"'{different[0]}'")
     return {name: read(hints[name], value, name) for name, value in stored.items()}
 

@@ -34,12 +34,12 @@ def blank(job):
     )  # fmt: skip
 
 
-def left(runs, job):
+def stored(runs, job):
     return write_record(runs, blank(job), fill=lambda folder: write_scores(folder / SCORES, SCORED))
 
 
 def test_what_is_written_is_read_back(tmp_path, job):
-    left(tmp_path, job)
+    stored(tmp_path, job)
     record = RunStore(tmp_path).read(job.id)
     assert (record.spec, record.cell, record.curves[0]["value"]) == (job.spec, CELL, 2.0)
     assert record.classes == ("x", "y")
@@ -59,9 +59,9 @@ def test_a_record_whose_files_cannot_be_written_leaves_nothing(tmp_path, job):
 
 
 def test_the_first_of_two_equal_jobs_stands(tmp_path, job):
-    left(tmp_path, job)
+    stored(tmp_path, job)
     before = (tmp_path / job.id / RECORD).stat().st_mtime_ns
-    left(tmp_path, job)
+    stored(tmp_path, job)
     assert (tmp_path / job.id / RECORD).stat().st_mtime_ns == before
     assert [path.name for path in tmp_path.iterdir()] == [job.id]
 
@@ -84,7 +84,7 @@ def edit(path, **changes):
     ],
 )
 def test_a_record_that_cannot_be_trusted_is_refused_by_name(tmp_path, job, damage, says):
-    left(tmp_path, job)
+    stored(tmp_path, job)
     path = tmp_path / job.id / RECORD
     damage(path)
     with pytest.raises(RecordError, match=says) as caught:
@@ -92,15 +92,28 @@ def test_a_record_that_cannot_be_trusted_is_refused_by_name(tmp_path, job, damag
     assert str(path) in str(caught.value)
 
 
+def test_a_record_from_before_a_field_was_added_is_read(tmp_path, job):
+    record = write_record(tmp_path, blank(job), fill=lambda folder: None)
+    path = tmp_path / record.job_id / RECORD
+    content = json.loads(path.read_text())
+    del content["one_crop"]
+    path.write_text(json.dumps(content))
+    assert RunStore(tmp_path).read(record.job_id) == record
+    del content["counts"]
+    path.write_text(json.dumps(content))
+    with pytest.raises(RecordError, match="counts"):
+        RunStore(tmp_path).read(record.job_id)
+
+
 def test_edited_scores_are_refused(tmp_path, job):
-    record = left(tmp_path, job)
+    record = stored(tmp_path, job)
     record.path(SCORES).write_bytes(record.path(SCORES).read_bytes() + b" ")
     with pytest.raises(RecordError, match="sha256"):
         record.scores()
 
 
 def test_find_needs_one_hit(tmp_path, job):
-    left(tmp_path, job)
+    stored(tmp_path, job)
     assert RunStore(tmp_path).find(job.id[:4]).job_id == job.id
     with pytest.raises(HarnessError, match="no job"):
         RunStore(tmp_path).find("zz")
