@@ -37,13 +37,24 @@ def atomic_write(path: Path, *, sync: bool = False) -> Iterator[Path]:
     """
     temporary = temporary_path(path)
     try:
-        yield temporary
-        if sync:
-            with temporary.open("rb") as stream:
-                os.fsync(stream.fileno())
-        temporary.replace(path)
+        with _named(path):
+            yield temporary
+            if sync:
+                with temporary.open("rb") as stream:
+                    os.fsync(stream.fileno())
+            temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Errors of the system without a file name, as of a write to an open file, name `path`."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
 
 
 def write_text(path: Path, text: str) -> None:
@@ -59,7 +70,8 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     temporary = temporary_path(path)
     temporary.mkdir(parents=True)
     try:
-        yield temporary
+        with _named(path):
+            yield temporary
         try:
             temporary.rename(path)
         except OSError:

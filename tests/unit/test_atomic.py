@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import subprocess
@@ -97,3 +98,10 @@ def test_a_folder_appears_complete_or_not_at_all_and_the_first_one_is_kept(tmp_p
     assert (path / "file").read_text() == "first" and list(path.parent.iterdir()) == [path]
     with pytest.raises(OSError), atomic.atomic_folder(path / "file") as temporary:
         pass
+
+
+@pytest.mark.parametrize("opened", [atomic.atomic_write, atomic.atomic_folder])
+def test_a_write_to_an_open_file_that_fails_names_the_target(tmp_path: Path, opened) -> None:
+    with pytest.raises(OSError, match="No space left") as raised, opened(tmp_path / "target"):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert raised.value.filename == str(tmp_path / "target") and not list(tmp_path.iterdir())
