@@ -103,7 +103,7 @@ def cells_table(results: Sequence[Result]) -> str:
 
 def _published(result: Result) -> str:
     """Published top-1 accuracy of weights that were scored unchanged, on the same data set; '' for any other result."""
-    spec = result.records[0].spec
+    spec = result.records[0].spec if result.records else None
     if not isinstance(spec, TrainSpec) or spec.protocol.trained != NOTHING or spec.pretrained is None:
         return ""
     accuracy = spec.pretrained.accuracy.get(result.cell.dataset)
