@@ -5,6 +5,7 @@ I3D is compared with a plain I3D (`plain.py`), the others with themselves in tor
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -85,6 +86,8 @@ def defaults(machine: Machine) -> Iterator[Pair]:
             if builder == "training" and machine.device == "cpu":
                 fused = dataclasses.replace(ours, batch=max(2, ours.batch), **fused_3d)
                 yield _default("contiguous (NCDHW) fusing weights", fused)
+            if builder == "training":
+                yield _default("recomputed activations", ours)
 
 
 def _default(default: str, ours: Case, **change: Any) -> Pair:
@@ -167,6 +170,7 @@ def training(case: Case) -> Ready:
     """One optimizer step, as harness.training.trainer does it."""
     import torch
 
+    from harness.models import saved_activations
     from harness.models.precision import autocast
     from harness.training.evaluation import clip_loss
     from harness.training.optim import make_optimizer
@@ -179,7 +183,7 @@ def training(case: Case) -> Ready:
 
     def step() -> Any:
         optimizer.zero_grad(set_to_none=True)
-        with autocast(case.device, case.precision):
+        with saved_activations.recompute_cheap_activations(), autocast(case.device, case.precision):
             logits = network(inputs)
         loss_of(logits.float(), labels).backward()
         optimizer.step()
@@ -241,10 +245,17 @@ def _keep_channels_last() -> None:
     WideConv3d.plain_on_cpu = False
 
 
+def _save_all_activations() -> None:
+    from harness.models import saved_activations
+
+    saved_activations.recompute_cheap_activations = contextlib.nullcontext  # type: ignore[assignment]
+
+
 DEFAULTS: Mapping[str, Callable[[], None]] = {
     "batch norm folded": _do_not_fold,
     "one convolution for three branches": _do_not_share,
     "contiguous (NCDHW) fusing weights": _keep_channels_last,
+    "recomputed activations": _save_all_activations,
 }
 """An optimization inside a network -> a function that switches it off for the rest of the process."""
 

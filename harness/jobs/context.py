@@ -113,6 +113,7 @@ class JobContext(Generic[Spec]):
             checkpoints=self.checkpoints,
             loss=loss,
             seed=self._network.seed,
+            recompute_activations=not self.scale.compile,
         )
 
 

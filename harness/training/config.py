@@ -40,6 +40,8 @@ class TrainingConfig:
     """(logits (N, P, classes), labels (N,)) -> scalar."""
     seed: int = 0
     """Seed of the dropout of steps that have several replicas."""
+    recompute_activations: bool = True
+    """Save less for the backward pass (`harness.models.saved_activations`); not for compiled modules."""
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -14,6 +15,7 @@ from torch.profiler import record_function
 from harness.core.callbacks import Callback
 from harness.core.errors import HarnessError
 from harness.models.precision import autocast
+from harness.models.saved_activations import recompute_cheap_activations
 from harness.training.checkpoint import resume, save_checkpoint
 from harness.training.config import Step, TrainingConfig, TrainingResult
 from harness.training.optim import Plateau, learning_rate, make_optimizer
@@ -105,7 +107,8 @@ def _update(
 def _backward(module: nn.Module, step: Step, rate: float, config: TrainingConfig, scale: float) -> float:
     """Forward and backward of `scale` times the loss, added to the gradients. Returns the scaled loss."""
     with record_function("harness.forward"):
-        with autocast(config.device, config.precision):
+        less = recompute_cheap_activations() if config.recompute_activations else contextlib.nullcontext()
+        with less, autocast(config.device, config.precision):
             logits = module(step.inputs)
         loss = config.loss(logits.float(), step.labels)
         value = float(loss.detach())

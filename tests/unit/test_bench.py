@@ -27,6 +27,7 @@ from benchmarks.ratios.values import Ceiling, Paired
 from harness.core import environment, registry
 from harness.core.contract import BuildSpec
 from harness.core.errors import HarnessError
+from harness.models import saved_activations
 from harness.models.build import place
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -110,12 +111,13 @@ def test_every_suite_plans_distinct_pairs_and_words_pick_among_them():
 def test_every_default_that_helps_here_is_held_against_its_absence(computes, monkeypatch):
     monkeypatch.setattr(environment, "computes_bfloat16", lambda device: computes)
     used = {pair.other.without for pair in networks.defaults(MACHINE)} - {""}
-    assert used == (DEFAULTS.keys() if computes else {"contiguous (NCDHW) fusing weights"})
+    assert used == (DEFAULTS.keys() if computes else {"contiguous (NCDHW) fusing weights", "recomputed activations"})
 
 
 @pytest.mark.parametrize("name", DEFAULTS)
 def test_a_default_that_is_switched_off_is_off_and_the_others_stay(name, monkeypatch):
     places = (inception, "may_fold"), (inception, "may_fuse"), (WideConv3d, "plain_on_cpu")
+    places += ((saved_activations, "recompute_cheap_activations"),)
     for place_, what in places:
         monkeypatch.setattr(place_, what, getattr(place_, what))  # put back afterwards
     before = [getattr(*place_) for place_ in places]
