@@ -40,7 +40,7 @@ class TrainingConfig:
     """(logits (N, P, classes), labels (N,)) -> scalar."""
     seed: int = 0
     """Seed of the dropout of steps that have several replicas."""
-    recompute_activations: bool = True
+    recompute_activations: bool = False
     """Save less for the backward pass (`harness.models.saved_activations`); not for compiled modules."""
 
 

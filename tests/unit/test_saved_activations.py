@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,12 +13,18 @@ from torch.nn import functional as F
 
 from baselines.parts.inception import ConvBN, Mixed, Style
 from harness.core import registry
-from harness.core.contract import CHANNELS, BuildSpec
+from harness.core.callbacks import Callback
+from harness.core.cells import Job
+from harness.core.contract import CHANNELS, BuildSpec, Schedule
 from harness.core.errors import HarnessError
+from harness.core.workspace import Workspace
+from harness.jobs.context import JobContext
+from harness.jobs.options import JobOptions
 from harness.models import build, measure, saved_activations
 from harness.models.activation_checkpointing import recompute_stages
 from harness.models.precision import autocast
 from harness.models.saved_activations import recompute_cheap_activations
+from tests.specs import train_spec
 
 MICRO = registry.load("scale", "micro")
 PAPER = registry.load("scale", "paper")
@@ -276,3 +283,11 @@ def test_activation_checkpointing_decides_within_its_stages(monkeypatch):
     torch.testing.assert_close(results[1], results[0], rtol=0, atol=0)
     less = sum(saved_bytes(monkeypatch, lambda: network(clips)).values())
     assert 0 < less <= measure.training_bytes(network, clips)
+
+
+@pytest.mark.parametrize(("scale", "saves_less"), [("paper", True), ("micro", False)])
+def test_only_trainings_on_large_clips_save_less(tmp_path: Path, scale: str, saves_less: bool) -> None:
+    job = Job(train_spec(scale, train_clip=registry.load("baseline", "i3d").train_clip[scale]), "a training")
+    context = JobContext(job, JobOptions(Workspace(tmp_path, tmp_path)), Callback())
+    config = context.training_config(Schedule(1, 1, 0.1), lambda logits, labels: logits.sum())
+    assert config.recompute_activations is saves_less
