@@ -251,7 +251,9 @@ def load(
             if results is None and records[0].folder:
                 results = records[0].folder.parents[1]
     if weights and len(names + weights) > 1:
-        raise HarnessError(f"{weights[0]} is loaded alone; got {' and '.join(names + weights)}")
+        raise HarnessError(
+            f"{weights[0]} cannot be combined with other networks; got {' and '.join(names + weights)}. Load it in a call of its own"
+        )
     return open_networks(
         _workspace(data, results),
         jobs=names,

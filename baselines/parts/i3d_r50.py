@@ -66,5 +66,5 @@ def bootstrap(network: Any, image_state: Mapping[str, Any], spec: BuildSpec) -> 
 def _refuse_backbone(spec: BuildSpec) -> None:
     if spec.backbone:
         raise HarnessError(
-            f"I3D-R50 has no other backbone than its own; for {spec.backbone} inflated pass --baseline i3d, or leave out --backbone"
+            f"I3D-R50 takes no --backbone; leave it out, or pass --baseline i3d to inflate {spec.backbone}"
         )

@@ -1,7 +1,7 @@
 """`harness table`: Print a table of the paper next to the paper's numbers, or a table of all results.
 
-TABLE is 1 to 5, or `results`: every number of the results folder, ranked on its videos, with its cost. The numbers come from
-the results folder.
+TABLE is 1 to 5, or `results`: every number of the results folder with its cost, ranked among the numbers on the same videos. The
+numbers come from the results folder.
 """
 
 from __future__ import annotations

@@ -153,8 +153,8 @@ def layout_of(tensors: Mapping[str, Tensor]) -> Layout:
         if any(name == layout.marker or name.endswith(f"/{layout.marker}") for name in tensors):
             return layout
     raise HarnessError(
-        f"these {len(tensors)} tensors ({', '.join(sorted(tensors)[:3])}, ...) are in no known layout: "
-        f"{', '.join(LAYOUTS)}, timm"
+        f"the names of the {len(tensors)} tensors ({', '.join(sorted(tensors)[:3])}, ...) match no known layout; import a file in "
+        f"one of these: {', '.join(LAYOUTS)}, timm"
     )
 
 

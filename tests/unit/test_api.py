@@ -220,7 +220,7 @@ def test_a_damaged_record_is_left_out_with_a_warning(workspace, tmp_path):
 
 
 def test_published_weights_are_loaded_alone(workspace):
-    with pytest.raises(HarnessError, match="published:x is loaded alone"):
+    with pytest.raises(HarnessError, match="published:x cannot be combined"):
         api.load("published:x", "abc", **folders(workspace))
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 
 import pytest
+from click.testing import CliRunner
 
-from harness.commands import ls
+from harness.commands import harness, ls
 from harness.core import registry
 from harness.core.workspace import Workspace
 
@@ -67,3 +68,10 @@ def test_a_data_set_that_nobody_has_indexed_is_told_from_one_that_is_not_there(t
     assert "not indexed: harness data prepare hmdb51" in here["hmdb51"]
     assert "rendered when needed" in here["micro-hmdb51"] and here["ucf101"] == "no"
     assert here["folder"] == ""
+
+
+def test_data_list_is_a_table_and_names_the_data_folder(tmp_path):
+    done = CliRunner().invoke(harness, ["data", "list", "--data", str(tmp_path)], catch_exceptions=False)
+    lines = done.output.splitlines()
+    assert done.exit_code == 0 and lines[0].startswith("data set ") and "{" not in done.output
+    assert any(line.startswith("hmdb51 ") for line in lines) and lines[-1] == f"Data folder: {tmp_path}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from harness.commands import ls
+from harness.commands import console, ls
 from harness.commands.options import workspace_options
 from harness.core.workspace import Workspace
 
@@ -12,5 +12,5 @@ from harness.core.workspace import Workspace
 @click.command()
 @workspace_options
 def command(workspace: Workspace) -> None:
-    click.echo(ls.table("dataset", workspace))
+    click.echo(console.table(ls.table("dataset", workspace)))
     click.echo(f"\nData folder: {workspace.data}")

@@ -151,7 +151,7 @@ class Server:
                 break
             tokens.add(token)
         raise HarnessError(
-            f"{self.uri} lists runs without end ({len(tokens)} pages): it is broken, or no MLflow server"
+            f"{self.uri} lists runs without end ({len(tokens)} pages read); check that it is the address of a working MLflow server"
         )
 
     def _opened(self) -> MlflowClient:
