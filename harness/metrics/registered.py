@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from harness.core import registry
@@ -11,6 +12,25 @@ from harness.core.plugins import Metric
 
 PRIMARY = "top1"
 """Metric that the paper compares by: of tests, claims, learning rates and pages that show one number."""
+
+
+@dataclass(frozen=True)
+class MetricValue:
+    """A metric, in its unit, as a mean over splits and seeds."""
+
+    value: float
+    low: float | None = None
+    """95% interval; None for a metric without `shares`."""
+    high: float | None = None
+    drawn_by: str = ""
+    """'groups' of videos, or 'videos' where each is its own group."""
+    seed_deviation: float | None = None
+    """Sample deviation (ddof 1) over seeds; None for one seed."""
+    split_deviation: float | None = None
+
+    def __post_init__(self) -> None:
+        if (self.low is None) != (self.high is None):
+            raise ValueError(f"an interval from {self.low} to {self.high} has one end only")
 
 
 def metrics() -> tuple[Metric, ...]:

@@ -15,23 +15,8 @@ from harness.core.errors import HarnessError
 from harness.core.plugins import Metric
 from harness.metrics import statistics
 from harness.metrics.pooling import Contrast, pool
-from harness.metrics.registered import metrics
+from harness.metrics.registered import MetricValue, metrics
 from harness.metrics.scores import Floats, Scores, aligned
-
-
-@dataclass(frozen=True)
-class MetricValue:
-    """A metric, in its unit, as a mean over splits and seeds."""
-
-    value: float
-    low: float | None = None
-    """95% interval; None for a metric without `shares`."""
-    high: float | None = None
-    drawn_by: str = ""
-    """'groups' of videos, or 'videos' where each is its own group."""
-    seed_deviation: float | None = None
-    """Sample deviation (ddof 1) over seeds; None for one seed."""
-    split_deviation: float | None = None
 
 
 def summary(scores: Scores) -> dict[str, dict[str, Any]]:

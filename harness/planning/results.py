@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from harness.core.cells import Cell
 from harness.core.errors import HarnessError
-from harness.metrics.registered import PRIMARY, named, text
+from harness.metrics.registered import PRIMARY, MetricValue, named, text
 from harness.metrics.scores import CellResult, counts
-from harness.metrics.summary import MetricValue, metric_values, plain
+from harness.metrics.summary import metric_values, plain
 from harness.planning.lookup import result_of
 from harness.planning.plan import Plan
 from harness.records.caveats import caveats_of, left_out

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.core.errors import HarnessError, RecordError
 from harness.core.serialization import read
-from harness.metrics.registered import PRIMARY
+from harness.metrics.registered import PRIMARY, MetricValue
 
 if TYPE_CHECKING:
     from harness.metrics.scores import Scores
@@ -71,22 +71,6 @@ def read_json(path: Path) -> Any:
 
 
 @dataclass(frozen=True)
-class _Number:
-    """A metric in a record."""
-
-    value: float
-    low: float | None = None
-    high: float | None = None
-    drawn_by: str = ""
-    seed_deviation: float | None = None
-    split_deviation: float | None = None
-
-    def __post_init__(self) -> None:
-        if (self.low is None) != (self.high is None):
-            raise ValueError(f"an interval from {self.low} to {self.high} has one end only")
-
-
-@dataclass(frozen=True)
 class _Counts:
     """Numbers of videos of a record with scores."""
 
@@ -109,7 +93,7 @@ class _Point:
 def check_fields(fields: Mapping[str, Any]) -> None:
     """Raises ValueError or KeyError for numbers that no job writes, in fields that already have the right outer type."""
     for name in {PRIMARY, *fields["metrics"]} if fields["metrics"] else ():
-        read(_Number, fields["metrics"].get(name), f"metrics.{name}")
+        read(MetricValue, fields["metrics"].get(name), f"metrics.{name}")
     if fields["metrics"] or fields["counts"]:
         read(_Counts, fields["counts"], "counts")
     for number, point in enumerate(fields["curves"]):

@@ -1,4 +1,4 @@
-"""`harness compare`: what is said beside the test of two jobs, and jobs that have nothing to compare."""
+"""`harness compare`: the caveats printed with the test of two jobs, and jobs that cannot be compared."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ def by_opencv(planes: list[np.ndarray], frame: tuple[int, int], size: tuple[int,
 @pytest.mark.parametrize(
     "frame, size",
     [UCF, ((256, 352), (256, 352)), ((240, 560), (256, 597)), ((270, 480), (256, 455)), ((48, 32), (51, 34))],
-    ids=["UCF-101", "as it is", "wide", "a little smaller", "as narrow as vectors"],
+    ids=["UCF-101", "unscaled", "wide", "a little smaller", "as narrow as vectors"],
 )
 @settings(max_examples=25, deadline=None)
 @given(data=st.data())

@@ -1,4 +1,4 @@
-"""Decoding: which frames come out, whole or by window, and what is said of files that are broken."""
+"""Decoding: which frames come out, whole or by window, and the errors for broken files."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ def test_a_sound_machine_has_nothing_that_fails(workspace, tmp_path):
 
 def test_every_data_set_is_named_and_absent_ones_come_with_a_remedy(workspace):
     results = {result.name: result for result in doctor.checks(workspace, import_torch=False)}
-    # `folder` is a way to name one's own data; it is nowhere in particular.
+    # `folder` is a family: it has no place of its own.
     assert set(registry.names("dataset")) - {"folder"} <= set(results)
     assert results["micro-hmdb51"].state == "ok"
     assert results["hmdb51"].state == "warn"

@@ -94,7 +94,7 @@ def test_a_disk_that_fills_leaves_nothing_half_written(toy, monkeypatch):
     monkeypatch.setattr(file, "write", full)
     with pytest.raises(HarnessError, match=r"No space left on device.*to resume"):
         store_of(toy)
-    assert not list(toy.store.rglob(".*.half")), "room is taken by what nobody will finish"
+    assert not list(toy.store.rglob(".*.half")), "a half-written file is left"
     monkeypatch.setattr(file, "write", really)
     store = store_of(toy)
     assert len(contents(store.folder)) == 5, "four videos and the key"

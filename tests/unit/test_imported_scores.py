@@ -36,7 +36,7 @@ TESTED = 5
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three classes of tiny videos in a folder of one's own."""
+    """Three classes of tiny videos in a user's folder."""
     root = tmp_path_factory.mktemp("videos")
     for name in CLASSES:
         for subset, size in (("train", 1), ("test", TESTED)):

@@ -242,7 +242,7 @@ def test_every_marker_that_is_left_out_by_default_has_an_environment():
 
 
 def test_the_readme_runs_what_make_runs():
-    """Every line of the recipes stands in the README as a plain command, so that nobody needs make."""
+    """Every line of the recipes is in the README as a plain command, for use without make."""
     readme = (ROOT / "README.md").read_text("utf-8")
     for target in ("demo", "test"):
         dry = subprocess.run(

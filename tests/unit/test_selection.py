@@ -280,7 +280,7 @@ def test_a_batch_is_a_whole_number_of_replicas():
     assert one(datasets=("micro-hmdb51",), protocols=("fixed",), overrides=(("fixed.bn_batch", "5"),))
 
 
-# ---------------------------------------------------------------------------------------------------- what nobody reads
+# --------------------------------------------------------------------------------------------- settings that no job reads
 
 
 @pytest.mark.parametrize(

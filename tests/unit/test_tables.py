@@ -148,7 +148,7 @@ def test_built_in_baselines_that_the_paper_lacks_have_rows_once_they_have_result
     question = tables.Question(scale="micro")
     papers = {row.split("/")[0] for row, _ in paper_numbers.table(number)} | {"i3d"}
     others = {cell.baseline for cell in tables.wanted(number, question)} - papers
-    assert not others, "nobody who runs the paper's table trains them"
+    assert not others, "`table N --run` does not train them"
     assert {row.key.split("/")[0] for row in tables.build(number, NOTHING, question).rows} <= papers
     tsn = lookup_of(lambda cell: 0.5 if cell.baseline == "tsn" else None)
     rows = [row for row in tables.build(number, tsn, question).rows if row.key.split("/")[0] not in papers]
