@@ -4,7 +4,7 @@ harness run --baseline torchvision:r3d_18 --dataset micro-hmdb51 --protocol full
 harness run --baseline torchvision:s3d --dataset hmdb51 --protocol fixed                   published weights, one H200
 
 The weights are downloaded from torchvision's own address and checked against the SHA-256 in their file names. Frame rate,
-sizes and pixel values are theirs; docs/published-networks.md has a table.
+sizes and pixel values are theirs; docs/tutorials/published-network.md has a table.
 """
 
 from __future__ import annotations

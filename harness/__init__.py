@@ -1,6 +1,6 @@
 """Re-runs the experiments of "Quo Vadis, Action Recognition?" and prints its tables.
 
-The commands as functions (docs/python.md): `harness.run(dataset="micro-hmdb51", protocol="full-ft")`.
+The commands as functions (docs/how-to/python.md): `harness.run(dataset="micro-hmdb51", protocol="full-ft")`.
 A plug-in file takes its card from here: `from harness import Baseline, Clip`.
 """
 

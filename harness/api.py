@@ -70,7 +70,7 @@ def run(
 ) -> Results:
     """Run every combination of the axes' values, and return one result per combination. Finished jobs are not run again.
 
-    Axes, values and defaults are those of `harness run` (docs/settings.md). An axis takes a value or several; `split` also
+    Axes, values and defaults are those of `harness run` (docs/reference/settings.md). An axis takes a value or several; `split` also
     takes 'all'. `set` overrides settings: {'train.base_lr': 0.01}, or nested. `file` is a selection file; other arguments
     override it. `table` (2 to 5, or 'all') runs the cells of the paper's table instead of a selection.
 

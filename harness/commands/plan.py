@@ -89,7 +89,7 @@ def _summary(costs: CostedPlan) -> str:
         )
         if not costs.gpu_hours and costs.seconds > MONTH_S:
             lines.append(
-                "That is on this CPU: HARNESS_DEVICE=cuda plans for a GPU; see docs/reproducing.md for the paper scale."
+                "That is on this CPU: HARNESS_DEVICE=cuda plans for a GPU; see docs/how-to/reproducing.md for the paper scale."
             )
         bases = Counter(cost.basis for cost in unfinished)
         lines.append("Estimates: " + ", ".join(f"{n} {BASIS[basis]}" for basis, n in bases.items()) + ".")

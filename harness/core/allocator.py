@@ -25,7 +25,7 @@ def keep_freed_memory() -> bool:
 
     By default glibc maps every block of some megabytes when it is allocated and unmaps it when it is freed, so that
     each training step pays for mapping and zeroing its activations again: a tenth of the time and more for a 3D network
-    of the paper's size (docs/performance.md). Numbers do not change. False on other systems and with HARNESS_MALLOC=plain.
+    of the paper's size (docs/how-to/performance.md). Numbers do not change. False on other systems and with HARNESS_MALLOC=plain.
     """
     if os.environ.get(SWITCH) == "plain" or platform.libc_ver()[0] != "glibc":
         return False

@@ -2,7 +2,7 @@
 
 Or raw, where disks are large and fast: nothing is decoded then. Pictures no larger than the scale's are stored as decoded,
 so that reading them gives the original's pixels bit for bit; larger ones are resized first. Preparing it is optional:
-training straight from the originals works too. docs/performance.md has what transcoding costs in size and in grey levels,
+training straight from the originals works too. docs/how-to/performance.md has what transcoding costs in size and in grey levels,
 and what it saves in time. Flow is computed from the originals, never from here.
 """
 

@@ -21,7 +21,7 @@ CODECS: dict[str, dict[str, str]] = {
     "h264": {"crf": "17", "preset": "superfast", "g": "12", "sc_threshold": "0"},
     # Quantiser 2, the encoder's lowest by default: it reads the quantiser of frames, which have none, not this one.
     "mpeg4": {"flags": "+qscale", "global_quality": "354", "g": "12"},
-    # The frame store (docs/performance.md): the fastest to decode of those tried, with a key frame every 12.
+    # The frame store (docs/how-to/performance.md): the fastest to decode of those tried, with a key frame every 12.
     "mpeg4-store": {"qmin": "2", "qmax": "2", "g": "12", "bf": "0"},
     # Exact RGB, for tests that compare pixels.
     "ffv1": {},

@@ -1,6 +1,6 @@
 """SVG drawings that follow the page's light and dark colours and also stand alone as .svg files.
 
-Written directly rather than by matplotlib: docs/architecture.md, "Outside tools", has the measurements behind that.
+Written directly rather than by matplotlib: docs/explanation/architecture.md, "Third-party libraries", has the measurements behind that.
 """
 
 from __future__ import annotations

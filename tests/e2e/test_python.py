@@ -1,4 +1,4 @@
-"""docs/python.md and the notebook of examples/: their code runs as scripts, on toy videos with a few steps."""
+"""docs/how-to/python.md and the notebook of examples/: their code runs as scripts, on toy videos with a few steps."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tests.commands import ROOT
 
-PAGE = (ROOT / "docs" / "python.md").read_text("utf-8")
+PAGE = (ROOT / "docs" / "how-to" / "python.md").read_text("utf-8")
 
 
 NOTEBOOK = json.loads((ROOT / "examples" / "quick_start.ipynb").read_text("utf-8"))

@@ -298,8 +298,8 @@ def test_committed_ratios_are_of_pairs_that_tox_measures():
 
 
 def test_the_document_shows_the_committed_results():
-    """Made anew by `python -m benchmarks --results results`, whose table goes between the two comments of docs/performance.md."""
+    """Made anew by `python -m benchmarks --results results`, whose table goes between the two comments of docs/how-to/performance.md."""
     (stored,) = (ROOT / "results" / "bench").glob("intel-*.json")
-    text = (ROOT / "docs" / "performance.md").read_text()
+    text = (ROOT / "docs" / "how-to" / "performance.md").read_text()
     shown = text.partition("<!-- python -m benchmarks -->\n")[2].partition("<!-- end -->")[0]
     assert shown == report.table(json.loads(stored.read_text()))

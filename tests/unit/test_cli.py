@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from harness import commands
 
 ROOT = Path(__file__).resolve().parents[2]
-DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def walk(command: click.Command, name: str = "harness") -> Iterator[tuple[str, click.Command]]:

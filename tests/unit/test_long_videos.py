@@ -1,7 +1,7 @@
 """A long file takes no more memory than a short one: scoring all its views, recoding it, computing its flow.
 
 Arrays are counted (tracemalloc), at sizes that take seconds; what whole processes take at 1920x1080 stands in
-docs/performance.md.
+docs/how-to/performance.md.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""docs/settings.md against the cards and the code: its names, defaults and values, its example and its variables."""
+"""docs/reference/settings.md against the cards and the code: its names, defaults and values, its example and its variables."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from harness.planning.selection import cells
 from harness.protocols.scales import micro, paper
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGE = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "reference" / "settings.md").read_text(encoding="utf-8")
 SCALES = {"paper": paper.SCALE, "micro": micro.SCALE}
 FROM_SCALE = "the scale's"
 

@@ -1,6 +1,6 @@
 """The paper's sizes (section 2.5), completed from the released models' README where the paper is silent.
 
-Cost of one stream on Kinetics at 64x224: 110k steps of 384 clips, about 26 EFLOP; see docs/reproducing.md.
+Cost of one stream on Kinetics at 64x224: 110k steps of 384 clips, about 26 EFLOP; see docs/how-to/reproducing.md.
 """
 
 from harness.core.contract import FlowMethod, Scale, Schedule

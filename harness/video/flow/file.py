@@ -1,6 +1,6 @@
 """Stored optical flow of one video: a file of compressed frames, any of which can be read alone. Lossless.
 
-Chosen by measurement (docs/performance.md): each component is a plane of differences between a row and the row above
+Chosen by measurement (docs/how-to/performance.md): each component is a plane of differences between a row and the row above
 it, compressed by zstd at level 1. Real clips shrink to a tenth or less, and reading a frame is faster than decoding a frame
 of video. PNG, LZ4, DEFLATE, higher levels and differences in time were larger or slower.
 
