@@ -13,21 +13,20 @@ import dataclasses
 import functools
 import json
 import re
-import struct
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from baselines.parts.families.hf_facts import KINDS, MICRO, Kind, frames_of, kind_of, labels, num_classes
-from harness.core.atomic import file_sha256
 from harness.core.contract import Baseline, BuildSpec, Clip, Frames, Weights
 from harness.core.errors import HarnessError
 from harness.core.serialization import digest
+from harness.models import sharded
 
 PROCESSORS = ("preprocessor_config.json", "video_preprocessor_config.json")
-WEIGHTS = ("model.safetensors", "pytorch_model.bin")
-"""Files of weights, the preferred one first."""
+WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
+"""Files of weights, the preferred one first; an index names several files."""
 REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
 VOLATILE = ("_name_or_path", "transformers_version", "torch_dtype", "dtype")
 """Fields of a configuration that do not change the network."""
@@ -43,7 +42,7 @@ def build(config: Mapping[str, Any], spec: BuildSpec) -> Any:
 def read(config: Mapping[str, Any], path: Path) -> Mapping[str, Any]:
     """State of the network from a published file, strictly."""
     from baselines.parts.families.hf_video import load
-    from harness.models.importing import read_tensors
+    from harness.models.tensor_io import read_tensors
 
     return load(read_tensors(path), config, num_classes(config))
 
@@ -74,7 +73,7 @@ def _of_folder(folder: Path, stamps: tuple[int, ...]) -> Baseline:
     file = next((folder / name for name in WEIGHTS if (folder / name).is_file()), None)
     if file is not None:
         _check_classes(file, config, place)
-    weights = {"url": str(file), "sha256": file_sha256(file)} if file else {}
+    weights = {"url": str(file), "sha256": sharded.sha256_of(file)} if file else {}
     return _card(f"hf:{folder}", folder.name, config, processor, weights)
 
 
@@ -91,7 +90,7 @@ def _of_repository(argument: str) -> Baseline:
     kind_of(config, place)
     files = (hub_file(repository, name, commit)[0] for name in PROCESSORS)
     processor = next((_json(path) or {} for path in files if path is not None), {})
-    weights = {"url": WEIGHTS[0], "repository": repository, "revision": commit}
+    weights = {"url": WEIGHTS[0], "alternatives": WEIGHTS[1:], "repository": repository, "revision": commit}
     return _card(f"hf:{repository}@{commit}", repository.partition("/")[2], config, processor, weights)
 
 
@@ -99,7 +98,13 @@ def _card(
     name: str, title: str, config: Mapping[str, Any], processor: Mapping[str, Any], weights: Mapping[str, Any]
 ) -> Baseline:
     kind = kind_of(config, f"'{name}'")
-    clip, frames = frames_of(config, processor, f"'{name}'")
+    try:
+        clip, frames = frames_of(config, processor, f"'{name}'")
+        published = (_weights(name, kind, config, clip, frames, weights),) if weights else ()
+    except (TypeError, ValueError, KeyError, AttributeError) as error:
+        raise HarnessError(
+            f"'{name}' has a damaged config.json or {PROCESSORS[0]} ({type(error).__name__}: {error}); download it again"
+        ) from error
     own = {field: value for field, value in config.items() if field not in VOLATILE}
     micro = Frames(fps=12.5, pixels=frames.pixels, only=(MICRO.window, MICRO.side_px))
     return dataclasses.replace(
@@ -110,7 +115,7 @@ def _card(
         test_clip={"paper": dataclasses.replace(clip, count=5), "micro": dataclasses.replace(MICRO, count=2)},
         frames={"paper": frames, "micro": micro},
         build=partial(build, config),
-        weights=(_weights(name, kind, config, clip, frames, weights),) if weights else (),
+        weights=published,
         source=f"published:{name}" if weights else "",
         content=digest({"config": own, "processor": processor}),
         at=None,
@@ -150,14 +155,10 @@ def _json(path: Path) -> dict[str, Any] | None:
 
 def _check_classes(file: Path, config: Mapping[str, Any], place: str) -> None:
     """Raise HarnessError for a head with other classes than the configuration; the file's header says so without torch."""
-    if file.suffix != ".safetensors":
+    files = sharded.files_of(file)
+    if files[0].suffix != ".safetensors":
         return
-    try:
-        with file.open("rb") as stream:
-            (length,) = struct.unpack("<Q", stream.read(8))
-            header = json.loads(stream.read(length))
-    except (struct.error, ValueError) as error:
-        raise HarnessError(f"{file} cannot be read as safetensors ({error}); download it again") from error
+    header = {name: facts for part in files for name, facts in sharded.header_of(part).items()}
     rows = header.get("classifier.weight", {}).get("shape", [None])[0]
     if rows != num_classes(config):
         has = f"has {rows} classes" if rows else "has no classifier"

@@ -308,6 +308,8 @@ class Weights:
     """Whether the training videos are known; 'unknown' is printed with every number that depends on these weights."""
     repository: str = ""
     """Repository of the Hugging Face Hub that has the file called `url`; '': `url` is an address."""
+    alternatives: tuple[str, ...] = ()
+    """Names of the file in repositories that have none called `url`, the preferred one first."""
     revision: str = ""
     """Commit of the repository; '': the newest when it is downloaded, and then recorded."""
     accuracy: Mapping[str, float] = field(default_factory=dict)
@@ -319,7 +321,7 @@ class Weights:
     rename: Callable[[str], str | None] | None = None
     """For the layout 'own': name in the file -> name in the network; None: the tensor is not needed. Default: unchanged."""
     read: Callable[[Path], Mapping[str, Any]] | None = None
-    """Reader of the file, strict against it, instead of `harness.models.importing.read_tensors`."""
+    """Reader of the file, strict against it, instead of `harness.models.tensor_io.read_tensors`."""
 
 
 @dataclass(frozen=True)

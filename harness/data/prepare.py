@@ -131,6 +131,14 @@ def expected_fingerprint(dataset: Dataset, data_root: Path) -> str | None:
     return str(stored["fingerprint"]) if fresh and (store / index.PARQUET).is_file() else None
 
 
+def known_classes(dataset: Dataset, data_root: Path) -> tuple[str, ...]:
+    """Class names known without rendering anything: all of them if the data set is on disk, else those in groups on its card."""
+    root = root_of(dataset, data_root)
+    if root.is_dir():
+        return _read(dataset, root, dataset.splits[0]).classes
+    return tuple(name for group in dataset.class_groups.values() for name in group)
+
+
 def root_of(dataset: Dataset, data_root: Path) -> Path:
     """The data set's own folder, whether it exists or not."""
     return data_root / (dataset.folder or dataset.name)

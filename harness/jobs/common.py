@@ -50,13 +50,13 @@ def start(context: JobContext[Any], num_classes: int) -> nn.Module:
 
 def as_published(context: JobContext[Any], classes: Sequence[str]) -> nn.Module:
     """The network with its published weights and head, whose classes are matched by name. Raises HarnessError as
-    `transfer.rows_of` does."""
+    `pretrained.rows_of` does."""
     from harness.models.importing import load_imported
 
     key = context.spec.pretrained
     weights = pretrained.stream_weights(context.baseline, key.name, key.stream)
     state, card = load_imported(weights, pretrained.folder(context.options.workspace))
-    rows = transfer.rows_of(classes, tuple(card["labels"]) or weights.labels, weights.classes)
+    rows = pretrained.rows_of(classes, tuple(card["labels"]) or weights.labels, weights.classes)
     network = build.build(context.baseline, context.build_spec(len(classes)))
     transfer.load_published(network, state, rows, weights.classes)
     return network

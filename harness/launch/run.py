@@ -24,9 +24,11 @@ def prepared_plan(cells: Sequence[Cell], workspace: Workspace, callback: Callbac
     are not imported, and DataMissing for a data set that is not on disk.
     """
     check_networks(cells)
+    planning.check_classes(cells, workspace)
     writable(workspace.results, content="results", flag="--results")
     with running(callback, jobs=0):
         prepare_data(cells, workspace, callback)
+        planning.check_classes(cells, workspace)  # again before a download: now all classes are known
         prepare_weights(cells, workspace, callback)
     return planning.make_plan(cells, workspace)
 

@@ -15,6 +15,7 @@ from harness.core.atomic import file_sha256
 from harness.core.contract import Weights
 from harness.core.errors import HarnessError
 from harness.models.hub import hub_file
+from harness.models.sharded import INDEX, weight_map
 
 CHUNK = 1 << 20
 GIT_BLOB = "git-blob:"
@@ -28,15 +29,26 @@ def fetch(url: str, target: Path, weights: Weights) -> tuple[Path, str]:
     a wrong hash is removed.
     """
     if weights.repository:
-        path, commit = hub_file(weights.repository, url, weights.revision)
-        if path is None:
-            raise HarnessError(
-                f"{weights.repository} has no {url} at {commit or 'its newest commit'}; its weights cannot be used"
-            )
-        return path, commit
+        return _of_hub(url, weights)
     if "://" not in url:
         return Path(url), ""
     return _downloaded(url, target, weights), ""
+
+
+def _of_hub(name: str, weights: Weights) -> tuple[Path, str]:
+    """The first of the names that the repository has; with it, the files of an index."""
+    commit = weights.revision
+    for candidate in (name, *weights.alternatives):
+        path, commit = hub_file(weights.repository, candidate, commit)
+        if path is None:
+            continue
+        for part in set(weight_map(path).values()) if candidate.endswith(INDEX) else ():
+            hub_file(weights.repository, part, commit)
+        return path, commit
+    names = " or ".join((name, *weights.alternatives))
+    raise HarnessError(
+        f"{weights.repository} has no {names} at {commit or 'its newest commit'}; its weights cannot be used"
+    )
 
 
 def _downloaded(url: str, target: Path, weights: Weights) -> Path:

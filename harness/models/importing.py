@@ -8,7 +8,6 @@ network.load_state_dict(state)
 from __future__ import annotations
 
 import json
-import pickle
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -18,101 +17,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from harness.core.atomic import file_sha256
 from harness.core.contract import Weights
 from harness.core.errors import HarnessError, unknown
-from harness.models.array_pickle import read_arrays
 from harness.models.catalog import imported_path
-from harness.models.name_maps import DATA, INDEX, LAYOUTS, Layout, timm
-from harness.models.tensor_io import save_tensors
-from harness.models.tf_checkpoint import read_checkpoint
+from harness.models.name_maps import LAYOUTS, Layout, timm
+from harness.models.tensor_io import hash_of, read_tensors, save_tensors
 
 OWN = "own"
 """Layout of weights in the network's own names, after `Weights.rename`."""
 KEY_BIAS = re.compile(r"(key|k_proj|k)[._]bias$")
 """The bias of attention's keys, which softmax cancels: training leaves it where it was."""
-WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model", "net")
-MAGIC = (b"PK\x03\x04", b"\x80")
-"""First bytes of a file by torch.save: a zip, or before torch 1.6 a pickle."""
-PREFIXES = ("module.", "_orig_mod.", "backbone.", "model.", "network.")
-
-
-def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Name -> tensor of a safetensors file, a PyTorch file, a .pkl file of arrays (Caffe2), or a TensorFlow checkpoint (its
-    prefix or .index file).
-
-    No code in the file is run. Wrappers ({"state_dict": ...}) and prefixes that all names share ("module.") are removed.
-    Raises HarnessError for a file that would run code, holds no tensors, or cannot be read.
-    """
-    prefix = _tensorflow_prefix(path)
-    if Path(f"{prefix}{INDEX}").is_file():
-        return {name: torch.from_numpy(array.copy()) for name, array in read_checkpoint(prefix).items()}
-    if not path.is_file():
-        message = (
-            f"no file {path}; give a .safetensors, .pt, .pth, .bin or .pkl file, or a TensorFlow checkpoint's prefix"
-        )
-        raise HarnessError(message)
-    if path.suffix == ".pkl":
-        return {name: torch.from_numpy(array.copy()) for name, array in read_arrays(path).items()}
-    return _strip(_unwrap(_read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path), path))
-
-
-def _tensorflow_prefix(path: Path) -> Path:
-    return path.with_suffix("") if path.suffix == INDEX else path
-
-
-def _read_safetensors(path: Path) -> Any:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        return load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise HarnessError(f"{path} cannot be read as safetensors ({error}); download it again") from error
-
-
-def _read_pickle(path: Path) -> Any:
-    with path.open("rb") as file:
-        start = file.read(24)
-    if not start.startswith(MAGIC):
-        content = f"it starts with {start!r}" if start else "it is empty"
-        raise HarnessError(
-            f"{path} is not a PyTorch or safetensors file ({content}); give a .pt, .pth or .bin file, one whose name ends in "
-            ".safetensors, or a TensorFlow checkpoint's prefix"
-        )
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        if "nsupported" in str(error) or "WeightsUnpickler" in str(error):
-            match = re.search(r"GLOBAL (\S+)", str(error))
-            function = f" ({match[1]})" if match else ""
-            raise HarnessError(
-                f"{path} is refused: reading it would run code that the file names{function}, not only load tensors. If you "
-                "trust its author, load it elsewhere and save its state_dict as safetensors"
-            ) from error
-        raise HarnessError(f"{path} cannot be read ({str(error)[:200]}); download it again") from error
-    except (RuntimeError, EOFError, OSError, KeyError, ValueError, IndexError) as error:
-        message = f"{path} cannot be read as a PyTorch file ({str(error)[:200]}); download it again"
-        raise HarnessError(message) from error
-
-
-def _unwrap(content: Any, path: Path) -> dict[str, Tensor]:
-    for _ in range(3):
-        if not isinstance(content, Mapping):
-            break
-        tensors = {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
-        if tensors and len(tensors) == len(content):
-            return tensors
-        inner = next((content[name] for name in WRAPPERS if isinstance(content.get(name), Mapping)), None)
-        if inner is None and tensors:
-            return tensors
-        content = inner
-    raise HarnessError(f"{path} contains no state_dict, neither at the top level nor under {', '.join(WRAPPERS)}")
-
-
-def _strip(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    prefix = next((prefix for prefix in PREFIXES if tensors and all(name.startswith(prefix) for name in tensors)), None)
-    return tensors if prefix is None else _strip({name.removeprefix(prefix): t for name, t in tensors.items()})
 
 
 @dataclass(frozen=True)
@@ -281,7 +195,7 @@ def import_weights(
     card = {
         name: value for name, value in asdict(replace(weights, rename=None, read=None)).items() if value is not None
     }
-    card |= {"imported_sha256": _hash_of(path), "report": str(report), "labels": list(labels or weights.labels)}
+    card |= {"imported_sha256": hash_of(path), "report": str(report), "labels": list(labels or weights.labels)}
     folder.mkdir(parents=True, exist_ok=True)
     final = imported_path(weights, folder)
     partial = final.with_suffix(".part")
@@ -303,9 +217,3 @@ def load_imported(weights: Weights, folder: Path) -> tuple[dict[str, Tensor], di
         )
     with safe_open(path, "pt") as file:
         return {name: file.get_tensor(name) for name in file.keys()}, json.loads(file.metadata()["card"])  # noqa: SIM118
-
-
-def _hash_of(path: Path) -> str:
-    """SHA-256 of the file, or of a TensorFlow checkpoint's data."""
-    prefix = _tensorflow_prefix(path)
-    return file_sha256(Path(f"{prefix}{DATA}") if Path(f"{prefix}{INDEX}").is_file() else path)

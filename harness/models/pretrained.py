@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import struct
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from harness.core import registry
 from harness.core.contract import Baseline, BuildSpec, Weights, streams_of
 from harness.core.errors import HarnessError, unknown
 from harness.core.workspace import Workspace
-from harness.models import build, catalog
+from harness.models import build, catalog, sharded
 
 PAPER = "paper"
 """The scale of the networks that weights are published for."""
@@ -73,12 +73,10 @@ def card(weights: Weights, workspace: Workspace) -> dict[str, Any] | None:
     no tensor."""
     path = catalog.imported_path(weights, folder(workspace))
     try:
-        with path.open("rb") as file:
-            (length,) = struct.unpack("<Q", file.read(8))
-            stored = dict(json.loads(json.loads(file.read(length))["__metadata__"]["card"]))
+        stored = dict(json.loads(sharded.header_of(path)["__metadata__"]["card"]))
     except FileNotFoundError:
         return None
-    except (struct.error, ValueError, KeyError) as error:
+    except (HarnessError, ValueError, KeyError) as error:
         raise HarnessError(f"{path} is damaged ({error}); remove it and import '{weights.name}' again") from error
     # A folder's weights may have changed since; a published file is known by the first digits of its hash only.
     whole = len(weights.sha256) == 64 and weights.sha256 != stored["imported_sha256"]
@@ -101,6 +99,33 @@ def key(weights: Weights, workspace: Workspace) -> dict[str, Any]:
         "revision": imported.get("revision", ""),
         "accuracy": imported.get("accuracy", {}),
     }
+
+
+def rows_of(classes: Sequence[str], labels: Sequence[str], published: int) -> list[int]:
+    """For each class of a data set, its place among the labels of published weights; case and punctuation do not count.
+
+    Without labels, the order has to be the same. Raises HarnessError for a class that the weights do not have.
+    """
+    if not labels:
+        if len(classes) != published:
+            raise HarnessError(
+                f"the weights have {published} classes without names, and the data set {len(classes)}; import them with --labels, "
+                "or pass --protocol fixed"
+            )
+        return list(range(published))
+    places = {_plain(label): place for place, label in enumerate(labels)}
+    absent = [name for name in classes if _plain(name) not in places]
+    if absent:
+        more = f" and {len(absent) - 3} others" if len(absent) > 3 else ""
+        raise HarnessError(
+            f"the {published} classes of the published weights do not include {', '.join(absent[:3])}{more}, so they cannot be "
+            "scored as published; pass --protocol fixed, which trains a new head"
+        )
+    return [places[_plain(name)] for name in classes]
+
+
+def _plain(name: str) -> str:
+    return "".join(letter for letter in name.casefold() if letter.isalnum())
 
 
 def fetch(name: str, workspace: Workspace) -> list[str]:

@@ -49,32 +49,6 @@ def load_published(network: Any, state: Mapping[str, Tensor], rows: Sequence[int
     network.load_state_dict(parts, strict=True)
 
 
-def rows_of(classes: Sequence[str], labels: Sequence[str], published: int) -> list[int]:
-    """For each class of a data set, its place among the labels of published weights; case and punctuation do not count.
-
-    Without labels, the order has to be the same. Raises HarnessError for a class that the weights do not have.
-    """
-    if not labels:
-        if len(classes) != published:
-            raise HarnessError(
-                f"the weights have {published} classes without names, and the data set {len(classes)}; import them with --labels, "
-                "or pass --protocol fixed"
-            )
-        return list(range(published))
-    places = {_plain(label): place for place, label in enumerate(labels)}
-    absent = [name for name in classes if _plain(name) not in places]
-    if absent:
-        raise HarnessError(
-            f"the weights have no class {_few(absent)}, so they cannot be scored as published; pass --protocol fixed, which "
-            f"trains a new head. Their classes are {', '.join(sorted(labels)[:3])}, ..."
-        )
-    return [places[_plain(name)] for name in classes]
-
-
-def _plain(name: str) -> str:
-    return "".join(letter for letter in name.casefold() if letter.isalnum())
-
-
 def load_image(network: Any, state: Mapping[str, Tensor], baseline: Baseline, spec: BuildSpec) -> None:
     """Initialise from the 2D network's weights, as the baseline's `bootstrap` does. Raises RecordError if it has none."""
     if baseline.bootstrap is None:

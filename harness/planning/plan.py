@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from harness.core import environment, registry
 from harness.core.cells import PUBLISHED, Cell, Job, upstream_closure
-from harness.core.contract import Dataset
+from harness.core.contract import NOTHING, Dataset
 from harness.core.job_specs import JobSpec, PretrainedSpec
 from harness.core.workspace import Workspace
 from harness.data import prepare
@@ -44,11 +44,26 @@ def make_plan(cells: Iterable[Cell], workspace: Workspace, *, dry_run: bool = Fa
 
     Published weights that are not imported raise HarnessError; in a `dry_run` they give provisional ids too.
     """
+    cells = list(cells)
+    check_classes(cells, workspace)
     planner = Planner(workspace, dry_run=dry_run)
     by_cell = {cell: planner.jobs_of(cell) for cell in cells}
     run_store = RunStore(workspace.runs)
     done = frozenset(job_id for job_id in planner.jobs if run_store.has(job_id))
     return Plan(jobs=tuple(planner.jobs.values()), cells=by_cell, done=done)
+
+
+def check_classes(cells: Iterable[Cell], workspace: Workspace) -> None:
+    """Raise HarnessError where published weights are to be scored unchanged and lack a known class of the data set."""
+    for cell in cells:
+        if registry.load("protocol", cell.protocol).trained != NOTHING:
+            continue
+        classes = prepare.known_classes(registry.load("dataset", cell.dataset), workspace.data)
+        for weights in registry.load("baseline", cell.baseline).weights:
+            stored = pretrained.card(weights, workspace)
+            labels = (stored and stored["labels"]) or weights.labels
+            if labels and weights.name == cell.source.removeprefix(PUBLISHED):
+                pretrained.rows_of(classes, labels, weights.classes)
 
 
 def datasets_of(cells: Iterable[Cell]) -> list[Dataset]:

@@ -243,7 +243,7 @@ def _source(selection: Selection, baseline: Baseline, dataset: Dataset, protocol
 
 
 def _check_classes(weights: Weights, dataset: Dataset) -> None:
-    """Raise HarnessError for weights whose head cannot score the data set. Names of classes are compared by the job."""
+    """Raise HarnessError for weights whose head cannot score the data set. The planner compares names of classes."""
     fewer = dataset.num_classes < weights.classes and weights.labels
     if dataset.num_classes != weights.classes and not fewer:
         raise HarnessError(

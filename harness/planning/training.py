@@ -78,7 +78,7 @@ class Training:
         words = [self.baseline.name, "+".join(self.streams), self.dataset.name]
         words[1:1] = [self.backbone] if self.backbone else []
         words += [f"split {self.split}"] if len(self.dataset.splits) > 1 else []
-        words += [self.protocol.name] if self.dataset.source else ["pre-training"]
+        words += ["pre-training" if self.stage == "source" else self.protocol.name]
         words += [self.init, *self.origin] + ([f"seed {self.seed}"] if self.seed else [])
         words += [f"{key}={value}" for key, value in self.changes]
         return " · ".join(words)

@@ -11,7 +11,8 @@ from harness.core import registry
 from harness.core.cells import Selection
 from harness.core.contract import BuildSpec
 from harness.core.errors import HarnessError
-from harness.models.transfer import load_published, rows_of
+from harness.models.pretrained import rows_of
+from harness.models.transfer import load_published
 from harness.planning.selection import cells
 
 LABELS = ("Brush hair", "cart-wheel", "catch", "chew")
@@ -20,7 +21,7 @@ LABELS = ("Brush hair", "cart-wheel", "catch", "chew")
 def test_classes_are_matched_by_name_whatever_their_case_and_punctuation():
     assert rows_of(["catch", "brush_hair"], LABELS, 4) == [2, 0]
     assert rows_of(["a", "b"], (), 2) == [0, 1]
-    with pytest.raises(HarnessError, match=r"have no class climb.*--protocol fixed"):
+    with pytest.raises(HarnessError, match=r"do not include climb, .*--protocol fixed"):
         rows_of(["catch", "climb"], LABELS, 4)
     with pytest.raises(HarnessError, match="2 classes without names, and the data set 3"):
         rows_of(["a", "b", "c"], (), 2)

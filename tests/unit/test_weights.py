@@ -16,7 +16,7 @@ from baselines import i3d
 from harness.core.atomic import file_sha256
 from harness.core.contract import BuildSpec
 from harness.core.errors import HarnessError, UnknownName
-from harness.models import catalog, importing, name_maps
+from harness.models import catalog, importing, name_maps, tensor_io
 from harness.models.tf_checkpoint import MAGIC, read_checkpoint
 from harness.protocols.scales.paper import SCALE as PAPER
 
@@ -236,13 +236,13 @@ def test_a_pickle_of_arrays_is_read_and_nothing_else_in_it_runs(tmp_path, protoc
     arrays = {"conv1_w": np.arange(6, dtype=np.float32).reshape(2, 3), "pred_b": np.ones(4)}
     path = tmp_path / "net.pkl"
     path.write_bytes(pickle.dumps({"blobs": {**arrays, "cfg": "text"}}, protocol))
-    tensors = importing.read_tensors(path)
+    tensors = tensor_io.read_tensors(path)
     assert tensors.keys() == arrays.keys()
     assert all(torch.equal(tensors[name], torch.from_numpy(array)) for name, array in arrays.items())
     trace = tmp_path / "it-ran"
     path.write_bytes(pickle.dumps({"blobs": arrays, "extra": Payload(trace)}, protocol))
     with pytest.raises(HarnessError, match=r"net\.pkl is refused: reading it would run code.*io\.open"):
-        importing.read_tensors(path)
+        tensor_io.read_tensors(path)
     assert not trace.exists()
 
 
@@ -256,7 +256,7 @@ def test_a_pickle_written_by_python_2_has_its_names_as_text(tmp_path):
         b"\x89U\x08" + data.tobytes() + b"tb"
     )
     path.write_bytes(b"\x80\x02}U\x05blobs}U\x07conv1_w" + array + b"ss.")
-    assert importing.read_tensors(path)["conv1_w"].tolist() == [1.5, -2.0]
+    assert tensor_io.read_tensors(path)["conv1_w"].tolist() == [1.5, -2.0]
 
 
 @pytest.mark.parametrize("content", [b"", b"\x80\x02torn", pickle.dumps([1]), pickle.dumps({"blobs": {"a": 1}})])
@@ -264,7 +264,7 @@ def test_a_pickle_without_arrays(tmp_path, content):
     path = tmp_path / "net.pkl"
     path.write_bytes(content)
     with pytest.raises(HarnessError, match=r"net\.pkl (cannot be read|contains no arrays)"):
-        importing.read_tensors(path)
+        tensor_io.read_tensors(path)
 
 
 @pytest.mark.parametrize("how", ["torch", "pickle"])
@@ -277,7 +277,7 @@ def test_a_pickle_that_wants_to_run_code_is_refused(tmp_path, how):
     else:
         path.write_bytes(pickle.dumps(content))
     with pytest.raises(HarnessError, match="refused.*run code") as refused:
-        importing.read_tensors(path)
+        tensor_io.read_tensors(path)
     assert "Weights only load failed" not in str(refused.value)
     assert ("open)" in str(refused.value)) == (how == "torch")
     assert not trace.exists()
@@ -292,7 +292,7 @@ def test_damaged_files_get_an_error_and_not_a_traceback(tmp_path, content, suffi
     path = tmp_path / f"torn{suffix}"
     path.write_bytes(content)
     with pytest.raises(HarnessError, match="torn"):
-        importing.read_tensors(path)
+        tensor_io.read_tensors(path)
 
 
 @pytest.mark.parametrize(
@@ -302,7 +302,7 @@ def test_a_file_that_is_no_checkpoint_at_all_is_not_suspected(tmp_path, content,
     path = tmp_path / "page.pt"
     path.write_bytes(content)
     with pytest.raises(HarnessError, match=f"is not a PyTorch or safetensors file.*{says}") as refused:
-        importing.read_tensors(path)
+        tensor_io.read_tensors(path)
     assert "run code" not in str(refused.value)
 
 
@@ -312,15 +312,15 @@ def test_wrappers_and_prefixes_are_taken_off(tmp_path, wrapper, prefix):
     tensors = {f"{prefix}{name}": torch.ones(2) for name in ("conv.weight", "conv.bias")}
     content = tensors if wrapper is None else {wrapper: tensors, "epoch": 3, "optimizer": {"lr": 0.1}}
     torch.save(content, tmp_path / "w.pth")
-    assert importing.read_tensors(tmp_path / "w.pth").keys() == {"conv.weight", "conv.bias"}
+    assert tensor_io.read_tensors(tmp_path / "w.pth").keys() == {"conv.weight", "conv.bias"}
 
 
 def test_a_file_without_tensors(tmp_path):
     torch.save({"epoch": 3}, tmp_path / "w.pth")
     with pytest.raises(HarnessError, match="no state_dict"):
-        importing.read_tensors(tmp_path / "w.pth")
+        tensor_io.read_tensors(tmp_path / "w.pth")
     with pytest.raises(HarnessError, match="no file"):
-        importing.read_tensors(tmp_path / "absent.pth")
+        tensor_io.read_tensors(tmp_path / "absent.pth")
 
 
 def write_checkpoint(prefix, arrays):
@@ -366,7 +366,7 @@ def test_a_tensorflow_checkpoint_is_read_without_tensorflow(tmp_path):
         tmp_path / "model.ckpt", {name: t.numpy().astype("<f4") for name, t in as_tensorflow(source).items()}
     )
     for path in ("model.ckpt", "model.ckpt.index"):
-        state, report = importing.convert(importing.read_tensors(tmp_path / path), target=source)
+        state, report = importing.convert(tensor_io.read_tensors(tmp_path / path), target=source)
         assert report.layout == "tf" and all(torch.equal(state[name], tensor) for name, tensor in source.items())
 
 

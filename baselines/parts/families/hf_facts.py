@@ -138,10 +138,12 @@ def labels(config: Mapping[str, Any]) -> tuple[str, ...]:
 def frames_of(config: Mapping[str, Any], processor: Mapping[str, Any], place: str) -> tuple[Clip, Frames]:
     """(clip, frames) of a repository. Raises HarnessError for sizes that the network does not take."""
     kind = kind_of(config, place)
-    window, side_px = (
-        int(config.get(kind.frames_key, kind.frames)),
-        _side(config.get(kind.side_key, kind.side_px), place),
-    )
+    window = int(config.get(kind.frames_key, kind.frames))
+    if window < 1:
+        raise HarnessError(
+            f"{place} takes clips of {window} frames ({kind.frames_key} in config.json); correct the number"
+        )
+    side_px = _side(config.get(kind.side_key, kind.side_px), place)
     settings = {**kind.pixels, **processor}
     crop_px = _side(settings.get("crop_size", side_px), place) if settings.get("do_center_crop", True) else side_px
     if crop_px != side_px:
