@@ -48,7 +48,7 @@ def read(config: Mapping[str, Any], path: Path) -> Mapping[str, Any]:
 
 
 def _at(argument: str) -> Baseline:
-    """The card of a folder or a repository. Raises HarnessError for what is no video classifier."""
+    """The card of a folder or a repository. Raises HarnessError for anything but a video classifier."""
     folder = Path(argument).expanduser()
     if not argument:
         raise HarnessError("'hf:' names nothing; use --baseline hf:OWNER/NAME or hf:/path/to/folder")
@@ -58,7 +58,7 @@ def _at(argument: str) -> Baseline:
         return _of_folder(folder, stamps)
     if argument[0] in "/.~" or not REPOSITORY.fullmatch(argument):
         raise HarnessError(
-            f"no folder '{argument}', and not the form of a repository, OWNER/NAME; correct --baseline hf:{argument}"
+            f"'{argument}' is neither a folder nor a repository of the form OWNER/NAME; correct --baseline hf:{argument}"
         )
     return _of_repository(argument)
 

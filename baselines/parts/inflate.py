@@ -153,7 +153,10 @@ def _children(module: nn.Module, path: str, plan: _Plan) -> dict[str, nn.Module]
 
 def _convolution(conv: Any, path: str, plan: _Plan) -> nn.Module:
     if isinstance(conv.padding, str) or conv.padding_mode != "zeros":
-        raise HarnessError(f"cannot inflate convolution '{path}': padding '{conv.padding}', mode '{conv.padding_mode}'")
+        raise HarnessError(
+            f"cannot inflate convolution '{path}' with padding={conv.padding!r} and padding_mode={conv.padding_mode!r}; "
+            "the padding must be numbers, its mode 'zeros'"
+        )
     height, stride = conv.kernel_size[0], conv.stride[0]
     time_stride = plan.time_stride(path, stride)
     patch = height == stride and height > 1

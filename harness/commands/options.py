@@ -134,14 +134,18 @@ selection_options = _combined(
     _noted,
     click.argument("file", required=False, type=click.Path(exists=True, dir_okay=False), metavar="[SELECTION.toml]"),
     _several("--baseline", "NAME", "Architectures, separated by ','.  [default: i3d]"),
-    _several("--modality", "rgb|flow|rgb+flow", "Input of the network.  [default: the baseline's first]"),
+    _several("--modality", "rgb|flow|rgb+flow", "Input of the network.  [default: the first in the baseline's card]"),
     _several("--dataset", "NAME", "Data sets to train and test on: hmdb51, ucf101, micro-hmdb51, ..."),
     _several("--split", "1|2|3|all", "Official splits.  [default: 1]"),
     click.option(
-        "--subset", metavar="test|val", help="Part of the data set to score.  [default: the data set's first]"
+        "--subset", metavar="test|val", help="Part of the data set to score.  [default: the first in its card]"
     ),
     _several("--protocol", "NAME", f"Training protocols: {names_of('protocol')}."),
-    _several("--init", "imagenet|scratch", "Initial weights of the first training.  [default: the baseline's first]"),
+    _several(
+        "--init",
+        "imagenet|scratch",
+        "Initial weights of the first training.  [default: the first in the baseline's card]",
+    ),
     click.option("--source", metavar="NAME", help="Origin of transferred weights: a data set or published:NAME."),
     click.option(
         "--scale",

@@ -65,7 +65,7 @@ def run_cells(
 def cells_table(results: Sequence[Result]) -> str:
     """One line per cell: accuracy with its interval and n, and the jobs behind it.
 
-    Sources that are no default, `--set` and seeds have a column where there are any.
+    Sources other than the default, `--set` and seeds have a column where there are any.
     """
     cells = [result.cell for result in results]
     several_seeds = len({cell.seed for cell in cells}) > 1

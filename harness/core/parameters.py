@@ -114,7 +114,7 @@ def _check(kind: Any, item: Any, path: str) -> None:
         for key, part in parts:
             _check(arguments[1 if isinstance(item, Mapping) else 0], part, f"{path}[{key!r}]")
     elif kind is not Any:
-        # A whole number may stand for a float. True and False are no numbers.
+        # A whole number may stand for a float. True and False are not numbers.
         kinds = (int, float) if kind is float else kind
         fine = isinstance(item, kinds) and (kind in (bool, object) or not isinstance(item, bool))
         _require(fine, path, WORDS.get(kind, f"a {kind.__name__}"), item)

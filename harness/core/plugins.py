@@ -38,7 +38,7 @@ class Metric:
     mean_over: str = "ids"
     """Field of Scores whose values weigh the same: 'ids' for a mean over videos, 'labels' for one over classes."""
     value: Callable[[Any], float] | None = None
-    """Scores -> the metric in `unit`, where it is no mean of shares."""
+    """Scores -> the metric in `unit`, where it is not a mean of shares."""
     needs: tuple[str, ...] = ("logits", "labels")
     """Fields of Scores that it reads. Left out where one is not known, such as 'groups' of a data set without groups."""
     unit: str = "%"
@@ -155,7 +155,7 @@ class FlowAlgorithm:
     parameters: Mapping[str, Parameter]
     """By name: what `FlowMethod.params` and `--set flow.NAME=VALUE` may set."""
     library: Callable[[Params], str]
-    """Parameters -> what computes it, with versions: everything that could change its numbers and is no parameter. A part of
+    """Parameters -> what computes it, with versions: everything that could change its numbers and is not a parameter. A part of
     job ids; imports nothing large."""
     load: Callable[[Params], FlowEstimator]
     """Parameters, in their types and ranges -> ready to compute. Raises HarnessError where something it needs is missing."""

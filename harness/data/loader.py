@@ -109,7 +109,10 @@ class _TrainStep:
                 if not self.tolerant:
                     raise
                 broken.append(video.id)
-        raise BrokenVideo(f"none of the {len(self.videos)} training videos can be decoded; {broken[0]} is the first")
+        raise BrokenVideo(
+            f"none of the {len(self.videos)} training videos can be decoded; {broken[0]} is the first. "
+            "`harness data verify NAME --thorough` lists their faults; HARNESS_DECODER selects another decoder"
+        )
 
     def _cut(self, video: Video, epoch: int, out: Mapping[str, np.ndarray]) -> View:
         rng = rng_for(self.seed, epoch, video.id)

@@ -50,7 +50,7 @@ def _boxes(file: BinaryIO, size: int) -> int:
         length = int.from_bytes(head[:4], "big")
         if length == 1:
             length = int.from_bytes(head[8:], "big")
-        if length < 8:  # 0: to the end of the file; other values are no lengths
+        if length < 8:  # 0: to the end of the file; other values are not lengths
             return 0
         at += length
     return max(0, at - size)

@@ -79,7 +79,10 @@ def _record(folder: Path) -> tuple[Record, str]:
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
         if config["format"] != FORMAT:
-            raise HarnessError(f"{path} has format {config['format']}, this version of harness reads {FORMAT}")
+            raise HarnessError(
+                f"{path} has format {config['format']}; this version of harness reads format {FORMAT}: "
+                "install a matching version, or export the job again"
+            )
         fields = {name: config[name] for name in FIELDS}
         record = Record(**fields, spec=from_plain(config["spec"]), cell=None, cost={}, classes=tuple(config["classes"]))
         return record, str(config["weights_sha256"])

@@ -76,7 +76,10 @@ def matched(table: ScoreTable, listing: Listing, subset: str, *, place: str, not
     row_of = _rows(table.ids, _names(videos, absent), place)
     missing = [video.id for video in videos if video.id not in row_of]
     if missing:
-        raise HarnessError(f"{len(missing)} of the {len(videos)} videos of {place} have no scores: {_few(missing)}")
+        raise HarnessError(
+            f"{len(missing)} of the {len(videos)} videos of {place} have no scores: {_few(missing)}; "
+            "add a row for each, empty for a video without an answer"
+        )
     if unusable := len(row_of) - len(videos):
         note(f"{unusable} videos with scores are missing from disk here; they are left out")
     values = table.values[:, _columns(table.classes, listing.classes, place)]
@@ -132,7 +135,7 @@ def _columns(names: Sequence[str], classes: Sequence[str], place: str) -> list[i
     strange = [name for name in names if name not in set(classes)]
     lacking = [name for name in classes if name not in set(names)]
     raise HarnessError(
-        f"the file has columns that are no classes of {place}: {_few(strange)}; it lacks the classes {_few(lacking)}; name the "
+        f"the file has columns that are not classes of {place}: {_few(strange)}; it lacks the classes {_few(lacking)}; name the "
         f"columns as the data set does, or 0 to {len(classes) - 1}"
     )
 

@@ -98,5 +98,8 @@ def _published(workspace: Workspace, weights: str, baseline: str | None, streams
     card = registry.load("baseline", baseline) if baseline else offers[0][0] if offers else None
     chosen = [stream for _, stream in offers if not streams or stream in streams]
     if card is None or not chosen:
-        raise HarnessError(f"'{name}' is not published for the stream {' or '.join(streams) or 'rgb or flow'}")
+        raise HarnessError(
+            f"'{name}' is not published for the stream {' or '.join(streams) or 'rgb or flow'}; "
+            "`harness weights list` prints the streams of each name"
+        )
     return tuple(open_published(name, card, stream, workspace) for stream in chosen)

@@ -39,7 +39,7 @@ def metrics() -> tuple[Metric, ...]:
 
 
 def named(name: str) -> Metric:
-    """The card of a metric, also of one whose plug-in is no longer here: records still have its numbers."""
+    """The card of a metric, also of one whose plug-in is not installed: records still have its numbers."""
     try:
         metric: Metric = registry.load("metric", name)
     except UnknownName:

@@ -25,7 +25,7 @@ ALLOWED: Mapping[tuple[str, str], Any] = {
 class _Arrays(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in ALLOWED:
-            raise HarnessError(f"it refers to {module}.{name}, which is no array")
+            raise HarnessError(f"it refers to {module}.{name}, which is not an array")
         return ALLOWED[module, name]
 
 

@@ -156,6 +156,6 @@ def looks_like_probabilities(table: ScoreTable) -> bool:
 def log_of(table: ScoreTable, path: Path) -> ScoreTable:
     """Probabilities as logits: their logarithms. Raises HarnessError for negative ones."""
     if (table.values < 0).any():
-        raise HarnessError(f"{path} has negative scores, which are no probabilities; leave out --probabilities")
+        raise HarnessError(f"{path} has negative scores, which cannot be probabilities; leave out --probabilities")
     tiny = np.finfo(np.float32).tiny
     return replace(table, values=np.log(np.maximum(table.values, tiny)).astype(np.float32))

@@ -85,7 +85,7 @@ def width_of(words: str, *, size_px: float = 11) -> float:
 
 
 def escaped(words: str) -> str:
-    """For XML; bytes of file names that are no UTF-8 become '?'."""
+    """For XML; bytes of file names that are not UTF-8 become '?'."""
     return escape(words.encode("utf-8", "replace").decode())
 
 

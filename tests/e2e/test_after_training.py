@@ -190,7 +190,16 @@ def test_diagnose_measures_every_cause(asked, joint):
     told = json.loads(asked("diagnose", joint, "--videos", 12, "--json").output.splitlines()[-1])
     assert told["n"] == 12 and told["accuracy_pct"] == told["recorded_pct"] and told["largest_logit_change"] < 2e-4
     causes = {entry["cause"] for entry in told["causes"]}
-    assert causes == {"label order", "RGB/BGR", "value range", "flow order", "flow code", "BN mode", "fps", "views"}
+    assert causes == {
+        "label order",
+        "RGB/BGR",
+        "value range",
+        "flow order",
+        "flow quantization",
+        "BN mode",
+        "fps",
+        "views",
+    }
     measured = [entry for entry in told["causes"] if entry["difference"]]
     assert len(measured) == len(told["causes"]) >= 14
     changed = {entry["instead"]: entry["predictions_changed"] for entry in measured}

@@ -191,10 +191,10 @@ def test_ids_depend_on_the_content_and_not_on_the_place(tmp_path):
     "changes,message",
     [
         ({"auto_map": {"AutoModel": "modeling.py"}}, "brings Python code of its own.*not run"),
-        ({"model_type": "bert"}, "no video classifier: its model_type is 'bert'"),
+        ({"model_type": "bert"}, "not a video classifier: its model_type is 'bert'"),
         (
             {"architectures": ["VideoMAEForPreTraining"]},
-            "no video classifier: its architecture is VideoMAEForPreTraining",
+            "not a video classifier: its architecture is VideoMAEForPreTraining",
         ),
         ({"image_size": [32, 48]}, "only squares"),
     ],
@@ -207,7 +207,7 @@ def test_what_is_no_video_classifier_is_refused(tmp_path, changes, message):
 def test_places_that_hold_nothing_are_refused(tmp_path):
     with pytest.raises(HarnessError, match=r"has no config\.json"):
         card(tmp_path)
-    for argument, message in (("", "names nothing"), ("/no/where", "no folder '/no/where'"), ("word", "OWNER/NAME")):
+    for argument, message in (("", "names nothing"), ("/no/where", "neither a folder nor a repository"), ("word", "OWNER/NAME")):
         with pytest.raises(HarnessError, match=message):
             registry.load("baseline", f"hf:{argument}")
     (tmp_path / "config.json").write_text("{")

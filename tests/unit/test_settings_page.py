@@ -101,7 +101,7 @@ def test_set_takes_every_setting_that_stands_there(heading):
 
 
 def test_the_axes_are_the_flags():
-    assert tuple(row["flag, and key of a file"].removeprefix("--") for row in table("Axes")) == tuple(AXES)
+    assert tuple(row["flag (and key in a selection file)"].removeprefix("--") for row in table("Axes")) == tuple(AXES)
 
 
 def test_the_selection_file_is_one_and_gives_the_cells_and_jobs_that_are_told(tmp_path):

@@ -105,7 +105,7 @@ KINDS: Mapping[str, Kind] = {
 
 
 def kind_of(config: Mapping[str, Any], place: str) -> Kind:
-    """The kind of a configuration. Raises HarnessError for one that is no video classifier or needs code of its own."""
+    """The kind of a configuration. Raises HarnessError for one that is not a video classifier or needs code of its own."""
     if config.get("auto_map"):
         raise HarnessError(
             f"{place} brings Python code of its own (auto_map in config.json), which is not run; use a repository of one of "
@@ -113,11 +113,13 @@ def kind_of(config: Mapping[str, Any], place: str) -> Kind:
         )
     name = str(config.get("model_type", ""))
     if name not in KINDS:
-        raise HarnessError(f"{place} is no video classifier: its model_type is '{name}', not one of {', '.join(KINDS)}")
+        raise HarnessError(
+            f"{place} is not a video classifier: its model_type is '{name}', not one of {', '.join(KINDS)}"
+        )
     classes = config.get("architectures") or [KINDS[name].architecture]
     if KINDS[name].architecture not in classes:
         raise HarnessError(
-            f"{place} is no video classifier: its architecture is {', '.join(classes)}, not {KINDS[name].architecture}; use a "
+            f"{place} is not a video classifier: its architecture is {', '.join(classes)}, not {KINDS[name].architecture}; use a "
             "repository that was fine-tuned for classification"
         )
     return KINDS[name]
@@ -147,7 +149,10 @@ def frames_of(config: Mapping[str, Any], processor: Mapping[str, Any], place: st
     settings = {**kind.pixels, **processor}
     crop_px = _side(settings.get("crop_size", side_px), place) if settings.get("do_center_crop", True) else side_px
     if crop_px != side_px:
-        raise HarnessError(f"{place} takes squares of {side_px} px (config.json), but its processor cuts {crop_px} px")
+        raise HarnessError(
+            f"{place} takes squares of {side_px} px (config.json), but its processor cuts {crop_px} px; "
+            "correct preprocessor_config.json in a local copy, or use another repository"
+        )
     size = settings.get("size", round(side_px * 256 / 224))
     fixed = isinstance(size, Mapping) and "height" in size
     frames = Frames(

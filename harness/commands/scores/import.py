@@ -21,7 +21,7 @@ from harness.metrics.registered import PRIMARY, named, text
 )
 @click.option("--dataset", required=True, metavar="NAME", help="Data set that was scored; must be on this machine.")
 @click.option("--split", type=int, default=1, metavar="N", help="Split of the data set.")
-@click.option("--subset", metavar="test|val", help="Part of the split.  [default: the data set's first]")
+@click.option("--subset", metavar="test|val", help="Part of the split.  [default: the first in the data set's card]")
 @click.option("--modality", default="rgb", metavar="rgb|flow|rgb+flow", help="Input of the network.")
 @click.option(
     "--seed", type=click.IntRange(0), default=0, metavar="N", help="Seed of the training, for means over seeds."

@@ -132,7 +132,9 @@ def _columns(first: list[str], name: str) -> list[str]:
     if "youtube_id" in first:
         absent = {"time_start", "time_end"} - set(first)
         if absent:
-            raise HarnessError(f"{name} has no column {sorted(absent)[0]}. {COLUMNS}")
+            raise HarnessError(
+                f"{name} has no column {sorted(absent)[0]}; expected {COLUMNS}. Fetch the official lists again."
+            )
         return [column.strip() for column in first]
     usual = ["label", "youtube_id", "time_start", "time_end", "split", "is_cc"]
     if len(first) < 4:

@@ -83,7 +83,7 @@ def pull(runs: Path, tracker: Tracker, *, callback: Callback | None = None, limi
             with run_store.collecting(job_id):
                 if not is_job_id(job_id):
                     raise RecordError(
-                        f"MLflow's run {run} names the job {job_id!r:.60}, which is no id; delete that run"
+                        f"MLflow's run {run} names the job {job_id!r:.60}, which is not an id; delete that run"
                     )
                 if run_store.has(job_id):
                     present.append(job_id)
