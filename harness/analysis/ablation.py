@@ -175,9 +175,11 @@ def _flow_changes(scale: Scale) -> Iterator[Perturbation]:
     yield Perturbation("flow order", "backward: to the frame before", inputs=_on("flow", lambda flow: -flow))
     yield Perturbation("flow order", "one frame late", inputs=_on("flow", lambda flow: flow.roll(1, dims=2)))
     yield Perturbation(
-        "flow code", f"read as '{other}'", method=lambda method: dataclasses.replace(method, quantization=other)
+        "flow quantization", f"read as '{other}'", method=lambda method: dataclasses.replace(method, quantization=other)
     )
-    yield Perturbation("flow code", f"in px, not divided by {bound:g}", inputs=_on("flow", lambda flow: flow * bound))
+    yield Perturbation(
+        "flow quantization", f"in px, not divided by {bound:g}", inputs=_on("flow", lambda flow: flow * bound)
+    )
 
 
 def _mirrored(inputs: Inputs) -> Inputs:

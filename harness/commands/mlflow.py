@@ -18,7 +18,10 @@ def command() -> None: ...
 @command.command()
 @workspace_options
 def push(workspace: Workspace) -> None:
-    """Log every record that the tracking server lacks."""
+    """Log every record that the tracking server does not have yet.
+
+    MLFLOW_TRACKING_URI selects the server. It defaults to mlflow.db in the results folder.
+    """
     tracker = tracking.open_tracker(None, workspace.results, "pushed by hand")
     run_store = RunStore(workspace.runs)
     with console.screen(jobs=0) as callback:
@@ -32,7 +35,8 @@ def push(workspace: Workspace) -> None:
 def pull(workspace: Workspace) -> None:
     """Rebuild the results folder from the tracking server.
 
-    The copied records are enough to render every table.
+    The copied records are enough to render every table. MLFLOW_TRACKING_URI selects the server. It defaults to
+    mlflow.db in the results folder.
     """
     writable(workspace.results, content="results", flag="--results")
     tracker = tracking.open_tracker(None, workspace.results, "")

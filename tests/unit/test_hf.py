@@ -207,7 +207,11 @@ def test_what_is_no_video_classifier_is_refused(tmp_path, changes, message):
 def test_places_that_hold_nothing_are_refused(tmp_path):
     with pytest.raises(HarnessError, match=r"has no config\.json"):
         card(tmp_path)
-    for argument, message in (("", "names nothing"), ("/no/where", "neither a folder nor a repository"), ("word", "OWNER/NAME")):
+    for argument, message in (
+        ("", "names nothing"),
+        ("/no/where", "neither a folder nor a repository"),
+        ("word", "OWNER/NAME"),
+    ):
         with pytest.raises(HarnessError, match=message):
             registry.load("baseline", f"hf:{argument}")
     (tmp_path / "config.json").write_text("{")
