@@ -61,6 +61,7 @@ else:
     def __getattr__(name):
         for module, names in _MODULES.items():
             if name in names:
+                importlib.import_module("harness.core.environment").check_siblings()
                 globals()[name] = value = getattr(importlib.import_module(module), name)
                 return value
         raise AttributeError(f"module 'harness' has no attribute '{name}'", name=name, obj=None)

@@ -20,7 +20,7 @@ from typing import Any
 import click
 
 from harness import __version__
-from harness.core import processes
+from harness.core import environment, processes
 from harness.core.errors import HarnessError, unknown
 
 INTERRUPTED = 130
@@ -112,6 +112,7 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
             stream.reconfigure(errors="backslashreplace")  # a path may hold bytes that are not UTF-8
     try:
+        environment.check_siblings()
         with processes.terminable():
             code = harness.main(prog_name="harness", standalone_mode=False)
         if isinstance(code, int) and code:

@@ -1,4 +1,4 @@
-"""The machine and the software that numbers depend on in addition to a job's spec.
+"""The machine and the software that numbers depend on in addition to a job's spec, and whether this is our own code.
 
 `device` and `cpu_threads` are read where a command starts (planning, `JobOptions`) and passed on as values.
 """
@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import functools
+import importlib.util
 import os
 import platform
 import re
@@ -15,7 +16,24 @@ from pathlib import Path
 
 from harness.core.errors import HarnessError
 
+SIBLINGS = ("baselines", "reports")
+"""Packages that are installed next to `harness`, under names that a user's files or other distributions may have as well."""
 PACKAGES = ("torch", "torchvision", "numpy", "av", "opencv-contrib-python-headless", "timm", "safetensors")
+
+
+def check_siblings() -> None:
+    """Raises HarnessError if Python would import another `baselines` or `reports` than those installed with this code."""
+    site = Path(__file__).resolve().parents[2]
+    for name in SIBLINGS:
+        own = site / name / "__init__.py"
+        spec = importlib.util.find_spec(name)
+        if spec is None or spec.origin is None:
+            raise HarnessError(f"{own} is missing; install quovadis-harness again")
+        if Path(spec.origin).resolve() != own:
+            raise HarnessError(
+                f"Python finds the module '{name}' in {spec.origin}, but the harness needs its own in {own.parent}; rename "
+                "the first, or work in another folder"
+            )
 
 
 def cpu_threads() -> int:

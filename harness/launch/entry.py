@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from harness.core import registry
+from harness.core import environment, registry
 from harness.core.callbacks import Callback
 from harness.core.cells import Job
 from harness.jobs.options import JobOptions
@@ -16,6 +16,7 @@ JobFunction = Callable[[Job, JobOptions, Callback], Record]
 
 def run_job(job: Job, options: JobOptions, callback: Callback) -> Record:
     """`execute.execute`; torch is imported here, by the process that runs the job."""
+    environment.check_siblings()  # a worker may search other folders than the process that started it
     from harness.jobs.execute import execute
 
     registry.use_plugins(options.plugins)

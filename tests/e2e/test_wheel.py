@@ -1,15 +1,18 @@
-"""The wheel holds all it needs, and works in an environment that has never seen the checkout.
+"""The sdist holds the whole repository, the wheel built from it all it needs, in an environment without the checkout.
 
 The quick tests lend the new environment the libraries of this one. `tox -e wheel` downloads them all and runs the demo.
 """
 
 from __future__ import annotations
 
+import email
 import os
+import re
 import shutil
 import subprocess
 import sys
 import sysconfig
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -25,14 +28,28 @@ pytestmark = pytest.mark.xdist_group("wheel")
 
 
 @pytest.fixture(scope="session")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, built from this checkout."""
+def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of the sdist, built from this checkout, and of the wheel, built from the sdist."""
     if not (ROOT / "pyproject.toml").exists():
         pytest.skip("there is no checkout to build from")
     out = tmp_path_factory.mktemp("dist")
-    run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(out), str(ROOT), cwd=out)
-    (built,) = out.glob("*.whl")
+    run(sys.executable, "-m", "build", "--no-isolation", "--outdir", str(out), str(ROOT), cwd=out)
+    return out
+
+
+@pytest.fixture(scope="session")
+def wheel(dist: Path) -> Path:
+    (built,) = dist.glob("*.whl")
     return built
+
+
+@pytest.fixture(scope="session")
+def unpacked(dist: Path) -> Path:
+    """The unpacked sdist."""
+    (built,) = dist.glob("*.tar.gz")
+    with tarfile.open(built) as archive:
+        archive.extractall(dist, filter="data")
+    return dist / built.name.removesuffix(".tar.gz")
 
 
 @pytest.fixture(scope="session")
@@ -53,16 +70,16 @@ def new_environment(prefix: Path) -> Path:
     return prefix / "bin"
 
 
-def run(*command: str, cwd: Path, env: dict[str, str] | None = None, timeout_s: float = 300) -> str:
-    """Standard output of a command that must end well; nothing of the caller's Python reaches it."""
+def run(*command: str, cwd: Path, env: dict[str, str] | None = None, timeout_s: float = 300, status: int = 0) -> str:
+    """What a command prints, which must exit with this status; nothing of the caller's Python reaches it."""
     clean = {
         name: value
         for name, value in (env or dict(os.environ)).items()
         if not name.startswith(("PYTHON", "VIRTUAL_ENV"))
     }
     done = subprocess.run(command, cwd=cwd, env=clean, capture_output=True, text=True, timeout=timeout_s, check=False)
-    assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
-    return done.stdout
+    assert done.returncode == status, f"{' '.join(command)}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
+    return done.stderr if status else done.stdout
 
 
 # ------------------------------------------------------------------------------------------------ contents
@@ -93,6 +110,35 @@ def test_it_holds_nothing_else(wheel):
     assert strays == []
 
 
+def test_the_sdist_holds_every_file_of_the_repository(unpacked):
+    if not (ROOT / ".git").exists():
+        pytest.skip("not a git checkout, so which files belong to it is not known")
+    listing = ["git", "-C", str(ROOT), "ls-files", "-z"]
+    tracked = {name for name in run(*listing, cwd=ROOT).split("\0") if (ROOT / name).is_file()}
+    files = {path.relative_to(unpacked).as_posix() for path in unpacked.rglob("*") if path.is_file()}
+    assert len(tracked) > 400
+    assert tracked - files == set()
+
+
+def test_the_page_of_a_package_index_has_no_dead_links(wheel):
+    (metadata,) = (name for name in zipfile.ZipFile(wheel).namelist() if name.endswith(".dist-info/METADATA"))
+    page = email.message_from_bytes(zipfile.ZipFile(wheel).read(metadata)).get_payload()
+    assert "harness run" in page
+    assert re.findall(r"\]\((?!https?:|#)[^)]*\)", page) == []
+
+
+def test_the_sdist_passes_tests_of_its_own(unpacked):
+    """Those that read other files than code: documents, recipes, tools, data of the tests."""
+    names = (
+        "unit/test_project.py",
+        "unit/test_like_pip.py",
+        "unit/test_settings_page.py",
+        "unit/test_paper_numbers.py",
+    )
+    words = ["-q", "-k", "not import and not protocol", "-p", "no:cacheprovider", *(f"tests/{name}" for name in names)]
+    assert " passed" in run(sys.executable, "-m", "pytest", *words, cwd=unpacked)
+
+
 # ------------------------------------------------------------------------------------------------ elsewhere
 
 
@@ -118,6 +164,18 @@ def test_it_finds_its_plug_ins_and_the_papers_numbers(bin_dir, tmp_path):
     # 80.7: I3D, RGB+Flow, Full-FT on HMDB-51 as transferred from ImageNet and Kinetics.
     numbers = "from harness.analysis import paper_numbers; print(*sorted({n.value for n in paper_numbers.numbers()}))"
     assert "80.7" in run(str(bin_dir / "python"), "-c", numbers, cwd=tmp_path, env=places).split()
+
+
+def test_a_folder_with_modules_of_our_names_is_no_danger(bin_dir, tmp_path):
+    for name in ("reports.py", "baselines/__init__.py", "baselines/i3d.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("raise SystemExit('the wrong module was imported')\n")
+    places = {**os.environ, "HARNESS_DATA": str(tmp_path / "data")}
+    plan = ("plan", "--baseline", "i3d", "--dataset", "micro-hmdb51", "--protocol", "full-ft")
+    assert "i3d" in run(str(bin_dir / "harness"), *plan, cwd=tmp_path, env=places)
+    assert "I3D" in run(str(bin_dir / "harness"), "table", "4", "--scale", "micro", cwd=tmp_path, env=places)
+    message = run(str(bin_dir / "python"), "-m", "harness", "ls", "baselines", cwd=tmp_path, status=2)
+    assert str(tmp_path / "baselines") in message and str(bin_dir.parent) in message
 
 
 @pytest.mark.wheel

@@ -68,6 +68,14 @@ def test_a_library_that_is_not_there_is_named(monkeypatch):
     assert missing[0].remedy == "pip install leftpad"
 
 
+def test_a_distribution_with_a_package_of_the_same_name_is_named(monkeypatch):
+    owners = {"baselines": ["quovadis-harness", "other-baselines"], "reports": ["quovadis-harness"], "numpy": ["numpy"]}
+    monkeypatch.setattr(importlib.metadata, "packages_distributions", lambda: owners)
+    (result,) = software.shared_packages()
+    assert (result.name, result.state) == ("baselines", "warn")
+    assert result.detail.startswith("other-baselines installs") and "uninstall -y other-baselines;" in result.remedy
+
+
 def test_a_tracking_server_is_asked(monkeypatch):
     class Healthy(http.server.BaseHTTPRequestHandler):
         def do_GET(self):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import configparser
-import functools
 import re
 import subprocess
 import sys
@@ -20,89 +19,31 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("harness", "baselines", "reports")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 
-DISTRIBUTION = {
-    "cv2": "opencv-contrib-python-headless",
-    "sklearn": "scikit-learn",
-    "PIL": "pillow",
-    "yaml": "pyyaml",
-}
-"""Import name -> distribution, where they differ."""
-
-UNSEEN = {
-    "torchvision": "timm needs it, and it must come from the index torch comes from",
-    "psutil": "MLflow's system metrics",
-    "pyarrow": "pandas' engine for parquet",
-    "jinja2": "pandas' LaTeX and HTML",
-    "ray": "plug-ins may count on it",
-    "scikit-learn": "plug-ins may count on it",
-    "timm": "plug-ins may count on it",
-    "huggingface-hub": "timm's weights come through it",
-}
-"""Declared though perhaps nothing imports them by name, and why."""
-
-
-def normal(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()
-
-
-def declared(requirements: list[str]) -> set[str]:
-    """'ray[tune]>=2.50' -> 'ray'."""
-    return {normal(re.split(r"[\[<>=!~; ]", requirement)[0]) for requirement in requirements}
-
-
-@functools.cache
-def third_party(root: Path) -> dict[str, str]:
-    """Distribution -> the first line that imports it, over everything that the wheel holds."""
-    found: dict[str, str] = {}
-    for package in PACKAGES:
-        for path in sorted((root / package).rglob("*.py")):
-            for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-                for name in imported(node):
-                    if name not in sys.stdlib_module_names and name not in (*PACKAGES, "benchmarks", "__future__"):
-                        where = f"{path.relative_to(root)}:{getattr(node, 'lineno', 0)}"
-                        found.setdefault(normal(DISTRIBUTION.get(name, name)), where)
-    return found
-
-
-def imported(node: ast.AST) -> list[str]:
-    if isinstance(node, ast.Import):
-        return [alias.name.split(".")[0] for alias in node.names]
-    if isinstance(node, ast.ImportFrom) and not node.level and node.module:
-        return [node.module.split(".")[0]]
-    return []
-
 
 # ------------------------------------------------------------------------------------------------ dependencies
 
 
-def undeclared(root: Path) -> list[str]:
-    extras = PROJECT["project"]["optional-dependencies"]
-    allowed = declared(PROJECT["project"]["dependencies"]) | declared(extras["torchcodec"]) | declared(extras["hf"])
-    return [f"{where} imports {name}" for name, where in third_party(root).items() if name not in allowed]
+def dependency_faults(root: Path, *options: str) -> list[str]:
+    """Imports below `root` that its pyproject.toml does not declare, and dependencies that nothing imports."""
+    command = [sys.executable, "-m", "deptry", ".", "--no-ansi", *options]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    assert done.returncode in (0, 1), done.stderr
+    return [line for line in done.stderr.splitlines() if re.search(r" DEP\d+ ", line)]
 
 
-def test_what_the_code_imports_is_declared():
-    assert len(third_party(ROOT)) > 5, "the packages were not found"
-    assert undeclared(ROOT) == []
+def test_dependencies_are_the_imports():
+    assert dependency_faults(ROOT) == []
+
+
+def test_what_the_tests_import_is_declared():
+    assert dependency_faults(ROOT, "--exclude", r"\.(venv|tox|git)", "--ignore", "DEP002,DEP004") == []
 
 
 def test_an_undeclared_import_is_named(tmp_path):
-    (tmp_path / "harness").mkdir()
-    (tmp_path / "harness" / "x.py").write_text("def f():\n    import leftpad.core\n")
-    assert undeclared(tmp_path) == ["harness/x.py:2 imports leftpad"]
-
-
-def test_what_is_declared_is_used():
-    unused = declared(PROJECT["project"]["dependencies"]) - set(third_party(ROOT)) - set(UNSEEN)
-    assert unused == set(), f"declared but imported nowhere: {unused}"
-
-
-def test_the_types_environment_installs_what_the_types_extra_names():
-    tox = configparser.ConfigParser(interpolation=None)
-    tox.read(ROOT / "tox.ini")
-    assert declared(tox["testenv:types"]["deps"].split()) == declared(
-        PROJECT["project"]["optional-dependencies"]["types"]
-    )
+    (tmp_path / "pyproject.toml").write_text('[project]\nname = "x"\ndependencies = []\n')
+    (tmp_path / "x.py").write_text("def f():\n    import leftpad.core\n")
+    (fault,) = dependency_faults(tmp_path)
+    assert fault.startswith("x.py:2:") and "'leftpad'" in fault
 
 
 # ------------------------------------------------------------------------------------------------ words
@@ -259,6 +200,10 @@ def test_the_readme_runs_what_make_runs():
 
 def test_the_changelog_tells_of_this_version():
     assert f"## [{harness.__version__}]" in (ROOT / "CHANGELOG.md").read_text("utf-8")
+
+
+def test_the_citation_names_this_version():
+    assert f"\nversion: {harness.__version__}\n" in (ROOT / "CITATION.cff").read_text("utf-8")
 
 
 def links(path: Path) -> list[str]:

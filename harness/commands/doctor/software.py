@@ -43,6 +43,7 @@ def checks(*, import_torch: bool = True) -> Iterator[CheckResult]:
     python = f"Python {platform.python_version()}, harness {__version__}, {platform.platform()}"
     yield CheckResult("python", "ok", python)
     yield from libraries()
+    yield from shared_packages()
     if import_torch:
         yield from torch_pair()
     yield decoder()
@@ -70,6 +71,16 @@ def libraries() -> Iterator[CheckResult]:
     if len(builds) > 1:
         remedy = f"pip uninstall -y {' '.join(builds)}; pip install {OPENCV}"
         yield CheckResult("opencv", "warn", f"{' and '.join(builds)} overwrite each other's 'cv2'", remedy)
+
+
+def shared_packages() -> Iterator[CheckResult]:
+    """Other distributions that install a package of a name that ours have."""
+    owners = importlib.metadata.packages_distributions()
+    for name in environment.SIBLINGS:
+        if others := " ".join(sorted({*owners.get(name, ())} - {DISTRIBUTION})):
+            detail = f"{others} installs a package '{name}' as well, so that the files of both may be mixed"
+            remedy = f"pip uninstall -y {others}; pip install --force-reinstall --no-deps {DISTRIBUTION}"
+            yield CheckResult(name, "warn", detail, remedy)
 
 
 def _names(requirements: list[str]) -> list[str]:
