@@ -23,11 +23,10 @@ def push(workspace: Workspace) -> None:
     MLFLOW_TRACKING_URI selects the server. It defaults to mlflow.db in the results folder.
     """
     tracker = tracking.open_tracker(None, workspace.results, "pushed by hand")
-    run_store = RunStore(workspace.runs)
     with console.screen(jobs=0) as callback:
-        pushed = tracking.push((record for record, _ in run_store.with_scores()), tracker, callback=callback)
+        pushed = tracking.push(RunStore(workspace.runs), tracker, callback=callback)
     click.echo(f"{len(pushed.copied)} record(s) sent, {len(pushed.present)} already there. View: {tracker.how_to_open}")
-    console.exit_if_damaged(run_store)
+    console.exit_if_damaged(pushed)
 
 
 @command.command()

@@ -20,7 +20,7 @@ import json
 import os
 import shutil
 import typing
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -161,17 +161,17 @@ class RunStore:
         """All records. Raises RecordError at a damaged one."""
         return (self.read(job_id) for job_id in self.ids())
 
-    def readable(self) -> Iterator[Record]:
-        """All records except damaged ones, which are collected in `damaged`."""
-        for name in self.ids():
+    def readable(self, ids: Iterable[str] | None = None) -> Iterator[Record]:
+        """The records with these ids (None: all), except damaged ones, which are collected in `damaged`."""
+        for name in self.ids() if ids is None else ids:
             with self.collecting(name):
                 record = self.read(name)
             if name not in self.damaged:
                 yield record
 
-    def with_scores(self) -> Iterator[tuple[Record, Scores | None]]:
+    def with_scores(self, ids: Iterable[str] | None = None) -> Iterator[tuple[Record, Scores | None]]:
         """As `readable`, with the scores of those that have some; a record whose scores cannot be read is damaged."""
-        for record in self.readable():
+        for record in self.readable(ids):
             scores = None
             with self.collecting(record.job_id):
                 scores = record.scores() if SCORES in record.files else None

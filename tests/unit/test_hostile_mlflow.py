@@ -104,7 +104,7 @@ def test_what_is_pulled_is_read_before_it_appears(record: Path, tmp_path: Path) 
     runs, made = tmp_path / "ours" / "runs", {}
     records = [finished(seed, runs) for seed in range(len(CHOSEN) + 1)]
     tracker = open_tracker(None, tmp_path, "pushed")
-    push(records, tracker)
+    push(RunStore(runs), tracker)
     for run in runs_in(tracker, "tags.complete = 'true'"):
         made[run.data.tags["job_hash"]] = Path(run.info.artifact_uri.removeprefix("file://"))
     for record_, name in zip(records[1:], CHOSEN, strict=True):

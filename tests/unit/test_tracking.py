@@ -54,7 +54,7 @@ def job_of(seed: int) -> Job:
     return Job(spec, f"i3d · rgb · micro-hmdb51 · seed {seed}", cell=cell)
 
 
-def finished(seed: int, runs: Path) -> Record:
+def finished(seed: int, runs: Path, *, finished_at: str = "") -> Record:
     """A record on disk, as a job leaves it."""
     rng = np.random.default_rng(seed)
     labels = np.arange(30, dtype=np.int64) % 3
@@ -75,6 +75,7 @@ def finished(seed: int, runs: Path) -> Record:
         cost={"wall_s": 2.5},
         curves=tuple({"step": step, "name": "train/loss", "value": 3.0 / step} for step in (1, 2, 3)),
         classes=CLASSES,
+        finished_at=finished_at,
     )
     return write_record(runs, record, fill=lambda folder: write_scores(folder / "scores.npz", scores))
 
@@ -194,11 +195,12 @@ def test_pushing_sends_what_is_missing_and_nothing_twice(filled: Any) -> None:
     third = finished(2, results / "runs")
     half = open_tracker(None, results, "killed half-way")
     half.job_started(job_of(2))
-    assert push([third, *records], open_tracker(None, results, "pushed")).copied == (third.job_id,)
+    assert push(RunStore(results / "runs"), open_tracker(None, results, "pushed")).copied == (third.job_id,)
     (run,) = runs_in(tracker, f"tags.job_hash = '{third.job_id}'")
     assert run.data.metrics["top1"] == third.metrics["top1"]["value"]
     assert run.data.metrics["train/loss"] == 1.0
-    assert push([third], open_tracker(None, results, "pushed")).present == (third.job_id,)
+    again = push(RunStore(results / "runs"), open_tracker(None, results, "pushed"))
+    assert again.copied == () and third.job_id in again.present
 
 
 def test_pulling_rebuilds_the_results_folder(filled: Any, tmp_path: Path) -> None:

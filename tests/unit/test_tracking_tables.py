@@ -101,8 +101,8 @@ def test_runs_say_what_they_are_in_mlflow(both):
 
 
 def test_a_record_that_is_pushed_later_keeps_its_own_time(tmp_path):
-    record = dataclasses.replace(finished(3, tmp_path / "runs"), finished_at="2025-03-01T12:00:00+00:00")
+    record = finished(3, tmp_path / "runs", finished_at="2025-03-01T12:00:00+00:00")
     tracker = open_tracker(None, tmp_path, "later")
-    push([record], tracker)
+    push(RunStore(tmp_path / "runs"), tracker)
     (run,) = runs_in(tracker, f"tags.job_hash = '{record.job_id}'")
     assert (run.info.end_time, run.info.end_time - run.info.start_time) == (1740830400000, 2500)

@@ -12,9 +12,9 @@ from types import TracebackType
 
 from harness.core.callbacks import Callback, Point
 from harness.core.cells import Cell, Job
-from harness.metrics.scores import CellResult, counts
+from harness.metrics.scores import CellResult, Scores, counts
 from harness.metrics.summary import summary
-from harness.records.record import Record
+from harness.records.record import SCORES, Record
 from harness.records.tracking import content
 from harness.records.tracking.server import COMPLETE, Server, failures, first_line, quiet
 
@@ -54,8 +54,8 @@ class Tracker(Callback):
 
         def start() -> None:
             self._runs[job.id] = run = self.new_run(job.title, tags_of(job.id, job))
-            self.server.log_spec(run, job.spec)
-            self.server.log_points(run, content.machine(0))
+            self.server.log_data(run, job.spec)
+            self.server.log_points(run, content.machine(0), params=content.params_of(job.spec))
 
         self._try(start)
 
@@ -73,12 +73,13 @@ class Tracker(Callback):
         """Numbers, artifacts and tags of the finished job; its id goes to `unsent` if MLflow is unavailable."""
 
         def finish() -> None:
+            scores = record.scores() if SCORES in record.files else None
             run = self._runs.get(record.job_id)
             if run is None:
-                run = self.new_run(record.title, tags_of(record.job_id, record))
-                self.server.log_spec(run, record.spec)
-            self.server.log_record(run, record, streamed=self._streamed.get(record.job_id, set()))
-            self._runs.pop(record.job_id, None)
+                self.send(record, scores)
+            else:
+                self.server.log_record(run, record, scores, streamed=self._streamed.get(record.job_id, set()))
+                del self._runs[record.job_id]
 
         if not self._try(finish) and self.enabled:
             self.unsent.append(record.job_id)
@@ -92,9 +93,9 @@ class Tracker(Callback):
             counted = counts(result.scores)
             tags = {"kind": "cell", "jobs": " ".join(result.job_ids), "reportable": content.reportable(counted)}
             run = self.new_run(str(cell), tags | content.axes_of(cell))
-            self.server.log_params(run, content.shared([record.spec for record in records]))
+            params = content.shared([record.spec for record in records])
             self.server.log_data(run, records[0].spec)
-            self.server.log_points(run, content.numbers(summary(result.scores) | counted))
+            self.server.log_points(run, content.numbers(summary(result.scores) | counted), params=params)
             self.server.finish(run)
 
         if self._parent and len(records) > 1:
@@ -105,6 +106,13 @@ class Tracker(Callback):
         """The URL of the runs, or the command that shows them."""
         uri = self.server.uri
         return uri if uri.startswith("http") else f"mlflow ui --backend-store-uri {shlex.quote(uri)}"
+
+    def send(self, record: Record, scores: Scores | None) -> None:
+        """A complete run of a record and its scores. Raises what `failures` names."""
+        start_ms, end_ms = content.lasted_ms(record)
+        run = self.new_run(record.title, tags_of(record.job_id, record), start_ms)
+        self.server.log_data(run, record.spec)
+        self.server.log_record(run, record, scores, params=content.params_of(record.spec), end_ms=end_ms)
 
     def new_run(self, name: str, tags: Mapping[str, str], start_ms: int | None = None) -> str:
         """A child of the selection's run, which is made with its first child."""

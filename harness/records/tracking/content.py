@@ -16,7 +16,7 @@ from harness.core.callbacks import Point
 from harness.core.cells import Cell
 from harness.core.job_specs import JobSpec, NetworkSpec, WithScores, to_plain
 from harness.metrics.registered import named, text
-from harness.metrics.scores import confusion, per_class_metrics
+from harness.metrics.scores import Scores, confusion, per_class_metrics
 from harness.records.record import RECORD, SCORES, Record
 
 LONGEST_PARAM = 500
@@ -60,9 +60,14 @@ def axes_of(cell: Cell) -> dict[str, str]:
     return {name: str(value) for name, value in values.items() if value != ""}
 
 
+def params_of(spec: JobSpec) -> dict[str, str]:
+    """The flattened spec."""
+    return flatten(to_plain(spec))
+
+
 def shared(specs: Sequence[JobSpec]) -> dict[str, str]:
     """Flattened settings that are equal in all specs."""
-    first, *others = (flatten(to_plain(spec)) for spec in specs)
+    first, *others = map(params_of, specs)
     return {name: value for name, value in first.items() if all(other.get(name) == value for other in others)}
 
 
@@ -121,14 +126,16 @@ def points_of(record: Record, *, streamed: set[tuple[int, str]]) -> list[Point]:
     return fresh + numbers(record.metrics) + numbers(record.counts) + numbers(record.cost, prefix="cost/")
 
 
-def write_artifacts(folder: Path, record: Record) -> list[Point]:
-    """record.json, scores.npz and the confusion matrix as .json and .html; gives per-class accuracy as points."""
+def write_artifacts(folder: Path, record: Record, scores: Scores | None) -> list[Point]:
+    """record.json, scores.npz and the confusion matrix as .json and .html; gives per-class accuracy as points.
+
+    `scores` are the record's; None if it has none.
+    """
     if record.folder is not None:
         (folder / RECORD).write_bytes((record.folder / RECORD).read_bytes())
-    if SCORES not in record.files:
+    if scores is None:
         return []
     (folder / SCORES).write_bytes(record.path(SCORES).read_bytes())
-    scores = record.scores()
     counts = confusion(scores)
     names = list(record.classes)
     (folder / "confusion.json").write_text(json.dumps({"classes": names, "true_by_predicted": counts.tolist()}))

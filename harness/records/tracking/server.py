@@ -12,11 +12,13 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from harness.core.callbacks import Point
 from harness.core.errors import HarnessError
-from harness.core.job_specs import JobSpec, to_plain
+from harness.core.job_specs import JobSpec
+from harness.metrics.scores import Scores
 from harness.records.record import Record
 from harness.records.tracking import content
 
@@ -38,6 +40,7 @@ SETTINGS = {
 """Set before mlflow is imported, where the user has not set them: no telemetry, and a hanging server costs seconds."""
 MOST_METRICS, MOST_PARAMS = 900, 90
 """Most metrics and parameters per log_batch; MLflow takes 1,000 and 100."""
+NOTHING: Mapping[str, str] = MappingProxyType({})
 COMPLETE = "complete"
 """Tag that a job's run gets last."""
 
@@ -63,18 +66,6 @@ class Server:
     def finish(self, run: str, status: str = "FINISHED", end_ms: int | None = None) -> None:
         self._opened().set_terminated(run, status, end_ms)
 
-    def log_spec(self, run: str, spec: JobSpec) -> None:
-        """The flattened spec as parameters, and its data set as an input."""
-        self.log_params(run, content.flatten(to_plain(spec)))
-        self.log_data(run, spec)
-
-    def log_params(self, run: str, values: Mapping[str, str]) -> None:
-        from mlflow.entities import Param
-
-        params = [Param(key, value) for key, value in values.items()]
-        for start in range(0, len(params), MOST_PARAMS):
-            self._opened().log_batch(run, params=params[start : start + MOST_PARAMS])
-
     def log_data(self, run: str, spec: JobSpec) -> None:
         """The data set of a spec as an input."""
         from mlflow.entities import Dataset, DatasetInput, InputTag
@@ -86,24 +77,46 @@ class Server:
         entity = Dataset(name=data.name, digest=digest, source_type="harness", source=source)
         self._opened().log_inputs(run, [DatasetInput(entity, [InputTag("mlflow.data.context", "training")])])
 
-    def log_points(self, run: str, points: Iterable[Point], tags: Mapping[str, str] | None = None) -> None:
-        """Points in batches: one by one they would take 25 times as long. The last batch sets the tags, after its points."""
-        from mlflow.entities import Metric, RunTag
+    def log_points(
+        self,
+        run: str,
+        points: Iterable[Point],
+        *,
+        params: Mapping[str, str] = NOTHING,
+        tags: Mapping[str, str] = NOTHING,
+    ) -> None:
+        """Points and parameters in few batches: most of the time of a call does not depend on what is in it.
+
+        The last batch sets the tags, after its points.
+        """
+        from mlflow.entities import Metric, Param, RunTag
 
         now = int(time.time() * 1000)
         metrics = [Metric(content.allowed(name), float(value), now, int(step)) for step, name, value in points]
-        batches = [metrics[start : start + MOST_METRICS] for start in range(0, len(metrics), MOST_METRICS)]
-        for number, batch in enumerate(batches or [[]], 1):
-            last = [RunTag(*tag) for tag in (tags or {}).items()] if number >= len(batches) else []
-            self._opened().log_batch(run, metrics=batch, tags=last)
+        parameters = [Param(*param) for param in params.items()]
+        count = max(1, -(-len(metrics) // MOST_METRICS), -(-len(parameters) // MOST_PARAMS))
+        for number in range(count):
+            self._opened().log_batch(
+                run,
+                metrics=metrics[number * MOST_METRICS : (number + 1) * MOST_METRICS],
+                params=parameters[number * MOST_PARAMS : (number + 1) * MOST_PARAMS],
+                tags=[RunTag(*tag) for tag in tags.items()] if number == count - 1 else [],
+            )
 
     def log_record(
-        self, run: str, record: Record, *, streamed: Iterable[tuple[int, str]] = (), end_ms: int | None = None
+        self,
+        run: str,
+        record: Record,
+        scores: Scores | None,
+        *,
+        params: Mapping[str, str] = NOTHING,
+        streamed: Iterable[tuple[int, str]] = (),
+        end_ms: int | None = None,
     ) -> None:
         """Everything of a record that is not in the run yet; the tag `complete` comes last."""
         points = content.points_of(record, streamed=set(streamed))
         with tempfile.TemporaryDirectory() as folder:
-            points += content.write_artifacts(Path(folder), record)
+            points += content.write_artifacts(Path(folder), record, scores)
             self._opened().log_artifacts(run, folder)
         tags = {
             "mlflow.note.content": content.note(record),
@@ -111,7 +124,7 @@ class Server:
             "reportable": content.reportable(record.counts),
             COMPLETE: "true",
         }
-        self.log_points(run, points, tags)
+        self.log_points(run, points, params=params, tags=tags)
         self.finish(run, end_ms=end_ms)
 
     def runs(self) -> dict[str, dict[str, bool]]:

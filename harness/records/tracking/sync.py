@@ -6,7 +6,7 @@ import contextlib
 import json
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,11 +14,10 @@ from harness.core.atomic import write_text
 from harness.core.callbacks import Callback
 from harness.core.errors import HarnessError, RecordError
 from harness.core.serialization import is_digest as is_job_id
-from harness.records.record import RECORD, SCORES, Record, RunStore
+from harness.records.record import RECORD, SCORES, RunStore
 from harness.records.stored import read_json
-from harness.records.tracking import content
 from harness.records.tracking.bounded import LIMITS, BoundedServer, Limits, Unanswered, bounded
-from harness.records.tracking.callback import URI_ENV, Tracker, tags_of
+from harness.records.tracking.callback import URI_ENV, Tracker
 from harness.records.tracking.server import Server, failures, first_line, quiet
 
 
@@ -33,37 +32,26 @@ class Copied:
     """Job id -> fault, of the records that were not copied because they are not what was pushed."""
 
 
-def push(records: Iterable[Record], tracker: Tracker, *, callback: Callback | None = None) -> Copied:
+def push(run_store: RunStore, tracker: Tracker, *, callback: Callback | None = None) -> Copied:
     """Send every record that MLflow does not have complete, each once however often this is called; `callback` hears of each.
 
-    A run that a killed command left half-way is replaced. Raises HarnessError if MLflow is unavailable; records sent before
-    are complete.
+    Only those are read; damaged ones among them are collected in `run_store.damaged`. A run that a killed command left
+    half-way is replaced. Raises HarnessError if MLflow is unavailable; records sent before are complete.
     """
-    records, callback = tuple(records), callback or Callback()
-    callback.stage("send", len(records), "records")
+    ids, callback = run_store.ids(), callback or Callback()
     sent: list[str] = []
-    present: list[str] = []
     with _answering(tracker.server, sent), tracker:
-        runs = tracker.server.runs() if records else {}
-        for record in records:
-            there = runs.get(record.job_id, {})
-            if any(there.values()):
-                present.append(record.job_id)
-            else:
-                _send(record, tracker, replaced=there)
-                sent.append(record.job_id)
+        runs = tracker.server.runs() if ids else {}
+        lacking = [job_id for job_id in ids if not any(runs.get(job_id, {}).values())]
+        callback.stage("send", len(lacking), "records")
+        for record, scores in run_store.with_scores(lacking):
+            for half in runs.get(record.job_id, {}):
+                tracker.server.drop(half)
+            tracker.send(record, scores)
+            sent.append(record.job_id)
             callback.advance()
-    return Copied(tuple(sent), tuple(present))
-
-
-def _send(record: Record, tracker: Tracker, *, replaced: Iterable[str]) -> None:
-    """One run with all of the record, instead of those that a killed command left."""
-    for run in replaced:
-        tracker.server.drop(run)
-    start_ms, end_ms = content.lasted_ms(record)
-    run = tracker.new_run(record.title, tags_of(record.job_id, record), start_ms)
-    tracker.server.log_spec(run, record.spec)
-    tracker.server.log_record(run, record, end_ms=end_ms)
+    present = set(ids).difference(lacking)
+    return Copied(tuple(sent), tuple(sorted(present)), run_store.damaged)
 
 
 def pull(runs: Path, tracker: Tracker, *, callback: Callback | None = None, limits: Limits = LIMITS) -> Copied:
