@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import textwrap
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -167,21 +167,21 @@ def job(name: str, run_store: RunStore) -> str:
 def card(value: Any) -> str:
     """Every field of a card with its value, and the choices made where the paper is silent."""
     lines = [value.title if hasattr(value, "title") else value.name, ""]
-    for field in dataclasses.fields(value):
-        content = getattr(value, field.name)
-        published = field.name not in ("parameters", "gmacs") or content
-        if (
-            callable(content)
-            or content in ((), {}, "", None)
-            or field.name in ("choices", "name", "title")
-            or not published
-        ):
-            continue
-        lines += _field(field.name, _by_split(content) if field.name == "counts" else content)
+    lines += [line for name, content in fields(value) for line in _field(name, content)]
     if isinstance(value, Baseline) and value.choices:
         lines += ["", "Where the paper is silent:"]
         lines += [text for question, answer in value.choices.items() for text in _field(question, answer, indent="  ")]
     return "\n".join(lines)
+
+
+def fields(value: Any) -> Iterator[tuple[str, Any]]:
+    """(name, content) of the fields that are printed: no functions, and nothing that is empty or not published."""
+    for field in dataclasses.fields(value):
+        content = getattr(value, field.name)
+        published = field.name not in ("parameters", "gmacs") or content
+        shown = published and not callable(content) and content not in ((), {}, "", None)
+        if shown and field.name not in ("choices", "name", "title"):
+            yield field.name, _by_split(content) if field.name == "counts" else content
 
 
 def _by_split(counts: Mapping[tuple[int, str], int]) -> dict[str, str]:
@@ -205,7 +205,7 @@ def _field(name: str, content: Any, *, indent: str = "") -> list[str]:
         content = tuple(f"--{item.name.replace('_', '-')} {item.metavar}: {item.help}" for item in content)
     if isinstance(content, tuple) and any(str(item).endswith(".") for item in content):
         return [label, *(line for item in content for line in _wrapped(str(item), below))]
-    return _wrapped(f"{name}: {_words(content)}", indent)
+    return _wrapped(f"{name}: {words(content)}", indent)
 
 
 def _wrapped(text: str, indent: str) -> list[str]:
@@ -216,14 +216,14 @@ def _wrapped(text: str, indent: str) -> list[str]:
     )
 
 
-def _words(value: Any) -> str:
+def words(value: Any) -> str:
     """A value without Python's spelling; fields that have their default are left out."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, Range):
         return value.words
     if isinstance(value, tuple):
-        return ", ".join(map(_words, value))
+        return ", ".join(map(words, value))
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return ", ".join(f"{name} {_part(getattr(value, name))}" for name in plain(value, for_id=True))
     return str(value)
@@ -232,5 +232,5 @@ def _words(value: Any) -> str:
 def _part(value: Any) -> str:
     """Within another value: {'rgb': 5} -> '(rgb 5)'."""
     if isinstance(value, Mapping):
-        return f"({', '.join(f'{name} {_words(item)}' for name, item in value.items())})"
-    return _words(value)
+        return f"({', '.join(f'{name} {words(item)}' for name, item in value.items())})"
+    return words(value)

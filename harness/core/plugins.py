@@ -73,7 +73,7 @@ class Launcher:
     title: str
     """A few words for --help."""
     launch: Callable[..., int]
-    """launch(plan, options, callback, *, run, **values of `options`) -> number of jobs run.
+    """`launch(plan, options, callback, *, run, **values)`, with the values of `options` -> number of jobs run.
 
     Calls `run(job, options, callback)` (`harness.launch.entry.run_job` by default) once for each job of `plan.to_do`,
     after the jobs it needs, and reports to `callback.for_job(job)`. An error that a job raises is raised here; finished

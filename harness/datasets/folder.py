@@ -22,7 +22,7 @@ _LAYOUT = (
     "or lists: train.csv  test.csv   lines 'path label', or columns path,label\n"
     "or one list: any.csv   columns path,label,split"
 )
-_WHERE = "docs/how-to/data.md, Your own videos, shows both; or name another folder or list: --dataset folder:/path/to/videos."
+_WHERE = "docs/tutorials/your-videos.md shows both; or name another folder or list: --dataset folder:/path/to/videos."
 
 
 def _at(argument: str) -> Dataset:

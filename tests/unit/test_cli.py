@@ -1,4 +1,4 @@
-"""The command line as a person meets it: overviews that are whole, and flags that the documents mention."""
+"""The command line as a person meets it: overviews that are whole."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from click.testing import CliRunner
 from harness import commands
 
 ROOT = Path(__file__).resolve().parents[2]
-DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def walk(command: click.Command, name: str = "harness") -> Iterator[tuple[str, click.Command]]:
@@ -126,17 +125,3 @@ def test_check_counts_what_is_missing_apart(states, words):
 
     outcomes = [CheckOutcome("micro", "retrained", "a cell", state, "40%", "41%") for state in states.split()]
     assert as_text(outcomes).splitlines()[-1] == words
-
-
-def options() -> Iterator[tuple[str, str]]:
-    """(command, --flag) of every command."""
-    for name, command in COMMANDS.items():
-        for option in command.params:
-            yield from ((name, flag) for flag in option.opts if flag.startswith("--"))
-
-
-def test_every_flag_stands_in_a_document():
-    found = set(options())
-    told = "\n".join(path.read_text(encoding="utf-8") for path in DOCUMENTS)
-    assert len(found) > 100
-    assert not sorted((name, flag) for name, flag in found if not re.search(rf"{flag}(?![\w-])", told))

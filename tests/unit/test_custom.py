@@ -223,9 +223,11 @@ def test_videos_without_a_split_are_refused_with_the_way_to_make_one(tmp_path):
     flat = touch(
         tmp_path, *(f"{cls}/{room}_{n}.mp4" for cls in "ab" for room in ("hall", "yard", "roof") for n in "12")
     )
-    with pytest.raises(DataMissing, match=r"12 videos and no division .* path,label,split .* docs/how-to/data\.md"):
+    with pytest.raises(
+        DataMissing, match=r"12 videos and no division .* path,label,split .* docs/tutorials/your-videos\.md"
+    ):
         read_custom(flat, 1)
-    text = (Path(__file__).resolve().parents[2] / "docs" / "how-to" / "data.md").read_text("utf-8")
+    text = (Path(__file__).resolve().parents[2] / "docs" / "tutorials" / "your-videos.md").read_text("utf-8")
     (script,) = re.findall(r"```python\n(# make_split\.py.*?)```", text, re.DOTALL)
     exec(compile(script.replace("/my/videos", str(flat)), "make_split.py", "exec"), {})
     split = told(read_custom(flat, 1))

@@ -14,6 +14,7 @@ import pytest
 
 import harness
 from harness.core import registry
+from tests.documents import documents
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("harness", "baselines", "reports")
@@ -182,9 +183,9 @@ def test_every_marker_that_is_left_out_by_default_has_an_environment():
     assert markers - {"slow"} <= tox_environments()
 
 
-def test_the_readme_runs_what_make_runs():
-    """Every line of the recipes is in the README as a plain command, for use without make."""
-    readme = (ROOT / "README.md").read_text("utf-8")
+def test_a_page_has_what_make_runs():
+    """Every line of the recipes is on the page as a plain command, for use without make."""
+    page = (ROOT / "docs" / "how-to" / "install.md").read_text("utf-8")
     for target in ("demo", "test"):
         dry = subprocess.run(
             ["make", "--dry-run", "--always-make", "--no-print-directory", target],
@@ -195,7 +196,7 @@ def test_the_readme_runs_what_make_runs():
         assert dry.returncode == 0, dry.stderr
         commands = [line for line in dry.stdout.splitlines() if line.startswith((".venv/", "python3 -m venv"))]
         assert len(commands) >= 3
-        assert [command for command in commands if command not in readme] == []
+        assert [command for command in commands if command not in page] == []
 
 
 def test_the_changelog_tells_of_this_version():
@@ -211,8 +212,7 @@ def links(path: Path) -> list[str]:
 
 
 def test_links_between_documents_lead_somewhere():
-    documents = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
-    targets = [(path, link) for path in documents for link in links(path)]
+    targets = [(path, link) for path in documents() for link in links(path)]
     assert targets
     assert [f"{path.name}: {link}" for path, link in targets if not (path.parent / link).exists()] == []
 

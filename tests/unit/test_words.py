@@ -18,6 +18,7 @@ import click
 import pytest
 
 from harness import commands
+from tests.documents import documents as written_documents
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -114,7 +115,7 @@ def slips(texts: Iterable[Text]) -> list[str]:
 
 def documents() -> Iterator[Text]:
     """README, CONTRIBUTING, CHANGELOG, docs, the READMEs of results, and the comments of Makefile, tox and pyproject."""
-    paths = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "results").rglob("README.md")]
+    paths = [*written_documents(), *(ROOT / "results").rglob("README.md")]
     for path in sorted([*paths, ROOT / "Makefile", ROOT / "tox.ini", ROOT / "pyproject.toml"]):
         # Not checked: tables that a program wrote, and old names that the changelog has to mention.
         generated, old_names = r"<!-- python -m benchmarks -->.*?<!-- end -->", r"\(was [^)]*\)"

@@ -98,7 +98,7 @@ def _how_to_split(videos: set[str]) -> str:
     return (
         f"It has {len(videos)} videos and no division into training and test videos. Move them to train/<class>/ and "
         "test/<class>/, or write a list videos.csv with the columns path,label,split (split: train or test). Videos cut from "
-        "the same recording must be on the same side. docs/how-to/data.md has a script that writes such a list from class folders."
+        "the same recording must be on the same side. docs/tutorials/your-videos.md has a script that writes such a list from class folders."
     )
 
 

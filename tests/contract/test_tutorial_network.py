@@ -1,4 +1,4 @@
-"""The README's example plug-in, word for word: it is planned, built, trained and scored."""
+"""The network of docs/tutorials/your-network.md, word for word: it is planned, built, trained and scored."""
 
 from __future__ import annotations
 
@@ -25,8 +25,12 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture
 def plugins(tmp_path, monkeypatch) -> Path:
-    """The folder with the README's file in it, under the name its first line gives."""
-    (block,) = re.findall(r"```python\n(# plugins/.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL)
+    """The folder with the tutorial's file in it, under the name its first line gives."""
+    (block,) = re.findall(
+        r"```python\n(# plugins/.*?)```",
+        (ROOT / "docs" / "tutorials" / "your-network.md").read_text("utf-8"),
+        re.DOTALL,
+    )
     path = tmp_path / block.split()[1]
     path.parent.mkdir()
     path.write_text(block)
