@@ -3,6 +3,8 @@
 The command-line and card references are written from the program by docs/_extensions, the Python reference from docstrings.
 """
 
+import dataclasses
+import re
 import sys
 from pathlib import Path
 
@@ -32,7 +34,7 @@ autodoc_mock_imports = ["torch"]
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
 python_maximum_signature_line_length = 88
-autodoc_default_options = {"members": True, "exclude-members": "RANGES"}
+autodoc_default_options = {"members": True, "undoc-members": True, "exclude-members": "RANGES"}
 
 copybutton_prompt_text = r"\$ |(head|node)\$ "
 copybutton_prompt_is_regexp = True
@@ -47,3 +49,18 @@ html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_copy_source = False
 html_show_sphinx = False
+
+
+def without_fields(app, kind, name, value, options, signature, result):
+    """No arguments in the title of a dataclass: they are its fields, which follow."""
+    return ("", None) if kind == "class" and dataclasses.is_dataclass(value) else None
+
+
+def with_links(app, kind, name, value, options, lines):
+    """Links to the pages that a docstring names by their path, such as docs/reference/settings.md."""
+    lines[:] = [re.sub(r"docs/([\w/-]+)\.md", r":doc:`/\1`", line) for line in lines]
+
+
+def setup(app):
+    app.connect("autodoc-process-signature", without_fields)
+    app.connect("autodoc-process-docstring", with_links)

@@ -15,18 +15,23 @@ COMMON = ("--data", "--results", "--plugins", "--help")
 
 
 def command_pages() -> dict[str, str]:
-    """File name -> page."""
+    """File name -> page; and a list of all commands, which docs/reference/commands.md includes."""
     context = click.Context(commands.harness, info_name="harness", **commands.harness.context_settings)
-    return {
-        f"{verb}.md": "\n".join(page(verb, commands.harness.get_command(context, verb), context))
-        for verb in commands.harness.list_commands(context)
-    }
+    verbs = {verb: commands.harness.get_command(context, verb) for verb in commands.harness.list_commands(context)}
+    pages = {f"{verb}.md": "\n".join(page(verb, command, context)) for verb, command in verbs.items()}
+    rows = [f"| [`harness {verb}`](commands/{verb}.md) | {summary(command)} |" for verb, command in verbs.items()]
+    return pages | {"list.inc": "\n".join(["| command | what it does |", "|---|---|", *rows, ""])}
+
+
+def summary(command: click.Command) -> str:
+    """The first line of its help."""
+    return inspect.cleandoc(command.help or "").partition("\n")[0]
 
 
 def page(verb: str, command: click.Command, parent: click.Context, level: int = 1) -> Iterator[str]:
     """Lines of a command: title, help, usage, options; then those of its subcommands."""
     context = click.Context(command, info_name=verb, parent=parent)
-    yield from (f"{'#' * level} `{context.command_path}`", "")
+    yield from (f"{'#' * level} {context.command_path}", "")
     yield from (inspect.cleandoc(command.help or ""), "")
     if isinstance(command, click.Group):
         for name in command.list_commands(context):

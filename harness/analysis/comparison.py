@@ -27,7 +27,10 @@ class Comparison:
 
     @property
     def smallest_difference(self) -> float | None:
-        """Share of so many independent videos that is detected with 80% power (p < 0.05); None if A and B disagree on too few."""
+        """Smallest true difference, in [0, 1], that a test on as many independent videos detects with 80% power (p < 0.05).
+
+        None if A and B disagree on too few videos.
+        """
         disagree = (self.test.only_a + self.test.only_b) / self.test.n
         smallest = statistics.smallest_difference(self.test.n, disagree=disagree) if disagree else float("nan")
         return None if smallest != smallest else smallest

@@ -7,7 +7,7 @@ A record is a folder ``runs/<job id>/``:
 ``scores.npz``              per-video logits (absent for feature extractions)
 ``weights.safetensors``     what later jobs start from
 ``features.safetensors``    features of every view (feature extractions only)
-``scores-one-crop.npz``     the same, of the centre crops alone (only where each clip was scored on several)
+``scores-one-crop.npz``     as ``scores.npz``, of the centre crops alone (only where each clip was scored on several)
 ==========================  ===================================================================================
 """
 

@@ -57,10 +57,13 @@ def test_the_navigation_names_every_page():
 
 def test_the_reference_has_every_command_and_option(extension):
     text = extension("command_pages").command_pages()
+    assert all(
+        f"[`harness {path[1]}`](commands/{path[1]}.md)" in text["list.inc"] for path in COMMANDS if len(path) > 1
+    )
     leaves = {path: command for path, command in COMMANDS.items() if not isinstance(command, click.Group)}
     assert len(leaves) > 20
     for path, command in leaves.items():
-        _, found, rest = text[f"{path[1]}.md"].partition(f"# `{' '.join(path)}`\n")
+        _, found, rest = text[f"{path[1]}.md"].partition(f"# {' '.join(path)}\n")
         section = rest.partition("\n## ")[0]
         assert found and command.get_short_help_str(500).rstrip(".") in " ".join(section.split())
         flags = {flag for option in command.params if isinstance(option, click.Option) for flag in option.opts}
