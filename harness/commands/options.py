@@ -16,7 +16,7 @@ from harness.core.errors import HarnessError
 from harness.core.registry import dashed
 from harness.core.workspace import resolve_workspace
 from harness.launch.options import ON_BAD_VIDEO, LaunchOptions
-from harness.planning.axes import SINGLE, numbers, selection_of
+from harness.planning.axes import SINGLE, is_path, numbers, selection_of
 from harness.planning.selection import without_source
 
 if TYPE_CHECKING:
@@ -121,7 +121,8 @@ def _noted(values: dict[str, Any]) -> Selection:
     """The selection; notes on standard error name what was typed in another spelling, and protocols that ignore --source."""
     for axis in ("baseline", "dataset", "protocol", "source", "scale"):
         for name in filter(None, [values[axis]] if axis in SINGLE else values[axis]):
-            if not name.startswith(PUBLISHED) and dashed(name) != name:
+            path = axis == "source" and is_path(name)
+            if not path and not name.startswith(PUBLISHED) and dashed(name) != name:
                 click.echo(f"note: --{axis} {name} was read as {dashed(name)}", err=True)
     selection = selection_of(values)
     if ignoring := without_source(selection):
@@ -146,7 +147,11 @@ selection_options = _combined(
         "imagenet|scratch",
         "Initial weights of the first training.  [default: the first in the baseline's card]",
     ),
-    click.option("--source", metavar="NAME", help="Origin of transferred weights: a data set or published:NAME."),
+    click.option(
+        "--source",
+        metavar="NAME",
+        help="Origin of transferred weights: a data set, published:NAME, or a folder by `harness weights export`.",
+    ),
     click.option(
         "--scale",
         metavar="NAME",

@@ -79,7 +79,7 @@ def _class_names(file: Path) -> tuple[str, ...]:
 def export(job: str, workspace: Workspace, folder: Path) -> None:
     """Write the network of JOB: weights, configuration, model card.
 
-    `harness predict --weights DIR` uses the folder.
+    `harness predict --weights DIR` and `harness run --source DIR` use the folder.
     """
     from harness.jobs import export as exporting
     from harness.jobs.options import JobOptions

@@ -293,8 +293,12 @@ def from_plain(stored: Mapping[str, Any]) -> JobSpec:
 def job_id(spec: JobSpec, upstream: Mapping[str, str]) -> str:
     """Hash of the spec and the ids of upstream jobs.
 
-    A member of a family (`folder:/videos`, `hf:/network`) counts by its content alone, where that is known.
+    A member of a family (`folder:/videos`, `hf:/network`) counts by its content alone, where that is known, and so do the
+    weights of an exported folder.
     """
+    weights: PretrainedSpec | None = getattr(spec, "pretrained", None)
+    if weights is not None and weights.sha256 and weights.name.startswith("/"):
+        spec = dataclasses.replace(spec, pretrained=dataclasses.replace(weights, name=""))  # type: ignore[call-arg]
     if isinstance(spec, ClipsSpec) and spec.baseline.content:
         baseline = dataclasses.replace(spec.baseline, name=spec.baseline.name.partition(":")[0])
         spec = dataclasses.replace(spec, baseline=baseline)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from harness.core.plugins import Head
 from harness.data.splits import TRAINED_ON, TrainedOn, merge_trained_on, refuse_leaks
 from harness.jobs.context import Data, JobContext
 from harness.metrics.scores import Scores, check_count
-from harness.models import build, pretrained, transfer
+from harness.models import build, catalog, pretrained, transfer
 from harness.records.record import WEIGHTS
 from harness.training import evaluation
 
@@ -164,5 +165,9 @@ def trained_on(context: JobContext[Any], data: Data, training: Sequence[Video], 
 
 
 def upstream_trained_on(context: JobContext[Any]) -> TrainedOn:
-    """Ids that the job's initial weights were trained on."""
-    return merge_trained_on(context.upstream(role).path(TRAINED_ON) for role in context.job.upstream)
+    """Known ids that the job's initial weights were trained on."""
+    files = [context.upstream(role).path(TRAINED_ON) for role in context.job.upstream]
+    key = getattr(context.spec, "pretrained", None)
+    if key and catalog.is_folder(key.name):
+        files.append(Path(key.name) / TRAINED_ON)
+    return merge_trained_on(files)

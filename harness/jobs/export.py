@@ -3,15 +3,18 @@
 =====================  ==============================================================================================
 ``model.safetensors``  every tensor of the network by name, trunk and head
 ``config.json``        the job's spec, classes and numbers; the SHA-256 of the weights
+``trained_on.json``    the ids of the videos that it was trained on, so that it is not scored on them elsewhere
 ``README.md``          the model card: the number with its interval, the data's fingerprint, the command that repeats it
 =====================  ==============================================================================================
 
-`open_exported` restores the network from the folder alone: its logits are those of the job, bit for bit.
+`open_exported` restores the network from the folder alone: its logits are those of the job, bit for bit. As `--source` of a
+selection, the folder is imported like published weights (`harness.models.pretrained`).
 """
 
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -22,17 +25,17 @@ from harness.core.atomic import atomic_folder, file_sha256
 from harness.core.callbacks import Callback
 from harness.core.errors import HarnessError
 from harness.core.job_specs import ProbeSpec, from_plain, to_plain
+from harness.data.splits import TRAINED_ON
 from harness.jobs.common import build_head
 from harness.jobs.context import JobContext, configure
 from harness.jobs.model_card import model_card
 from harness.jobs.options import JobOptions
 from harness.jobs.restore import Scorer, job_of, open_job, scorer_of
 from harness.models import build, transfer
+from harness.models.catalog import CONFIG, FORMAT, MODEL, read_config
 from harness.records.record import Record
 
-MODEL, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
-FORMAT = 1
-"""Raised when the configuration changes its meaning."""
+CARD = "README.md"
 FIELDS = ("job_id", "title", "upstream", "environment", "fingerprint", "metrics", "counts", "finished_at")
 """Fields of the record that the configuration repeats, in addition to its spec and classes."""
 
@@ -57,6 +60,7 @@ def export(record: Record, options: JobOptions, folder: Path) -> None:
         }
         (temporary / CONFIG).write_text(json.dumps(config, indent=1, ensure_ascii=False), encoding="utf-8")
         (temporary / CARD).write_text(model_card(record), encoding="utf-8")
+        shutil.copyfile(record.path(TRAINED_ON), temporary / TRAINED_ON)
 
 
 def open_exported(folder: Path, options: JobOptions) -> Scorer:
@@ -75,18 +79,12 @@ def open_exported(folder: Path, options: JobOptions) -> Scorer:
 
 def _record(folder: Path) -> tuple[Record, str]:
     """(the record without its files, the SHA-256 of the weights)."""
-    path = folder / CONFIG
+    config = read_config(folder)
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-        if config["format"] != FORMAT:
-            raise HarnessError(
-                f"{path} has format {config['format']}; this version of harness reads format {FORMAT}: "
-                "install a matching version, or export the job again"
-            )
         fields = {name: config[name] for name in FIELDS}
         record = Record(**fields, spec=from_plain(config["spec"]), cell=None, cost={}, classes=tuple(config["classes"]))
         return record, str(config["weights_sha256"])
-    except FileNotFoundError as error:
-        raise HarnessError(f"{folder} has no {CONFIG}; name a folder that `harness weights export` wrote") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise HarnessError(f"{path} is damaged ({type(error).__name__}: {error}); export the job again") from error
+        raise HarnessError(
+            f"{folder / CONFIG} is damaged ({type(error).__name__}: {error}); export the job again"
+        ) from error

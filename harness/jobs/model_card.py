@@ -11,13 +11,20 @@ from harness.records.record import Record
 
 def model_card(record: Record) -> str:
     """What the network is, its number with its interval, its data, and how to use and repeat it."""
+    baseline = record.spec.baseline.name if isinstance(record.spec, ClipsSpec) else "NAME"
     sections = [
         [f"# {record.title}"],
         [f"{len(record.classes)} classes; trained and scored by `harness`, job `{record.job_id}`."],
         ["## Result", *_numbers(record)],
         ["## Data", *_data(record)],
         ["## Input", *_input(record)],
-        ["## Use", "```console", "$ harness predict video.mp4 --weights THIS_FOLDER", "```"],
+        [
+            "## Use",
+            "```console",
+            "$ harness predict video.mp4 --weights /path/to/this-folder",
+            f"$ harness run --baseline {baseline} --protocol full-ft --source /path/to/this-folder --dataset NAME",
+            "```",
+        ],
         ["## Repeat", "```console", f"$ {command_of(record.cell)}", "```"] if record.cell else [],
         ["## Classes", ", ".join(record.classes)],
     ]

@@ -85,16 +85,17 @@ def prepare_data(cells: Sequence[Cell], workspace: Workspace, callback: Callback
 
 
 def prepare_weights(cells: Sequence[Cell], workspace: Workspace, callback: Callback) -> None:
-    """Fetch and import the published weights that these cells start from, of members of a family (`torchvision:r3d_18`).
+    """Fetch and import the published weights that these cells start from: of members of a family (`torchvision:r3d_18`), and
+    of folders that `harness weights export` wrote.
 
     Others wait for `harness weights fetch`: some have no published hash. Raises HarnessError as `pretrained.fetch` does.
     """
-    from harness.models import pretrained
+    from harness.models import catalog, pretrained
 
     for cell in cells:
-        if not cell.source.startswith(PUBLISHED) or ":" not in cell.baseline:
-            continue
         name = cell.source.removeprefix(PUBLISHED)
+        if name == cell.source or not (":" in cell.baseline or catalog.is_folder(name)):
+            continue
         weights = pretrained.stream_weights(registry.load("baseline", cell.baseline), name, cell.modality)
         if pretrained.card(weights, workspace) is None:
             writable(workspace.data, content="weights", flag="--data")

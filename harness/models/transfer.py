@@ -46,7 +46,13 @@ def load_published(network: Any, state: Mapping[str, Tensor], rows: Sequence[int
         name: tensor[kept] if name.startswith(HEAD) and tensor.ndim and len(tensor) == published else tensor
         for name, tensor in state.items()
     }
-    network.load_state_dict(parts, strict=True)
+    try:
+        network.load_state_dict(parts, strict=True)
+    except RuntimeError as error:
+        raise HarnessError(
+            f"the weights do not fit the network ({' '.join(str(error).split())[:300]}), so they cannot be scored as published; "
+            "pass --protocol fixed, which trains a new head"
+        ) from error
 
 
 def load_image(network: Any, state: Mapping[str, Tensor], baseline: Baseline, spec: BuildSpec) -> None:

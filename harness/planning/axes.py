@@ -11,6 +11,7 @@ from typing import Any
 from harness.core.cells import PUBLISHED, Selection
 from harness.core.errors import HarnessError, unknown
 from harness.core.registry import dashed
+from harness.core.workspace import given
 
 AXES = ("baseline", "modality", "dataset", "split", "subset", "protocol", "init", "source", "scale", "seed", "backbone")
 SINGLE = ("subset", "source", "scale", "backbone")
@@ -40,12 +41,24 @@ def selection_of(values: Mapping[str, Any]) -> Selection:
         subset=chosen.get("subset"),
         protocols=names("protocol"),
         inits=names("init"),
-        source=dashed(source) if source and not source.startswith(PUBLISHED) else source,
+        source=_source(source),
         scale=dashed(scale) if scale else None,
         seeds=numbers("seed", chosen.get("seed", ("0",))),
         backbone=chosen.get("backbone", ""),
         overrides=tuple(overrides.items()),
     )
+
+
+def _source(text: str | None) -> str | None:
+    """The canonical form: 'published:/absolute/path' of a folder that `harness weights export` wrote."""
+    if text and is_path(text):
+        return f"{PUBLISHED}{given(text, flag='--source')}"
+    return dashed(text) if text and not text.startswith(PUBLISHED) else text
+
+
+def is_path(text: str) -> bool:
+    """Whether a source is the path of a folder: names of data sets have no '/' before their ':'."""
+    return "/" in text.partition(":")[0] or text[:1] in (".", "~")
 
 
 def selections_of(axes: Mapping[str, Any], *, file: str | None = None) -> list[Selection]:

@@ -59,10 +59,11 @@ def check_classes(cells: Iterable[Cell], workspace: Workspace) -> None:
         if registry.load("protocol", cell.protocol).trained != NOTHING:
             continue
         classes = prepare.known_classes(registry.load("dataset", cell.dataset), workspace.data)
-        for weights in registry.load("baseline", cell.baseline).weights:
+        for weights in pretrained.offered(
+            registry.load("baseline", cell.baseline), cell.source.removeprefix(PUBLISHED)
+        ):
             stored = pretrained.card(weights, workspace)
-            labels = (stored and stored["labels"]) or weights.labels
-            if labels and weights.name == cell.source.removeprefix(PUBLISHED):
+            if labels := (stored and stored["labels"]) or weights.labels:
                 pretrained.rows_of(classes, labels, weights.classes)
 
 

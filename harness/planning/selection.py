@@ -7,11 +7,14 @@ import importlib.util
 import itertools
 import re
 from collections.abc import Iterable
+from pathlib import Path
 
 from harness.core import registry
 from harness.core.cells import PUBLISHED, Cell, Selection
 from harness.core.contract import MODALITIES, NOTHING, Baseline, Dataset, Frames, Protocol, Scale, Weights, streams_of
 from harness.core.errors import HarnessError, unknown
+from harness.data.splits import TRAINED_ON
+from harness.models import catalog, pretrained
 from harness.planning import tuned
 from harness.planning.overrides import HEAD, VIEWS, Overrides
 from harness.planning.training import Training, pre_training, trainings_of
@@ -73,8 +76,7 @@ def _protocols(selection: Selection, dataset: Dataset) -> tuple[str, ...]:
 def _cell(selection: Selection, baseline: Baseline, dataset: Dataset, axes: tuple[str, int, str, str, int]) -> Cell:
     modality, split, protocol_name, init, seed = axes
     protocol: Protocol = registry.load("protocol", protocol_name)
-    scale_name = selection.scale or ("micro" if dataset.micro else "paper")
-    scale: Scale = registry.load("scale", scale_name)
+    scale: Scale = registry.load("scale", _scale_name(selection, dataset))
     if modality not in MODALITIES:
         raise unknown("modality", modality, MODALITIES)
     if modality not in baseline.modalities:
@@ -214,8 +216,12 @@ def _cards(selection: Selection) -> list[Protocol]:
 
 def _asked_source(selection: Selection, baseline: Baseline, dataset: Dataset) -> str:
     """`--source`, or its default: the baseline's at paper scale, else the data set's; '' if none has one."""
-    at_paper_scale = (selection.scale or ("micro" if dataset.micro else PAPER)) == PAPER
-    return selection.source or (baseline.source if at_paper_scale else "") or dataset.source or ""
+    own = baseline.source if _scale_name(selection, dataset) == PAPER else ""
+    return selection.source or own or dataset.source or ""
+
+
+def _scale_name(selection: Selection, dataset: Dataset) -> str:
+    return selection.scale or ("micro" if dataset.micro else PAPER)
 
 
 def _source(selection: Selection, baseline: Baseline, dataset: Dataset, protocol: Protocol) -> str:
@@ -228,11 +234,14 @@ def _source(selection: Selection, baseline: Baseline, dataset: Dataset, protocol
     name = _asked_source(selection, baseline, dataset)
     if name.startswith(PUBLISHED):
         published = name.removeprefix(PUBLISHED)
-        if published not in {weights.name for weights in baseline.weights}:
+        if catalog.is_folder(published):
+            _check_exported(Path(published), baseline, _scale_name(selection, dataset))
+        offers = pretrained.offered(baseline, published)
+        if not offers:
             names = (weights.name for weights in baseline.weights)
             raise unknown("published weights", published, names, of=f" for {baseline.name}")
         if protocol.trained == NOTHING:
-            _check_classes(next(weights for weights in baseline.weights if weights.name == published), dataset)
+            _check_classes(offers[0], dataset)
         return name
     if protocol.trained == NOTHING:
         raise HarnessError(
@@ -240,6 +249,21 @@ def _source(selection: Selection, baseline: Baseline, dataset: Dataset, protocol
             f"published:NAME{' --scale paper' if dataset.micro else ''} (`harness weights list`)"
         )
     return _video_dataset(name).name
+
+
+def _check_exported(folder: Path, baseline: Baseline, scale: str) -> None:
+    """Raise HarnessError for an exported network that is not this one, or does not say what it was trained on."""
+    exported = catalog.exported(folder)
+    if (exported.baseline, exported.scale) != (baseline.name, scale):
+        raise HarnessError(
+            f"--source {folder} is {exported.baseline} at {exported.scale} scale, and this selection trains {baseline.name} at "
+            f"{scale} scale; pass --baseline {exported.baseline} --scale {exported.scale}, or another --source"
+        )
+    if not (folder / TRAINED_ON).is_file():
+        raise HarnessError(
+            f"{folder} has no {TRAINED_ON}, so it cannot be ruled out that it was trained on the videos to score; export the job "
+            "again"
+        )
 
 
 def _check_classes(weights: Weights, dataset: Dataset) -> None:

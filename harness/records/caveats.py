@@ -26,9 +26,10 @@ def caveats_of(cell: Cell) -> tuple[str, ...]:
 
 
 def _published(cell: Cell) -> str:
-    """Published weights that the cell starts from, and whether their training videos are known; '' if it starts from none."""
+    """Published weights that the cell starts from, and whether their training videos are known; '' if it starts from none, or
+    from an exported folder, which has the ids of its training videos."""
     name = cell.source.removeprefix(PUBLISHED)
-    if name == cell.source:
+    if name == cell.source or name.startswith("/"):
         return ""
     try:
         known = {weights.name: weights.provenance for weights in registry.load("baseline", cell.baseline).weights}
@@ -105,7 +106,7 @@ def caveats_of_job(record: Record) -> list[str]:
         caveats.append(FOREIGN)
     if record.cell and (published := _published(record.cell)):
         caveats.append(f"starts from {published}")
-    elif isinstance(spec, TrainSpec) and spec.pretrained:
+    elif isinstance(spec, TrainSpec) and spec.pretrained and not spec.pretrained.name.startswith("/"):
         caveats.append(f"starts from published weights '{spec.pretrained.name}', whose training videos may be unknown")
     return caveats
 

@@ -6,9 +6,11 @@ import os
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner, Result
 from filelock import FileLock
 
-from tests.commands import FLOW, run
+from harness.commands import harness
+from tests.commands import FLOW, ROOT, run
 
 
 @pytest.fixture(scope="session")
@@ -27,6 +29,22 @@ def transferred(house: Path) -> dict:
     with FileLock(house / "transferred.lock"):
         (cell,) = run("--dataset", "toy-hmdb51", "--protocol", "full-ft", *FLOW, workspace=house, mlflow=True)
     return cell
+
+
+@pytest.fixture
+def asked(house: Path, monkeypatch: pytest.MonkeyPatch):
+    """harness WORDS in this process, on the shared toy data and results folder."""
+    for name, value in (("DATA", house / "data"), ("RESULTS", house / "results"), ("PLUGINS", ROOT / "tests" / "toys")):
+        monkeypatch.setenv(f"HARNESS_{name}", str(value))
+    monkeypatch.setenv("HARNESS_THREADS", "1")
+
+    def ask(*words: object, code: int | None = 0) -> Result:
+        done = CliRunner().invoke(harness, [str(word) for word in words])
+        if code is not None:
+            assert done.exit_code == code, (done.output, done.exception)
+        return done
+
+    return ask
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -12,10 +12,8 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
 from filelock import FileLock
 
-from harness.commands import harness
 from harness.core.errors import BrokenVideo, HarnessError
 from harness.metrics.fusion import late_fusion
 from harness.records.record import RunStore
@@ -24,22 +22,6 @@ from tests.breaks import BREAKS
 ROOT = Path(__file__).resolve().parents[2]
 TINY = ("--init", "scratch", "--set", "scale.width=0.04", "--set", "train.batch=4", "--no-mlflow")
 TARGET = ("--dataset", "toy-hmdb51", "--protocol", "original")
-
-
-@pytest.fixture
-def asked(house: Path, monkeypatch: pytest.MonkeyPatch):
-    """harness WORDS in this process, on the shared toy data and results folder."""
-    for name, value in (("DATA", house / "data"), ("RESULTS", house / "results"), ("PLUGINS", ROOT / "tests" / "toys")):
-        monkeypatch.setenv(f"HARNESS_{name}", str(value))
-    monkeypatch.setenv("HARNESS_THREADS", "1")
-
-    def ask(*words: object, code: int | None = 0) -> Result:
-        done = CliRunner().invoke(harness, [str(word) for word in words])
-        if code is not None:
-            assert done.exit_code == code, (done.output, done.exception)
-        return done
-
-    return ask
 
 
 def trained(ask, house: Path, *words: str) -> list[str]:

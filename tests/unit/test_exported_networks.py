@@ -17,13 +17,14 @@ from harness.core.contract import BuildSpec
 from harness.core.errors import HarnessError
 from harness.core.job_specs import CardSpec, FeaturesSpec, HeadSpec, JobSpec, ProbeSpec, ProtocolSpec, job_id
 from harness.core.workspace import Workspace
+from harness.data.splits import TRAINED_ON
 from harness.jobs import export, extract
 from harness.jobs.options import JobOptions
 from harness.jobs.predict import predict
 from harness.jobs.restore import Scorer, open_job
 from harness.metrics.scores import counts
 from harness.metrics.summary import summary
-from harness.models import build, transfer
+from harness.models import build, catalog, transfer
 from harness.records.record import WEIGHTS, Record, write_record
 from harness.training.evaluation import reduce_positions
 from tests import videos
@@ -68,6 +69,7 @@ def finished(
             holder = torch.nn.Module()
             holder.state_dict = lambda: state  # type: ignore[method-assign, assignment]
             transfer.write_weights(folder / WEIGHTS, holder, metadata={})
+        (folder / TRAINED_ON).write_text("{}")
 
     return write_record(workspace.runs, record, fill=fill)
 
@@ -125,7 +127,7 @@ def test_the_model_card_has_the_number_its_interval_and_the_data(workspace: Work
     card = (tmp_path / "out" / export.CARD).read_text()
     assert "83.3% [" in card and "240 scored of 240" in card and "fingerprint `aa`" in card
     assert "clap, jump, wave" in card and "harness run --baseline i3d" in card and "micro scale" in card
-    config = json.loads((tmp_path / "out" / export.CONFIG).read_text())
+    config = json.loads((tmp_path / "out" / catalog.CONFIG).read_text())
     assert config["spec"]["baseline"]["name"] == "c3d" and config["metrics"] == record.metrics
 
 
@@ -135,11 +137,11 @@ def test_a_damaged_or_full_folder_is_refused(workspace: Workspace, video: Path, 
     export.export(record, options, folder)
     with pytest.raises(HarnessError, match="is not empty; name a new folder with --to"):
         export.export(record, options, folder)
-    model = folder / export.MODEL
+    model = folder / catalog.MODEL
     model.write_bytes(model.read_bytes()[:-1] + b"?")
     with pytest.raises(HarnessError, match="sha256 differs"):
         export.open_exported(folder, options)
-    (folder / export.CONFIG).write_text("{}")
+    (folder / catalog.CONFIG).write_text("{}")
     with pytest.raises(HarnessError, match=r"config.json is damaged \(KeyError"):
         export.open_exported(folder, options)
     with pytest.raises(HarnessError, match=r"has no config.json; name a folder"):
