@@ -5,6 +5,7 @@ Fits the text of an A4 page with margins of 2.5 cm: intervals are set small, and
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 
 from reports.tables import grid, labels
@@ -43,30 +44,35 @@ def prose(text: str) -> str:
 def latex(table: Table) -> str:
     """A table environment with one tabular per data set: our columns under one rule, the paper's under another.
 
-    A table with groups of rows has one environment for each, since all of them may be longer than a page.
+    A table with groups of rows has a longtable for each, since a group may be longer than a page.
     """
     scale = "" if table.scale == "paper" else f", {table.scale} scale"
     caption = f"As Table {table.number} of the paper{scale}. {table.title}" if table.number else labels.title(table)
-    lines = [r"% needs \usepackage{booktabs}"]
-    if not table.row_groups:
-        lines += _environment(caption)
-    for number, block in enumerate(grid.blocks(table)):
-        if table.row_groups:
-            lines += [r"\end{table}"] * (number > 0) + _environment(f"{caption}. {block.title}")
+    notes = small_print(labels.notes(table))
+    if table.row_groups:
+        lines = [r"% needs \usepackage{booktabs,longtable}", "{" + SETTING]
+        for block in grid.blocks(table):
+            lines += _tabular(block.table, block.groups, caption=f"{caption}. {block.title}")
+        return "\n".join([*lines, *notes, "}"]) + "\n"
+    lines = [
+        r"% needs \usepackage{booktabs}",
+        r"\begin{table}",
+        r"\centering" + SETTING,
+        rf"\caption{{{escaped(caption)}}}",
+    ]
+    for block in grid.blocks(table):
         lines += _tabular(block.table, block.groups)
     if grid.has_derived(table):
         lines += _tabular(table, list(table.groups), derived=True)
-    lines += [*small_print(labels.notes(table)), r"\end{table}"]
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, *notes, r"\end{table}"]) + "\n"
 
 
-def _environment(caption: str) -> list[str]:
-    setting = r"\centering\footnotesize\setlength{\tabcolsep}{3.5pt}"
-    return [r"\begin{table}", setting, rf"\caption{{{escaped(caption)}}}"]
-
-
+SETTING = r"\footnotesize\setlength{\tabcolsep}{3.5pt}"
 LONG = 22
 """A name of more letters may be broken over lines."""
+LONG_WORD = re.compile(r"\S{23,}")
+BREAKS = re.compile(r"(?<=[/=:_])(?=\w)|(?<=\.)(?=[A-Za-z])")
+"""Where a long word, such as a path, may be broken; LaTeX itself breaks after '-'."""
 
 
 def column_of(texts: Iterable[str], *, share: float) -> str:
@@ -79,26 +85,44 @@ def small_print(notes: Sequence[str]) -> list[str]:
     return [r"\par\smallskip\raggedright\scriptsize", *[prose(note) + r"\par" for note in notes]]
 
 
-def _tabular(table: Table, groups: list[ColumnGroup], *, derived: bool = False) -> list[str]:
+def _tabular(table: Table, groups: list[ColumnGroup], *, derived: bool = False, caption: str = "") -> list[str]:
+    """Lines of a tabular; with a caption, of a longtable."""
     stacks = grid.stacks_of(table, groups, derived=derived)
     lines = grid.lines_of(table, stacks, split_parts=True)
     names = 2 if any(part for _, part, _ in lines) else 1
     shown = grid.sides_of(table, stacks)
     corner = next(iter(stacks))[1] + r", %" if derived else ""
     heads = [", ".join(grid.heading(groups, key, ours=ours)[: 1 if derived else None]) for ours, key in shown]
+    first = column_of([row.title for row, *_ in lines], share=0.33)
+    environment = "longtable" if caption else "tabular"
     text = [
-        rf"\begin{{tabular}}{{{column_of([row.title for row, *_ in lines], share=0.33) + 'l' * (names - 1 + len(shown))}}}",
+        rf"\begin{{{environment}}}{{{first + 'l' * (names - 1 + len(shown))}}}",
+        *([rf"\caption{{{_breakable(caption)}}}\\"] if caption else []),
         r"\toprule",
         *_spans(table, groups, shown, names=names),
         _line([corner] + [""] * (names - 1) + heads),
         r"\midrule",
+        *([r"\endhead", r"\bottomrule", r"\endfoot"] if caption else []),
     ]
     before = ""
     for row, part, columns in lines:
-        title = ["" if row.title == before else row.title] + ([part] if names == 2 else [])
-        text.append(_line(title + [grid.number(table, row, columns[key], ours=ours) for ours, key in shown]))
+        title = "" if row.title == before else _name(row.title, breaks=first != "l")
+        numbers = [grid.number(table, row, columns[key], ours=ours) for ours, key in shown]
+        text.append(f"{title} & {_line(([part] if names == 2 else []) + numbers)}")
         before = row.title
-    return [*text, r"\bottomrule", r"\end{tabular}", r"\par\medskip"]
+    end = [rf"\end{{{environment}}}"]
+    return [*text, *(end if caption else [r"\bottomrule", *end, r"\par\medskip"])]
+
+
+def _name(title: str, *, breaks: bool) -> str:
+    """The name of a row, which may be broken over lines in a column of fixed width."""
+    return (r"\raggedright " if breaks else "") + _breakable(title)
+
+
+def _breakable(text: str) -> str:
+    """Escaped; long words may be broken."""
+    marked = LONG_WORD.sub(lambda word: BREAKS.sub("\0", word[0]), text)
+    return escaped(marked).replace("\0", r"\allowbreak{}")
 
 
 def _spans(

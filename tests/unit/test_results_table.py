@@ -24,6 +24,7 @@ from reports import results
 from reports.evidence import Evidence, Result
 from reports.tables import render
 from reports.tables.model import Table, TableCell
+from tests.latex import check_fits, needs_latex
 from tests.specs import CELL, train_spec
 from tests.unit.test_tables import scores_with
 
@@ -182,6 +183,31 @@ def test_an_unknown_order_and_an_empty_folder_are_refused() -> None:
         built(result(MICRO, 9), by="size")
     with pytest.raises(HarnessError, match="no finished job has scored videos"):
         built()
+
+
+def many() -> Table:
+    """More rows than fit a page, with the long names of a folder that is gone."""
+    name = "hf:/home/someone/networks/videomae_base_finetuned_something_something.v2.second_run"
+    long = replace(MICRO, baseline=name, overrides=(("train.base_lr", "0.0003"), ("train.weight_decay", "0.05")))
+    rates = [replace(MICRO, overrides=(("train.base_lr", f"0.{number:03}"),)) for number in range(1, 80)]
+    return built(*[result(cell, 100 + number) for number, cell in enumerate([long, MICRO, *rates])]).table
+
+
+def test_latex_has_a_longtable_per_group_whose_long_words_may_be_broken() -> None:
+    other = result(replace(MICRO, dataset="micro-ucf101"), 9)
+    text = render(built(result(MICRO, 8), other).table, "latex")
+    assert text.count(r"\begin{longtable}") == text.count(r"\end{longtable}") == text.count(r"\caption") == 2
+    text = render(many(), "latex")
+    assert r"\allowbreak{}something" in text and text.count(r" \\") == 1 + 81
+    assert text.count("{") - text.count(r"\{") == text.count("}") - text.count(r"\}")
+
+
+@needs_latex
+def test_latex_of_many_results_with_long_names_compiles_and_fits(tmp_path: Path) -> None:
+    by_baseline = built(
+        *[result(replace(MICRO, baseline=f"hf:/{'a_long_folder/' * 9}"), right) for right in (1,)], by="baseline"
+    )
+    check_fits([render(many(), "latex"), render(by_baseline.table, "latex")], tmp_path)
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,6 @@ import csv
 import io
 import json
 import re
-import shutil
-import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -17,6 +15,7 @@ from harness.analysis import claims
 from harness.core.errors import HarnessError
 from reports import claims_text, tables
 from reports.tables import latex, supplements
+from tests.latex import check_fits, needs_latex
 from tests.unit.test_tables import EVERYTHING, NOTHING, PAPERS, lookup_of
 
 
@@ -152,7 +151,7 @@ LONG_ASIDE = supplements.Aside(
 """As `--with-cost` of Table 4, longer than a page."""
 
 
-@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs pdflatex (TeX Live's basic scheme and booktabs)")
+@needs_latex
 @pytest.mark.parametrize("scale", ["paper", "micro"])
 def test_latex_compiles_and_fits_a_page(scale: str, tmp_path: Path) -> None:
     """Tables 2-5 with what may be asked for below them, and of a version of the paper with few numbers."""
@@ -169,13 +168,7 @@ def test_latex_compiles_and_fits_a_page(scale: str, tmp_path: Path) -> None:
                 tables.build(number, NOTHING, tables.Question(scale=scale, version="cvpr2017-minikinetics")), "latex"
             )
         )
-    packages = r"\usepackage[margin=2.5cm]{geometry}\usepackage{booktabs,longtable}"
-    head = r"\documentclass[a4paper,11pt]{article}" + packages + r"\begin{document}"
-    (tmp_path / "t.tex").write_text("\n".join([head, *[page + r"\clearpage" for page in pages], r"\end{document}"]))
-    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "t.tex"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stdout[-2000:]
-    assert "Overfull" not in done.stdout and "too large for page" not in done.stdout
+    check_fits(pages, tmp_path)
 
 
 def test_what_is_asked_for_below_a_table_keeps_its_format() -> None:
