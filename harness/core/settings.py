@@ -168,7 +168,7 @@ class Schedule:
     optimizer: Literal["sgd", "adamw"] = "sgd"
     momentum: float = 0.9
     weight_decay: float = 0.0
-    policy: Literal["plateau", "one-cycle", "steps", "constant"] = "plateau"
+    policy: Literal["plateau", "one-cycle", "cosine", "steps", "constant"] = "plateau"
     """'plateau': ten-fold drops when the held-out loss saturates (paper section 2.5)."""
     milestones: tuple[int, ...] = ()
     """Steps of the ten-fold drops under policy 'steps'."""

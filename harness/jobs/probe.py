@@ -112,7 +112,7 @@ def run_head(context: JobContext[ProbeSpec]) -> Outcome:
         one_crop=one_crop,
         trained=trained,
         trained_on=training_ids,
-        chosen=choice(schedule, trained, held) if schedule else _closed_form(card, spec),
+        chosen=(choice(schedule, trained, held) if schedule else _closed_form(card, spec)) | trained.chosen,
     )
 
 

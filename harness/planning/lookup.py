@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from harness.core import registry
 from harness.core.cells import Cell
 from harness.core.errors import HarnessError, UnknownName
-from harness.core.job_specs import CardSpec, ClipsSpec, NetworkSpec, ScoredSpec, WithScores
+from harness.core.job_specs import CardSpec, ClipsSpec, HeadSpec, NetworkSpec, ScoredSpec, WithScores
 from harness.core.workspace import Workspace
 from harness.data import prepare
 from harness.metrics.fusion import late_fusion
@@ -47,7 +47,7 @@ def lookup_in(workspace: Workspace, run_store: RunStore | None = None) -> Lookup
         except HarnessError:
             # A table looks up every cell of the paper; a cell that cannot be planned here has no result.
             return None
-        newest = [records.newest(training.cell) for training in trainings]
+        newest = [records.newest(training.cell, training.head) for training in trainings]
         if not all(newest):
             return None
         return _fused(tuple(record for record in newest if record), records.by_id.get, records.scores_of)
@@ -90,9 +90,13 @@ class Records:
         self._fingerprints: dict[str, str] = {}
         self._counted: dict[str, bool] = {}
 
-    def newest(self, cell: Cell) -> Record | None:
-        """The record of the cell of one network, with scores that can be read; None if no record counts."""
-        records = sorted(self._by_cell.get(_key(cell), ()), key=lambda record: (record.finished_at, record.job_id))
+    def newest(self, cell: Cell, head: HeadSpec | None = None) -> Record | None:
+        """The record of the cell of one network, with scores that can be read; None if no record counts.
+
+        `head`: the head on features, since the default of a parameter, which the cell does not have, may change.
+        """
+        of_cell = (record for record in self._by_cell.get(_key(cell), ()) if getattr(record.spec, "head", None) == head)
+        records = sorted(of_cell, key=lambda record: (record.finished_at, record.job_id))
         return next((record for record in reversed(records) if self.counts(record) and self._has_scores(record)), None)
 
     def scores_of(self, record: Record) -> Scores:

@@ -56,3 +56,5 @@ class TrainingResult:
     curves: list[Point] = field(default_factory=list)
     drops: list[int] = field(default_factory=list)
     """Steps at which the learning rate fell ten-fold."""
+    chosen: dict[str, Any] = field(default_factory=dict)
+    """Choices that a head made itself, for the record: `rule` in words, ids of `held_out` videos."""

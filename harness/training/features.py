@@ -16,6 +16,7 @@ from harness.core.contract import Schedule, Video
 from harness.core.errors import HarnessError
 from harness.models.tensor_io import save_tensors
 from harness.training.config import Step, TrainingConfig
+from harness.training.evaluation import reduce_positions
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,8 @@ class Features:
     test_video: Tensor
 
 
+VIEWS_BATCH = 256
+"""Views of one pass of a head."""
 _TENSORS = ("train", "train_video", "test", "test_video")
 
 
@@ -57,6 +60,56 @@ class HeadTask:
         if self.config is None:
             raise HarnessError("this head is trained in steps, but its protocol names no schedule; set its `stage`")
         return self.config
+
+    def steps(self, videos: Sequence[Video]) -> Callable[[int], Iterator[Step]]:
+        """Training steps of the schedule over these videos."""
+        config = self.in_steps()
+        return feature_steps(self.features, videos, config.schedule, seed=config.seed, device=config.device)
+
+    def views(self, videos: Sequence[Video]) -> Iterator[tuple[Tensor, list[str]]]:
+        """((n, P, F) float32, ids of the videos) of every training view of these videos, in batches."""
+        wanted = {video.id for video in videos}
+        rows = [
+            row for row, owner in enumerate(self.features.train_video.tolist()) if self.features.ids[owner] in wanted
+        ]
+        for start in range(0, len(rows), VIEWS_BATCH):
+            batch = rows[start : start + VIEWS_BATCH]
+            yield self.features.train[batch], [self.features.ids[self.features.train_video[row]] for row in batch]
+
+
+@dataclass(frozen=True)
+class Views:
+    """Training views of some videos, one vector each."""
+
+    inputs: Tensor
+    """(views, F) float32."""
+    labels: Tensor
+    """(views,) int64."""
+    owners: Tensor
+    """(views,) int64: the position in `ids` of each view's video."""
+    ids: Sequence[str]
+
+    @property
+    def label_of(self) -> dict[int, int]:
+        """Position in `ids` -> label, of every video that has a view."""
+        return dict(zip(self.owners.tolist(), self.labels.tolist(), strict=True))
+
+    def rows_of(self, videos: Sequence[Video]) -> Tensor:
+        """Rows of the views of these videos."""
+        chosen = {video.id for video in videos}
+        return torch.tensor([row for row, owner in enumerate(self.owners.tolist()) if self.ids[owner] in chosen])
+
+
+def pooled_views(features: Features, videos: Sequence[Video], reduce: str) -> Views:
+    """The training views of `videos`, their features reduced over positions as logits would be: 'mean' or 'last'."""
+    position = {video_id: number for number, video_id in enumerate(features.ids)}
+    label_of = torch.full((len(features.ids),), -1)
+    for video in with_views(features, videos):
+        label_of[position[video.id]] = video.label
+    labels = label_of[features.train_video]
+    kept = labels >= 0
+    inputs = reduce_positions(features.train[kept], reduce)
+    return Views(inputs, labels[kept], features.train_video[kept], features.ids)
 
 
 def feature_steps(

@@ -40,12 +40,19 @@ OPTIMIZERS: Mapping[str, Callable[[Groups, Schedule], torch.optim.Optimizer]] = 
 
 def make_optimizer(module: nn.Module, schedule: Schedule) -> torch.optim.Optimizer:
     """The schedule's optimizer over the trainable parameters; weight decay on weights only, not on biases and batch norm."""
+    return OPTIMIZERS[schedule.optimizer](parameter_groups(module, weight_decay=schedule.weight_decay), schedule)
+
+
+def parameter_groups(module: nn.Module, *, weight_decay: float) -> Groups:
+    """The trainable parameters in two groups: those with weight decay, and biases and norms, which have none.
+
+    A group may also have `lr_factor`, a factor on the schedule's learning rate.
+    """
     trainable = [p for p in module.parameters() if p.requires_grad]
-    groups: Groups = [
-        {"params": [p for p in trainable if p.ndim > 1], "weight_decay": schedule.weight_decay},
+    return [
+        {"params": [p for p in trainable if p.ndim > 1], "weight_decay": weight_decay},
         {"params": [p for p in trainable if p.ndim <= 1], "weight_decay": 0.0},
     ]
-    return OPTIMIZERS[schedule.optimizer](groups, schedule)
 
 
 def eager(optimizer: type[torch.optim.Optimizer]) -> type[torch.optim.Optimizer]:
@@ -84,10 +91,15 @@ def _one_cycle(schedule: Schedule, step: int, drops: int) -> float:
     return schedule.base_lr * 0.5 * (1 + math.cos(math.pi * (done - WARM_UP) / (1 - WARM_UP)))
 
 
+def _cosine(schedule: Schedule, step: int, drops: int) -> float:
+    return schedule.base_lr * 0.5 * (1 + math.cos(math.pi * step / schedule.steps))
+
+
 POLICIES: Mapping[str, Callable[[Schedule, int, int], float]] = {
     "plateau": _plateau,
     "steps": _steps,
     "one-cycle": _one_cycle,
+    "cosine": _cosine,
     "constant": lambda schedule, step, drops: schedule.base_lr,
 }
 """`Schedule.policy` -> learning rate of (schedule, step, drops)."""

@@ -33,16 +33,17 @@ def train(
     *,
     callback: Callback,
     held_out_loss: Callable[[], float] | None = None,
+    optimizer: torch.optim.Optimizer | None = None,
 ) -> TrainingResult:
     """Train `module` in place, from the last checkpoint if there is one.
 
     `steps_from(k)` yields this process's passes of the steps from the k-th on, always the same ones: one per step, or
-    one per replica. Raises HarnessError, naming the videos, when a loss is not finite. On the CPU a resumed training is
+    one per replica. `optimizer` None: the schedule's, over all trainable parameters. Raises HarnessError, naming the videos, when a loss is not finite. On the CPU a resumed training is
     bit-identical to an uninterrupted one.
     """
     schedule = config.schedule
     replicas = Replicas.of(schedule)
-    optimizer = make_optimizer(module, schedule)
+    optimizer = optimizer or make_optimizer(module, schedule)
     plateau = Plateau(schedule.patience)
     result = TrainingResult()
     first = resume(config, module, optimizer, plateau, result, callback)
@@ -91,7 +92,7 @@ def _update(
 ) -> float:
     """One optimizer step with the mean of its replicas' gradients. Returns the mean of their losses."""
     for group in optimizer.param_groups:
-        group["lr"] = rate
+        group["lr"] = rate * group.get("lr_factor", 1.0)
     optimizer.zero_grad(set_to_none=True)
     if replicas.count == 1:
         loss = _backward(module, next(passes), rate, config, scale=1.0)

@@ -15,8 +15,8 @@ from harness.models.tensor_io import save_tensors
 from harness.models.transfer import freeze_all_but_head
 from harness.training.config import Step, TrainingConfig
 from harness.training.evaluation import clip_loss
-from harness.training.features import Features, feature_steps
-from harness.training.logistic_regression import fit_logistic_regression
+from harness.training.features import Features, HeadTask, feature_steps
+from harness.training.heads import logreg
 from harness.training.trainer import train
 
 SCHEDULE = Schedule(steps=12, batch=6, base_lr=0.5, policy="constant", checkpoint_every=100)
@@ -53,6 +53,10 @@ def cached(network):
 def fit(module, steps_from, folder):
     config = TrainingConfig(SCHEDULE, "cpu", "float32", "job", folder, clip_loss("reduced", "mean"))
     train(module, steps_from, config, callback=Callback())
+
+
+def fit_logistic_regression(head, features, videos, *, c, reduce):
+    return logreg.fit(head, HeadTask(features, videos, {"c": c}, reduce, Callback()))
 
 
 def test_a_head_on_cached_features_is_the_head_of_the_frozen_network(tmp_path):

@@ -53,7 +53,7 @@ def test_a_decision_that_is_not_understood_is_refused(change, message):
         ("trained='all', stage='nostage'", "'nostage', which scale 'micro' does not have.*schedules={'micro'"),
         ("trained='all', stage='mine', schedules={'mikro': Schedule(steps=1, batch=1, base_lr=1)}",
          "protocol 'mine': schedules: no scale 'mikro'; have: micro, paper; did you mean 'micro'"),
-        ("trained='head', head='lineer'", "protocol 'mine': no head 'lineer'; have: linear, logreg; did you mean 'linear'"),
+        ("trained='head', head='lineer'", "protocol 'mine': no head 'lineer'; have: .*linear, logreg.*; did you mean 'linear'"),
         ("trained='head', head='linear'", "stage is '', but the head 'linear' is trained in steps: set stage to the key"),
         ("trained='head', head='logreg', stage='fixed'", "stage is 'fixed', but the head 'logreg' follows no schedule"),
         ("trained='all', stage='full-ft', trained_blocks=1", "mine.py, line 2, cannot be read: TypeError"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness.core.parameters import POSITIVE, Parameter
+from harness.core.parameters import NOT_NEGATIVE, Parameter
 from harness.core.plugins import Head
 
 if TYPE_CHECKING:
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 
 def fit(head: nn.Module, task: HeadTask) -> TrainingResult:
-    """Set the linear maps of `head` to the solution with inverse strength `c` of the L2 penalty."""
-    from harness.training.config import TrainingResult
-    from harness.training.logistic_regression import fit_logistic_regression
+    """Set the linear maps of `head` to the solution; `c` is the inverse strength of the L2 penalty, 0: chosen."""
+    from sklearn.linear_model import LogisticRegression
+
+    from harness.training.linear_probe import ITERATIONS, fit_linear
 
     head.train()
-    fit_logistic_regression(head, task.features, task.videos, c=float(task.params["c"]), reduce=task.reduce)
-    return TrainingResult()
+    return fit_linear(head, task, lambda c: LogisticRegression(C=c, max_iter=ITERATIONS), title=HEAD.title, unit=False)
 
 
-HEAD = Head(name="logreg", title="logistic regression", fit=fit, params={"c": Parameter(1.0, POSITIVE)})
+HEAD = Head(name="logreg", title="logistic regression", fit=fit, params={"c": Parameter(0.0, NOT_NEGATIVE)})
