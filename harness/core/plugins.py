@@ -178,6 +178,9 @@ class Head:
     """build(network, num_classes, params) -> torch module (N, P, F) -> (N, P, classes). None: the network's own head."""
     params: Mapping[str, Parameter] = field(default_factory=dict)
     """By name, for `--set head.NAME=VALUE`."""
+    check: Callable[[Mapping[str, float | int | str], Any], None] | None = None
+    """check(params, listing): raise HarnessError for parameters that the training videos of this `contract.Listing` do not
+    allow. Called before anything runs, where the data set is on disk."""
     in_steps: bool = False
     """Whether it is trained in optimizer steps; the `stage` of its protocol then names the schedule."""
     version: int = 1

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from harness.core import environment, registry
 from harness.core.cells import PUBLISHED, Cell, Job, upstream_closure
 from harness.core.contract import NOTHING, Dataset
-from harness.core.job_specs import JobSpec, PretrainedSpec
+from harness.core.job_specs import HeadSpec, JobSpec, PretrainedSpec
 from harness.core.workspace import Workspace
 from harness.data import prepare
 from harness.models import pretrained
@@ -108,12 +108,20 @@ class Planner:
         return resolved
 
     def training(self, training: Training) -> str:
-        """Id of the job with the training's scores."""
-        if training.protocol.trained == "head":
+        """Id of the job with the training's scores. Raises HarnessError where its head does not fit the data set on disk."""
+        if training.head:
+            self.check_head(training, training.head)
             upstream = {"features": self.features(training), **self.found_schedule(training)}
             return self.add(self.specs.probe(training), training, upstream)
         upstream = self.needs(training, split=training.split) | self.found_schedule(training)
         return self.add(self.specs.train(training), training, upstream)
+
+    def check_head(self, training: Training, spec: HeadSpec) -> None:
+        """Raise HarnessError for parameters of the head that the training videos do not allow; not if these are not on disk."""
+        check = registry.load("head", spec.name).check
+        if check and self.fingerprint(training.dataset):
+            prepared = prepare.open_prepared(training.dataset, self.workspace.data, render=False)
+            check(spec.params, prepared.listing(training.split))
 
     def features(self, training: Training) -> str:
         """Features of every view of every video of the data set, shared by all splits, seeds and heads."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -68,14 +69,53 @@ def test_another_decoder_makes_the_record_and_no_other_one_stands_in(house, monk
     assert all(word in done.stderr for word in ("nonesuch", "HARNESS_DECODER", "pyav", "threaded", "torchcodec"))
 
 
-def test_a_head_by_logistic_regression(house, transferred):
-    words = ("--dataset", "toy-hmdb51", "--protocol", "logreg", "--split", "all", *FLOW[:4])
-    cells = run(*words, "--set", "head.c=0.1", workspace=house)
+def test_every_probe_reads_the_same_features(house, transferred):
+    words = ("--dataset", "toy-hmdb51", "--protocol", "knn,logreg,svm", "--split", "all", *FLOW[:4])
+    cells = run(*words, workspace=house)
     records = [record_of(house, cell["jobs"][0]) for cell in cells]
-    assert len({record["upstream"]["features"] for record in records}) == 1
-    assert {record["chosen"]["rule"] for record in records} == {"logistic regression, c = 0.1"}
-    right, n = (sum(cell["counts"][name] for cell in cells) for name in ("correct", "n"))
-    assert right / n > 0.4, "chance is a quarter"
+    assert len(records) == 9 and len({record["upstream"]["features"] for record in records}) == 1
+    for name in ("knn", "logreg", "svm"):
+        of_probe = [cell["counts"] for cell in cells if cell["cell"]["protocol"] == name]
+        right, n = (sum(counts[key] for counts in of_probe) for key in ("correct", "n"))
+        assert right / n > 0.4, f"{name}: chance is a quarter"
+    for record in records:
+        tested = {video for video in record["chosen"]["held_out"]} & _scored(house, record["job_id"])
+        assert not tested
+        if record["spec"]["head"]["name"] != "knn":
+            assert record["chosen"]["held_out"] and "chosen on held-out videos" in record["chosen"]["rule"]
+    (cell,) = run(*words[:2], "--protocol", "logreg", *FLOW[:4], "--set", "head.c=0.1", workspace=house)
+    assert record_of(house, cell["jobs"][0])["chosen"]["rule"] == "logistic regression, c = 0.1"
+
+
+def test_a_probe_predicts_what_its_job_scored(house, transferred):
+    """Its weights are read again: the attentive probe's, and the training videos that nearest neighbours have stored."""
+    small = ("--set", "attentive.steps=3", "--set", "attentive.batch=8")
+    (attentive,) = run(
+        "--dataset",
+        "toy-hmdb51",
+        "--protocol",
+        "attentive",
+        *FLOW[:4],
+        *small,
+        "--set",
+        "head.blocks=0",
+        workspace=house,
+    )
+    (knn,) = run("--dataset", "toy-hmdb51", "--protocol", "knn", *FLOW[:4], workspace=house)
+    record = record_of(house, attentive["jobs"][0])
+    assert "the best of 20 on held-out videos" in record["chosen"]["rule"] and record["chosen"]["held_out"]
+    video = sorted(_scored(house, record["job_id"]))[0]
+    path = next((house / "data" / "toy-hmdb51").rglob(f"{Path(video).name}.avi"))
+    for cell in (attentive, knn):
+        record = record_of(house, cell["jobs"][0])
+        done = command("predict", str(path), "--job", record["job_id"], "--json", workspace=house)
+        scores = read_scores(house / "results" / "runs" / record["job_id"] / "scores.npz")
+        best = int(scores.logits[scores.ids.index(video)].argmax())
+        assert json.loads(done.stdout)["top"][0]["class"] == record["classes"][best]
+
+
+def _scored(house, job_id):
+    return set(read_scores(house / "results" / "runs" / job_id / "scores.npz").ids)
 
 
 def _trained_on(house, job_id):
@@ -137,7 +177,7 @@ def test_a_third_party_head_is_a_protocol_of_its_own(house, transferred, monkeyp
         record = record_of(house, cell["jobs"][0])
         assert record["spec"]["head"]["name"] in ("nearest-mean", "logreg") and record["spec"]["schedule"] is None
         assert record["chosen"]["rule"].startswith(
-            ("nearest class mean, temperature = 1.0", "logistic regression, c = 1.0")
+            ("nearest class mean, temperature = 1.0", "logistic regression, c = ")
         )
     video = next((house / "data" / "toy-hmdb51").rglob("*.avi"))
     command("predict", str(video), "--job", cell["jobs"][0], "--out", str(house / "seen"), workspace=house)

@@ -1,6 +1,7 @@
 """The probes that are not trained in steps, against formulas and scikit-learn; choices on held-out groups of the training set."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -78,9 +79,7 @@ def test_more_neighbours_than_a_class_has_videos_are_refused_and_never_the_defau
     _, chosen, _ = fitted("knn")
     assert chosen["rule"].startswith("nearest neighbours, k = 8,"), "eight videos per class, fewer than 20"
     few = tuple(video for video in VIDEOS if video.label != 1 or video.group == "group 0")
-    with pytest.raises(
-        HarnessError, match="head.k=3: the class with label 1 has only 2 training videos; pass 2 or less"
-    ):
+    with pytest.raises(HarnessError, match="head.k=3: the class 'number 1' has only 2 training videos; pass 2 or less"):
         fitted("knn", videos=few, k=3)
 
 
@@ -194,3 +193,18 @@ def test_the_cosine_falls_from_the_whole_rate_to_none():
     assert (
         rates[0] == 2.0 and rates[5] == pytest.approx(1.0) and rates[-1] < 0.06 and rates == sorted(rates, reverse=True)
     )
+
+
+def test_the_page_has_every_parameter_with_its_default():
+    page = (Path(__file__).resolve().parents[2] / "docs" / "how-to" / "probes.md").read_text(encoding="utf-8")
+    section = page.split("## Parameters\n", 1)[1].split("\n## ", 1)[0]
+    rows = {
+        tuple(cell.strip(" `") for cell in line.split("|")[1:4]) for line in section.splitlines()[2:] if "head." in line
+    }
+    cards = [registry.load("protocol", name) for name in ("knn", "logreg", "svm", "attentive")]
+    expected = {
+        (card.name, f"head.{name}", str(parameter.default))
+        for card in cards
+        for name, parameter in registry.load("head", card.head).params.items()
+    }
+    assert {row for row in rows if row[0] in {card.name for card in cards}} == expected

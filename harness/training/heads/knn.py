@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from harness.core.errors import HarnessError
 from harness.core.parameters import NOT_NEGATIVE, POSITIVE, Parameter
 from harness.core.plugins import Head
 
@@ -25,31 +27,39 @@ def build(network: Any, num_classes: int, params: Mapping[str, float | int | str
     return NearestNeighbours(num_classes, temperature=float(params["temperature"]))
 
 
+def check(params: Mapping[str, float | int | str], listing: Any) -> None:
+    """Raises HarnessError for more neighbours than the smallest class has training videos."""
+    neighbours(params, Counter(listing.classes[video.label] for video in listing.subsets["train"]))
+
+
+def neighbours(params: Mapping[str, float | int | str], sizes: Mapping[str, int]) -> int:
+    """The number of neighbours for classes of these sizes.
+
+    Raises HarnessError for more than the smallest class has: however near its videos are, others would vote as well.
+    """
+    name, smallest = min(sizes.items(), key=lambda size: (size[1], size[0]))
+    wanted = int(params["k"])
+    if wanted > smallest:
+        raise HarnessError(
+            f"--set head.k={wanted}: the class '{name}' has only {smallest} training videos; pass {smallest} or less, or "
+            "leave it out"
+        )
+    return wanted or min(MOST, smallest)
+
+
 def fit(head: Any, task: HeadTask) -> TrainingResult:
     """Store one vector per training video in `head`: the mean over its views' features, each of length 1.
 
-    Raises HarnessError for more neighbours `k` than the smallest class has videos: a class could then not win however
-    near its videos are.
+    Raises HarnessError as `neighbours` does.
     """
-    from collections import Counter
-
-    from harness.core.errors import HarnessError
     from harness.training.config import TrainingResult
     from harness.training.features import pooled_views
 
     views = pooled_views(task.features, task.videos, task.reduce)
-    label, smallest = min(Counter(views.label_of.values()).items(), key=lambda count: (count[1], count[0]))
-    wanted = int(task.params["k"])
-    if wanted > smallest:
-        raise HarnessError(
-            f"--set head.k={wanted}: the class with label {label} has only {smallest} training videos; pass {smallest} or "
-            "less, or leave it out"
-        )
+    k = neighbours(task.params, Counter(f"number {label}" for label in views.label_of.values()))
     head.set_reduction(task.reduce)
-    head.remember(views, wanted or min(MOST, smallest))
-    return TrainingResult(
-        chosen={"rule": f"{HEAD.title}, k = {int(head.k)}, temperature = {task.params['temperature']}"}
-    )
+    head.remember(views, k)
+    return TrainingResult(chosen={"rule": f"{HEAD.title}, k = {k}, temperature = {task.params['temperature']}"})
 
 
 HEAD = Head(
@@ -57,5 +67,6 @@ HEAD = Head(
     title="nearest neighbours",
     fit=fit,
     build=build,
+    check=check,
     params={"k": Parameter(0, NOT_NEGATIVE), "temperature": Parameter(0.07, POSITIVE)},
 )
