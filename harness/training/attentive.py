@@ -75,7 +75,7 @@ class CrossAttention(nn.Module):
         self.q, self.kv = nn.Linear(features, features), nn.Linear(features, 2 * features)
 
     def forward(self, queries: Tensor, x: Tensor) -> Tensor:
-        """queries (N, Q, F), x (N, P, F) -> (N, Q, F)."""
+        """queries (N, Q, F) float, x (N, P, F) float -> (N, Q, F) float."""
         q, k, v = (
             part.unflatten(-1, (self.heads, -1)).transpose(1, 2)
             for part in (self.q(queries), *self.kv(self.norm(x)).chunk(2, dim=-1))
@@ -97,7 +97,7 @@ class Grid(nn.Module):
         self.heads = nn.ModuleList([head, *copies])
 
     def forward(self, features: Tensor) -> Tensor:
-        """(N, P, F) -> (N * heads, 1, classes): the clip's logits, by clip, then by head."""
+        """(N, P, F) float -> (N * heads, 1, classes) float: the clip's logits, by clip, then by head."""
         return torch.stack([head(features)[:, :1] for head in self.heads], dim=1).flatten(0, 1)
 
 

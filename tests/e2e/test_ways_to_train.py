@@ -79,7 +79,7 @@ def test_every_probe_reads_the_same_features(house, transferred):
         right, n = (sum(counts[key] for counts in of_probe) for key in ("correct", "n"))
         assert right / n > 0.4, f"{name}: chance is a quarter"
     for record in records:
-        tested = {video for video in record["chosen"]["held_out"]} & _scored(house, record["job_id"])
+        tested = set(record["chosen"]["held_out"]) & _scored(house, record["job_id"])
         assert not tested
         if record["spec"]["head"]["name"] != "knn":
             assert record["chosen"]["held_out"] and "chosen on held-out videos" in record["chosen"]["rule"]
