@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import click
 
@@ -16,6 +16,7 @@ from harness.commands import console
 from harness.commands.options import selection_options, workspace_options
 from harness.core.cells import Job, Selection
 from harness.core.errors import HarnessError
+from harness.core.job_specs import ProbeSpec
 from harness.core.workspace import Workspace
 from harness.planning import plan as planning
 from harness.planning.cost import CostedPlan, costed
@@ -93,9 +94,23 @@ def _summary(costs: CostedPlan) -> str:
             )
         bases = Counter(cost.basis for cost in unfinished)
         lines.append("Estimates: " + ", ".join(f"{n} {BASIS[basis]}" for basis, n in bases.items()) + ".")
+    if unstored := _unstored(costs):
+        lines.append(f"Features that are computed as they are needed, not stored: {', '.join(unstored)}.")
     if any(job.provisional for job in plan.jobs):
         lines.append("?: provisional id, because a data set or published weights are not on this machine yet.")
     return "\n".join(lines)
+
+
+def _unstored(costs: CostedPlan) -> dict[str, None]:
+    """Network and data set with the size of their features, of jobs that do not store them, each once."""
+    named: dict[str, None] = {}
+    for job in costs.plan.to_do:
+        if bytes_ := costs.costs[job.id].features_bytes:
+            spec = cast(ProbeSpec, job.spec)
+            named[
+                f"{spec.baseline.name} {'+'.join(spec.streams)} on {spec.dataset.name} (about {bytes_ / 1e9:,.1f} GB)"
+            ] = None
+    return named
 
 
 def _as_dict(costs: CostedPlan) -> dict[str, Any]:

@@ -177,6 +177,9 @@ class Scale:
     video_source: Literal["originals", "store", "raw-store"] = "originals"
     """Files that training and scoring decode: the originals, or the store that `harness data prepare --store` (or
     `--raw-store`) made."""
+    features: Literal["auto", "stored", "computed"] = "auto"
+    """Features that heads are trained on: stored by one job for all heads, or computed by each head's job as it needs them;
+    'auto': stored up to `harness.planning.features_size.LARGEST`."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Precision of training: 'bfloat16' is autocast, 'float32' excludes TF32; 'auto': bfloat16 where the device has
     instructions for it. Resolved in planning, for the device of the plan."""

@@ -220,6 +220,14 @@ class FeaturesSpec(ClipsSpec):
     train_views: int
 
 
+@dataclass(frozen=True)
+class ComputedFeatures:
+    """What a job that computes features as it needs them has in addition, of the job that would have stored them."""
+
+    pretrained: PretrainedSpec | None
+    train_views: int
+
+
 @dataclass(frozen=True, kw_only=True)
 class ScoredSpec(ClipsSpec):
     """A job that ends with scores of the videos of (split, subset)."""
@@ -254,6 +262,13 @@ class ProbeSpec(ScoredSpec):
     head: HeadSpec
     schedule: Schedule | None
     """None for a head that is not trained in steps."""
+    computed: ComputedFeatures | None = None
+    """None: the features are those of the upstream job; else this job computes them."""
+
+    def features_spec(self, computed: ComputedFeatures) -> FeaturesSpec:
+        """The spec of the job that would have stored the features."""
+        shared = {field.name: getattr(self, field.name) for field in dataclasses.fields(ClipsSpec)}
+        return FeaturesSpec(**shared | {"seed": 0}, **vars(computed))
 
 
 @dataclass(frozen=True, kw_only=True)

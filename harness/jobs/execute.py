@@ -21,10 +21,10 @@ from harness.data.prepare import Prepared
 from harness.data.splits import hold_out
 from harness.jobs.common import IMAGES_SUBSET, as_published, found_schedule, loss_on, score, start, trained_on
 from harness.jobs.context import Data, JobContext, configure, flow_files, frame_files, open_data, open_planned
+from harness.jobs.frozen import job_of
 from harness.jobs.options import JobOptions
 from harness.jobs.outcome import Outcome, choice, cpu_seconds, leave_record
 from harness.jobs.probe import run_features, run_head
-from harness.jobs.restore import job_of
 from harness.models import build, transfer
 from harness.models.activation_checkpointing import recompute_stages
 from harness.records.record import Record

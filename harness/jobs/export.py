@@ -28,9 +28,10 @@ from harness.core.job_specs import ProbeSpec, from_plain, to_plain
 from harness.data.splits import TRAINED_ON
 from harness.jobs.common import build_head
 from harness.jobs.context import JobContext, configure
+from harness.jobs.frozen import job_of
 from harness.jobs.model_card import model_card
 from harness.jobs.options import JobOptions
-from harness.jobs.restore import Scorer, job_of, open_job, scorer_of
+from harness.jobs.restore import Scorer, open_job, scorer_of
 from harness.models import build, transfer
 from harness.models.catalog import CONFIG, FORMAT, MODEL, read_config
 from harness.records.record import Record

@@ -10,69 +10,80 @@ import torch
 from torch import Tensor, nn
 
 from harness.core import registry
-from harness.core.contract import Schedule, Video
+from harness.core.contract import Video
 from harness.core.job_specs import FeaturesSpec, ProbeSpec
 from harness.core.plugins import Head
 from harness.data.splits import hold_out
-from harness.jobs.common import build_head, found_schedule, loss_on, score, start, trained_on, upstream_trained_on
-from harness.jobs.context import SCORE_BATCH, Data, JobContext, everything, open_data
+from harness.jobs.common import build_head, found_schedule, loss_on, score, trained_on, upstream_trained_on
+from harness.jobs.context import JobContext, everything, open_data
+from harness.jobs.frozen import Frozen, features_context
 from harness.jobs.outcome import Outcome, choice
-from harness.models import build, transfer
-from harness.models.precision import autocast
+from harness.models import build
 from harness.records.record import FEATURES
 from harness.training import evaluation
-from harness.training.features import Features, HeadTask, feature_views, read_features, stack
+from harness.training.features import Features, HeadTask, feature_views, read_features
 
 
 def run_features(context: JobContext[FeaturesSpec]) -> Outcome:
     """Every view of every video forwarded once through the frozen source network."""
-    data = open_data(context, split=None, videos=lambda listing: everything(context))
-    network = build.place(start(context, len(data.listing.classes)), context.device)
-    transfer.freeze_all_but_head(network)
     videos = everything(context)
-    context.callback.stage("features", len(videos) * (context.spec.train_views + 1), "views")
-    one_pass = Schedule(steps=0, batch=SCORE_BATCH, base_lr=0.0)
-    train_parts, test_parts = [], []
-    broken: list[str] = []
-    with torch.inference_mode(), autocast(context.device, context.eval_precision):
-        for ids, features in training_views(context, data, network, videos, one_pass):
-            train_parts.append((ids, features))
-        for inputs, ids in data.views(videos, context.spec.test_clip, broken):
-            test_parts.append((ids, network.features(inputs).float().cpu()))  # type: ignore[operator]
-            context.callback.advance(len(ids))
-    data.note_skipped({*data.skipped, *broken}, len(videos), context.callback)
-    position = {video.id: number for number, video in enumerate(videos)}
-    train_features, train_video = stack(train_parts, position)
-    test_features, test_video = stack(test_parts, position)
+    frozen = Frozen.open(context, videos)
+    data = frozen.data
+    # Without gradients, tensors of inference mode also skip their bookkeeping.
+    with torch.inference_mode():
+        features = frozen.compute(videos, videos)
+    data.note_skipped(data.skipped, len(videos), context.callback)
     return Outcome(
         listing=data.listing,
         fingerprint=data.prepared.fingerprint,
-        features=Features(tuple(position), train_features, train_video, test_features, test_video),
+        features=features,
         trained_on=upstream_trained_on(context),
-        chosen={"skipped": sorted({*data.skipped, *broken})},
+        chosen={"skipped": sorted(data.skipped)},
     )
 
 
-def training_views(
-    context: JobContext[FeaturesSpec], data: Data, network: nn.Module, videos: Sequence[Video], one_pass: Schedule
-) -> Iterator[tuple[Sequence[str], Tensor]]:
-    """`train_views` augmented views of each video, as epochs 0, 1, ... of a training would cut them."""
-    whole = -(-len(videos) // one_pass.batch) * context.spec.train_views
-    schedule = dataclasses.replace(one_pass, steps=whole)
-    views: dict[str, int] = {}
-    for step in data.steps(videos, context.spec.train_clip, schedule, seed=0, flip=context.scale.flip)(0):
-        features = network.features(step.inputs).float().cpu()  # type: ignore[operator]
-        fresh = [number for number, id_ in enumerate(step.ids) if views.get(id_, 0) < context.spec.train_views]
-        for number in fresh:
-            views[step.ids[number]] = views.get(step.ids[number], 0) + 1
-        context.callback.advance(len(fresh))
-        yield [step.ids[number] for number in fresh], features[fresh]
+NO_VIEWS = Features((), *(torch.zeros(0, dtype=torch.int64) for _ in range(4)))
+
+
+@dataclasses.dataclass(frozen=True)
+class Inputs:
+    """The features that a head's job reads: stored by another job, or computed as they are needed."""
+
+    features: Features | None
+    """None: `frozen` computes each view when it is needed."""
+    frozen: Frozen | None = None
+
+    @staticmethod
+    def open(context: JobContext[ProbeSpec], train: Sequence[Video], test: Sequence[Video]) -> Inputs:
+        """Of these videos. A head that is not trained in steps needs one vector per view, which fits into memory."""
+        if not context.spec.computed:
+            return Inputs(read_features(context.upstream("features").path(FEATURES)))
+        frozen = Frozen.open(features_context(context), [*train, *test])
+        if context.spec.schedule:
+            return Inputs(None, frozen)
+        with torch.inference_mode():
+            return Inputs(frozen.compute(train, test, reduce=context.baseline.reduce), frozen)
+
+    def skipped(self, videos: Sequence[Video]) -> list[str]:
+        """Ids of those of `videos` that this job could not decode."""
+        skipped = self.frozen.data.skipped if self.frozen else set()
+        return sorted(video.id for video in videos if video.id in skipped)
+
+    def test_views(
+        self, context: JobContext[ProbeSpec], videos: Sequence[Video], broken: list[str]
+    ) -> Iterator[tuple[Tensor, Sequence[str]]]:
+        """Test views of `videos`; `broken` gets the ids of those that could not be decoded."""
+        if self.frozen and not self.features:
+            return self.frozen.test_views(videos, broken)
+        assert self.features
+        known = {self.features.ids[number] for number in self.features.test_video.tolist()}
+        broken += [video.id for video in videos if video.id not in known]
+        return feature_views(self.features, videos, context.device)
 
 
 def run_head(context: JobContext[ProbeSpec]) -> Outcome:
     """The protocol's head, fitted to cached features."""
     spec, card = context.spec, registry.load("head", context.spec.head.name)
-    features = read_features(context.upstream("features").path(FEATURES))
     data = open_data(context, split=spec.split, videos=lambda listing: ())
     # A head has no batch norm, so a batch is one pass.
     schedule = dataclasses.replace(found_schedule(context), bn_batch=0) if spec.schedule else None
@@ -82,16 +93,18 @@ def run_head(context: JobContext[ProbeSpec]) -> Outcome:
     kept, held = hold_out(listing.subsets["train"], schedule.held_out if schedule else 0.0)
     scored = listing.subsets[spec.subset]
     training_ids = trained_on(context, data, kept + held, scored)
+    inputs = Inputs.open(context, kept + held, scored)
 
     def held_out_loss() -> float:
-        return loss_on(context, head, feature_views(features, held, context.device), held)
+        return loss_on(context, head, inputs.test_views(context, held, []), held)
 
     config = None
     if schedule:
         loss = evaluation.clip_loss(baseline.loss, baseline.reduce, label_smoothing=schedule.label_smoothing)
         config = context.training_config(schedule, loss)
     task = HeadTask(
-        features=features,
+        features=inputs.features or NO_VIEWS,
+        stream=None if inputs.features else inputs.frozen,
         videos=kept,
         params=spec.head.params,
         reduce=baseline.reduce,
@@ -101,9 +114,13 @@ def run_head(context: JobContext[ProbeSpec]) -> Outcome:
     )
     trained = card.fit(head, task)
     context.callback.stage("score", len(scored), "videos")
-    known = {features.ids[number] for number in features.test_video.tolist()}
-    broken = [video.id for video in scored if video.id not in known]
-    scores, one_crop = score(context, head, feature_views(features, scored, context.device), scored, listing, broken)
+    broken: list[str] = []
+    views = inputs.test_views(context, scored, broken)
+    scores, one_crop = score(context, head, views, scored, listing, broken)
+    chosen = choice(schedule, trained, held) if schedule else _closed_form(card, spec)
+    if skipped := inputs.skipped(kept + held):
+        data.note_skipped(skipped, len(kept + held), context.callback)
+        chosen |= {"skipped": skipped}
     return Outcome(
         listing=listing,
         fingerprint=data.prepared.fingerprint,
@@ -112,7 +129,7 @@ def run_head(context: JobContext[ProbeSpec]) -> Outcome:
         one_crop=one_crop,
         trained=trained,
         trained_on=training_ids,
-        chosen=(choice(schedule, trained, held) if schedule else _closed_form(card, spec)) | trained.chosen,
+        chosen=chosen | trained.chosen,
     )
 
 

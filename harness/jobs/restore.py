@@ -12,12 +12,13 @@ from torch import nn
 from harness.core import environment, registry
 from harness.core.atomic import file_sha256
 from harness.core.callbacks import Callback
-from harness.core.cells import PUBLISHED, Job
+from harness.core.cells import PUBLISHED
 from harness.core.contract import Baseline, BuildSpec, Clip, Frames, Listing, Pixels, Scale, Video, streams_of
 from harness.core.errors import RecordError
 from harness.core.workspace import Workspace
 from harness.jobs.common import build_head, start
 from harness.jobs.context import Data, JobContext, configure, open_data
+from harness.jobs.frozen import features_context, job_of
 from harness.jobs.options import JobOptions
 from harness.metrics.scores import Scores
 from harness.models import build, pretrained, transfer
@@ -109,17 +110,9 @@ def scorer_of(network: nn.Module, context: JobContext[Any], record: Record) -> S
     )
 
 
-def job_of(record: Record) -> Job:
-    """The job of a record."""
-    return Job(spec=record.spec, title=record.title, upstream=record.upstream, cell=record.cell)
-
-
 def _head_on_its_trunk(context: JobContext[Any], record: Record) -> nn.Module:
     """The recorded head on the network that computed its features. Under Fixed a record holds only the head."""
-    features: JobContext[Any] = JobContext(
-        job=job_of(context.upstream("features")), options=context.options, callback=Callback()
-    )
-    network = start(features, len(record.classes))
+    network = start(features_context(context), len(record.classes))
     network.head = build_head(network, record.spec, len(record.classes))
     head = _weights(record)
     wanted = {name for name in network.state_dict() if name.startswith(transfer.HEAD)}

@@ -25,6 +25,7 @@ from harness.core import job_specs, registry
 from harness.core.contract import Baseline, BuildSpec, Clip, streams_of
 from harness.core.errors import UnknownName
 from harness.models.measure import count, size_on_file
+from harness.planning.features_size import counts_of, features_bytes, videos_of
 from harness.planning.plan import Plan
 from harness.records.record import Record, RunStore
 
@@ -64,6 +65,8 @@ class Estimate:
     """Seconds on a GPU; 0 for a CPU job."""
     disk_bytes: float
     """Stored files: weights, features, flow."""
+    features_bytes: float
+    """Features that the job computes as it needs them, and does not store; 0: none."""
     basis: str
     """'records': corrected by similar finished jobs; 'kind': by finished jobs of its kind; 'model': not corrected;
     'assumed': the network cannot be counted, and no similar job is finished."""
@@ -163,6 +166,7 @@ def estimates(plan: Plan, records: Iterable[Record], *, flops: float | None = No
             seconds=seconds * factor,
             device_s=seconds * factor if on_gpu else 0.0,
             disk_bytes=_disk_bytes(job.spec),
+            features_bytes=unstored_bytes(job.spec),
             basis=basis,
         )
     return by_job
@@ -212,7 +216,7 @@ def predicted_s(spec: job_specs.JobSpec, flops: float) -> float:
         return _pixels(spec) / FLOW_PIXELS_PER_S
     if isinstance(spec, job_specs.FrameFilesSpec):
         return _pixels(spec) / STORE_PIXELS_PER_S
-    if isinstance(spec, job_specs.ProbeSpec):
+    if isinstance(spec, job_specs.ProbeSpec) and not spec.computed:
         return HEAD_S
     if not isinstance(spec, job_specs.NetworkSpec):
         return 0.0
@@ -223,12 +227,28 @@ def _operations(spec: job_specs.NetworkSpec) -> float:
     _, macs = _network_or_assumed(spec)
     if isinstance(spec, job_specs.ImagesSpec):
         return 6 * macs * spec.schedule.steps * spec.schedule.batch
-    assert isinstance(spec, job_specs.FeaturesSpec | job_specs.TrainSpec)
+    assert isinstance(spec, job_specs.FeaturesSpec | job_specs.TrainSpec | job_specs.ProbeSpec)
     test_macs = macs * _clips_per_video(spec)
     if isinstance(spec, job_specs.FeaturesSpec):
-        return 2 * _videos(spec) * (spec.train_views * macs + test_macs)
-    scored = _counts(spec).get((spec.split, spec.subset), 0)
+        return 2 * videos_of(spec) * (spec.train_views * macs + test_macs)
+    scored = counts_of(spec).get((spec.split, spec.subset), 0)
+    if isinstance(spec, job_specs.ProbeSpec):
+        return 2 * (_training_views(spec) * macs + test_macs * scored)
     return 6 * macs * spec.schedule.steps * spec.schedule.batch + 2 * test_macs * scored
+
+
+def _training_views(spec: job_specs.ProbeSpec) -> int:
+    """Clips that a job without stored features forwards in training."""
+    if spec.schedule:
+        return spec.schedule.steps * spec.schedule.batch
+    return counts_of(spec).get((spec.split, "train"), 0) * (spec.computed.train_views if spec.computed else 0)
+
+
+def unstored_bytes(spec: job_specs.JobSpec) -> float:
+    """Size of the features that the job computes as it needs them; 0 for any other job."""
+    if isinstance(spec, job_specs.ProbeSpec) and spec.computed:
+        return features_bytes(spec.features_spec(spec.computed))
+    return 0.0
 
 
 Count = tuple[float, float]
@@ -289,22 +309,10 @@ def _frames(clip: Clip) -> float:
     return float(clip.span * clip.count)
 
 
-def _counts(spec: job_specs.JobSpec) -> Mapping[tuple[int, str], int]:
-    return registry.load("dataset", spec.dataset.name).counts  # type: ignore[no-any-return]
-
-
-def _videos(spec: job_specs.FilesSpec | job_specs.FeaturesSpec) -> int:
-    """Number of videos of the job's split and subset; of the whole data set, split 1, if it has none."""
-    counts = _counts(spec)
-    split, subset = (spec.split, spec.subset) if isinstance(spec, job_specs.FilesSpec) else (None, None)
-    parts = {"train", subset} if split is not None else {name for _, name in counts}
-    return sum(n for (of, name), n in counts.items() if of == (split or 1) and name in parts)
-
-
 def _pixels(spec: job_specs.FlowFilesSpec | job_specs.FrameFilesSpec) -> float:
     """Number of frames, or pairs of frames, of the job's videos."""
     side, length_s = spec.short_side_px, VIDEO_S.get(spec.dataset.name, 1.0)
-    return _videos(spec) * length_s * spec.fps * side * side * 4 / 3
+    return videos_of(spec) * length_s * spec.fps * side * side * 4 / 3
 
 
 def _disk_bytes(spec: job_specs.JobSpec) -> float:
@@ -313,5 +321,5 @@ def _disk_bytes(spec: job_specs.JobSpec) -> float:
     if isinstance(spec, job_specs.FrameFilesSpec):
         return _pixels(spec) * BYTES_A_STORE_PIXEL
     if isinstance(spec, job_specs.FeaturesSpec):
-        return _videos(spec) * (spec.train_views + 1) * 1024 * spec.scale.width * 7 * 4
+        return features_bytes(spec)
     return 4 * _network_or_assumed(spec)[0] if isinstance(spec, job_specs.TrainSpec | job_specs.ImagesSpec) else 1e5

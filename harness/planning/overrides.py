@@ -63,6 +63,8 @@ def apply_overrides(
         target = stage if section == "train" else section
         if section == "train" and not stage:
             raise HarnessError(f"--set {key}={text} has no effect: this protocol trains a head, without a schedule")
+        if target not in scale.stages and target in {card.stage for card in registry.all("protocol").values()}:
+            continue  # the stage of a protocol that brings its own schedule, in a selection of several protocols
         if target not in scale.stages:
             raise unknown("--set section", section, ("train", "scale", "flow", HEAD, VIEWS, *scale.stages))
         if name == "schedule":

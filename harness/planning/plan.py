@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from harness.core import environment, registry
 from harness.core.cells import PUBLISHED, Cell, Job, upstream_closure
 from harness.core.contract import NOTHING, Dataset
-from harness.core.job_specs import HeadSpec, JobSpec, PretrainedSpec
+from harness.core.job_specs import ComputedFeatures, FeaturesSpec, HeadSpec, JobSpec, PretrainedSpec
 from harness.core.workspace import Workspace
 from harness.data import prepare
 from harness.models import pretrained
 from harness.planning import tuned
+from harness.planning.features_size import computed
 from harness.planning.overrides import HEAD
 from harness.planning.spec_builder import Specs
 from harness.planning.training import IMAGES, Training, trainings_of
@@ -111,7 +112,12 @@ class Planner:
         """Id of the job with the training's scores. Raises HarnessError where its head does not fit the data set on disk."""
         if training.head:
             self.check_head(training, training.head)
-            upstream = {"features": self.features(training), **self.found_schedule(training)}
+            features = self.specs.features(training)
+            if computed(features, training.scale.features):
+                upstream = self.needs(training, split=None) | self.found_schedule(training)
+                probe = self.specs.probe(training, ComputedFeatures(features.pretrained, features.train_views))
+                return self.add(probe, training, upstream)
+            upstream = {"features": self.features(training, features), **self.found_schedule(training)}
             return self.add(self.specs.probe(training), training, upstream)
         upstream = self.needs(training, split=training.split) | self.found_schedule(training)
         return self.add(self.specs.train(training), training, upstream)
@@ -123,14 +129,14 @@ class Planner:
             prepared = prepare.open_prepared(training.dataset, self.workspace.data, render=False)
             check(spec.params, prepared.listing(training.split))
 
-    def features(self, training: Training) -> str:
+    def features(self, training: Training, spec: FeaturesSpec) -> str:
         """Features of every view of every video of the data set, shared by all splits, seeds and heads."""
         own = (f"{training.stage}.", f"{HEAD}.")
         changes = (f"{key}={value}" for key, value in training.changes if not key.startswith(own))
         network = (training.baseline.name, "+".join(training.streams), training.dataset.name)
         words = (*network, "features", training.init, *training.origin, *changes)
         upstream = self.needs(training, split=None)
-        return self.add(self.specs.features(training), training, upstream, words=words)
+        return self.add(spec, training, upstream, words=words)
 
     def found_schedule(self, training: Training) -> dict[str, str]:
         """Under `retrain_on_all`: the same training with a held-out part, which chooses the drops; {} otherwise."""
@@ -185,7 +191,7 @@ class Planner:
 
     def provisional(self, spec: JobSpec, upstream: Mapping[str, str]) -> bool:
         """True if data or weights of this job, or of an upstream job, are not available yet."""
-        weights: PretrainedSpec | None = getattr(spec, "pretrained", None)
+        weights: PretrainedSpec | None = getattr(getattr(spec, "computed", None) or spec, "pretrained", None)
         absent = not spec.dataset.fingerprint or (weights is not None and not weights.sha256)
         return absent or any(self.jobs[job_id].provisional for job_id in upstream.values())
 

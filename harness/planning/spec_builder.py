@@ -41,7 +41,8 @@ class Specs:
             pretrained=self.pretrained(training),
         )
 
-    def probe(self, training: Training) -> job_specs.ProbeSpec:
+    def probe(self, training: Training, computed: job_specs.ComputedFeatures | None = None) -> job_specs.ProbeSpec:
+        """Spec of the head's job. `computed`: what it needs to compute the features itself."""
         if training.head is None:
             raise HarnessError(f"protocol '{training.protocol.name}' has no head to train on features")
         return job_specs.ProbeSpec(
@@ -50,6 +51,7 @@ class Specs:
             schedule=training.schedule if training.stage else None,
             seed=training.seed,
             head=training.head,
+            computed=computed,
         )
 
     def features(self, training: Training) -> job_specs.FeaturesSpec:

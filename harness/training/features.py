@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -38,6 +39,18 @@ VIEWS_BATCH = 256
 _TENSORS = ("train", "train_video", "test", "test_video")
 
 
+class FeatureStream(Protocol):
+    """A frozen network that computes features as they are needed."""
+
+    def steps(self, videos: Sequence[Video], schedule: Schedule, *, seed: int) -> Callable[[int], Iterator[Step]]:
+        """Training steps whose inputs are features (N, P, F)."""
+        ...
+
+    def views(self, videos: Sequence[Video]) -> Iterator[tuple[Tensor, list[str]]]:
+        """((n, P, F), ids of the videos): the training views of these videos, in batches."""
+        ...
+
+
 @dataclass(frozen=True)
 class HeadTask:
     """Input of a head's `fit` (`harness.core.plugins.Head`)."""
@@ -54,6 +67,9 @@ class HeadTask:
     """Configuration of a training in steps; None for a head without a schedule."""
     held_out_loss: Callable[[], float] | None = None
     """Current loss of the head on the held-out videos; None where nothing is held out."""
+    stream: FeatureStream | None = None
+    """For a head trained in steps on features that are too large to store: `features` has none, and `steps` and `views`
+    compute them."""
 
     def in_steps(self) -> TrainingConfig:
         """`config`. Raises HarnessError for a protocol without a schedule."""
@@ -64,10 +80,15 @@ class HeadTask:
     def steps(self, videos: Sequence[Video]) -> Callable[[int], Iterator[Step]]:
         """Training steps of the schedule over these videos."""
         config = self.in_steps()
+        if self.stream:
+            return self.stream.steps(videos, config.schedule, seed=config.seed)
         return feature_steps(self.features, videos, config.schedule, seed=config.seed, device=config.device)
 
     def views(self, videos: Sequence[Video]) -> Iterator[tuple[Tensor, list[str]]]:
         """((n, P, F) float32, ids of the videos) of every training view of these videos, in batches."""
+        if self.stream:
+            yield from self.stream.views(videos)
+            return
         wanted = {video.id for video in videos}
         rows = [
             row for row, owner in enumerate(self.features.train_video.tolist()) if self.features.ids[owner] in wanted

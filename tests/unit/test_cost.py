@@ -205,3 +205,35 @@ def test_cost_counts_shared_work_once(where):
     told = supplements.terminal(supplements.costs(table, records))
     total = next(line for line in told.splitlines() if line.startswith("all of them"))
     assert total.split()[-3:] == ["3", "300", "3.00"] and "; 1 job was saved" in told
+
+
+def test_features_too_large_to_store_are_named_with_their_size(where):
+    """30 views of each Kinetics video: one line per network and data set, and every head's job computes its own."""
+    words = [
+        "--dataset",
+        "kinetics400",
+        "--source",
+        "micro-kinetics",
+        "--scale",
+        "paper",
+        "--baseline",
+        "c3d",
+        "--init",
+        "scratch",
+    ]
+    words += ["--data", str(where.data), "--results", str(where.results)]
+    one_view = CliRunner().invoke(command.command, [*words, "--protocol", "knn,logreg"]).output
+    views = ["--set", "views.count=10", "--set", "views.crops=3"]
+    three = CliRunner().invoke(command.command, [*words, "--protocol", "knn,logreg", *views]).output
+    forced = (
+        CliRunner()
+        .invoke(command.command, [*words, "--protocol", "knn", *views, "--set", "scale.features=stored"])
+        .output
+    )
+    (line,) = [line for line in three.splitlines() if "not stored" in line]
+    assert line == "Features that are computed as they are needed, not stored: c3d rgb on kinetics400 (about 288.7 GB)."
+    kinds = [
+        [line.split()[1] for line in text.splitlines()[2:] if "to run" in line] for text in (one_view, three, forced)
+    ]
+    assert [names.count("features") for names in kinds] == [1, 0, 1]
+    assert [names.count("head") for names in kinds] == [2, 2, 1]
