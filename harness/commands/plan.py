@@ -95,7 +95,7 @@ def _summary(costs: CostedPlan) -> str:
         bases = Counter(cost.basis for cost in unfinished)
         lines.append("Estimates: " + ", ".join(f"{n} {BASIS[basis]}" for basis, n in bases.items()) + ".")
     if unstored := _unstored(costs):
-        lines.append(f"Features that are computed as they are needed, not stored: {', '.join(unstored)}.")
+        lines.append(f"Features that are computed when they are needed, not stored: {', '.join(unstored)}.")
     if any(job.provisional for job in plan.jobs):
         lines.append("?: provisional id, because a data set or published weights are not on this machine yet.")
     return "\n".join(lines)

@@ -47,7 +47,7 @@ NO_VIEWS = Features((), *(torch.zeros(0, dtype=torch.int64) for _ in range(4)))
 
 @dataclasses.dataclass(frozen=True)
 class Inputs:
-    """The features that a head's job reads: stored by another job, or computed as they are needed."""
+    """The features that a head's job reads: stored by another job, or computed when they are needed."""
 
     features: Features | None
     """None: `frozen` computes each view when it is needed."""

@@ -32,7 +32,10 @@ DEPTH = 2
 ROWS = 12
 """Longest table of modules or operators."""
 RULES = {
-    "wait for clips": (0.1, "Training waits for clips: use more --workers, or a frame store (docs/how-to/performance.md)."),
+    "wait for clips": (
+        0.1,
+        "Training waits for clips: use more --workers, or a frame store (docs/how-to/performance.md).",
+    ),
     "convert clips": (0.05, "Converting clips takes time: --workers moves decoding to other processes."),
     "optimizer": (0.1, "The optimizer is slow relative to the network: a larger batch takes fewer steps."),
     "score": (0.3, "Scoring takes a large share: use fewer or shorter test clips."),

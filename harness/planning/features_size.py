@@ -1,4 +1,4 @@
-"""Size of the features of a frozen network, and whether they are stored or computed as they are needed."""
+"""Size of the features of a frozen network, and whether they are stored or computed when they are needed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def features_bytes(spec: job_specs.FeaturesSpec) -> float:
 
 
 def computed(spec: job_specs.FeaturesSpec, choice: str) -> bool:
-    """Whether features are computed as they are needed, by the choice `Scale.features`."""
+    """Whether features are computed when they are needed, by the choice `Scale.features`."""
     return choice == "computed" or (choice == "auto" and features_bytes(spec) > LARGEST)
 
 

@@ -97,7 +97,7 @@ class Grid(nn.Module):
         self.heads = nn.ModuleList([head, *copies])
 
     def forward(self, features: Tensor) -> Tensor:
-        """(N, P, F) float -> (M, 1, classes) float, M = N * heads: the clip's logits, by clip, then by head."""
+        """(N, P, F) float -> (N, 1, classes) float, N times the number of heads: the clip's logits, by clip, then by head."""
         return torch.stack([head(features)[:, :1] for head in self.heads], dim=1).flatten(0, 1)
 
 

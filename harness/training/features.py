@@ -40,7 +40,7 @@ _TENSORS = ("train", "train_video", "test", "test_video")
 
 
 class FeatureStream(Protocol):
-    """A frozen network that computes features as they are needed."""
+    """A frozen network that computes features when they are needed."""
 
     def steps(self, videos: Sequence[Video], schedule: Schedule, *, seed: int) -> Callable[[int], Iterator[Step]]:
         """Training steps whose inputs are features (N, P, F)."""

@@ -95,7 +95,7 @@ def test_features_that_are_not_stored_are_computed_as_they_are_needed(house, tra
     words = ("--dataset", "toy-hmdb51", "--protocol", "knn,logreg", *FLOW[:4])
     computed = ("--set", "scale.features=computed")
     planned = command("plan", *words, *QUICK, *computed, workspace=house).stdout
-    assert "computed as they are needed, not stored: i3d flow on toy-hmdb51 (about 0.0 GB)." in planned, planned
+    assert "computed when they are needed, not stored: i3d flow on toy-hmdb51 (about 0.0 GB)." in planned, planned
     for stored, anew in zip(run(*words, workspace=house), run(*words, *computed, workspace=house), strict=True):
         record = record_of(house, anew["jobs"][0])
         assert anew["jobs"] != stored["jobs"] and "features" not in record["upstream"]

@@ -222,7 +222,9 @@ def test_features_too_large_to_store_are_named_with_their_size(where):
         "scratch",
     ]
     words += ["--data", str(where.data), "--results", str(where.results)]
-    one_view = CliRunner().invoke(command.command, [*words, "--protocol", "knn,logreg"]).output
+    one_view = (
+        CliRunner().invoke(command.command, [*words, "--protocol", "knn,logreg", "--set", "views.count=1"]).output
+    )
     views = ["--set", "views.count=10", "--set", "views.crops=3"]
     three = CliRunner().invoke(command.command, [*words, "--protocol", "knn,logreg", *views]).output
     forced = (
@@ -231,7 +233,9 @@ def test_features_too_large_to_store_are_named_with_their_size(where):
         .output
     )
     (line,) = [line for line in three.splitlines() if "not stored" in line]
-    assert line == "Features that are computed as they are needed, not stored: c3d rgb on kinetics400 (about 288.7 GB)."
+    assert (
+        line == "Features that are computed when they are needed, not stored: c3d rgb on kinetics400 (about 288.7 GB)."
+    )
     kinds = [
         [line.split()[1] for line in text.splitlines()[2:] if "to run" in line] for text in (one_view, three, forced)
     ]

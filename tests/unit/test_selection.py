@@ -199,7 +199,7 @@ def test_a_head_has_its_own_settings_and_retrain_on_all_is_for_plateaus():
     with pytest.raises(HarnessError, match="this protocol trains a head, without a schedule"):
         cells(asked)
     for pair, words in (
-        (("head.c", "-1"), "expected a number, more than 0"),
+        (("head.c", "-1"), "expected a number, 0 or more"),
         (("head.k", "1"), "head.k=1: no parameter 'k'"),
     ):
         with pytest.raises(HarnessError, match=words):
