@@ -41,7 +41,14 @@ def _open(path: str) -> Any:
 
     # With the protocol in front, a name with a colon is a name and not a URL.
     options = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
-    return av.open(f"file:{path}", timeout=TIMEOUT_S, metadata_errors="replace", container_options=options)
+    return av.open(f"file:{path}", timeout=TIMEOUT_S, container_options=options, **_tolerant())
+
+
+def _tolerant() -> dict[str, str]:
+    """Arguments of `av.open` with which tags that are not UTF-8 are no error. PyAV 19 has no such argument and needs none."""
+    import av
+
+    return {} if int(av.__version__.partition(".")[0]) >= 19 else {"metadata_errors": "replace"}
 
 
 def _refused_format(path: str) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from harness.core.errors import BrokenVideo, DataMissing
-from harness.video import decode, resample
+from harness.video import decode, encode, resample
 from tests import videos
 
 SIDE = 48
@@ -159,6 +159,14 @@ def test_a_file_name_that_is_not_utf8(folder):
     assert len(read(odd)) == 3 and decode.probe(odd).num_frames == 3
 
 
+def test_a_tag_that_is_not_utf8(folder):
+    path = folder / "tag.mp4"
+    with path.open("wb") as file:
+        encode.write_stream(file, videos.numbered(3), codec="mpeg4-store", fps=25, comment="cafe")
+    path.write_bytes(path.read_bytes().replace(b"cafe", b"caf\xe9"))
+    assert b"caf\xe9" in path.read_bytes() and decode.probe(path).num_frames == 3
+
+
 def broken_files(folder: Path) -> dict[str, tuple[Path, str]]:
     whole = videos.write(folder / "whole.avi", videos.numbered(80), codec="mpeg4").read_bytes()
     mkv = videos.write(folder / "whole.mkv", videos.numbered(80), codec="ffv1", pix_fmt="bgr0").read_bytes()
@@ -166,7 +174,8 @@ def broken_files(folder: Path) -> dict[str, tuple[Path, str]]:
     files = {
         "empty": (b"", "cannot be opened"),
         "text": (b"<html>404</html>" * 50, "cannot be opened"),
-        "cut.avi": (whole[: len(whole) // 2], r"truncated: \d+ of \d+ frames"),
+        # PyAV 19 refuses the frame that is cut, earlier versions show it.
+        "cut.avi": (whole[: len(whole) // 2], r"truncated: \d+ of \d+ frames|cannot be decoded"),
         "cut.mkv": (mkv[: len(mkv) // 2], r"truncated: \d+ of 80 frames"),
         "cut.mp4": (mp4[: len(mp4) // 2], "cannot be opened"),
         "header only.mkv": (mkv[:700], "no frame|cannot be|truncated"),

@@ -15,7 +15,7 @@ class ThreadedFrames:
         self.errors = (av.error.FFmpegError, ValueError, OverflowError)
         self._counted = file.counted
         try:
-            self._container = av.open(f"file:{file.path}", metadata_errors="replace")
+            self._container = av.open(f"file:{file.path}")
             self._stream = self._container.streams[file.stream.index]
             self._stream.thread_type = "AUTO"
         except self.errors as error:
