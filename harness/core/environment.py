@@ -14,10 +14,12 @@ import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from harness.core import processes
 from harness.core.errors import HarnessError
 
 SIBLINGS = ("baselines", "reports")
 """Packages that are installed next to `harness`, under names that a user's files or other distributions may have as well."""
+VISIBLE_GPUS = "CUDA_VISIBLE_DEVICES"
 PACKAGES = ("torch", "torchvision", "numpy", "av", "opencv-contrib-python-headless", "timm", "safetensors")
 
 
@@ -54,6 +56,24 @@ def device() -> str:
         return setting
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "all") not in ("", "-1")
     return "cuda" if visible and Path("/proc/driver/nvidia/version").exists() else "cpu"
+
+
+def visible_gpus() -> list[str]:
+    """Ids in CUDA_VISIBLE_DEVICES, in the order of CUDA's numbers 0, 1, ...; [] where it does not limit CUDA to some GPUs."""
+    return list(filter(None, os.environ.get(VISIBLE_GPUS, "").split(",")))
+
+
+def select_gpu(device_name: str) -> None:
+    """Make GPU N of 'cuda:N' the current one, and the only one of processes that are started later.
+
+    Not by CUDA_VISIBLE_DEVICES: CUDA reads it once, and a worker process may run its next job on another GPU.
+    """
+    kind, _, number = device_name.partition(":")
+    if kind == "cuda" and number:
+        import torch
+
+        torch.cuda.set_device(device_name)
+        processes.child_variables[VISIBLE_GPUS] = (visible_gpus() or {int(number): number})[int(number)]
 
 
 def precision(device_name: str, requested: str = "auto") -> str:

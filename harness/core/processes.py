@@ -18,6 +18,8 @@ from harness.core import registry
 
 PR_SET_PDEATHSIG = 1
 """Option of Linux's prctl."""
+child_variables: dict[str, str] = {}
+"""Environment variables that processes started by `starting` have in addition."""
 
 
 def start_time(pid: int) -> float | None:
@@ -83,7 +85,8 @@ def repeated(action: Callable[[], None], every_s: float) -> Iterator[None]:
 
 @contextlib.contextmanager
 def starting() -> Iterator[None]:
-    """Processes that start in the block have Ctrl-C blocked until `begin_worker` decides about it, and no main module.
+    """Processes that start in the block have Ctrl-C blocked until `begin_worker` decides about it, no main module, and
+    `child_variables`.
 
     In the middle of its imports, a Python process could only print a traceback. And a process that is spawned imports the main
     module of its parent: a script that calls `harness.run` without `if __name__ == "__main__"` would run again in each.
@@ -93,9 +96,13 @@ def starting() -> Iterator[None]:
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     main = sys.modules["__main__"]
     sys.modules["__main__"] = ModuleType("__main__")
+    inherited = {name: os.environ.get(name) for name in child_variables}
+    os.environ.update(child_variables)
     try:
         yield
     finally:
+        for name, value in inherited.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
         sys.modules["__main__"] = main
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from harness.core import allocator, locks, registry
+from harness.core import allocator, environment, locks, registry
 from harness.core.callbacks import Callback, CallbackList
 from harness.core.cells import Job
 from harness.core.contract import NOTHING, Clip, Listing, Scale, Schedule, Video
@@ -45,6 +45,7 @@ def execute(job: Job, options: JobOptions, callback: Callback) -> Record:
     processes that torch.distributed connects for one job, the first holds the lock, decides for all and writes the
     record.
     """
+    environment.select_gpu(options.device)
     group = Replicas(1, *rank_and_world())
     if group.world == 1 and options.run_store.has(job.id):
         return options.run_store.read(job.id)
@@ -100,6 +101,7 @@ def run_store(context: JobContext[FrameFilesSpec]) -> Outcome:
 
 def make_upstream_files(job: Job, options: JobOptions, callback: Callback) -> None:
     """Make flow and frame files that upstream jobs have made on a machine whose data folder is another one."""
+    environment.select_gpu(options.device)
     for job_id in job.upstream.values():
         record = options.run_store.read(job_id)
         if isinstance(record.spec, FilesSpec):

@@ -11,11 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from harness.core.callbacks import Callback
 from harness.core.workspace import Workspace
 from harness.jobs.options import JobOptions
 from harness.launch.ray import driver
-from harness.launch.ray.cluster import cluster
-from tests import fakejobs
+from harness.launch.ray.cluster import cluster, prepare_environment
+from tests import fakejobs, gpus
 from tests.toyworld import render_source
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -113,3 +114,21 @@ def test_a_training_spread_over_two_processes_is_that_of_one(tmp_path, monkeypat
     started = [event["job"] for event in spread if event["event"] == "job_started"]
     assert sorted(started) == sorted(cell["jobs"][0] for cell in first)
     assert list((tmp_path / "ray" / "jobs").glob("*")) == []
+
+
+@pytest.mark.slow
+def test_every_job_computes_on_the_gpu_that_is_assigned_to_it(tmp_path):
+    """200 jobs on four pretended GPUs, with 100 jobs on the CPU between them; a quick version is in tests/unit/test_gpus.py."""
+    workspace = Workspace(tmp_path / "data", tmp_path / "results")
+    prepare_environment(None)
+    import ray
+
+    ray.init("local", num_cpus=4, num_gpus=4, include_dashboard=False, log_to_driver=False, logging_level="error")
+    try:
+        plan = fakejobs.plan_of(gpus.mixed_jobs(100, workspace), workspace)
+        driver.launch(plan, JobOptions(workspace), Callback(), run=gpus.run_on_gpu)
+    finally:
+        ray.shutdown()
+    used = gpus.used_gpus(workspace.results)
+    assert len(used) == 200 and {assigned for assigned, _ in used} == set("0123")
+    assert [pair for pair in used if pair[0] != pair[1]] == []

@@ -26,6 +26,10 @@ from harness.launch.ray.worker import run_task
 if TYPE_CHECKING:
     from harness.planning.plan import Plan
 
+ON_ALL_GPUS = {"env_vars": {"RAY_EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES": "1"}}
+"""Workers see all GPUs of their node, and each job selects the one assigned to it (`worker.on_assigned_gpu`). Otherwise Ray would
+set CUDA_VISIBLE_DEVICES for each task, which CUDA reads only once in a process."""
+
 
 def launch(
     plan: Plan,
@@ -94,7 +98,11 @@ class _Driver:
             text = f"{job.title} waits for a node with {' and '.join(missing)}: the cluster has none"
             self.dispatcher.dispatch((job.id, "note", (text,)))
         remote = self.remote.options(
-            name=job.title, num_cpus=needs.cpus, num_gpus=needs.gpus, memory=needs.memory_bytes
+            name=job.title,
+            num_cpus=needs.cpus,
+            num_gpus=needs.gpus,
+            memory=needs.memory_bytes,
+            runtime_env=ON_ALL_GPUS if needs.gpus else None,
         )
         return remote.remote(task, self.queue, *upstream)
 

@@ -10,8 +10,10 @@ import gc
 import os
 import shutil
 import sys
+from dataclasses import replace
 from typing import Any
 
+from harness.core import environment
 from harness.core.callbacks import Callback
 from harness.core.errors import HarnessError
 from harness.launch.ray.task import ATTEMPTS, RayTask, event_sender, run_on_node
@@ -39,12 +41,24 @@ def run_task(task: RayTask, queue: Any, *upstream: str) -> str:
 def _run_alone(task: RayTask, queue: Any) -> None:
     os.environ["OMP_NUM_THREADS"] = str(task.options.cpu_threads)  # Ray sets it to the number of CPUs requested
     callback = event_sender(task, queue)
-    run_on_node(task, callback)
+    run_on_node(on_assigned_gpu(task), callback)
     leaked = _free_gpu()
     if leaked > LEAK_BYTES:
         callback.note(
             f"{task.job.title} left {leaked / 2**20:.0f} MiB allocated on its GPU, which the next job there cannot use"
         )
+
+
+def on_assigned_gpu(task: RayTask) -> RayTask:
+    """The task with the GPU that Ray assigned to it as its device ('cuda:2'). A task that asks for no GPU is unchanged."""
+    import ray
+
+    assigned = [str(gpu_id) for gpu_id in ray.get_gpu_ids()]
+    if not task.needs.gpus or not assigned:
+        return task
+    visible = environment.visible_gpus()
+    number = visible.index(assigned[0]) if visible else assigned[0]
+    return replace(task, options=replace(task.options, device=f"cuda:{number}"))
 
 
 def _free_gpu() -> int:
@@ -100,12 +114,7 @@ def _run_member(config: dict[str, Any]) -> None:
 
     task: RayTask = config["task"]
     os.environ["OMP_NUM_THREADS"] = str(task.options.cpu_threads)  # before torch reads it
-    if task.needs.gpus:
-        import torch
-        from ray.train.torch import get_device
-
-        # All processes of a node see all its GPUs.
-        torch.cuda.set_device(get_device())
     is_main = train.get_context().get_world_rank() == 0
-    run_on_node(task, event_sender(task, config["queue"]) if is_main else Callback())
+    # All processes of a node see all its GPUs.
+    run_on_node(on_assigned_gpu(task), event_sender(task, config["queue"]) if is_main else Callback())
     ray.get(config["queue"].flushed.remote())
