@@ -40,7 +40,7 @@ def commands(page: Path) -> list[Command]:
     """The lines that begin with a prompt, in the page's blocks of commands, in order."""
     found = []
     for needs, block in re.findall(
-        r"^```console(?: needs (.+))?\n(.*?)^```", page.read_text("utf-8"), re.DOTALL | re.MULTILINE
+        r"^```console(?: needs ([^\n]+))?\n(.*?)^```", page.read_text("utf-8"), re.DOTALL | re.MULTILINE
     ):
         for line in re.findall(r"^\w*\$ (.+)$", block, flags=re.MULTILINE):
             found.append(Command(page, re.sub(r"\s+# .*", "", line).strip(), needs))
