@@ -14,7 +14,6 @@ import sys
 import tempfile
 from dataclasses import fields, replace
 from pathlib import Path
-from unittest.mock import patch
 
 import pytest
 import torch
@@ -28,9 +27,9 @@ from harness.models.build import place
 from harness.models.precision import autocast
 from harness.protocols.scales.micro import SCALE as MICRO
 from harness.protocols.scales.paper import SCALE as PAPER
+from tests.registered import FOLDERS, registered
 from tests.tiny_hf import CONFIGS, HERE, REASON, write_config
 
-PLUGINS = Path(__file__).parent / "plugins"
 HUB = Path(tempfile.mkdtemp(prefix="harness-hub-"))
 """Folders of tiny configurations, for the family `hf`."""
 TINY = replace(MICRO, width=0.03)
@@ -39,9 +38,7 @@ NORM = nn.modules.batchnorm._BatchNorm
 
 
 def installed() -> dict[str, Baseline]:
-    folders = [os.environ.get(registry.PLUGINS_ENV, ""), str(PLUGINS)]
-    with patch.dict(os.environ, {registry.PLUGINS_ENV: os.pathsep.join(filter(None, folders))}):
-        cards = registry.all("baseline")
+    cards = registered("baseline")
     members = {f"{card.name}:{name}": card.at(name) for card in cards.values() if card.at for name in card.members}
     members |= {f"hf:{kind}": cards["hf"].at(str(write_config(HUB / kind, kind))) for kind in CONFIGS if HERE}
     return {name: card for name, card in cards.items() if not card.at} | members
@@ -92,7 +89,7 @@ def loss_of(baseline: Baseline, logits: torch.Tensor, labels: torch.Tensor) -> t
 
 def test_the_suite_sees_every_network_and_the_plug_in():
     assert {"convnet-lstm", "c3d", "two-stream", "fused-3d", "i3d", "first-last"} <= BASELINES.keys()
-    assert {"i3d-r50", "i3d-r50-nl", "tsn", "per-frame"} <= BASELINES.keys()
+    assert {"i3d-r50", "i3d-r50-nl", "tsn", "per-frame", "space-time"} <= BASELINES.keys()
     assert len(BUILDS) >= 28 and len([name for name in BASELINES if name.startswith("torchvision:")]) == 9
 
 
@@ -117,9 +114,9 @@ def test_the_card_is_consistent(baseline):
 
 
 def test_cards_are_read_without_torch():
-    names = {name.partition(":")[0].replace("-", "_") for name in BASELINES if name != "first-last"}
-    program = f"import importlib, sys\nfor n in {names!r}: importlib.import_module('baselines.' + n)\nassert 'torch' not in sys.modules, 'torch'"
-    subprocess.run([sys.executable, "-c", program], check=True, cwd=Path(__file__).parents[2])
+    program = "import sys\nfrom harness.core import registry\nregistry.all('baseline')\nassert 'torch' not in sys.modules, 'torch'"
+    environment = os.environ | {registry.PLUGINS_ENV: FOLDERS}
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=Path(__file__).parents[2], env=environment)
 
 
 def test_a_card_holds_values_only():

@@ -9,13 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from harness.core import registry
 from harness.core.errors import DataMissing, HarnessError
 from harness.datasets import formats
 from harness.datasets.synthetic import sets
+from tests.registered import registered, third_party
 
-CARDS = registry.all("dataset")
-MICRO = {name: card for name, card in CARDS.items() if card.micro}
+CARDS = registered("dataset")
+THIRD_PARTY = third_party("dataset")
+MICRO = {name: card for name, card in CARDS.items() if card.micro and name not in THIRD_PARTY}
+RENDERED = {name: card for name, card in THIRD_PARTY.items() if card.micro}
 OFFICIAL = ("hmdb51", "kinetics400", "minikinetics-200", "minikinetics-213", "ucf101")
 
 # Section F of the facts about the paper: (split, subset) -> videos.
@@ -32,6 +34,7 @@ UCF = {
 def test_the_lists_of_cards_are_not_empty():
     assert set(MICRO) == {"micro-kinetics", "micro-ucf101", "micro-hmdb51", "micro-imagenet"}
     assert set(OFFICIAL) <= set(CARDS)
+    assert "moving-square" in RENDERED
 
 
 @pytest.mark.parametrize("card", CARDS.values(), ids=CARDS)
@@ -102,6 +105,25 @@ def test_micro_sets_are_as_their_cards_say(name, split, skeletons):
     videos = [video for those in listing.subsets.values() for video in those]
     assert len({video.id for video in videos}) == len(videos)
     assert all(cls in listing.classes for classes in card.class_groups.values() for cls in classes)
+
+
+@pytest.mark.parametrize("card", RENDERED.values(), ids=RENDERED)
+def test_a_rendered_set_of_a_third_party_is_as_its_card_says(card, tmp_path):
+    with pytest.raises(DataMissing, match="nowhere"):
+        card.read(tmp_path / "nowhere", card.splits[0])
+    card.render(tmp_path)
+    for split in card.splits:
+        listing = card.read(tmp_path, split)
+        videos = [video for those in listing.subsets.values() for video in those]
+        assert {(split, subset): len(those) for subset, those in listing.subsets.items()} == {
+            key: count for key, count in card.counts.items() if key[0] == split
+        }
+        assert listing.missing == () and len(listing.classes) == card.num_classes
+        assert {video.label for video in videos} == set(range(card.num_classes))
+        assert len({video.id for video in videos}) == len(videos)
+        assert all((tmp_path / video.path).is_file() for video in videos)
+        sides = [{video.group for video in those} - {""} for those in listing.subsets.values()]
+        assert len(set.union(*sides)) == sum(map(len, sides)), "a group is on two sides of a split"
 
 
 @pytest.mark.parametrize(

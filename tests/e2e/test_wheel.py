@@ -178,6 +178,14 @@ def test_a_folder_with_modules_of_our_names_is_no_danger(bin_dir, tmp_path):
     assert str(tmp_path / "baselines") in message and str(bin_dir.parent) in message
 
 
+def test_the_example_of_a_plug_in_package_is_found_and_passes_its_tests(bin_dir, tmp_path):
+    package = shutil.copytree(ROOT / "examples" / "plugin", tmp_path / "plugin")
+    install = ("-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--no-build-isolation", str(package))
+    run(str(bin_dir / "python"), *install, cwd=tmp_path)
+    words = ("-m", "pytest", "-q", "-p", "no:xdist", "-p", "no:cacheprovider", "tests")
+    assert "4 passed" in run(str(bin_dir / "python"), *words, cwd=package)
+
+
 @pytest.mark.wheel
 def test_the_demo_runs_from_an_empty_environment(wheel, tmp_path):
     """Everything the metadata asks for, downloaded into an environment of its own; then the demo, word for word."""
