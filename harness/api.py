@@ -13,7 +13,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.core import registry
+from harness.core import environment, registry
 from harness.core.callbacks import Callback
 from harness.core.cells import PUBLISHED, Cell
 from harness.core.errors import HarnessError
@@ -55,12 +55,14 @@ def run(
     scale: Texts = None,
     seed: Numbers = None,
     backbone: Texts = None,
+    limit: int | None = None,
     set: Mapping[str, object] | None = None,
     file: Folder = None,
     table: int | str | None = None,
     data: Folder = None,
     results: Folder = None,
     workers: int = 0,
+    device: str | None = None,
     launcher: str = "local",
     launcher_options: Mapping[str, object] | None = None,
     on_bad_video: str = "stop",
@@ -70,9 +72,10 @@ def run(
 ) -> Results:
     """Run every combination of the axes' values, and return one result per combination. Finished jobs are not run again.
 
-    Axes, values and defaults are those of `harness run` (docs/reference/settings.md). An axis takes a value or several; `split` also
-    takes 'all'. `set` overrides settings: {'train.base_lr': 0.01}, or nested. `file` is a selection file; other arguments
-    override it. `table` (2 to 5, or 'all') runs the cells of the paper's table instead of a selection.
+    Axes, values and defaults are those of `harness run` (docs/reference/settings.md). An axis takes a value or several
+    (`seed=range(5)`); `split` also takes 'all'. `set` overrides settings: {'train.base_lr': 0.01}, or nested. `file` is a selection file; other arguments
+    override it. `table` (2 to 5, or 'all') runs the cells of the paper's table instead of a selection. `device` is 'cpu',
+    'cuda' or 'cuda:N'; None: as HARNESS_DEVICE says.
 
     `launcher_options` are the options that a launcher adds to the command: {'address': 'HOST:PORT'} for 'ray'.
     `callback` receives progress; `harness.Progress()` shows it in a terminal or a notebook.
@@ -89,8 +92,9 @@ def run(
     launch = LaunchOptions(launcher, workers, on_bad_video, mlflow, profile, launcher_options or {})
     workspace = _workspace(data, results)
     callback = callback or Callback()
-    prepared = prepared_plan(cells, workspace, callback)
-    run_plan(prepared, workspace, launch, callback)
+    with environment.use_device(device):
+        prepared = prepared_plan(cells, workspace, callback)
+        run_plan(prepared, workspace, launch, callback)
     return results_of(prepared, RunStore(workspace.runs))
 
 
@@ -107,11 +111,13 @@ def plan(
     scale: Texts = None,
     seed: Numbers = None,
     backbone: Texts = None,
+    limit: int | None = None,
     set: Mapping[str, object] | None = None,
     file: Folder = None,
     table: int | str | None = None,
     data: Folder = None,
     results: Folder = None,
+    device: str | None = None,
 ) -> CostedPlan:
     """The jobs of a selection, which of them are finished, and the estimated cost of the others. Needs no data.
 
@@ -123,7 +129,8 @@ def plan(
     from harness.records.record import RunStore
 
     workspace = _workspace(data, results)
-    return costed(make_plan(cells, workspace, dry_run=True), RunStore(workspace.runs))
+    with environment.use_device(device):
+        return costed(make_plan(cells, workspace, dry_run=True), RunStore(workspace.runs))
 
 
 def results(
@@ -227,12 +234,13 @@ def load(
     stream: Texts = None,
     data: Folder = None,
     results: Folder = None,
+    device: str | None = None,
 ) -> Predictor:
     """Finished networks, to `.predict(path)` a video file and to get the `.features(path)` of one network.
 
     Each is a result of `run`, a record, or the beginning of a job id; the logits of several are added. Or one
     'published:NAME' that has been imported, for `baseline` and `stream` if it was published for several; or the `Path` of a
-    folder that `harness weights export` wrote. Raises HarnessError for an unknown job, weights that are missing or changed,
+    folder that `harness weights export` wrote. `device` is as in `run`. Raises HarnessError for an unknown job, weights that are missing or changed,
     and networks of different classes.
     """
     from harness.jobs.networks import open_networks
@@ -254,13 +262,14 @@ def load(
         raise HarnessError(
             f"{weights[0]} cannot be combined with other networks; got {' and '.join(names + weights)}. Load it in a call of its own"
         )
-    return open_networks(
-        _workspace(data, results),
-        jobs=names,
-        weights=weights[0] if weights else None,
-        baseline=baseline,
-        streams=_several("stream", stream),
-    )
+    with environment.use_device(device):
+        return open_networks(
+            _workspace(data, results),
+            jobs=names,
+            weights=weights[0] if weights else None,
+            baseline=baseline,
+            streams=_several("stream", stream),
+        )
 
 
 def use_plugins(*folders: str | PathLike[str]) -> None:

@@ -84,6 +84,12 @@ class Evidence:
     results: tuple[Result, ...]
 
     @property
+    def complete(self) -> Evidence:
+        """The evidence without jobs that were limited to some videos (`--limit`), which no figure may mix with others."""
+        records = {job_id: record for job_id, record in self.records.items() if not record.spec.dataset.limit}
+        return Evidence(records, tuple(result for result in self.results if not result.cell.limit))
+
+    @property
     def datasets(self) -> tuple[str, ...]:
         """Data sets with results: targets of transfer first, then their sources."""
         names = {result.setting.dataset for result in self.results}

@@ -109,6 +109,7 @@ def _flags_besides_table(selection: Selection) -> list[str]:
         "--protocol": selection.protocols,
         "--init": selection.inits,
         "--backbone": selection.backbone,
+        "--limit": selection.limit,
         "--set": selection.overrides,
     }
     return [flag for flag, value in axes.items() if value]

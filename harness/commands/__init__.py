@@ -28,6 +28,8 @@ NO_VERB: Any = getattr(click.exceptions, "NoArgsIsHelpError", ())
 """Raised by click 8.2 and later for a group without a verb; earlier versions print the overview."""
 UNUSABLE = (errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.EIO, errno.ENXIO)
 """Errors of a path that cannot be what the command needs."""
+PROGRAMS = ("harness", "quovadis")
+"""Names of the console script. Another program may be called `harness`."""
 FIRST = "run plan table claims compare report check predict diagnose data weights tune"
 """Verbs at the top of the overview, in the order of a project. Others follow by name."""
 
@@ -44,8 +46,30 @@ def use_plugins(args: list[str]) -> None:
     registry.use_plugins(folder)
 
 
+def program() -> str:
+    """The name that this program was called by: one of PROGRAMS."""
+    name = Path(sys.argv[0]).name
+    return name if name in PROGRAMS else PROGRAMS[0]
+
+
+def as_called(text: str) -> str:
+    """The text with the name that the program was called by in the commands that it advises: '`harness ls`'."""
+    return text.replace(f"`{PROGRAMS[0]} ", f"`{program()} ")
+
+
+class _HelpFormatter(click.HelpFormatter):
+    def getvalue(self) -> str:
+        return as_called(super().getvalue())
+
+
+class _Context(click.Context):
+    formatter_class = _HelpFormatter
+
+
 class Group(click.Group):
     """A group that suggests the nearest verb for an unknown one."""
+
+    context_class = _Context
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         use_plugins(args)
@@ -70,6 +94,7 @@ class Package(Group):
             return None
         module = importlib.import_module(f"{self.package}.{cmd_name}")
         command: click.Command = module.command
+        command.context_class = _Context
         command.name, command.help = cmd_name, str(module.__doc__).partition("`: ")[2]
         return command
 
@@ -97,7 +122,7 @@ class Package(Group):
     package=__name__,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110, "show_default": True},
 )
-@click.version_option(__version__, prog_name="harness")
+@click.version_option(__version__)
 def harness() -> None:
     """Re-run, check and extend the experiments of "Quo Vadis, Action Recognition?".
 
@@ -114,7 +139,7 @@ def main() -> None:
     try:
         environment.check_siblings()
         with processes.terminable():
-            code = harness.main(prog_name="harness", standalone_mode=False)
+            code = harness.main(prog_name=program(), standalone_mode=False)
         if isinstance(code, int) and code:
             sys.exit(code)
     except NO_VERB as error:
@@ -149,5 +174,5 @@ def _stopped(status: Any) -> None:
 
 
 def _fail(message: str) -> None:
-    click.echo(f"harness: {message}", err=True)
+    click.echo(f"{program()}: {as_called(message)}", err=True)
     sys.exit(2)

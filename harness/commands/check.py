@@ -19,8 +19,8 @@ import click
 from harness.analysis.regression import compare
 from harness.analysis.regression.compare import CheckOutcome
 from harness.analysis.regression.expected import Expected, Rescored, Retrained, parse, read, render
-from harness.commands import console
-from harness.commands.options import workspace_options
+from harness.commands import console, logs
+from harness.commands.options import device_option, workspace_options
 from harness.commands.run import run_cells
 from harness.core import registry
 from harness.core.errors import HarnessError, RecordError
@@ -56,6 +56,7 @@ PROPOSED = ".proposed"
 )
 @click.option("--run", "run_missing", is_flag=True, help="First train one seed of each missing cell.")
 @click.option("--update", is_flag=True, help="Write the new numbers to FILE.proposed, for review.")
+@device_option
 @workspace_options
 def command(
     workspace: Workspace, file: Path | None, junit: Path | None, only: str | None, run_missing: bool, update: bool
@@ -133,7 +134,8 @@ def _run_missing(suites: Sequence[Expected], workspace: Workspace) -> None:
         for cell in selection.cells(entry.selection(entry.seeds[:1]))
     ]
     if cells:
-        run_cells(cells, workspace, LaunchOptions())
+        with logs.run_log(workspace) as log:
+            run_cells(cells, workspace, LaunchOptions(), log)
 
 
 def rescored(suite: Expected, entry: Rescored, workspace: Workspace) -> CheckOutcome:

@@ -4,33 +4,29 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import io
 import itertools
 import json
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
+from harness.commands import logs
 from harness.core.callbacks import Callback, CallbackList
 from harness.core.cells import Job
 from harness.metrics.registered import named, text
 from harness.records.record import Record, RunStore
+from reports.columns import table as table
 from reports.units import duration
 
 if TYPE_CHECKING:
     from harness.records.tracking import Copied
 
 PLAIN_EVERY_S = 5.0
-
-
-def table(rows: Iterable[Mapping[str, Any]], **options: Any) -> str:
-    """Rows in aligned columns, headed by their keys."""
-    from tabulate import tabulate
-
-    return str(tabulate(list(rows), headers="keys", tablefmt="simple", disable_numparse=True, **options))
 
 
 def exit_if_damaged(source: RunStore | Copied) -> None:
@@ -97,7 +93,7 @@ class PlainProgress(Callback):
     last_line: float = 0.0
 
     def for_job(self, job: Job) -> PlainProgress:
-        return PlainProgress(self.stream, self.jobs, self.numbers)
+        return type(self)(self.stream, self.jobs, self.numbers)
 
     def print(self, text: str) -> None:
         print(f"{self.prefix}{text}", file=self.stream, flush=True)
@@ -128,6 +124,31 @@ class PlainProgress(Callback):
 
     def job_finished(self, record: Record) -> None:
         self.print(f"  done {headline(record)}")
+
+
+class _LogLines(io.TextIOBase):
+    """A stream whose lines go to the log file."""
+
+    def write(self, text: str) -> int:
+        if text.strip():
+            logs.SCREEN.info("%s", text.rstrip())
+        return len(text)
+
+
+@dataclass
+class LogProgress(PlainProgress):
+    """Plain lines in the log file, with every stage and point of a learning curve. Whether a screen is open does not matter."""
+
+    stream: TextIO = field(default_factory=_LogLines)  # type: ignore[assignment]
+    jobs: int = 0
+
+    def stage(self, name: str, total: int, unit: str) -> None:
+        super().stage(name, total, unit)
+        logs.SCREEN.debug("%sstage %s, %d %s", self.prefix, name, total, unit)
+
+    def curve(self, job_id: str, points: list[tuple[int, str, float]]) -> None:
+        for step, name, value in points:
+            logs.SCREEN.debug("%sstep %d: %s %.6g", self.prefix, step, name, value)
 
 
 @dataclass
@@ -182,12 +203,14 @@ def screen(*, jobs: int, as_json: bool = False) -> Iterator[Callback]:
     """The callback that fits the output: progress goes to standard error or into the notebook, JSON to standard output."""
     if as_json:
         yield JsonProgress(sys.stdout)
+    elif logs.is_quiet():
+        yield Callback()
     elif "ipykernel" in sys.modules:
         # In a notebook rich updates its bars through ipywidgets; standard error would have a red background.
         widgets = importlib.util.find_spec("ipywidgets")
         with _live(jobs, stderr=False) if widgets else contextlib.nullcontext(PlainProgress(sys.stdout, jobs)) as lines:
             yield lines
-    elif not sys.stderr.isatty():
+    elif not sys.stderr.isatty() or logs.is_verbose():
         yield PlainProgress(sys.stderr, jobs)
     else:
         with _live(jobs) as progress:
@@ -241,7 +264,7 @@ def _rate(task: Any) -> str:
 
 
 class Progress(CallbackList):
-    """Progress of a whole run: a `screen` that opens when jobs start and closes when they end."""
+    """Progress of a whole run: a `screen` that opens when jobs start and closes when they end; also in the log file."""
 
     def __init__(self, *, as_json: bool = False) -> None:
         super().__init__()
@@ -249,7 +272,8 @@ class Progress(CallbackList):
         self.open_screens = contextlib.ExitStack()
 
     def run_started(self, jobs: int) -> None:  # type: ignore[override]
-        self.callbacks = (self.open_screens.enter_context(screen(jobs=jobs, as_json=self.as_json)),)
+        opened = self.open_screens.enter_context(screen(jobs=jobs, as_json=self.as_json))
+        self.callbacks = (opened, LogProgress(jobs=jobs))
 
     def run_finished(self) -> None:  # type: ignore[override]
         self.open_screens.close()

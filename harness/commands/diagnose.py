@@ -15,7 +15,7 @@ import click
 
 from harness.analysis.settings_diff import SettingDiff, compare_settings
 from harness.commands import console
-from harness.commands.options import workspace_options
+from harness.commands.options import device_option, workspace_options
 from harness.core.workspace import Workspace
 from harness.metrics import statistics
 from harness.records.record import RunStore
@@ -33,6 +33,7 @@ MAIN_SETTINGS = ("train.batch", "train.base_lr", "train.steps")
 @click.argument("job")
 @click.option("--videos", type=click.IntRange(2), default=200, metavar="N", help="Test videos to score per change.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@device_option
 @workspace_options
 def command(job: str, workspace: Workspace, videos: int, as_json: bool) -> None:
     record = RunStore(workspace.runs).find(job)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness.core import registry
+from harness.commands import logs
+from harness.core import environment, registry
 from harness.core.cells import PUBLISHED, Selection
 from harness.core.errors import HarnessError
 from harness.core.registry import dashed
@@ -58,8 +59,22 @@ def _split(part: str) -> list[str]:
     return [part] if is_path else part.split(",")
 
 
-def _several(flag: str, metavar: str, help_: str) -> Decorator:
-    return click.option(flag, multiple=True, callback=split_at_commas, metavar=metavar, help=help_)
+def several(flag: str, metavar: str, help_: str, *, kind: str = "") -> Decorator:
+    """An option that takes several values. `kind`: of the plug-ins whose names a shell completes."""
+    complete = completing(kind) if kind else None
+    return click.option(
+        flag, multiple=True, callback=split_at_commas, metavar=metavar, help=help_, shell_complete=complete
+    )
+
+
+def completing(kind: str) -> Callable[[click.Context, click.Parameter, str], list[str]]:
+    """For a shell: the names of plug-ins that continue the last of some words separated by commas."""
+
+    def complete(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
+        before, comma, last = incomplete.rpartition(",")
+        return [before + comma + name for name in registry.names(kind) if name.startswith(last)]
+
+    return complete
 
 
 def names_of(kind: str) -> str:
@@ -69,10 +84,10 @@ def names_of(kind: str) -> str:
 def scale_option(purpose: str) -> Decorator:
     """--scale of a command that reads results."""
     about = f"Scale of the results to {purpose}: {names_of('scale')}."
-    return click.option("--scale", default="paper", metavar="NAME", help=about)
+    return click.option("--scale", default="paper", metavar="NAME", help=about, shell_complete=completing("scale"))
 
 
-workspace_options = _combined(
+_workspace_options = _combined(
     "workspace",
     lambda values: resolve_workspace(values["data"], values["results"]),
     click.option(
@@ -84,6 +99,25 @@ workspace_options = _combined(
     # Its value was read before the verb was imported: `harness.commands.use_plugins`.
     click.option("--plugins", metavar="DIR", help="Folder of plug-in files.  [default: HARNESS_PLUGINS]"),
 )
+
+
+def workspace_options(function: Any) -> Any:
+    """The folders of a command, passed on as a Workspace, and its -v and -q."""
+    return _workspace_options(logs.options(function))
+
+
+def _use_device(context: click.Context, _: click.Parameter, name: str | None) -> None:
+    context.with_resource(environment.use_device(name))
+
+
+device_option = click.option(
+    "--device",
+    callback=_use_device,
+    expose_value=False,
+    metavar="cpu|cuda|cuda:N",
+    help="Device to compute on, and to plan for.  [default: HARNESS_DEVICE, or cuda if an NVIDIA driver is installed]",
+)
+"""Not passed on: `harness.core.environment.device` returns it."""
 
 
 out_option = click.option(
@@ -103,7 +137,7 @@ seeds_option = click.option(
     multiple=True,
     callback=lambda context, option, values: numbers("seed", split_at_commas(context, option, values)) or (0,),
     metavar="N",
-    help="Seeds to average over, separated by ','.  [default: 0]",
+    help="Seeds to average over, such as 0-4 or 0-2,7.  [default: 0]",
 )
 
 
@@ -123,10 +157,10 @@ def _noted(values: dict[str, Any]) -> Selection:
         for name in filter(None, [values[axis]] if axis in SINGLE else values[axis]):
             path = axis == "source" and is_path(name)
             if not path and not name.startswith(PUBLISHED) and dashed(name) != name:
-                click.echo(f"note: --{axis} {name} was read as {dashed(name)}", err=True)
+                logs.note(f"--{axis} {name} was read as {dashed(name)}")
     selection = selection_of(values)
     if ignoring := without_source(selection):
-        click.echo(f"note: --source has no meaning under {' and '.join(ignoring)}, and is ignored there", err=True)
+        logs.note(f"--source has no meaning under {' and '.join(ignoring)}, and is ignored there")
     return selection
 
 
@@ -134,15 +168,15 @@ selection_options = _combined(
     "selection",
     _noted,
     click.argument("file", required=False, type=click.Path(exists=True, dir_okay=False), metavar="[SELECTION.toml]"),
-    _several("--baseline", "NAME", "Architectures, separated by ','.  [default: i3d]"),
-    _several("--modality", "rgb|flow|rgb+flow", "Input of the network.  [default: the first in the baseline's card]"),
-    _several("--dataset", "NAME", "Data sets to train and test on: hmdb51, ucf101, micro-hmdb51, ..."),
-    _several("--split", "1|2|3|all", "Official splits.  [default: 1]"),
+    several("--baseline", "NAME", "Architectures, separated by ','.  [default: i3d]", kind="baseline"),
+    several("--modality", "rgb|flow|rgb+flow", "Input of the network.  [default: the first in the baseline's card]"),
+    several("--dataset", "NAME", "Data sets to train and test on: hmdb51, ucf101, micro-hmdb51, ...", kind="dataset"),
+    several("--split", "1|2|3|all", "Official splits.  [default: 1]"),
     click.option(
         "--subset", metavar="test|val", help="Part of the data set to score.  [default: the first in its card]"
     ),
-    _several("--protocol", "NAME", f"Training protocols: {names_of('protocol')}."),
-    _several(
+    several("--protocol", "NAME", f"Training protocols: {names_of('protocol')}.", kind="protocol"),
+    several(
         "--init",
         "imagenet|scratch",
         "Initial weights of the first training.  [default: the first in the baseline's card]",
@@ -151,13 +185,21 @@ selection_options = _combined(
         "--source",
         metavar="NAME",
         help="Origin of transferred weights: a data set, published:NAME, or a folder by `harness weights export`.",
+        shell_complete=completing("dataset"),
     ),
     click.option(
         "--scale",
         metavar="NAME",
         help=f"Size of the experiment: {names_of('scale')}.  [default: micro for micro data sets, else paper]",
+        shell_complete=completing("scale"),
     ),
-    _several("--seed", "N", "Seeds of the last training, separated by ','.  [default: 0]"),
+    several("--seed", "N", "Seeds of the last training, such as 0-4 or 0-2,7.  [default: 0]"),
+    click.option(
+        "--limit",
+        metavar="N",
+        help="Use only the first N videos, by id, of every subset that is trained on or scored. For trials: marked in every "
+        "number.  [default: all videos]",
+    ),
     click.option("--backbone", metavar="timm/NAME", help="2D network to use instead of Inception-v1."),
     click.option(
         "--set",
@@ -225,6 +267,7 @@ def launch_options(function: Any) -> Any:
         click.option(
             "--profile", is_flag=True, help="Write one HTML page per job with a time breakdown and suggestions."
         ),
+        device_option,
         click.option("--no-mlflow", is_flag=True, help="Do not log to MLflow; `harness mlflow push` can do so later."),
     )
     return _combined("launch", functools.partial(_launch_options_of, added), *options)(function)

@@ -13,7 +13,7 @@ from typing import Any, cast
 import click
 
 from harness.commands import console
-from harness.commands.options import selection_options, workspace_options
+from harness.commands.options import device_option, selection_options, workspace_options
 from harness.core.cells import Job, Selection
 from harness.core.errors import HarnessError
 from harness.core.job_specs import ProbeSpec
@@ -35,6 +35,7 @@ MONTH_S = 30 * 86400.0
 
 @click.command()
 @selection_options
+@device_option
 @click.option("--table", metavar="2|3|4|5|all", help="Plan a table of the paper instead of a selection.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--svg", metavar="FILE", help="Also draw the graph of jobs.")
@@ -90,7 +91,7 @@ def _summary(costs: CostedPlan) -> str:
         )
         if not costs.gpu_hours and costs.seconds > MONTH_S:
             lines.append(
-                "That is on this CPU: HARNESS_DEVICE=cuda plans for a GPU; see docs/how-to/reproducing.md for the paper scale."
+                "That is on this CPU: --device cuda plans for a GPU; see docs/how-to/reproducing.md for the paper scale."
             )
         bases = Counter(cost.basis for cost in unfinished)
         lines.append("Estimates: " + ", ".join(f"{n} {BASIS[basis]}" for basis, n in bases.items()) + ".")

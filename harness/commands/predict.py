@@ -7,15 +7,16 @@ prints it as CSV.
 from __future__ import annotations
 
 import csv
+import functools
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness.commands.options import workspace_options
+from harness.commands.options import device_option, workspace_options
 from harness.core.errors import BrokenVideo, HarnessError
 from harness.core.workspace import Workspace, writable
 
@@ -29,16 +30,10 @@ BLOCKS = "▁▂▃▄▅▆▇█"
 CURVE_LETTERS = 60
 
 
-def network_options(function: Any) -> Any:
-    """The options of `harness.jobs.networks.open_networks`."""
+def network_options(*, job_help: str) -> Callable[[Any], Any]:
+    """The options of `harness.jobs.networks.open_networks`, and --device."""
     options = (
-        click.option(
-            "--job",
-            "jobs",
-            multiple=True,
-            metavar="ID",
-            help="Job whose network to use; give twice to fuse two streams.",
-        ),
+        click.option("--job", "jobs", multiple=True, metavar="ID", help=job_help),
         click.option(
             "--weights",
             metavar="published:NAME|DIR",
@@ -50,15 +45,14 @@ def network_options(function: Any) -> Any:
         click.option(
             "--stream", "streams", multiple=True, metavar="rgb|flow", help="Stream of --weights to use.  [default: all]"
         ),
+        device_option,
     )
-    for option in reversed(options):
-        function = option(function)
-    return function
+    return lambda function: functools.reduce(lambda made, option: option(made), reversed(options), function)
 
 
 @click.command()
 @click.argument("video", type=click.Path(path_type=Path), metavar="VIDEO|FOLDER")
-@network_options
+@network_options(job_help="Job whose network to use; give twice to fuse two streams.")
 @click.option("--top", type=click.IntRange(1), default=5, help="Number of classes to print.")
 @click.option(
     "--out",

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from harness.commands import console
+from harness.commands import console, logs
 from harness.commands.options import out_option, scale_option, split_at_commas, workspace_options
 from harness.core.errors import HarnessError, unknown
 from harness.core.workspace import Workspace
@@ -45,7 +45,7 @@ def command(workspace: Workspace, out: Path | None, scale: str, formats: tuple[s
     click.echo(write.summary(page, out, files))
     if page.without_frames:
         names = ", ".join(page.without_frames)
-        click.echo(f"No frames of {names}: the scored videos are not in {workspace.data} (--data).", err=True)
+        logs.note(f"no frames of {names}: the scored videos are not in {workspace.data} (--data).")
     console.exit_if_damaged(run_store)
 
 

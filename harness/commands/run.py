@@ -8,28 +8,39 @@ from __future__ import annotations
 
 import itertools
 import json
+import logging
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
-from harness.commands import console
+from harness.commands import console, logs, program
 from harness.commands.options import launch_options, selection_options, workspace_options
+from harness.core import environment
 from harness.core.cells import Cell, Selection
 from harness.core.contract import NOTHING
-from harness.core.job_specs import TrainSpec
+from harness.core.job_specs import TrainSpec, to_plain
+from harness.core.serialization import canonical
 from harness.core.workspace import Workspace, resolve_workspace
 from harness.launch.options import LaunchOptions
 from harness.launch.run import prepared_plan, run_plan
 from harness.metrics.registered import PRIMARY, named, text
-from harness.metrics.summary import plain
+from harness.metrics.summary import plain, repeats_another
 from harness.planning import plan as planning, selection as selecting
 from harness.planning.command import plugin_flags
+from harness.planning.cost import costed, predicted_s
 from harness.planning.results import Result, results_of
 from harness.records.record import RunStore
 from harness.records.tracking import open_tracker
+from reports.units import duration
+
+logger = logging.getLogger(__name__)
+LONG_S = 2 * 3600.0
+"""Work from which on the user is warned, in seconds of this CPU."""
+SLOW_FLOPS = 10e9
+"""Operations per second of a slow core, in matrix products. Cores of 2024 reach ten times as many."""
 
 
 @click.command()
@@ -38,67 +49,103 @@ from harness.records.tracking import open_tracker
 @click.option("--json", "as_json", is_flag=True, help="Print events as JSON, one object per line.")
 @workspace_options
 def command(selection: Selection, launch: LaunchOptions, workspace: Workspace, as_json: bool) -> None:
-    plan = run_cells(selecting.cells(selection), workspace, launch, as_json=as_json)
-    results = results_of(plan, RunStore(workspace.runs))
-    if as_json:
-        click.echo(json.dumps({"event": "results", "cells": list(map(_as_dict, results))}))
-        return
-    if not plan.to_do:
-        click.echo(f"Nothing to do: all {len(plan.jobs)} jobs of this selection are in {workspace.runs}.\n")
-    click.echo(cells_table(results))
-    click.echo(_next_steps(workspace, plan, mlflow=launch.mlflow))
+    with logs.run_log(workspace) as log:
+        plan = run_cells(selecting.cells(selection), workspace, launch, log, as_json=as_json)
+        results = results_of(plan, RunStore(workspace.runs))
+        if as_json:
+            logs.echo(json.dumps({"event": "results", "cells": list(map(_as_dict, results))}))
+            return
+        if not plan.to_do:
+            logs.echo(f"Nothing to do: all {len(plan.jobs)} jobs of this selection are in {workspace.runs}.\n")
+        logs.echo(cells_table(results))
+        logs.echo(_next_steps(workspace, plan, mlflow=launch.mlflow))
 
 
 def run_cells(
-    cells: Sequence[Cell], workspace: Workspace, launch: LaunchOptions, *, as_json: bool = False
+    cells: Sequence[Cell],
+    workspace: Workspace,
+    launch: LaunchOptions,
+    log: Callable[[], Path],
+    *,
+    as_json: bool = False,
 ) -> planning.Plan:
-    """Run the unfinished jobs of these cells, with progress; returns the plan made before."""
+    """Run the unfinished jobs of these cells, with progress; returns the plan made before. `log` creates the log file."""
     progress = console.Progress(as_json=as_json)
     plan = prepared_plan(cells, workspace, progress)
-    if plan.to_do and not as_json:
+    if plan.to_do:
         done = f", {len(plan.jobs) - len(plan.to_do)} already finished" if plan.done else ""
-        click.echo(f"{len(plan.cells)} cell(s), {len(plan.to_do)} job(s) to run{done}.")
+        file = _short(log())
+        if as_json:
+            logs.note(f"log in {file}")
+        else:
+            logs.echo(f"{len(plan.cells)} cell(s), {len(plan.to_do)} job(s) to run{done}. Log: {file}")
+        _note_cost(plan, workspace)
+        for job in plan.to_do:
+            logger.debug("job %s after %s: %s", job.id, list(job.upstream.values()), canonical(to_plain(job.spec)))
     run_plan(plan, workspace, launch, progress)
     return plan
+
+
+def _note_cost(plan: planning.Plan, workspace: Workspace) -> None:
+    """A note on work that takes this machine's CPU hours, with ways to make it small: it is likely to be a mistake."""
+    if environment.device() != "cpu":
+        return
+    # With a slow core first: measuring this one takes a tenth of a second, and most selections are far from the limit.
+    if sum(predicted_s(job.spec, SLOW_FLOPS) for job in plan.to_do) < LONG_S:
+        return
+    seconds = costed(plan, RunStore(workspace.runs)).seconds
+    if seconds >= LONG_S:
+        logs.note(
+            f"this is about {duration(seconds)} of work for this CPU, if its jobs run one after the other (`harness plan` with "
+            "the same options shows each job). To try a selection first: --scale micro (small networks, short trainings), "
+            "--set train.steps=N, or --limit N (few videos). --device cuda uses a GPU. Ctrl-C stops; a repeated command resumes."
+        )
 
 
 def cells_table(results: Sequence[Result]) -> str:
     """One line per cell: accuracy with its interval and n, and the jobs behind it.
 
-    Sources other than the default, `--set` and seeds have a column where there are any.
+    Columns without a value, such as sources that are the default, are left out; so is a metric that repeats another one.
     """
     cells = [result.cell for result in results]
     several_seeds = len({cell.seed for cell in cells}) > 1
     chosen_sources = any(cell.chosen_source for cell in cells)
-    overrides = any(cell.overrides for cell in cells)
-    several_crops = any(_one_crop(result) for result in results)
-    rows = []
-    for cell, result in zip(cells, results, strict=True):
-        counted = result.counts
-        rows.append(
-            {
-                "baseline": cell.baseline + (f" ({cell.backbone})" if cell.backbone else ""),
-                "modality": cell.modality,
-                "data set": f"{cell.dataset}/{cell.split}" + ("" if cell.subset == "test" else f" {cell.subset}"),
-                "protocol": cell.protocol,
-                "init": cell.init,
-                **({"source": cell.source} if chosen_sources else {}),
-                **({"set": " ".join(f"{key}={value}" for key, value in cell.overrides)} if overrides else {}),
-                **({"seed": str(cell.seed)} if several_seeds else {}),
-                **{
-                    named(name).short: text(name, plain(number), interval=name == PRIMARY)
-                    for name, number in result.metrics.items()
-                },
-                **({"published": _published(result)} if any(map(_published, results)) else {}),
-                **({"top-1, 1 crop": _one_crop(result)} if several_crops else {}),
-                "n": str(counted["n"]) if counted["n"] == counted["n_of"] else f"{counted['n']} of {counted['n_of']}",
-                "job": " + ".join(result.job_ids),
-            }
-        )
+    metrics = dict.fromkeys(name for result in results for name in result.metrics)
+    shown = [name for name in metrics if not all(repeats_another(named(name), result.scores) for result in results)]
+    rows = [
+        {
+            "baseline": cell.baseline + (f" ({cell.backbone})" if cell.backbone else ""),
+            "modality": cell.modality,
+            "data set": f"{cell.dataset}/{cell.split}" + ("" if cell.subset == "test" else f" {cell.subset}"),
+            "protocol": cell.protocol,
+            "init": cell.init,
+            "source": cell.source if chosen_sources else "",
+            "set": " ".join(f"{key}={value}" for key, value in cell.overrides),
+            "seed": str(cell.seed) if several_seeds else "",
+            "limit": str(cell.limit or ""),
+            **{named(name).short: _number(name, result) for name in shown},
+            "published": _published(result),
+            "top-1, 1 crop": _one_crop(result),
+            "n": _videos(result),
+            "job": " + ".join(result.job_ids),
+        }
+        for cell, result in zip(cells, results, strict=True)
+    ]
+    used = [column for column in rows[0] if any(row[column] for row in rows)] if rows else []
     caveats = dict.fromkeys(
         f"\n{result.cell.dataset}: this {caveat}." for result in results for caveat in result.caveats
     )
-    return console.table(rows) + "".join(caveats)
+    return console.table({column: row[column] for column in used} for row in rows) + "".join(caveats)
+
+
+def _number(name: str, result: Result) -> str:
+    number = result.metrics.get(name)
+    return text(name, plain(number), interval=name == PRIMARY) if number else ""
+
+
+def _videos(result: Result) -> str:
+    counted = result.counts
+    return str(counted["n"]) if counted["n"] == counted["n_of"] else f"{counted['n']} of {counted['n_of']}"
 
 
 def _published(result: Result) -> str:
@@ -131,8 +178,9 @@ def _next_steps(workspace: Workspace, plan: planning.Plan, *, mlflow: bool) -> s
     usual = resolve_workspace()
     results = "" if workspace.results == usual.results else f" --results {shlex.quote(_short(workspace.results))}"
     data = "" if workspace.data == usual.data else f" --data {shlex.quote(_short(workspace.data))}"
-    tracking = open_tracker(None, workspace.results, "").how_to_open if mlflow else f"harness mlflow push{results}"
-    shown = [f"{label:<8} {command}{results}{data}" for label, command in showing(tuple(plan.cells))]
+    tracking = open_tracker(None, workspace.results, "").how_to_open if mlflow else f"{program()} mlflow push{results}"
+    commands = [(label, command.replace("harness", program(), 1)) for label, command in showing(tuple(plan.cells))]
+    shown = [f"{label:<8} {command}{results}{data}" for label, command in commands]
     return "\n".join(["", f"records  {_short(workspace.runs)}/<job>", f"MLflow   {tracking}", *shown])
 
 
@@ -140,6 +188,8 @@ def showing(cells: Sequence[Cell]) -> list[tuple[str, str]]:
     """(label, command) of the table with most of the cells; of the report of each scale where no table has any."""
     from reports import tables
 
+    if any(cell.limit for cell in cells):  # they have no place in the paper's tables
+        return [("table", "harness table results")]
     if table := tables.showing(cells):
         return [("table", table)]
     scales = dict.fromkeys(cell.scale for cell in cells)

@@ -11,7 +11,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from harness.commands import console
+from harness.commands import console, logs
 from harness.commands.options import launch_options, names_of, seeds_option, workspace_options
 from harness.core.errors import HarnessError
 from harness.core.workspace import Workspace
@@ -19,7 +19,19 @@ from harness.launch.options import LaunchOptions
 from reports.tables.render import FORMATS
 
 RESULTS = "results"
-FOR_RESULTS = ("name", "scale", "by", "metrics", "significance", "style", "data", "results", "plugins")
+FOR_RESULTS = (
+    "name",
+    "scale",
+    "by",
+    "metrics",
+    "significance",
+    "style",
+    "data",
+    "results",
+    "plugins",
+    "verbose",
+    "quiet",
+)
 """Parameters that `harness table results` takes."""
 
 
@@ -84,7 +96,8 @@ def command(
         question["scale"] = question["scale"] or "paper"
         query = tables.Question(**question)
         if run_missing:
-            run_cells(tables.wanted(int(name), query), workspace, launch)
+            with logs.run_log(workspace) as log:
+                run_cells(tables.wanted(int(name), query), workspace, launch, log)
         table = table_output.paper_table(
             int(name), query, workspace, run_store, significance=significance, with_cost=with_cost
         )

@@ -6,13 +6,14 @@ Ray Tune tries the rates. Whole groups of videos are held out; test videos are n
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import click
 
 from harness import __version__
-from harness.commands import console
+from harness.commands import console, logs
 from harness.commands.options import launch_options, selection_options, workspace_options
 from harness.core.callbacks import Callback, CallbackList, in_background
 from harness.core.cells import Cell, Job, Selection
@@ -56,9 +57,23 @@ class Search:
 @launch_options
 @workspace_options
 def command(selection: Selection, launch: LaunchOptions, workspace: Workspace, trials: int, share: float) -> None:
+    with logs.run_log(workspace) as log:
+        logs.echo(table(_choices(selection, launch, workspace, trials, share, log)))
+
+
+def _choices(
+    selection: Selection,
+    launch: LaunchOptions,
+    workspace: Workspace,
+    trials: int,
+    share: float,
+    log: Callable[[], Path],
+) -> list[dict[str, Any]]:
+    """Run the searches of a selection; their choices. `log` creates the log file."""
     cells = selecting.cells(selection)
     check_networks(cells)
     rates = {cell: tuned.candidates(base_rate(cell), trials) for cell in cells}
+    launch.check_device()
     writable(workspace.results, content="results", flag="--results")
     with console.screen(jobs=0) as callback:
         prepare_data(cells, workspace, callback)
@@ -66,16 +81,16 @@ def command(selection: Selection, launch: LaunchOptions, workspace: Workspace, t
     searches = {search.job.id: search for cell in cells for search in searches_of(cell, planner, rates[cell], share)}
     jobs = [job for search in searches.values() for job in search.trials]
     upstream = upstream_plan(jobs, planner, workspace)
-    click.echo(f"{len(searches)} training(s), {len(jobs)} trial(s), {len(upstream.to_do)} job(s) before them.")
+    jobs_before = f"{len(upstream.to_do)} job(s) before them"
+    logs.echo(f"{len(searches)} training(s), {len(jobs)} trial(s), {jobs_before}. Log: {log()}")
     with (
         open_tracker(None, workspace.results, "tune", enabled=launch.mlflow) as tracker,
         console.screen(jobs=len(upstream.to_do) + len(jobs)) as screen,
         in_background(tracker) as background,
     ):
-        callback = CallbackList((screen, background))
+        callback = CallbackList((screen, console.LogProgress(jobs=len(jobs)), background))
         launch.launch(upstream, workspace, callback)
-        choices = [conclude(search, workspace, launch, callback, share) for search in searches.values()]
-    click.echo(table(choices))
+        return [conclude(search, workspace, launch, callback, share) for search in searches.values()]
 
 
 def searches_of(cell: Cell, planner: planning.Planner, rates: Sequence[str], share: float) -> list[Search]:

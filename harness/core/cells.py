@@ -32,6 +32,8 @@ class Selection:
     scale: str | None = None
     seeds: tuple[int, ...] = (0,)
     backbone: str = ""
+    limit: int = 0
+    """Number of videos per subset, the first by id; 0: all videos."""
     overrides: tuple[tuple[str, str], ...] = ()
     """Dotted `--set key=value` pairs."""
 
@@ -54,6 +56,8 @@ class Cell:
     backbone: str = ""
     overrides: tuple[tuple[str, str], ...] = ()
     """Dotted `--set key=value` pairs."""
+    limit: int = 0
+    """Number of videos per subset that the data sets were limited to, the first by id; 0: all videos."""
 
     def __str__(self) -> str:
         return " · ".join(filter(None, (self.baseline, self.backbone, self.modality, self.conditions)))
@@ -64,6 +68,7 @@ class Cell:
         words = [self.dataset, f"split {self.split}", "" if self.subset == "test" else self.subset]
         words += [self.protocol, self.init, f"seed {self.seed}" if self.seed else ""]
         words += [f"from {self.chosen_source}"] if self.chosen_source else []
+        words += [f"limit {self.limit}"] if self.limit else []
         return " · ".join(filter(None, (*words, *(f"{key}={value}" for key, value in self.overrides))))
 
     @property

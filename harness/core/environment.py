@@ -5,12 +5,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib.util
 import os
 import platform
 import re
 import subprocess
+from collections.abc import Iterator
+from contextvars import ContextVar
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -21,6 +24,7 @@ SIBLINGS = ("baselines", "reports")
 """Packages that are installed next to `harness`, under names that a user's files or other distributions may have as well."""
 VISIBLE_GPUS = "CUDA_VISIBLE_DEVICES"
 PACKAGES = ("torch", "torchvision", "numpy", "av", "opencv-contrib-python-headless", "timm", "safetensors")
+_device: ContextVar[str] = ContextVar("device", default="")
 
 
 def check_siblings() -> None:
@@ -49,11 +53,11 @@ def cpu_threads() -> int:
 
 
 def device() -> str:
-    """HARNESS_DEVICE, or 'cuda' if an NVIDIA driver is installed, or 'cpu'. Does not import torch."""
+    """The device of `use_device`, HARNESS_DEVICE, or 'cuda' if an NVIDIA driver is installed, or 'cpu'. Does not import torch."""
+    if chosen := _device.get():
+        return chosen
     if setting := os.environ.get("HARNESS_DEVICE", ""):
-        if not re.fullmatch(r"cpu|cuda(:\d+)?", setting):
-            raise HarnessError(f"HARNESS_DEVICE={setting}: expected cpu, cuda, or cuda:N for GPU number N")
-        return setting
+        return _checked(setting, f"HARNESS_DEVICE={setting}")
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "all") not in ("", "-1")
     return "cuda" if visible and Path("/proc/driver/nvidia/version").exists() else "cpu"
 
@@ -74,6 +78,40 @@ def select_gpu(device_name: str) -> None:
 
         torch.cuda.set_device(device_name)
         processes.child_variables[VISIBLE_GPUS] = (visible_gpus() or {int(number): number})[int(number)]
+
+
+@contextlib.contextmanager
+def use_device(name: str | None) -> Iterator[None]:
+    """During the block, `device` returns `name`; None: unchanged. Raises HarnessError for a name that no device has."""
+    token = _device.set(_checked(name, f"--device {name}") if name is not None else _device.get())
+    try:
+        yield
+    finally:
+        _device.reset(token)
+
+
+def _checked(name: str, source: str) -> str:
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", name):
+        raise HarnessError(f"{source}: expected cpu, cuda, or cuda:N for GPU number N")
+    return name
+
+
+def check_device(name: str) -> None:
+    """Raise HarnessError for a GPU that PyTorch does not find on this machine."""
+    if not name.startswith("cuda"):
+        return
+    import torch
+
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    number = int(name.partition(":")[2] or 0)
+    if number >= count:
+        gpus = (
+            "no GPU" if not count else "one GPU, cuda:0" if count == 1 else f"{count} GPUs, cuda:0 to cuda:{count - 1}"
+        )
+        raise HarnessError(
+            f"the device {name} is not on this machine: PyTorch finds {gpus}; choose another with --device (cpu works "
+            "everywhere), or run `harness doctor` to see why"
+        )
 
 
 def precision(device_name: str, requested: str = "auto") -> str:

@@ -24,6 +24,8 @@ class DataSpec:
     version: int
     fingerprint: str
     """Fingerprint of its files and labels; '' if the data set is not on disk, which makes the job's id provisional."""
+    limit: int = 0
+    """Number of videos per subset, the first by id; 0: all videos."""
 
     @property
     def family(self) -> str:

@@ -77,6 +77,11 @@ def job_lock(folder: Path, job_id: str, notify: Callable[[str], None] = lambda t
         lock.release()
 
 
+def is_locked(folder: Path, job_id: str) -> bool:
+    """Whether a living process holds the job's lock, as far as this process can know."""
+    return _Lock(folder, job_id).is_held
+
+
 def clear_leftovers(runs: Path, job_id: str) -> None:
     """Remove half-written records of killed owners. Only for the process that holds the job's lock."""
     for path in runs.glob(f".{job_id}.*.half"):

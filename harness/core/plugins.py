@@ -80,6 +80,8 @@ class Launcher:
     jobs keep their records. `tests/contract/test_launchers.py` holds every launcher to this.
     """
     options: tuple[LauncherOption, ...] = ()
+    on_this_machine: bool = False
+    """Whether all jobs run on the machine of the command, whose devices can then be checked before the first job."""
 
 
 class Frames(Protocol):

@@ -16,7 +16,7 @@ class Workspace:
     data: Path
     """Data sets, one folder each."""
     results: Path
-    """Results folder: records, checkpoints, profiles."""
+    """Results folder: records, checkpoints, profiles, logs."""
 
     @property
     def runs(self) -> Path:
@@ -27,6 +27,11 @@ class Workspace:
     def jobs(self) -> Path:
         """Locks and checkpoints of running jobs."""
         return self.results / "jobs"
+
+    @property
+    def logs(self) -> Path:
+        """Log files, one per command that ran jobs."""
+        return self.results / "logs"
 
     @property
     def report(self) -> Path:

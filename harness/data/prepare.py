@@ -22,6 +22,7 @@ from harness.core.errors import BrokenVideo, DataMissing, HarnessError
 from harness.core.serialization import canonical
 from harness.data import index
 from harness.data.index import Index, IndexRow, Progress
+from harness.data.splits import first_videos
 from harness.datasets.formats import stored
 from harness.video.sampling import timeline_frames
 
@@ -43,12 +44,15 @@ class Prepared:
     """Folder of everything derived from it."""
     fingerprint: str
     """Hash of the ids, labels and file sizes of all splits, of what is missing, and of the card's version."""
+    limit: int = 0
+    """Number of videos per subset in listings, the first by id; 0: all videos."""
 
     def listing(self, split: int) -> Listing:
         """The videos of one split, by the annotation files."""
         if split not in self._listings:
             known = stored.read_listing(self.store, split, self.fingerprint)
-            self._listings[split] = known or _read(self.dataset, self.root, split)
+            listing = known or _read(self.dataset, self.root, split)
+            self._listings[split] = first_videos(listing, self.limit) if self.limit else listing
         return self._listings[split]
 
     def path(self, video: Video) -> Path:

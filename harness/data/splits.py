@@ -23,6 +23,23 @@ TrainedOn = dict[str, list[str]]
 """Data set -> ids and group keys."""
 
 
+def first_videos(listing: Listing, limit: int) -> Listing:
+    """The first `limit` videos of every subset by id, in the order of the listing (`--limit`).
+
+    Videos that are missing from disk count too, so that the choice does not depend on the disk.
+    """
+    subsets: dict[str, tuple[Video, ...]] = {}
+    missing: set[str] = set()
+    for name, videos in listing.subsets.items():
+        absent = listing.missing_of(name)
+        chosen = set(sorted([*(video.id for video in videos), *absent])[:limit])
+        subsets[name] = tuple(video for video in videos if video.id in chosen)
+        missing.update(chosen.intersection(absent))
+    return dataclasses.replace(
+        listing, subsets=subsets, missing=tuple(video_id for video_id in listing.missing if video_id in missing)
+    )
+
+
 def hold_out(videos: Sequence[Video], share: float) -> tuple[list[Video], list[Video]]:
     """(rest, held out): about `share` of each class, in whole groups, so that no group is on both sides.
 
@@ -54,7 +71,8 @@ def validation_listing(listing: Listing, share: float) -> Listing:
     rest, held = hold_out(listing.subsets["train"], share)
     if not held:
         raise HarnessError(
-            "no class has more than one group of training videos, so no videos can be held out; tune on another data set"
+            "no class has more than one group of training videos, so no videos can be held out; tune on another data set, "
+            "or without --limit"
         )
     return dataclasses.replace(listing, subsets={"train": tuple(rest), HELD_OUT: tuple(held)}, missing=())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -268,7 +269,7 @@ def open_planned(context: JobContext[Any]) -> prepare.Prepared:
             f"{dataset.name} under {prepared.root} changed since this job was planned "
             f"(fingerprint {prepared.fingerprint}, planned {context.spec.dataset.fingerprint}); run the command again"
         )
-    return prepared
+    return dataclasses.replace(prepared, limit=context.spec.dataset.limit)
 
 
 def flow_files(context: JobContext[Any], prepared: prepare.Prepared, videos: Sequence[Video], *, make: bool) -> Store:
@@ -309,6 +310,5 @@ def _opened(
 
 
 def everything(context: JobContext[Any]) -> list[Video]:
-    """Every video of the data set in any split, once, in the order of ids."""
-    dataset = registry.load("dataset", context.spec.dataset.name)
-    return list(prepare.open_prepared(dataset, context.options.workspace.data).videos)
+    """Every video of the job's data set in any split, once, in the order of ids."""
+    return list(open_planned(context).videos)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import logging
+import os
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -28,10 +30,12 @@ from harness.jobs.probe import run_features, run_head
 from harness.models import build, transfer
 from harness.models.activation_checkpointing import recompute_stages
 from harness.records.record import Record
+from harness.records.started import note_start
 from harness.training import evaluation
 from harness.training.replicas import Replicas, rank_and_world
 from harness.training.trainer import reestimate_batch_norm, train
 
+logger = logging.getLogger(__name__)
 LONG_MEMORY = 0.01
 """Largest batch-norm momentum of moving averages that remember hundreds of steps."""
 SHORT_RUN_BATCHES = 16
@@ -59,6 +63,9 @@ def execute(job: Job, options: JobOptions, callback: Callback) -> Record:
 def _do(job: Job, options: JobOptions, callback: Callback, *, is_main: bool) -> None:
     allocator.keep_freed_memory()
     callback.job_started(job)
+    if is_main:
+        note_start(options.workspace.jobs, job)
+    logger.debug("job %s (%s) on %s in process %d", job.id, job.title, options.device, os.getpid())
     started, spent = time.perf_counter(), cpu_seconds()
     context: JobContext[Any] = JobContext(job=job, options=options, callback=callback)
     configure(context)
@@ -69,6 +76,7 @@ def _do(job: Job, options: JobOptions, callback: Callback, *, is_main: bool) -> 
         locks.clear_leftovers(options.workspace.runs, job.id)
         record = leave_record(context, outcome, wall_s=time.perf_counter() - started, cpu_s=cpu_seconds() - spent)
         shutil.rmtree(context.checkpoints, ignore_errors=True)
+        logger.debug("job %s: %s", job.id, ", ".join(f"{name} {value:.6g}" for name, value in record.cost.items()))
         callback.job_finished(record)
 
 

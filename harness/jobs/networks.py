@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.core import registry
+from harness.core import environment, registry
 from harness.core.cells import PUBLISHED
 from harness.core.errors import HarnessError
 from harness.core.workspace import Workspace
@@ -74,6 +74,7 @@ def open_networks(
             "--weights published:NAME --baseline NAME (see `harness weights list`)"
         )
     records = [RunStore(workspace.runs).find(job) for job in jobs]
+    environment.check_device(environment.device())
     from harness.jobs.predict import check_together
     from harness.jobs.restore import open_job
 

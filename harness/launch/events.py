@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -49,6 +51,10 @@ class EventSender(Callback):
     def job_finished(self, record: Record) -> None:
         self._emit("job_finished", record.job_id)
 
+    def log(self, level: int, logger: str, text: str) -> None:
+        """A message of `logging` in the worker."""
+        self._emit("log", level, logger, text)
+
     def _emit(self, method: str, *arguments: Any) -> None:
         self._flush()
         self._send(method, arguments)
@@ -65,6 +71,34 @@ class EventSender(Callback):
 
     def _due(self) -> bool:
         return time.monotonic() - self._sent_at >= self.every_s
+
+
+class _LogSender(logging.Handler):
+    """Sends messages of `logging` as events of a job."""
+
+    def __init__(self, sender: EventSender) -> None:
+        super().__init__()
+        self.sender = sender
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.sender.log(record.levelno, record.name, self.format(record))
+
+
+@contextlib.contextmanager
+def logging_to(sender: EventSender) -> Iterator[EventSender]:
+    """During the block, what this process logs, and warnings of Python, go to the driver, whose log file and terminal show it."""
+    handler, program = _LogSender(sender), logging.getLogger("harness")
+    program.setLevel(logging.DEBUG)
+    logging.captureWarnings(True)
+    sources = (program, logging.getLogger("py.warnings"))
+    for source in sources:
+        source.addHandler(handler)
+    try:
+        yield sender
+    finally:
+        for source in sources:
+            source.removeHandler(handler)
+        logging.captureWarnings(False)
 
 
 @dataclass
@@ -85,7 +119,10 @@ class EventDispatcher:
     def dispatch(self, event: Event) -> None:
         job_id, method, arguments = event
         callback = self._callbacks[job_id]
-        if method == "job_started" and job_id in self._started:
+        if method == "log":
+            level, logger, text = arguments
+            logging.getLogger(logger).log(level, "%s", text)
+        elif method == "job_started" and job_id in self._started:
             (job,) = arguments
             callback.note(f"{job.title}: its worker was lost; it resumes from its last checkpoint")
         elif method == "job_finished":

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from harness.core import registry
+from harness.core import environment, registry
 from harness.core.errors import HarnessError, unknown
 from harness.jobs.options import JobOptions
 
@@ -50,6 +50,11 @@ class LaunchOptions:
         return JobOptions(
             workspace=workspace, workers=self.workers, on_bad_video=self.on_bad_video, profile=self.profile
         )
+
+    def check_device(self) -> None:
+        """Raise HarnessError if jobs would run on this machine, on a GPU that it does not have."""
+        if registry.load("launcher", self.launcher).on_this_machine:
+            environment.check_device(environment.device())
 
     def launch(self, plan: Plan, workspace: Workspace, callback: Callback) -> int:
         """Run the unfinished jobs; returns how many ran."""

@@ -34,9 +34,13 @@ def prepared_plan(cells: Sequence[Cell], workspace: Workspace, callback: Callbac
 
 
 def run_plan(plan: planning.Plan, workspace: Workspace, launch: LaunchOptions, callback: Callback) -> None:
-    """Run the unfinished jobs of a plan, and log them and the results of its cells to MLflow if `launch` says so."""
+    """Run the unfinished jobs of a plan, and log them and the results of its cells to MLflow if `launch` says so.
+
+    Raises HarnessError for a GPU that this machine does not have, and whatever a job raises.
+    """
     if not plan.to_do:
         return
+    launch.check_device()
     # Not the name of a cell alone: the runs of its jobs have it.
     title = "selection: " + "; ".join(map(str, list(plan.cells)[:3])) + ("; …" if len(plan.cells) > 3 else "")
     with (
@@ -116,17 +120,18 @@ def render_or_index(dataset: Dataset, workspace: Workspace, callback: Callback) 
 
 def _alternative_to(dataset: Dataset, cells: Sequence[Cell]) -> str:
     """Advice to use published weights instead of a data set that is only transferred from; '' for one that is scored."""
-    names = [
-        weights.name
+    offers = [
+        weights
         for cell in cells
         if cell.source == dataset.name
         for weights in registry.load("baseline", cell.baseline).weights
         if weights.stream in cell.modality
     ]
-    if not names or any(cell.dataset == dataset.name for cell in cells):
+    if not offers or any(cell.dataset == dataset.name for cell in cells):
         return ""
+    name, stream = offers[0].name, offers[0].stream
     return (
-        f" This selection only transfers from it. You can use published weights instead: run `harness weights fetch {names[0]}` "
-        f"(or `harness weights import {names[0]} FILE`), and add --source published:{names[0]}. "
+        f" This selection only transfers from it. You can use published weights instead: run `harness weights fetch {name}` "
+        f"(or `harness weights import {name} FILE --stream {stream}`), and add --source published:{name}. "
         "`harness weights list` lists all published weights."
     )

@@ -22,7 +22,7 @@ from harness.core.cells import Job
 from harness.core.errors import HarnessError
 from harness.jobs.options import JobOptions
 from harness.launch.entry import JobFunction
-from harness.launch.events import Event, EventSender
+from harness.launch.events import Event, EventSender, logging_to
 
 EXIT_S = 10.0
 """Time for idle workers to exit; killing them later loses nothing."""
@@ -134,7 +134,8 @@ def _work(pipe: Any) -> None:
             return
         try:
             job, options, run = pickle.loads(message)
-            run(job, options, EventSender(job.id, send))
+            with logging_to(EventSender(job.id, send)) as sender:
+                run(job, options, sender)
             send(None)
         except BaseException as error:  # noqa: BLE001 - raised again in the driver, whatever it is
             send(None, _portable(error))

@@ -37,7 +37,10 @@ def _same_videos(scores_a: Scores, scores_b: Scores) -> Scores:
                 f"{', '.join(odd[:5])}{' ...' if len(odd) > 5 else ''}. Score both streams on the same split."
             )
     if scores_a.logits.shape[1] != scores_b.logits.shape[1]:
-        raise HarnessError(f"cannot fuse {scores_a.logits.shape[1]} classes with {scores_b.logits.shape[1]}")
+        raise HarnessError(
+            f"cannot fuse scores of {scores_a.logits.shape[1]} classes with scores of {scores_b.logits.shape[1]}; give two "
+            "jobs of the same data set"
+        )
     other = aligned(scores_b, scores_a.ids)
     differ = np.flatnonzero(scores_a.labels != other.labels)
     if len(differ):

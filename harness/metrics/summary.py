@@ -29,6 +29,13 @@ def metric_values(scores: Scores) -> dict[str, MetricValue]:
     return {metric.name: estimate(metric, [[scores]]) for metric in metrics() if _applies(metric, scores)}
 
 
+def repeats_another(metric: Metric, scores: Scores) -> bool:
+    """Whether the metric equals another one by arithmetic: a mean over classes, if each has as many scored videos."""
+    same = [other for other in metrics() if other.shares is metric.shares and other.mean_over == "ids"]
+    sizes = np.bincount(scores.labels)
+    return metric.mean_over == "labels" and bool(same) and len(set(sizes[sizes > 0].tolist())) <= 1
+
+
 def plain(number: MetricValue) -> dict[str, Any]:
     """The estimate as JSON holds it."""
     return {key: value for key, value in dataclasses.asdict(number).items() if value not in (None, "")}

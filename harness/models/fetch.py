@@ -70,7 +70,7 @@ def _downloaded(url: str, target: Path, weights: Weights) -> Path:
         cause = f"the server answers {error.code}" if isinstance(error, urllib.error.HTTPError) else error
         raise HarnessError(
             f"cannot download {url}: {getattr(cause, 'reason', cause)}. Run the command again, or download the file elsewhere "
-            f"and put it at {cached}, or pass it to `harness weights import {weights.name} FILE`"
+            f"and put it at {cached}, or pass it to `harness weights import {weights.name} FILE --stream {weights.stream}`"
         ) from error
     if not matches(target, weights.sha256):
         digest = GIT_BLOB + git_blob(target) if weights.sha256.startswith(GIT_BLOB) else file_sha256(target)

@@ -124,7 +124,10 @@ def convert(
     missing = sorted(target.keys() - state.keys() - supplied.keys())
     report = Report(layout.name, missing=tuple(missing), **{kind: tuple(sorted(kinds[kind])) for kind in kinds})
     if not report.complete:
-        raise HarnessError(f"the weights do not fit the network; {report}")
+        raise HarnessError(
+            f"the weights do not fit the network; {report}. Import the file that was published for this network and stream "
+            "(`harness weights list`)"
+        )
     return state | supplied, report
 
 
@@ -213,7 +216,7 @@ def load_imported(weights: Weights, folder: Path) -> tuple[dict[str, Tensor], di
         raise HarnessError(
             f"the weights '{weights.name}' ({weights.stream}) are not imported; download them with "
             f"`harness weights fetch {weights.name}`, or import a file from {weights.url} with `harness weights import "
-            f"{weights.name} FILE`"
+            f"{weights.name} FILE --stream {weights.stream}`"
         )
     with safe_open(path, "pt") as file:
         return {name: file.get_tensor(name) for name in file.keys()}, json.loads(file.metadata()["card"])  # noqa: SIM118

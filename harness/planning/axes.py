@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -13,11 +14,25 @@ from harness.core.errors import HarnessError, unknown
 from harness.core.registry import dashed
 from harness.core.workspace import given
 
-AXES = ("baseline", "modality", "dataset", "split", "subset", "protocol", "init", "source", "scale", "seed", "backbone")
-SINGLE = ("subset", "source", "scale", "backbone")
+AXES = (
+    "baseline",
+    "modality",
+    "dataset",
+    "split",
+    "subset",
+    "protocol",
+    "init",
+    "source",
+    "scale",
+    "seed",
+    "backbone",
+    "limit",
+)
+SINGLE = ("subset", "source", "scale", "backbone", "limit")
 """Axes that take one value; in Python, several values make several selections."""
-MOST_DIGITS = 15
-"""Of a split or a seed."""
+NUMBERS = re.compile(r"(\d{1,15})(?:-(\d{1,15}))?", re.ASCII)
+"""A whole number, or a range such as 0-4 with both its ends."""
+LONGEST_RANGE = 1000
 
 
 def selection_of(values: Mapping[str, Any]) -> Selection:
@@ -45,6 +60,7 @@ def selection_of(values: Mapping[str, Any]) -> Selection:
         scale=dashed(scale) if scale else None,
         seeds=numbers("seed", chosen.get("seed", ("0",))),
         backbone=chosen.get("backbone", ""),
+        limit=_limit(chosen.get("limit")),
         overrides=tuple(overrides.items()),
     )
 
@@ -85,15 +101,37 @@ def several(axis: str, value: object) -> tuple[str, ...]:
 
 
 def numbers(axis: str, words: tuple[str, ...], *, everything: str = "") -> tuple[int, ...]:
-    """Whole numbers; () if the words are `everything` alone. Raises HarnessError for other words."""
+    """The whole numbers of '0-2,7', each once; () if the words are `everything` alone. Raises HarnessError for other words."""
     if everything and tuple(words) == (everything,):
         return ()
-    if not all(str(word).isdecimal() and len(str(word)) <= MOST_DIGITS for word in words):
+    parts = [part.strip() for word in words for part in str(word).split(",")]
+    ranges = [_range(part) for part in parts]
+    if not all(ranges):
         raise HarnessError(
-            f"--{axis} {' '.join(map(str, words))}: expected whole numbers from 0, such as --{axis} 0,1,2"
-            f"{f', or {everything!r}' if everything else ''}"
+            f"--{axis} {' '.join(map(str, words))}: expected whole numbers from 0, or ranges of up to {LONGEST_RANGE:,} of "
+            f"them, such as --{axis} 0-2,7{f', or {everything!r}' if everything else ''}"
         )
-    return tuple(int(word) for word in words)
+    return tuple(dict.fromkeys(itertools.chain.from_iterable(ranges)))
+
+
+def _range(word: str) -> range:
+    """'3' or '0-4' as a range; an empty one for anything else."""
+    ends = NUMBERS.fullmatch(word)
+    if ends is None:
+        return range(0)
+    first = int(ends[1])
+    numbers = range(first, int(ends[2] or first) + 1)
+    return numbers if len(numbers) <= LONGEST_RANGE else range(0)
+
+
+def _limit(value: object) -> int:
+    """0 for None. Raises HarnessError for anything but a whole number from 1."""
+    if value is None:
+        return 0
+    text = str(value)
+    if not (text.isdecimal() and len(text) < 16 and int(text)):
+        raise HarnessError(f"--limit {text}: expected a number of videos, 1 or more")
+    return int(text)
 
 
 def _from_file(path: str) -> dict[str, Any]:
@@ -108,7 +146,7 @@ def _from_file(path: str) -> dict[str, Any]:
     for key, value in stored.items():
         if key not in AXES:
             raise HarnessError(f"{path}: {unknown('axis', key, (*AXES, 'set'))}")
-        if key in SINGLE and not isinstance(value, str):
+        if key in SINGLE and key != "limit" and not isinstance(value, str):
             raise HarnessError(f"{path}: {key} = {value!r}: expected one value in quotes")
     axes: dict[str, Any] = {
         key: value if key in SINGLE else tuple(map(str, value if isinstance(value, list) else [value]))

@@ -38,6 +38,7 @@ def command_of(*cells: Cell, skipped: bool = False) -> str:
     flags += [("--backbone", cell.backbone)] if cell.backbone else []
     flags += [("--source", cell.source)] if cell.source and (not dataset or cell.source != dataset.source) else []
     flags += [("--scale", cell.scale)] if cell.scale != usual_scale else []
+    flags += [("--limit", cell.limit)] if cell.limit else []
     flags += [("--set", f"{key}={value}") for key, value in cell.overrides]
     flags += [("--on-bad-video", "skip")] if skipped else []
     flags += plugin_flags(cells)

@@ -26,7 +26,8 @@ def computed(spec: job_specs.FeaturesSpec, choice: str) -> bool:
 
 def counts_of(spec: job_specs.JobSpec) -> Mapping[tuple[int, str], int]:
     """(split, subset) -> number of videos, by the card of the job's data set."""
-    return registry.load("dataset", spec.dataset.name).counts  # type: ignore[no-any-return]
+    counts: Mapping[tuple[int, str], int] = registry.load("dataset", spec.dataset.name).counts
+    return {key: min(count, spec.dataset.limit or count) for key, count in counts.items()}
 
 
 def videos_of(spec: job_specs.FilesSpec | job_specs.FeaturesSpec) -> int:

@@ -182,7 +182,9 @@ class Planner:
         """Id of the job of `spec`, which is added to the plan if it is new. `words` form its title."""
         job = Job(
             spec=spec,
-            title=" · ".join(words) or training.title,
+            title=" · ".join(
+                (*(words or (training.title,)), *((f"limit {training.limit}",) if training.limit else ()))
+            ),
             upstream=upstream,
             cell=training.cell,
             provisional=self.provisional(spec, upstream),

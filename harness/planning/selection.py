@@ -115,6 +115,7 @@ def _cell(selection: Selection, baseline: Baseline, dataset: Dataset, axes: tupl
         seed=seed,
         backbone=selection.backbone,
         overrides=selection.overrides,
+        limit=selection.limit,
     )
     for training in _trainings(cell):
         _check(training)

@@ -72,7 +72,7 @@ class Specs:
         images: Dataset = registry.load("dataset", training.dataset.image_source)
         return job_specs.ImagesSpec(
             **self._network(training.scale),
-            dataset=self.data(images),
+            dataset=self.data(images, training.limit),
             backbone=training.backbone,
             seed=0,
             network=training.baseline.image_name,
@@ -96,12 +96,12 @@ class Specs:
             decoder=store_key(training.scale),
         )
 
-    def data(self, dataset: Dataset) -> job_specs.DataSpec:
-        return job_specs.DataSpec(dataset.name, dataset.version, self.fingerprint(dataset) or "")
+    def data(self, dataset: Dataset, limit: int) -> job_specs.DataSpec:
+        return job_specs.DataSpec(dataset.name, dataset.version, self.fingerprint(dataset) or "", limit)
 
     def _files(self, training: Training, split: int | None) -> dict[str, Any]:
         return {
-            "dataset": self.data(training.dataset),
+            "dataset": self.data(training.dataset, training.limit),
             "code_version": CODE_VERSION,
             "split": split,
             "subset": training.subset if split is not None else None,
@@ -110,7 +110,7 @@ class Specs:
 
     def _clips(self, training: Training) -> dict[str, Any]:
         return self._network(training.scale) | {
-            "dataset": self.data(training.dataset),
+            "dataset": self.data(training.dataset, training.limit),
             "baseline": job_specs.CardSpec(
                 training.baseline.name, training.baseline.version, training.baseline.content
             ),

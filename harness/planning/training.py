@@ -39,6 +39,8 @@ class Training:
     backbone: str
     head: HeadSpec | None = None
     """The head that is trained on features; None if the network's own head is trained with the rest."""
+    limit: int = 0
+    """As `Cell.limit`."""
 
     @property
     def stage(self) -> str:
@@ -120,6 +122,7 @@ class Training:
             seed=self.seed,
             backbone=self.backbone,
             overrides=self.changes,
+            limit=self.limit,
         )
 
     @property
@@ -182,6 +185,7 @@ def trainings_of(cell: Cell) -> Iterator[Training]:
             seed=cell.seed,
             backbone=cell.backbone,
             head=head_spec(protocol, cell.overrides),
+            limit=cell.limit,
         )
 
 

@@ -21,8 +21,14 @@ def caveats_of(cell: Cell) -> tuple[str, ...]:
     """Caveats of the scored data set, the source of the weights, imported scores and precision: 'is on TITLE: ...'."""
     caveats = [("is on", caveat_of(cell.dataset)), ("starts from", _published(cell) or caveat_of(cell.source))]
     caveats += [("was", FOREIGN if cell.protocol == IMPORTED else "")]
+    caveats += [("was", limited_to(cell.limit))]
     caveats += [("was", ROUNDED if ("scale.eval_precision", "bfloat16") in cell.overrides else "")]
     return tuple(f"{verb} {caveat}" for verb, caveat in caveats if caveat)
+
+
+def limited_to(limit: int) -> str:
+    """'run on ... (--limit N)'; '' for no limit."""
+    return f"run on the first {limit} videos of every subset alone (--limit {limit})" if limit else ""
 
 
 def _published(cell: Cell) -> str:
@@ -96,6 +102,8 @@ def caveats_of_job(record: Record) -> list[str]:
     if without := left_out(record.chosen.get("skipped", ())):
         caveats.append(without)
     spec = record.spec
+    if limited := limited_to(spec.dataset.limit):
+        caveats.append(limited)
     if isinstance(spec, NetworkSpec) and spec.scale.name != "paper":
         caveats.append(f"run at {spec.scale.name} scale, which says nothing about the paper's sizes")
     if isinstance(spec, NetworkSpec) and spec.scale.eval_precision == "bfloat16":

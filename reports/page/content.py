@@ -111,6 +111,7 @@ def collect(workspace: Workspace, run_store: RunStore, *, scale: str) -> Content
         name: pictures.footage(name, workspace.data, fingerprint=prints[-1])
         for name, prints in _fingerprints(evidence).items()
     }
+    drawn = evidence.complete
     tested = claims.all_claims(lookup, scale=scale) if numbers else ()
     jobs = views(evidence)
     return Content(
@@ -119,12 +120,12 @@ def collect(workspace: Workspace, run_store: RunStore, *, scale: str) -> Content
         run_store=digest(sorted(evidence.records)),
         tables=built,
         claims=tested,
-        overview=accuracy.overview(evidence) if evidence.results else None,
-        sections=tuple(_sections(evidence, footage)),
+        overview=accuracy.overview(drawn) if drawn.results else None,
+        sections=tuple(_sections(drawn, footage)),
         data=tuple(_data(evidence, footage)),
         jobs=jobs,
         facts=_facts(built, evidence, tested, jobs),
-        without_frames=tuple(name for name in evidence.datasets if footage.get(name) is None),
+        without_frames=tuple(name for name in drawn.datasets if footage.get(name) is None),
     )
 
 

@@ -167,7 +167,7 @@ def _ordered(
 
     def place(line: Line) -> tuple[object, ...]:
         cell, axes = line.cells[0], line.axes
-        videos = (datasets[cell.dataset], axes["scale"], axes["subset"], len(line.splits), line.splits)
+        videos = (datasets[cell.dataset], axes["scale"], axes["subset"], len(line.splits), line.splits, cell.limit)
         number = -(cells[line.key, PRIMARY].ours or 0.0), line.key
         return (*videos, *number) if by == "dataset" else (order_of(cell.baseline), cell.backbone, *videos, *number)
 
@@ -186,6 +186,8 @@ def _notes(
         yield "Numbers of several seeds are ranked by their mean, and tested by their lowest seed alone."
     if "other videos" in ranks.values():
         yield "other videos: scored on other videos, or with other labels, than most numbers of the group; not ranked."
+    if any(line.cells[0].limit for line in lines):
+        yield "first videos of every subset: run with --limit; not in the paper's tables, the claims or the figures."
     for scale in sorted({line.cells[0].scale for line in lines} - {"paper"}):
         yield f"{scale} scale: networks and data sets of that size; not comparable with published numbers."
     yield from NOTES

@@ -14,7 +14,7 @@ from reports.tables.layout import INIT_TITLES, MODALITY_TITLES, TITLES
 from reports.tables.model import Row, RowGroup
 
 HEADS: Mapping[str, tuple[str, ...]] = {
-    "dataset": ("dataset", "scale", "subset", "splits"),
+    "dataset": ("dataset", "scale", "subset", "splits", "limit"),
     "baseline": ("baseline", "backbone"),
 }
 """Order of the table -> the axes in the heading of a group of rows."""
@@ -54,6 +54,7 @@ class Line:
         return {name: getattr(cell, name) for name in names} | {
             "splits": " ".join(map(str, self.splits)),
             "seeds": " ".join(map(str, self.seeds)),
+            "limit": str(cell.limit or ""),
             "settings": " ".join(f"{key}={value}" for key, value in cell.overrides),
         }
 
@@ -66,7 +67,7 @@ class Line:
     def videos(self) -> str:
         """The test set, in words that are the same for every number on it."""
         axes = self.axes
-        return " · ".join(axes[axis] for axis in HEADS["dataset"])
+        return " · ".join(filter(None, (axes[axis] for axis in HEADS["dataset"])))
 
     @property
     def words(self) -> dict[str, str]:
@@ -79,6 +80,7 @@ class Line:
             "scale": "" if cell.scale == usual_scale else f"{cell.scale} scale",
             "subset": "" if cell.subset == "test" else cell.subset,
             "splits": f"split{'s' if len(self.splits) > 1 else ''} {', '.join(map(str, self.splits))}",
+            "limit": f"the first {cell.limit} videos of every subset" if cell.limit else "",
             "baseline": title_of(cell.baseline),
             "backbone": cell.backbone,
             "modality": MODALITY_TITLES.get(cell.modality, cell.modality),

@@ -113,7 +113,9 @@ def test_gits_name_of_a_content(tmp_path):
 
 
 def test_no_network_says_what_to_do(server, tmp_path):
-    with pytest.raises(HarnessError, match=r"put it at .*checkpoints/w, or .*harness weights import theirs FILE"):
+    with pytest.raises(
+        HarnessError, match=r"put it at .*checkpoints/w, or .*harness weights import theirs FILE --stream rgb"
+    ):
         fetch("https://nowhere.invalid/w", tmp_path / "w.pt", weights())
     with pytest.raises(HarnessError, match="answers 404"):
         fetch(f"{server}/absent", tmp_path / "w.pt", weights())

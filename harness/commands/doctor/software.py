@@ -118,7 +118,7 @@ def _devices(gpus: list[str]) -> CheckResult:
     if gpus:
         return CheckResult("devices", "ok", f"{', '.join(gpus)}; {cpu}; runs use {device}")
     if device != "cpu":
-        remedy = "install a torch built for this driver, or set HARNESS_DEVICE=cpu"
+        remedy = "install a torch built for this driver, or pass --device cpu (HARNESS_DEVICE=cpu for all commands)"
         return CheckResult("devices", "fail", f"runs would use {device}, but torch sees no GPU", remedy)
     return CheckResult("devices", "ok", f"{cpu}, no GPU: enough for the micro scale; the paper scale needs a GPU")
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from harness.commands import logs
 from harness.commands.options import workspace_options
 from harness.core.workspace import Workspace
 from harness.metrics.registered import PRIMARY, named, text
@@ -35,11 +36,11 @@ def command(file: Path, workspace: Workspace, probabilities: bool, **axes: objec
     table = score_files.read_table(file)
     table = score_files.log_of(table, file) if probabilities else table
     origin = imported.Origin(file=file.name, **axes)  # type: ignore[arg-type]
-    record = imported.import_scores(table, origin, workspace, note=lambda line: click.echo(f"note: {line}", err=True))
+    record = imported.import_scores(table, origin, workspace, note=logs.note)
     number = text(PRIMARY, record.metrics[PRIMARY], interval=True)
     click.echo(
         f"job {record.job_id}  {record.title}: {named(PRIMARY).short} {number} of {record.counts['n']} videos "
         "(provenance: imported)"
     )
     if not probabilities and score_files.looks_like_probabilities(table):
-        click.echo("note: every row sums to 1; if these are probabilities, pass --probabilities", err=True)
+        logs.note("every row sums to 1; if these are probabilities, pass --probabilities")

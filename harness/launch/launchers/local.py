@@ -124,4 +124,4 @@ class _Scheduler:
                     self.callback_errors.append(error)
 
 
-LAUNCHER = Launcher(name="local", title="on this machine", launch=launch)
+LAUNCHER = Launcher(name="local", title="on this machine", launch=launch, on_this_machine=True)

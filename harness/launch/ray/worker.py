@@ -16,6 +16,7 @@ from typing import Any
 from harness.core import environment
 from harness.core.callbacks import Callback
 from harness.core.errors import HarnessError
+from harness.launch.events import logging_to
 from harness.launch.ray.task import ATTEMPTS, RayTask, event_sender, run_on_node
 
 LEAK_BYTES = 64 * 2**20
@@ -41,7 +42,8 @@ def run_task(task: RayTask, queue: Any, *upstream: str) -> str:
 def _run_alone(task: RayTask, queue: Any) -> None:
     os.environ["OMP_NUM_THREADS"] = str(task.options.cpu_threads)  # Ray sets it to the number of CPUs requested
     callback = event_sender(task, queue)
-    run_on_node(on_assigned_gpu(task), callback)
+    with logging_to(callback):
+        run_on_node(on_assigned_gpu(task), callback)
     leaked = _free_gpu()
     if leaked > LEAK_BYTES:
         callback.note(
@@ -116,5 +118,10 @@ def _run_member(config: dict[str, Any]) -> None:
     os.environ["OMP_NUM_THREADS"] = str(task.options.cpu_threads)  # before torch reads it
     is_main = train.get_context().get_world_rank() == 0
     # All processes of a node see all its GPUs.
-    run_on_node(on_assigned_gpu(task), event_sender(task, config["queue"]) if is_main else Callback())
+    task = on_assigned_gpu(task)
+    if is_main:
+        with logging_to(event_sender(task, config["queue"])) as callback:
+            run_on_node(task, callback)
+    else:
+        run_on_node(task, Callback())
     ray.get(config["queue"].flushed.remote())

@@ -91,7 +91,8 @@ class Tracker(Callback):
 
         def log() -> None:
             counted = counts(result.scores)
-            tags = {"kind": "cell", "jobs": " ".join(result.job_ids), "reportable": content.reportable(counted)}
+            reportable = content.reportable(counted, limit=cell.limit)
+            tags = {"kind": "cell", "jobs": " ".join(result.job_ids), "reportable": reportable}
             run = self.new_run(str(cell), tags | content.axes_of(cell))
             params = content.shared([record.spec for record in records])
             self.server.log_data(run, records[0].spec)

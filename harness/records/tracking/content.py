@@ -17,15 +17,16 @@ from harness.core.cells import Cell
 from harness.core.job_specs import JobSpec, NetworkSpec, WithScores, to_plain
 from harness.metrics.registered import named, text
 from harness.metrics.scores import Scores, confusion, per_class_metrics
+from harness.records.caveats import limited_to
 from harness.records.record import RECORD, SCORES, Record
 
 LONGEST_PARAM = 500
 """Letters of a parameter; MLflow takes 6,000."""
 
 
-def reportable(counted: Mapping[str, int]) -> str:
-    """'false' when the number rests on fewer videos than the lists name, else 'true'."""
-    return str(not counted.get("missing")).lower()
+def reportable(counted: Mapping[str, int], *, limit: int) -> str:
+    """'false' when the number rests on fewer videos than the lists name, by `--limit` or on disk, else 'true'."""
+    return str(not limit and not counted.get("missing")).lower()
 
 
 def flatten(spec: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
@@ -57,6 +58,7 @@ def axes_of(cell: Cell) -> dict[str, str]:
     """The axes of a cell, by the names of the flags."""
     values = {name: value for name, value in vars(cell).items() if name != "overrides"}
     values["set"] = " ".join(f"{key}={value}" for key, value in cell.overrides)
+    values["limit"] = cell.limit or ""
     return {name: str(value) for name, value in values.items() if value != ""}
 
 
@@ -77,10 +79,11 @@ def note(record: Record) -> str:
     if not record.metrics:
         return f"{record.title}. Job {record.job_id}; {ask}."
     written = [f"{named(name).title} {text(name, number, interval=True)}" for name, number in record.metrics.items()]
+    limited = limited_to(record.spec.dataset.limit)
     of = "" if counted["n"] == counted["n_of"] else f" of {counted['n_of']}"
     return (
         f"**{written[0]}**, {', '.join([*written[1:], str(counted['n'])])}{of} videos; [low, high]: 95% interval. "
-        f"{record.chosen.get('rule', '')}\n\n"
+        f"{limited and f'It was {limited}. '}{record.chosen.get('rule', '')}\n\n"
         f"Job {record.job_id}; {ask}, `harness predict VIDEO --job {record.job_id}` tries it."
     )
 

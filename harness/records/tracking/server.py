@@ -121,7 +121,7 @@ class Server:
         tags = {
             "mlflow.note.content": content.note(record),
             "fingerprint": record.fingerprint,
-            "reportable": content.reportable(record.counts),
+            "reportable": content.reportable(record.counts, limit=record.spec.dataset.limit),
             COMPLETE: "true",
         }
         self.log_points(run, points, params=params, tags=tags)

@@ -8,24 +8,24 @@ from __future__ import annotations
 import dataclasses
 import json
 import textwrap
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
 from harness.commands import console
-from harness.commands.options import workspace_options
+from harness.commands.ls import jobs
+from harness.commands.options import several, workspace_options
 from harness.core import registry
 from harness.core.contract import Baseline, Dataset, Weights
-from harness.core.errors import HarnessError
-from harness.core.job_specs import to_plain
+from harness.core.errors import HarnessError, unknown
 from harness.core.parameters import Range
 from harness.core.plugins import LauncherOption
+from harness.core.registry import dashed
 from harness.core.serialization import plain
 from harness.core.workspace import Workspace
-from harness.metrics.registered import PRIMARY, named, text
-from harness.records.caveats import caveat_of
+from harness.planning.axes import numbers
 from harness.records.record import RunStore
 
 WIDTH = 108
@@ -34,15 +34,27 @@ WIDTH = 108
 @click.command()
 @click.argument("kind", metavar="KIND", type=click.Choice([*(f"{kind}s" for kind in registry.KINDS), "jobs"]))
 @click.argument("name", required=False)
+@several("--baseline", "NAME", "Of jobs: only those of these baselines.", kind="baseline")
+@several("--protocol", "NAME", "Of jobs: only those under these protocols.", kind="protocol")
+@several("--dataset", "NAME", "Of jobs: only those on these data sets.", kind="dataset")
+@several("--seed", "N", "Of jobs: only those with these seeds, such as 0-4 or 0-2,7.")
+@several("--state", "|".join(jobs.STATES), "Of jobs: only those in these states.")
+@click.option(
+    "--sort",
+    metavar="KEY",
+    help=f"Of jobs: order by {', '.join(jobs.SORT_KEYS)}; -KEY reverses it.  [default: finished]",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the list as JSON. One job is always printed as JSON.")
 @workspace_options
-def command(kind: str, name: str | None, as_json: bool, workspace: Workspace) -> None:
+def command(kind: str, name: str | None, as_json: bool, workspace: Workspace, **filters: Any) -> None:
     kind = kind.removesuffix("s")
+    given = [f"--{option}" for option, value in filters.items() if value]
+    if given and (kind != "job" or name):
+        raise HarnessError(
+            f"{' and '.join(given)} chooses among jobs; use `harness ls jobs {given[0]} ...` without a name"
+        )
     if kind == "job":
-        run_store = RunStore(workspace.runs)
-        show = jobs_json if as_json else jobs
-        click.echo(job(name, run_store) if name else show(run_store))
-        console.exit_if_damaged(run_store)
+        _jobs(name, as_json, workspace, **filters)
         return
     family = registry.load(kind, name) if kind == "baseline" and name else None
     if family is not None and family.at and family.members:
@@ -55,6 +67,35 @@ def command(kind: str, name: str | None, as_json: bool, workspace: Workspace) ->
     else:
         rows = table(kind, workspace)
     click.echo(json.dumps(rows, indent=1, ensure_ascii=False) if as_json else console.table(rows))
+
+
+def _jobs(
+    name: str | None,
+    as_json: bool,
+    workspace: Workspace,
+    *,
+    state: Sequence[str],
+    sort: str | None,
+    seed: tuple[str, ...],
+    **axes: Sequence[str],
+) -> None:
+    """Print one job in full, or the list of jobs."""
+    run_store = RunStore(workspace.runs)
+    if name:
+        click.echo(jobs.in_full(name, run_store))
+        return
+    for word in state:
+        if word not in jobs.STATES:
+            raise unknown("state", word, jobs.STATES)
+    values: dict[str, Sequence[object]] = {axis: list(map(dashed, words)) for axis, words in axes.items()}
+    filters = jobs.Filters(values | {"seed": numbers("seed", seed)}, state, sort or "finished")
+    everything = jobs.listed_jobs(workspace, run_store)
+    chosen = filters.chosen(everything)
+    if as_json:
+        click.echo(jobs.as_json(chosen))
+    else:
+        click.echo(jobs.as_text(chosen, len(everything), workspace, damaged=bool(run_store.damaged)))
+    console.exit_if_damaged(run_store)
 
 
 def table(kind: str, workspace: Workspace) -> list[dict[str, Any]]:
@@ -122,46 +163,6 @@ ROWS: Mapping[str, Callable[[Any, Workspace], dict[str, Any]]] = {
     },
 }
 """Kind -> columns of its list. Other kinds show name and title."""
-
-
-def jobs(run_store: RunStore) -> str:
-    """One line per record. A number is printed only if the scores behind it can be read."""
-    rows, names = [], set()
-    for record in sorted((record for record, _ in run_store.with_scores()), key=lambda record: record.finished_at):
-        accuracy = text(PRIMARY, record.metrics[PRIMARY]) if record.metrics else ""
-        names.add(record.spec.dataset.name)
-        rows.append(
-            {
-                "job": record.job_id,
-                "kind": record.kind,
-                "what": record.title,
-                named(PRIMARY).short: accuracy,
-                "n": record.counts.get("n", ""),
-                "took s": f"{record.cost['wall_s']:.0f}",
-                "finished": record.finished_at[:16].replace("T", " "),
-            }
-        )
-    caveats = dict.fromkeys(f"\n{caveat}." for caveat in map(caveat_of, sorted(names)) if caveat)
-    if not rows:
-        return f"No {'readable records' if run_store.damaged else 'finished jobs'} in {run_store.runs}."
-    return console.table(rows) + "".join(caveats)
-
-
-def jobs_json(run_store: RunStore) -> str:
-    """A list of the records, without their specs, curves and files."""
-    names = ("job_id", "kind", "title", "cell", "upstream", "metrics", "counts", "cost", "finished_at")
-    records = sorted((record for record, _ in run_store.with_scores()), key=lambda record: record.finished_at)
-    rows = [{name: plain(getattr(record, name)) for name in names} for record in records]
-    return json.dumps(rows, indent=1, ensure_ascii=False)
-
-
-def job(name: str, run_store: RunStore) -> str:
-    """The record of a job as JSON; `name` is the beginning of its id."""
-    record = run_store.find(name)
-    left_out = ("folder", "curves", "classes", "fingerprint", "files")
-    content = {key: value for key, value in vars(record).items() if key not in left_out}
-    content |= {"spec": to_plain(record.spec), "folder": str(record.folder)}
-    return json.dumps(plain(content), indent=1, ensure_ascii=False)
 
 
 def card(value: Any) -> str:
