@@ -1,4 +1,4 @@
-"""What a command prints beside its results (`-v`, `-q`), and the log file of a run, by Python's `logging`.
+"""What a command prints in addition to its results (`-v`, `-q`), and the log file of a run, by Python's `logging`.
 
 Every module of the program may use `logging.getLogger(__name__)`. Messages below WARNING are printed with `-v` alone, and
 are always in the log file. The logger `harness.screen` takes what the command prints anyway, for the file only.

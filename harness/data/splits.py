@@ -29,14 +29,19 @@ def first_videos(listing: Listing, limit: int) -> Listing:
     Videos that are missing from disk count too, so that the choice does not depend on the disk.
     """
     subsets: dict[str, tuple[Video, ...]] = {}
-    missing: set[str] = set()
+    missing: dict[str, list[str]] = defaultdict(list)
     for name, videos in listing.subsets.items():
         absent = listing.missing_of(name)
         chosen = set(sorted([*(video.id for video in videos), *absent])[:limit])
         subsets[name] = tuple(video for video in videos if video.id in chosen)
-        missing.update(chosen.intersection(absent))
+        for video_id in chosen.intersection(absent):
+            missing[video_id].append(name)
     return dataclasses.replace(
-        listing, subsets=subsets, missing=tuple(video_id for video_id in listing.missing if video_id in missing)
+        listing,
+        subsets=subsets,
+        missing=tuple(video_id for video_id in listing.missing if video_id in missing),
+        # An id of an unknown subset counts in every subset, but may be among the first of one alone.
+        missing_from={video_id: names[0] for video_id, names in missing.items() if len(names) == 1},
     )
 
 

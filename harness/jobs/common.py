@@ -142,10 +142,11 @@ def scored_subset(context: JobContext[Any]) -> str:
 
 
 def expected_count(context: JobContext[Any]) -> int | None:
-    """Number of videos of the scored subset on the data set's card; None if it has none, as for held-out parts."""
+    """Number of videos of the scored subset by the data set's card and `--limit`; None if the card has none, as for held-out parts."""
     dataset: Dataset = registry.load("dataset", context.spec.dataset.name)
     split = getattr(context.spec, "split", dataset.splits[0])
-    return dataset.counts.get((split, scored_subset(context)))
+    count = dataset.counts.get((split, scored_subset(context)))
+    return count and min(count, context.spec.dataset.limit or count)
 
 
 def loss_on(context: JobContext[Any], module: nn.Module, views: Iterator[Any], videos: Sequence[Video]) -> float:

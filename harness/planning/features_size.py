@@ -25,7 +25,7 @@ def computed(spec: job_specs.FeaturesSpec, choice: str) -> bool:
 
 
 def counts_of(spec: job_specs.JobSpec) -> Mapping[tuple[int, str], int]:
-    """(split, subset) -> number of videos, by the card of the job's data set."""
+    """(split, subset) -> number of videos, by the card of the job's data set and `--limit`."""
     counts: Mapping[tuple[int, str], int] = registry.load("dataset", spec.dataset.name).counts
     return {key: min(count, spec.dataset.limit or count) for key, count in counts.items()}
 

@@ -71,7 +71,14 @@ def test_an_unknown_name_is_an_attribute_error():
 
 def test_run_and_plan_take_every_option_of_the_commands():
     of_launchers = {"address", "storage", "gpus_per_job"}
-    named = {"overrides": "set", "no_mlflow": "mlflow", "as_json": "callback", "plugins": ""}
+    named = {
+        "overrides": "set",
+        "no_mlflow": "mlflow",
+        "as_json": "callback",
+        "plugins": "",
+        "verbose": "",
+        "quiet": "",
+    }
     options = {named.get(parameter.name, parameter.name) for parameter in run_command.params} - of_launchers - {""}
     assert options - {"launcher_options"} <= set(inspect.signature(api.run).parameters)
     assert {*AXES, "set", "file", "table", "data", "results"} == set(inspect.signature(api.plan).parameters)

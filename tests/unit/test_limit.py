@@ -76,6 +76,14 @@ def test_missing_videos_count_so_that_the_choice_does_not_depend_on_the_disk() -
     assert [v.id for v in first.subsets["test"]] == ["y"] and first.missing_of("test") == ("x",)
 
 
+def test_a_missing_video_of_an_unknown_subset_counts_in_each_subset_whose_first_videos_it_is_among() -> None:
+    listing = Listing(("a",), {"train": (video("c"), video("d")), "test": (video("a"), video("b"))}, ("ab", "b5"))
+    first = first_videos(listing, 2)
+    present = {name: [v.id for v in videos] for name, videos in first.subsets.items()}
+    assert present == {"train": [], "test": ["a"]}
+    assert first.missing_of("train") == ("ab", "b5") and first.missing_of("test") == ("ab",)
+
+
 def plan_of(selection: Selection, workspace: Workspace) -> Plan:
     return make_plan(cells(selection), workspace, dry_run=True)
 

@@ -385,5 +385,6 @@ def test_specs_are_flattened_within_mlflows_limits() -> None:
 
 def test_a_number_on_fewer_videos_is_not_reportable(tmp_path: Path) -> None:
     record = finished(0, tmp_path)
-    assert reportable(record.counts) == "true"
-    assert reportable(record.counts | {"missing": 3}) == "false"
+    assert reportable(record.counts, limit=0) == "true"
+    assert reportable(record.counts, limit=8) == "false"
+    assert reportable(record.counts | {"missing": 3}, limit=0) == "false"
