@@ -44,7 +44,9 @@ def fit_linear(head: nn.Module, task: HeadTask, classifier: Classifier, *, title
     classes = linears[0].out_features if linears else 0
     labels = views.labels.tolist()
     if missing := sorted(set(range(classes)) - set(labels)):
-        raise HarnessError(f"no training video has label {missing[0]}; {title} needs one of each class; leave out --limit, or add videos")
+        raise HarnessError(
+            f"no training video has label {missing[0]}; {title} needs one of each class; leave out --limit, or add videos"
+        )
     c, held, rule = float(task.params["c"]), list[Video](), ""
     if not c:
         rest, held = hold_out(task.videos, HELD_OUT)

@@ -81,7 +81,7 @@ def test_run_and_plan_take_every_option_of_the_commands():
     }
     options = {named.get(parameter.name, parameter.name) for parameter in run_command.params} - of_launchers - {""}
     assert options - {"launcher_options"} <= set(inspect.signature(api.run).parameters)
-    assert {*AXES, "set", "file", "table", "data", "results"} == set(inspect.signature(api.plan).parameters)
+    assert {*AXES, "set", "file", "table", "data", "results", "device"} == set(inspect.signature(api.plan).parameters)
 
 
 def test_a_plan_has_the_jobs_of_the_command(workspace):
