@@ -44,6 +44,7 @@ linkcheck_retries = 1
 linkcheck_anchors = False
 
 html_theme = "furo"
+pygments_dark_style = "github-dark"  # the theme's own style underlines names
 html_title = "harness"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]

@@ -6,6 +6,7 @@ import importlib
 import re
 import shlex
 from collections.abc import Iterator
+from pathlib import Path
 from types import ModuleType
 
 import click
@@ -120,3 +121,28 @@ def test_no_block_of_commands_lacks_its_language():
         ):
             lines = [line for line in block.splitlines() if re.match(r"(\$ )?harness \w", line)]
             assert not lines or language == "console", (page.relative_to(ROOT), lines)
+
+
+def headings(page: Path) -> set[str]:
+    """Anchors of the page's headings, as GitHub and the site make them."""
+    text = re.sub(r"^```.*?^```", "", page.read_text("utf-8"), flags=re.DOTALL | re.MULTILINE)
+    titles = re.findall(r"^#+ (.+)$", text, flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def test_links_to_headings_lead_somewhere():
+    links = [
+        (page, (page.parent / target).resolve() if target else page, anchor)
+        for page in documents()
+        for target, anchor in re.findall(r"\]\((?!https?:)([^)#\s]*)#([^)\s]+)\)", page.read_text("utf-8"))
+    ]
+    # contributing.md includes CONTRIBUTING.md.
+    places = {DOCS / "contributing.md": ROOT / "CONTRIBUTING.md"}
+    dead = [(page.name, anchor) for page, target, anchor in links if anchor not in headings(places.get(target, target))]
+    assert len(links) > 15 and not dead
+
+
+def test_python_in_the_documents_is_python():
+    for page in documents():
+        for block in re.findall(r"^```python\n(.*?)^```", page.read_text("utf-8"), flags=re.DOTALL | re.MULTILINE):
+            compile(block, page.name, "exec")
