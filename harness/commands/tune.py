@@ -15,7 +15,7 @@ import click
 from harness import __version__
 from harness.commands import console, logs
 from harness.commands.options import launch_options, selection_options, workspace_options
-from harness.core.callbacks import Callback, CallbackList, in_background
+from harness.core.callbacks import Callback, CallbackList
 from harness.core.cells import Cell, Job, Selection
 from harness.core.errors import HarnessError
 from harness.core.workspace import Workspace, writable
@@ -86,7 +86,7 @@ def _choices(
     with (
         open_tracker(None, workspace.results, "tune", enabled=launch.mlflow) as tracker,
         console.screen(jobs=len(upstream.to_do) + len(jobs)) as screen,
-        in_background(tracker) as background,
+        tracker.in_background() as background,
     ):
         callback = CallbackList((screen, console.LogProgress(jobs=len(jobs)), background))
         launch.launch(upstream, workspace, callback)

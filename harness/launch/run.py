@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.core import registry
-from harness.core.callbacks import Callback, CallbackList, in_background, running
+from harness.core.callbacks import Callback, CallbackList, running
 from harness.core.cells import PUBLISHED, Cell
 from harness.core.contract import BuildSpec, Dataset, streams_of
 from harness.core.errors import DataMissing
@@ -48,7 +48,7 @@ def run_plan(plan: planning.Plan, workspace: Workspace, launch: LaunchOptions, c
         running(callback, jobs=len(plan.to_do)),
     ):
         # MLflow takes seconds to load, and a server may be slow: progress must not wait for it.
-        with in_background(tracker) as background:
+        with tracker.in_background() as background:
             launch.launch(plan, workspace, CallbackList((callback, background)))
             callback.stage("finish", 0, "")
         for result in results_of(plan, RunStore(workspace.runs)):

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import sys
-from collections.abc import Callable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import CancelledError, Future, InvalidStateError
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 
+from harness.core import callbacks
 from harness.core.callbacks import Callback, Point
 from harness.core.cells import Cell, Job
 from harness.metrics.scores import CellResult, Scores, counts
@@ -19,6 +23,8 @@ from harness.records.tracking import content
 from harness.records.tracking.server import COMPLETE, Server, failures, first_line, quiet
 
 URI_ENV = "MLFLOW_TRACKING_URI"
+STOPPED = (KeyboardInterrupt, SystemExit)
+"""What Ctrl-C and SIGTERM raise."""
 
 
 def _to_stderr(text: str) -> None:
@@ -37,6 +43,9 @@ class Tracker(Callback):
     """Receives the one message if MLflow is unavailable."""
     unsent: list[str] = field(default_factory=list)
     """Ids of jobs that finished and are not in MLflow."""
+    _opening: Future[None] = field(default_factory=Future)
+    """Done when the server is open; cancelled when the command was stopped before."""
+    _opener: threading.Thread | None = None
     _parent: str = ""
     _runs: dict[str, str] = field(default_factory=dict)
     _streamed: dict[str, set[tuple[int, str]]] = field(default_factory=dict)
@@ -48,6 +57,22 @@ class Tracker(Callback):
     def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
         if self._parent:
             self._try(lambda: self._close(kind))
+        if self.unsent and self._opening.cancelled():
+            self.warn(f"{len(self.unsent)} finished job(s) are not in MLflow; `harness mlflow push` sends them.")
+
+    @contextlib.contextmanager
+    def in_background(self) -> Iterator[Callback]:
+        """The tracker as a callback that never waits (`callbacks.in_background`).
+
+        A command that is stopped while MLflow is still starting ends at once: it has no run there yet that must be closed.
+        Starting MLflow takes seconds, and a minute on a busy machine.
+        """
+        with callbacks.in_background(self) as callback:
+            try:
+                yield callback
+            except STOPPED:
+                self._opening.cancel()
+                raise
 
     def job_started(self, job: Job) -> None:
         """Open the job's run, with its parameters, its data set and a first sample of the machine."""
@@ -127,7 +152,10 @@ class Tracker(Callback):
             return False
         try:
             with quiet():
+                self._open()
                 log()
+        except CancelledError:
+            return False
         except failures() as error:
             self._away = True
             self.warn(
@@ -137,12 +165,36 @@ class Tracker(Callback):
             return False
         return True
 
+    def _open(self) -> None:
+        """Wait until the server is open. Raises CancelledError if the command was stopped before.
+
+        The thread that opens it ends with the process.
+        """
+        if self._opener is None and not self._opening.cancelled():
+            self._opener = threading.Thread(target=_settle, args=(self._opening, self.server.open), daemon=True)
+            self._opener.start()
+        self._opening.result()
+
     def _close(self, kind: type[BaseException] | None) -> None:
         """A job without a record did not finish: its run is marked as failed, or killed."""
-        stopped = "KILLED" if kind and issubclass(kind, KeyboardInterrupt | SystemExit) else "FAILED"
+        stopped = "KILLED" if kind and issubclass(kind, STOPPED) else "FAILED"
         for run in self._runs.values():
             self.server.finish(run, stopped)
         self.server.finish(self._parent, "FINISHED" if kind is None else stopped)
+
+
+def _settle(future: Future[None], work: Callable[[], None]) -> None:
+    """Do the work, then set the future's result, unless it was cancelled meanwhile."""
+    failure: BaseException | None = None
+    try:
+        work()
+    except BaseException as error:  # noqa: BLE001 - raised by `result`
+        failure = error
+    with contextlib.suppress(InvalidStateError):
+        if failure is None:
+            future.set_result(None)
+        else:
+            future.set_exception(failure)
 
 
 def tags_of(job_id: str, job: Job | Record) -> dict[str, str]:

@@ -7,6 +7,7 @@ import fcntl
 import json
 import logging
 import os
+import shutil
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -15,6 +16,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from harness.core.atomic import remove_if_stale, temporary_path
 from harness.core.callbacks import Point
 from harness.core.errors import HarnessError
 from harness.core.job_specs import JobSpec
@@ -56,6 +58,10 @@ class Server:
     """Pages of 1,000 runs that are read."""
     _client: MlflowClient | None = field(default=None, repr=False)
     _experiment: str = ""
+
+    def open(self) -> None:
+        """Import mlflow, and make the database and the experiment if they are missing; the first call of any method does."""
+        self._opened()
 
     def start(self, name: str, tags: Mapping[str, str], start_ms: int | None = None) -> str:
         """A new run's id."""
@@ -168,11 +174,13 @@ class Server:
         )
 
     def _opened(self) -> MlflowClient:
-        """The client; the first call imports mlflow, and makes the database and the experiment if they are missing."""
+        """The client; see `open`."""
         if self._client is None:
             from mlflow import MlflowClient
 
-            with _only_one(self.uri):
+            with _only_one(self.uri) as database:
+                if database is not None and not database.exists():
+                    _make(database, self.artifacts or "")
                 client = MlflowClient(tracking_uri=self.uri)
                 experiment = client.get_experiment_by_name(EXPERIMENT)
                 self._experiment = str(
@@ -215,13 +223,33 @@ def first_line(error: Exception) -> str:
 
 
 @contextlib.contextmanager
-def _only_one(uri: str) -> Iterator[None]:
-    """Processes that start on a fresh sqlite file together would each make the tables: one does, the others wait."""
+def _only_one(uri: str) -> Iterator[Path | None]:
+    """The file of an sqlite database; None: another kind of server.
+
+    Processes that start on a fresh file together would each make the tables: one does, the others wait.
+    """
     if not uri.startswith("sqlite:///"):
-        yield
+        yield None
         return
-    database = Path(uri.removeprefix("sqlite:///"))
+    from mlflow.store.db.utils import sqlalchemy
+
+    database = Path(sqlalchemy.engine.make_url(uri).database)
     database.parent.mkdir(parents=True, exist_ok=True)
     with database.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+        yield database
+
+
+def _make(database: Path, artifacts: str) -> None:
+    """Make a database with mlflow's tables, by one rename: a process that is killed leaves no file with half of them."""
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    for stale in database.parent.glob(f".{database.name}.*.half"):
+        remove_if_stale(stale)
+    temporary = temporary_path(database)
+    temporary.mkdir()
+    try:
+        SqlAlchemyStore(f"sqlite:///{temporary / database.name}", artifacts).engine.dispose()
+        (temporary / database.name).rename(database)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
