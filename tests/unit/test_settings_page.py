@@ -86,7 +86,7 @@ def test_every_size_stands_there_with_the_value_of_both_scales(heading):
 def test_flow_methods_and_parameters_are_those_there_are():
     (row,) = [row for row in table("Flow") if row["setting"] == "flow.name"]
     assert set(row["takes"].split(", ")) == set(registry.names("flow-method"))
-    told = PAGE.split("The micro scale\nsets ")[1].split(";")[0].replace("`", "")
+    told = re.split(r"The micro\s+scale\s+sets\s", PAGE)[1].split(";")[0].replace("`", "")
     assert dict(re.findall(r"(\w+) ([\d.]+)", told)) == {k: str(v) for k, v in micro.SCALE.flow.params.items()}
     assert not paper.SCALE.flow.params
 
