@@ -56,6 +56,8 @@ def run(
     seed: Numbers = None,
     backbone: Texts = None,
     limit: int | None = None,
+    shots: Numbers = None,
+    share: float | str | Iterable[float] | None = None,
     set: Mapping[str, object] | None = None,
     file: Folder = None,
     table: int | str | None = None,
@@ -74,7 +76,7 @@ def run(
 
     Axes, values and defaults are those of `harness run` (docs/reference/settings.md). An axis takes a value or several
     (`seed=range(5)`); `split` also takes 'all'. `set` overrides settings: {'train.base_lr': 0.01}, or nested. `file` is a selection file; other arguments
-    override it. `table` (2 to 5, or 'all') runs the cells of the paper's table instead of a selection. `device` is 'cpu',
+    override it. `shots=[1, 5]` and `share=0.1` train on that many videos, or that share, of each class. `table` (2 to 5, or 'all') runs the cells of the paper's table instead of a selection. `device` is 'cpu',
     'cuda' or 'cuda:N'; None: as HARNESS_DEVICE says.
 
     `launcher_options` are the options that a launcher adds to the command: {'address': 'HOST:PORT'} for 'ray'.
@@ -112,6 +114,8 @@ def plan(
     seed: Numbers = None,
     backbone: Texts = None,
     limit: int | None = None,
+    shots: Numbers = None,
+    share: float | str | Iterable[float] | None = None,
     set: Mapping[str, object] | None = None,
     file: Folder = None,
     table: int | str | None = None,

@@ -110,6 +110,8 @@ def _flags_besides_table(selection: Selection) -> list[str]:
         "--init": selection.inits,
         "--backbone": selection.backbone,
         "--limit": selection.limit,
+        "--shots": selection.shots,
+        "--share": selection.shares,
         "--set": selection.overrides,
     }
     return [flag for flag, value in axes.items() if value]

@@ -200,6 +200,12 @@ selection_options = _combined(
         help="Use only the first N videos, by id, of every subset that is trained on or scored. For trials: marked in every "
         "number.  [default: all videos]",
     ),
+    several(
+        "--shots", "N", "Train on N videos per class only; the seed is the number of the draw.  [default: all videos]"
+    ),
+    several(
+        "--share", "SHARE", "Train on this share of each class only, such as 0.1; the seed is the number of the draw."
+    ),
     click.option("--backbone", metavar="timm/NAME", help="2D network to use instead of Inception-v1."),
     click.option(
         "--set",

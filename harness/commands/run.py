@@ -110,6 +110,7 @@ def cells_table(results: Sequence[Result]) -> str:
     cells = [result.cell for result in results]
     several_seeds = len({cell.seed for cell in cells}) > 1
     chosen_sources = any(cell.chosen_source for cell in cells)
+    draws = any(cell.draw for cell in cells)
     metrics = dict.fromkeys(name for result in results for name in result.metrics)
     shown = [name for name in metrics if not all(repeats_another(named(name), result.scores) for result in results)]
     rows = [
@@ -120,6 +121,7 @@ def cells_table(results: Sequence[Result]) -> str:
             "protocol": cell.protocol,
             "init": cell.init,
             "source": cell.source if chosen_sources else "",
+            "training videos": (cell.draw or "all") if draws else "",
             "set": " ".join(f"{key}={value}" for key, value in cell.overrides),
             "seed": str(cell.seed) if several_seeds else "",
             "limit": str(cell.limit or ""),

@@ -36,6 +36,9 @@ class Selection:
     """Number of videos per subset, the first by id; 0: all videos."""
     overrides: tuple[tuple[str, str], ...] = ()
     """Dotted `--set key=value` pairs."""
+    shots: tuple[int, ...] = ()
+    """Training videos per class, and `shares` of each class: one cell per number; (): all training videos."""
+    shares: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, order=True)
@@ -58,6 +61,10 @@ class Cell:
     """Dotted `--set key=value` pairs."""
     limit: int = 0
     """Number of videos per subset that the data sets were limited to, the first by id; 0: all videos."""
+    shots: int = 0
+    """Training videos per class, drawn by the number `seed`; 0: not limited."""
+    share: float = 0.0
+    """Share of the training videos of each class, drawn by the number `seed`; 0: not limited."""
 
     def __str__(self) -> str:
         return " · ".join(filter(None, (self.baseline, self.backbone, self.modality, self.conditions)))
@@ -66,10 +73,15 @@ class Cell:
     def conditions(self) -> str:
         """The conditions of the number without the network: 'hmdb51 · split 1 · fixed · imagenet'."""
         words = [self.dataset, f"split {self.split}", "" if self.subset == "test" else self.subset]
-        words += [self.protocol, self.init, f"seed {self.seed}" if self.seed else ""]
+        words += [self.protocol, self.init, self.draw, f"seed {self.seed}" if self.seed else ""]
         words += [f"from {self.chosen_source}"] if self.chosen_source else []
         words += [f"limit {self.limit}"] if self.limit else []
         return " · ".join(filter(None, (*words, *(f"{key}={value}" for key, value in self.overrides))))
+
+    @property
+    def draw(self) -> str:
+        """'5 shots', '10% of the training videos', or '' for all of them."""
+        return draw_words(self.shots, self.share)
 
     @property
     def chosen_source(self) -> str:
@@ -78,6 +90,13 @@ class Cell:
             return "" if self.source == registry.load("dataset", self.dataset).source else self.source
         except HarnessError:
             return self.source if self.source.startswith(PUBLISHED) else ""
+
+
+def draw_words(shots: int, share: float) -> str:
+    """'5 shots', '10% of the training videos', or '' for all of them."""
+    if share:
+        return f"{100 * share:g}% of the training videos"
+    return f"{shots} shot{'s' if shots > 1 else ''}" if shots else ""
 
 
 @dataclass(frozen=True)

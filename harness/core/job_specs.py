@@ -242,6 +242,10 @@ class ScoredSpec(ClipsSpec):
     """Key of the schedule among those of the scale and the protocol; '' where the job follows none."""
     validation_share: float | None = None
     """For a trial of `harness tune`: share of the training videos that is held out and scored instead of the test set."""
+    shots: int = 0
+    """Training videos per class, drawn by the number `seed`; 0: not limited."""
+    share: float = 0.0
+    """Share of the training videos of each class, drawn by the number `seed`; 0: not limited."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -86,6 +86,44 @@ def _group(video: Video) -> str:
     return video.group or video.id
 
 
+def drawn(listing: Listing, *, shots: int, share: float, draw: int) -> Listing:
+    """The listing with `shots` training videos per class, or this `share` of each class (at least one video).
+
+    Each class has one random order per draw: its groups in random order, the videos of a group next to each other. A draw of
+    n videos is the first n. So a smaller draw is part of a larger one, and groups are taken whole, except the last: clips of
+    one group are near-duplicates. `draw` numbers the random orders. Raises HarnessError for a class with fewer videos, or with none.
+    """
+    by_class: dict[int, list[Video]] = defaultdict(list)
+    for video in listing.subsets["train"]:
+        by_class[video.label].append(video)
+    chosen: set[str] = set()
+    for label, name in enumerate(listing.classes):
+        videos = by_class[label]
+        wanted = shots or max(1, round(share * len(videos)))
+        if wanted > len(videos):
+            raise HarnessError(_too_few(name, len(videos), shots=shots, share=share))
+        chosen.update(video.id for video in in_random_order(videos, draw)[:wanted])
+    train = tuple(video for video in listing.subsets["train"] if video.id in chosen)
+    return dataclasses.replace(listing, subsets={**listing.subsets, "train": train})
+
+
+def in_random_order(videos: Sequence[Video], draw: int) -> list[Video]:
+    """Videos of one class by group; both orders follow from hashes of the draw's number and the names."""
+
+    def place(*names: str) -> str:
+        return hashlib.sha256("\0".join((str(draw), *names)).encode()).hexdigest()
+
+    return sorted(videos, key=lambda video: (place(str(video.label), video.group or video.id), place(video.id)))
+
+
+def _too_few(name: str, count: int, *, shots: int, share: float) -> str:
+    flag = f"--shots {shots}" if shots else f"--share {share:g}"
+    if not count:
+        return f"{flag}: the class '{name}' has no training video; add videos, or leave out the class"
+    videos = "1 training video" if count == 1 else f"{count} training videos"
+    return f"{flag}: the class '{name}' has only {videos}; pass --shots {count} or less, or --share"
+
+
 def refuse_leaks(
     name: str, training: Sequence[Video], scored: Sequence[Video], *, before: Mapping[str, list[str]]
 ) -> TrainedOn:

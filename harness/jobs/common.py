@@ -165,6 +165,14 @@ def trained_on(context: JobContext[Any], data: Data, training: Sequence[Video], 
     return refuse_leaks(data.prepared.dataset.name, training, scored, before=upstream_trained_on(context))
 
 
+def drawn_videos(context: JobContext[Any], training: Sequence[Video]) -> dict[str, Any]:
+    """For the record of a job on a draw of the training videos: how many it has, of how many groups; {} for any other."""
+    if not (getattr(context.spec, "shots", 0) or getattr(context.spec, "share", 0.0)):
+        return {}
+    groups = {video.group or video.id for video in training}
+    return {"drawn": {"videos": len(training), "groups": len(groups), "draw": context.spec.seed}}
+
+
 def upstream_trained_on(context: JobContext[Any]) -> TrainedOn:
     """Known ids that the job's initial weights were trained on."""
     files = [context.upstream(role).path(TRAINED_ON) for role in context.job.upstream]

@@ -22,7 +22,7 @@ from harness.data.derived import Recipe, Store, open_store
 from harness.data.flow_store import FlowRecipe, flow_store
 from harness.data.frame_store import build_store, recipe_of
 from harness.data.reader import reads_store
-from harness.data.splits import validation_listing
+from harness.data.splits import drawn, validation_listing
 from harness.jobs.options import JobOptions
 from harness.records.record import Record
 from harness.training.config import Step, TrainingConfig
@@ -232,8 +232,8 @@ def open_data(
     """
     prepared = open_planned(context)
     listing = prepared.listing(prepared.dataset.splits[0] if split is None else split)
-    if isinstance(context.spec, ScoredSpec) and context.spec.validation_share is not None:
-        listing = validation_listing(listing, context.spec.validation_share)
+    if isinstance(context.spec, ScoredSpec):
+        listing = _drawn_and_split(listing, context.spec)
     store, frames = None, None
     if isinstance(context.spec, ClipsSpec) and context.spec.flow:
         store = flow_files(context, prepared, videos(listing), make=make)
@@ -258,6 +258,13 @@ def open_data(
         options.on_bad_video,
         context.pixels,
     )
+
+
+def _drawn_and_split(listing: Listing, spec: ScoredSpec) -> Listing:
+    """The listing with the drawn training videos alone, of which a trial of `harness tune` scores a part."""
+    if spec.shots or spec.share:
+        listing = drawn(listing, shots=spec.shots, share=spec.share, draw=spec.seed)
+    return listing if spec.validation_share is None else validation_listing(listing, spec.validation_share)
 
 
 def open_planned(context: JobContext[Any]) -> prepare.Prepared:

@@ -21,7 +21,16 @@ from harness.core.contract import NOTHING, Clip, Listing, Scale, Schedule, Video
 from harness.core.job_specs import FilesSpec, FlowFilesSpec, FrameFilesSpec, ImagesSpec, TrainSpec
 from harness.data.prepare import Prepared
 from harness.data.splits import hold_out
-from harness.jobs.common import IMAGES_SUBSET, as_published, found_schedule, loss_on, score, start, trained_on
+from harness.jobs.common import (
+    IMAGES_SUBSET,
+    as_published,
+    drawn_videos,
+    found_schedule,
+    loss_on,
+    score,
+    start,
+    trained_on,
+)
 from harness.jobs.context import Data, JobContext, configure, flow_files, frame_files, open_data, open_planned
 from harness.jobs.frozen import job_of
 from harness.jobs.options import JobOptions
@@ -195,6 +204,7 @@ def train_and_score(
         trained_on=training_ids,
         chosen=choice(schedule, trained, held)
         | {"skipped": sorted(data.skipped)}
+        | drawn_videos(context, kept + held)
         | ({"batch_norm": f"re-estimated on {estimated * schedule.batch} clips"} if estimated else {}),
         score_s=time.perf_counter() - began,
     )

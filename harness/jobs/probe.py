@@ -14,7 +14,15 @@ from harness.core.contract import Video
 from harness.core.job_specs import FeaturesSpec, ProbeSpec
 from harness.core.plugins import Head
 from harness.data.splits import hold_out
-from harness.jobs.common import build_head, found_schedule, loss_on, score, trained_on, upstream_trained_on
+from harness.jobs.common import (
+    build_head,
+    drawn_videos,
+    found_schedule,
+    loss_on,
+    score,
+    trained_on,
+    upstream_trained_on,
+)
 from harness.jobs.context import JobContext, everything, open_data
 from harness.jobs.frozen import Frozen, features_context
 from harness.jobs.outcome import Outcome, choice
@@ -129,7 +137,7 @@ def run_head(context: JobContext[ProbeSpec]) -> Outcome:
         one_crop=one_crop,
         trained=trained,
         trained_on=training_ids,
-        chosen=chosen | trained.chosen,
+        chosen=chosen | trained.chosen | drawn_videos(context, kept + held),
     )
 
 

@@ -27,6 +27,8 @@ AXES = (
     "seed",
     "backbone",
     "limit",
+    "shots",
+    "share",
 )
 SINGLE = ("subset", "source", "scale", "backbone", "limit")
 """Axes that take one value; in Python, several values make several selections."""
@@ -62,6 +64,8 @@ def selection_of(values: Mapping[str, Any]) -> Selection:
         backbone=chosen.get("backbone", ""),
         limit=_limit(chosen.get("limit")),
         overrides=tuple(overrides.items()),
+        shots=_shots(chosen.get("shots", ())),
+        shares=_shares(chosen.get("share", ())),
     )
 
 
@@ -132,6 +136,27 @@ def _limit(value: object) -> int:
     if not (text.isdecimal() and len(text) < 16 and int(text)):
         raise HarnessError(f"--limit {text}: expected a number of videos, 1 or more")
     return int(text)
+
+
+def _shots(words: tuple[str, ...]) -> tuple[int, ...]:
+    """Whole numbers from 1. Raises HarnessError for other words."""
+    values = numbers("shots", words)
+    if 0 in values:
+        raise HarnessError("--shots 0: expected whole numbers from 1, such as --shots 1,5,10")
+    return values
+
+
+def _shares(words: tuple[str, ...]) -> tuple[float, ...]:
+    """Numbers above 0, at most 1. Raises HarnessError for other words."""
+    shares = []
+    for word in words:
+        try:
+            shares.append(float(word))
+        except ValueError:
+            shares.append(0.0)
+        if not 0 < shares[-1] <= 1:
+            raise HarnessError(f"--share {word}: expected numbers above 0 and at most 1, such as --share 0.01,0.1")
+    return tuple(shares)
 
 
 def _from_file(path: str) -> dict[str, Any]:

@@ -35,6 +35,8 @@ def command_of(*cells: Cell, skipped: bool = False) -> str:
     flags += [("--split", split) for split in splits] if list(splits) != [1] else []
     flags += [("--seed", seed) for seed in seeds] if list(seeds) != [0] else []
     flags += [("--subset", cell.subset)] if dataset is None or cell.subset != dataset.subsets[0] else []
+    flags += [("--shots", cell.shots)] if cell.shots else []
+    flags += [("--share", f"{cell.share:g}")] if cell.share else []
     flags += [("--backbone", cell.backbone)] if cell.backbone else []
     flags += [("--source", cell.source)] if cell.source and (not dataset or cell.source != dataset.source) else []
     flags += [("--scale", cell.scale)] if cell.scale != usual_scale else []

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from harness.core import environment, registry
 from harness.core.cells import PUBLISHED, Cell, Job, upstream_closure
 from harness.core.contract import NOTHING, Dataset
-from harness.core.job_specs import ComputedFeatures, FeaturesSpec, HeadSpec, JobSpec, PretrainedSpec
+from harness.core.job_specs import ComputedFeatures, FeaturesSpec, JobSpec, PretrainedSpec
 from harness.core.workspace import Workspace
 from harness.data import prepare
+from harness.data.splits import drawn
 from harness.models import pretrained
 from harness.planning import tuned
 from harness.planning.features_size import computed
@@ -109,9 +110,9 @@ class Planner:
         return resolved
 
     def training(self, training: Training) -> str:
-        """Id of the job with the training's scores. Raises HarnessError where its head does not fit the data set on disk."""
+        """Id of the job with the training's scores. Raises HarnessError as `check_videos` does."""
+        self.check_videos(training)
         if training.head:
-            self.check_head(training, training.head)
             features = self.specs.features(training)
             if computed(features, training.scale.features):
                 upstream = self.needs(training, split=None) | self.found_schedule(training)
@@ -122,12 +123,17 @@ class Planner:
         upstream = self.needs(training, split=training.split) | self.found_schedule(training)
         return self.add(self.specs.train(training), training, upstream)
 
-    def check_head(self, training: Training, spec: HeadSpec) -> None:
-        """Raise HarnessError for parameters of the head that the training videos do not allow; not if these are not on disk."""
-        check = registry.load("head", spec.name).check
-        if check and self.fingerprint(training.dataset):
-            prepared = prepare.open_prepared(training.dataset, self.workspace.data, render=False)
-            check(spec.params, prepared.listing(training.split))
+    def check_videos(self, training: Training) -> None:
+        """Raise HarnessError where the data set is on disk, and its training videos are too few for the draw or the head."""
+        check = registry.load("head", training.head.name).check if training.head else None
+        if not (training.shots or training.share or check) or not self.fingerprint(training.dataset):
+            return
+        prepared = prepare.open_prepared(training.dataset, self.workspace.data, render=False)
+        listing = prepared.listing(training.split)
+        if training.shots or training.share:
+            listing = drawn(listing, shots=training.shots, share=training.share, draw=training.seed)
+        if check and training.head:
+            check(training.head.params, listing)
 
     def features(self, training: Training, spec: FeaturesSpec) -> str:
         """Features of every view of every video of the data set, shared by all splits, seeds and heads."""

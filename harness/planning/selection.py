@@ -38,6 +38,7 @@ def cells(selection: Selection) -> list[Cell]:
             _protocols(selection, dataset),
             selection.inits or baseline.inits[:1],
             selection.seeds,
+            _draws(selection),
         )
         chosen += [_cell(selection, baseline, dataset, axis) for axis in axes]
     _refuse_unread(selection.overrides, chosen)
@@ -73,8 +74,10 @@ def _protocols(selection: Selection, dataset: Dataset) -> tuple[str, ...]:
     raise HarnessError(f"no protocol given; pass --protocol with one of: {', '.join(registry.names('protocol'))}")
 
 
-def _cell(selection: Selection, baseline: Baseline, dataset: Dataset, axes: tuple[str, int, str, str, int]) -> Cell:
-    modality, split, protocol_name, init, seed = axes
+def _cell(
+    selection: Selection, baseline: Baseline, dataset: Dataset, axes: tuple[str, int, str, str, int, tuple[int, float]]
+) -> Cell:
+    modality, split, protocol_name, init, seed, (shots, share) = axes
     protocol: Protocol = registry.load("protocol", protocol_name)
     scale: Scale = registry.load("scale", _scale_name(selection, dataset))
     if modality not in MODALITIES:
@@ -116,10 +119,34 @@ def _cell(selection: Selection, baseline: Baseline, dataset: Dataset, axes: tupl
         backbone=selection.backbone,
         overrides=selection.overrides,
         limit=selection.limit,
+        shots=shots,
+        share=share,
     )
+    _check_draw(cell, dataset, protocol)
     for training in _trainings(cell):
         _check(training)
     return cell
+
+
+def _draws(selection: Selection) -> list[tuple[int, float]]:
+    """(shots, share) of each size of the training set; (0, 0.0): all training videos, as is a share of 1."""
+    sizes = [(shots, 0.0) for shots in selection.shots] + [
+        (0, share if share < 1 else 0.0) for share in selection.shares
+    ]
+    return sizes or [(0, 0.0)]
+
+
+def _check_draw(cell: Cell, dataset: Dataset, protocol: Protocol) -> None:
+    """Raise HarnessError for more shots than the classes have on average, and for a draw under a protocol without training."""
+    flag = f"--share {cell.share:g}" if cell.share else f"--shots {cell.shots}"
+    if cell.draw and protocol.trained == NOTHING:
+        raise HarnessError(f"{flag} has no effect under {protocol.title}, which trains nothing; leave it out")
+    videos = dataset.counts.get((cell.split, "train"), 0)
+    if 0 < videos < cell.shots * dataset.num_classes:
+        raise HarnessError(
+            f"{flag}: {dataset.name} has {videos} training videos of {dataset.num_classes} classes in split {cell.split}; pass "
+            f"--shots {videos // dataset.num_classes} or less, or --share"
+        )
 
 
 def _trainings(cell: Cell) -> list[Training]:

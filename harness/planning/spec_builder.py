@@ -140,6 +140,8 @@ def _scored(training: Training) -> dict[str, Any]:
         "init": training.init,
         "protocol": job_specs.ProtocolSpec(protocol.name, protocol.version, protocol.trained),
         "stage": training.stage,
+        "shots": training.shots,
+        "share": training.share,
     }
 
 

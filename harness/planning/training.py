@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.core import registry
-from harness.core.cells import PUBLISHED, Cell
+from harness.core.cells import PUBLISHED, Cell, draw_words
 from harness.core.contract import Baseline, Dataset, FlowMethod, Frames, Pixels, Protocol, Scale, Schedule, streams_of
 from harness.core.errors import HarnessError, UnknownName
 from harness.core.job_specs import HeadSpec
@@ -41,6 +41,10 @@ class Training:
     """The head that is trained on features; None if the network's own head is trained with the rest."""
     limit: int = 0
     """As `Cell.limit`."""
+    shots: int = 0
+    """As `Cell.shots`."""
+    share: float = 0.0
+    """As `Cell.share`."""
 
     @property
     def stage(self) -> str:
@@ -81,7 +85,8 @@ class Training:
         words[1:1] = [self.backbone] if self.backbone else []
         words += [f"split {self.split}"] if len(self.dataset.splits) > 1 else []
         words += ["pre-training" if self.stage == "source" else self.protocol.name]
-        words += [self.init, *self.origin] + ([f"seed {self.seed}"] if self.seed else [])
+        words += [self.init, *self.origin, *filter(None, [draw_words(self.shots, self.share)])]
+        words += [f"seed {self.seed}"] if self.seed else []
         words += [f"{key}={value}" for key, value in self.changes]
         return " · ".join(words)
 
@@ -104,6 +109,8 @@ class Training:
             source="",
             seed=0,
             head=None,
+            shots=0,
+            share=0.0,
         )
 
     @property
@@ -123,6 +130,8 @@ class Training:
             backbone=self.backbone,
             overrides=self.changes,
             limit=self.limit,
+            shots=self.shots,
+            share=self.share,
         )
 
     @property
@@ -186,6 +195,8 @@ def trainings_of(cell: Cell) -> Iterator[Training]:
             backbone=cell.backbone,
             head=head_spec(protocol, cell.overrides),
             limit=cell.limit,
+            shots=cell.shots,
+            share=cell.share,
         )
 
 

@@ -55,6 +55,7 @@ class Line:
             "splits": " ".join(map(str, self.splits)),
             "seeds": " ".join(map(str, self.seeds)),
             "limit": str(cell.limit or ""),
+            "draw": cell.draw,
             "settings": " ".join(f"{key}={value}" for key, value in cell.overrides),
         }
 
@@ -87,6 +88,7 @@ class Line:
             "protocol": _protocol_title(cell.protocol),
             "init": INIT_TITLES.get(cell.init, cell.init),
             "source": f"from {cell.source}" if cell.source and cell.source != usual_source else "",
+            "draw": cell.draw,
             "settings": ", ".join(f"{key}={value}" for key, value in cell.overrides),
             "seeds": "" if self.seeds == (0,) else f"seed{'s' if len(self.seeds) > 1 else ''} {_listed(self.seeds)}",
         }
@@ -133,6 +135,8 @@ def _test_set(cell: Cell) -> Cell:
         "source": "",
         "backbone": "",
         "overrides": (),
+        "shots": 0,
+        "share": 0.0,
     }
     return dataclasses.replace(cell, **nothing)  # type: ignore[arg-type]
 

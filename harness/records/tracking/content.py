@@ -59,6 +59,7 @@ def axes_of(cell: Cell) -> dict[str, str]:
     values = {name: value for name, value in vars(cell).items() if name != "overrides"}
     values["set"] = " ".join(f"{key}={value}" for key, value in cell.overrides)
     values["limit"] = cell.limit or ""
+    values |= {name: value or "" for name, value in values.items() if name in ("shots", "share")}
     return {name: str(value) for name, value in values.items() if value != ""}
 
 
