@@ -20,7 +20,7 @@ from harness.core import registry
 from harness.core.cells import IMPORTED, Cell, upstream_closure
 from harness.core.contract import MODALITIES, Baseline, Dataset, Protocol
 from harness.core.errors import HarnessError
-from harness.core.job_specs import ImportedSpec, NetworkSpec
+from harness.core.job_specs import ImportedSpec, NetworkSpec, ScoredSpec
 from harness.metrics import statistics
 from harness.metrics.fusion import late_fusion
 from harness.metrics.scores import Scores, topk_correct
@@ -85,7 +85,19 @@ class Evidence:
 
     @property
     def complete(self) -> Evidence:
-        """The evidence without jobs that were limited to some videos (`--limit`), which no figure may mix with others."""
+        """The evidence without jobs that were limited to some videos (`--limit`, `--shots`, `--share`), which no figure of
+        accuracies may mix with others."""
+        unlimited = self.unlimited
+        records = {
+            job_id: record
+            for job_id, record in unlimited.records.items()
+            if not (isinstance(record.spec, ScoredSpec) and (record.spec.shots or record.spec.share))
+        }
+        return Evidence(records, tuple(result for result in unlimited.results if not result.cell.draw))
+
+    @property
+    def unlimited(self) -> Evidence:
+        """The evidence without jobs on the first videos of every subset (`--limit`)."""
         records = {job_id: record for job_id, record in self.records.items() if not record.spec.dataset.limit}
         return Evidence(records, tuple(result for result in self.results if not result.cell.limit))
 

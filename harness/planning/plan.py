@@ -129,7 +129,7 @@ class Planner:
         if not (training.shots or training.share or check) or not self.fingerprint(training.dataset):
             return
         prepared = prepare.open_prepared(training.dataset, self.workspace.data, render=False)
-        listing = prepared.listing(training.split)
+        listing = dataclasses.replace(prepared, limit=training.limit).listing(training.split)
         if training.shots or training.share:
             listing = drawn(listing, shots=training.shots, share=training.share, draw=training.seed)
         if check and training.head:

@@ -6,6 +6,7 @@ import dataclasses
 import importlib.util
 import itertools
 import re
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -141,7 +142,7 @@ def _check_draw(cell: Cell, dataset: Dataset, protocol: Protocol) -> None:
     flag = f"--share {cell.share:g}" if cell.share else f"--shots {cell.shots}"
     if cell.draw and protocol.trained == NOTHING:
         raise HarnessError(f"{flag} has no effect under {protocol.title}, which trains nothing; leave it out")
-    videos = dataset.counts.get((cell.split, "train"), 0)
+    videos = min(dataset.counts.get((cell.split, "train"), 0), cell.limit or sys.maxsize)
     if 0 < videos < cell.shots * dataset.num_classes:
         raise HarnessError(
             f"{flag}: {dataset.name} has {videos} training videos of {dataset.num_classes} classes in split {cell.split}; pass "
