@@ -152,6 +152,7 @@ def test_every_tox_environment_is_explained():
 
 
 WRITES_THE_ENVIRONMENT = {
+    "harness/core/processes.py": "the GPUs of processes that a job starts, before torch is loaded in them",
     "harness/jobs/profiler.py": "the log level of torch's profiler",
     "harness/launch/ray/cluster.py": "Ray's own settings",
     "harness/launch/ray/tune.py": "Ray Tune's own settings",

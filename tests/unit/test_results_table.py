@@ -187,7 +187,7 @@ def test_an_unknown_order_and_an_empty_folder_are_refused() -> None:
 
 def many() -> Table:
     """More rows than fit a page, with the long names of a folder that is gone."""
-    name = "hf:/home/someone/networks/videomae_base_finetuned_something_something.v2.second_run"
+    name = "hf:/data/someone/networks/videomae_base_finetuned_something_something.v2.second_run"
     long = replace(MICRO, baseline=name, overrides=(("train.base_lr", "0.0003"), ("train.weight_decay", "0.05")))
     rates = [replace(MICRO, overrides=(("train.base_lr", f"0.{number:03}"),)) for number in range(1, 80)]
     return built(*[result(cell, 100 + number) for number, cell in enumerate([long, MICRO, *rates])]).table
