@@ -277,7 +277,7 @@ def load(
 
 
 def use_plugins(*folders: str | PathLike[str]) -> None:
-    """Look for plug-in files in these folders from now on, as `--plugins` does; none: in those of HARNESS_PLUGINS."""
+    """Look for plug-in files in these folders from now on, as `--plugins` does; without arguments, in those of HARNESS_PLUGINS."""
     paths = os.pathsep.join(str(Path(folder).expanduser().resolve()) for folder in folders)
     registry.use_plugins(paths if folders else None)
 

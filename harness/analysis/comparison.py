@@ -16,7 +16,7 @@ from harness.records.record import SCORES, Record, RunStore
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """A against B, at top-1 on the same videos."""
+    """The comparison of A and B at top-1, on the same videos."""
 
     a: CellResult
     b: CellResult

@@ -23,7 +23,7 @@ class Callback:
         """`jobs` jobs begin; 0: data sets are rendered or indexed. A run may have both, one after the other."""
 
     def run_finished(self) -> None:
-        """They have ended, perhaps with an error."""
+        """All jobs have ended, perhaps with an error."""
 
     def for_job(self, job: Job) -> Callback:
         """The callback of one job among several that may run at the same time."""

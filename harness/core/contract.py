@@ -185,9 +185,9 @@ class Scale:
     instructions for it. Resolved in planning, for the device of the plan."""
     eval_precision: Literal["float32", "bfloat16"] = "float32"
     """Precision of scoring, features and predictions, whatever `precision` a network was trained in: bfloat16 moves the logits of
-    released networks by up to 0.5. What was scored in bfloat16 says so."""
+    released networks by up to 0.5. Numbers that were scored in bfloat16 are marked."""
     compile: bool = False
-    """torch.compile the network. Needs a C++ compiler; other kernels, so other last bits."""
+    """torch.compile the network. Needs a C++ compiler, and changes the last digits of numbers."""
     activation_checkpointing: bool = False
     """Keep only the activations between the network's stages for the backward pass and recompute the others: about a
     third more time for a fraction of the memory."""
@@ -206,7 +206,7 @@ class Scale:
 
 @dataclass(frozen=True)
 class Protocol:
-    """A few decisions: whose weights a run starts from, which of them are trained, and with which head (paper section 4).
+    """A few decisions: which weights a run starts from, which of them are trained, and with which head (paper section 4).
 
     Raises HarnessError for an invalid decision.
     """

@@ -26,7 +26,7 @@ class Scores:
     """Video ids, each once, in any order."""
     logits: NDArray[np.float32]
     """(n, C) float32. float16 is refused: its ties would change the ranking. The row of an undecodable video may hold
-    any finite number, zeros by custom; it is never read."""
+    any finite number, by convention zeros; it is never read."""
     labels: NDArray[np.int64]
     """(n,) int64 in [0, C)."""
     groups: tuple[str, ...]
@@ -34,7 +34,7 @@ class Scores:
     undecodable: tuple[str, ...] = ()
     """Ids, among `ids`, of files that are there but cannot be decoded: they count as wrong, at every k."""
     missing: tuple[str, ...] = ()
-    """Ids that the lists name and the disk does not have, none of them among `ids`: they shrink n, visibly."""
+    """Ids that the lists name and the disk does not have, none of them among `ids`; `n` does not count them."""
 
     def __post_init__(self) -> None:
         _check_shapes(self)

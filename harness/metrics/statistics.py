@@ -128,7 +128,7 @@ def student(level: float, degrees: int) -> float:
 
 @dataclass(frozen=True)
 class PairedTest:
-    """A against B on the same videos."""
+    """The comparison of A and B on the same videos."""
 
     difference: float
     """Share right of A minus that of B, in [-1, 1]."""

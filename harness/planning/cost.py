@@ -87,17 +87,17 @@ class CostedPlan:
 
     @property
     def seconds(self) -> float:
-        """Of the jobs still to run, one after the other."""
+        """Estimated seconds of the jobs still to run, one after the other."""
         return sum(cost.seconds for cost in self.unfinished)
 
     @property
     def gpu_hours(self) -> float:
-        """Of the jobs still to run; 0 on a CPU."""
+        """Estimated GPU-hours of the jobs still to run; 0 on a CPU."""
         return sum(cost.device_s for cost in self.unfinished) / 3600
 
     @property
     def disk_bytes(self) -> float:
-        """That the jobs still to run will store."""
+        """Bytes that the jobs still to run will store."""
         return sum(cost.disk_bytes for cost in self.unfinished)
 
     def frame(self) -> pd.DataFrame:

@@ -71,7 +71,7 @@ def started(words: list[str], folder: Path, stdin: str = "") -> subprocess.Compl
         "PYTHONPATH": str(ROOT),
     }
     return subprocess.run(
-        [sys.executable, *words], env=environment, cwd=folder, input=stdin, capture_output=True, text=True, timeout=540
+        [sys.executable, *words], env=environment, cwd=folder, input=stdin, capture_output=True, text=True, timeout=1500
     )
 
 
