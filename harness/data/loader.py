@@ -32,6 +32,8 @@ twice instead, so that a file of any length is scored in less than 1 GiB."""
 BATCH_BYTES = 96 * 2**20
 """Views of a batch in testing, and of a longer video that are read together: two of 250 frames at the paper's size. While the
 network has one batch, the next is read and assembled: three times this much in all."""
+BROKEN, LONG = "broken", "long"
+"""What a process reports about a video instead of its views."""
 ORDER = "\0order"
 """Used like a video id for the random order of an epoch; no file name can be equal to it."""
 
@@ -49,6 +51,7 @@ def train_batches(
     steps: int | None = None,
     flip: bool = False,
     workers: int = 0,
+    pinned: bool = False,
     skipped: set[str] | None = None,
     numbers: Iterable[int] | None = None,
 ) -> Iterator[Batch]:
@@ -57,14 +60,15 @@ def train_batches(
     Each epoch is a new permutation of all videos; a batch may hold the end of one and the beginning of the next.
     Positions, crops and flips are drawn again for each epoch. A video that cannot be
     decoded raises BrokenVideo; with `skipped` its id is added there, and the next video of the epoch that can be
-    decoded replaces it. `workers` processes work ahead; they change only the time.
+    decoded replaces it. `workers` processes work ahead; they change only the time. With `pinned`, their clips are in
+    pinned memory, for copies to a GPU.
     """
     if not videos:
         raise ValueError("no videos to train on")
     if numbers is None:
         numbers = itertools.count() if steps is None else range(steps)
     step = _TrainStep(reader, tuple(videos), clip, batch, seed, flip, tolerant=skipped is not None)
-    for made in ordered_map(step, numbers, workers):
+    for made in ordered_map(step, numbers, workers, pinned=pinned):
         if skipped is not None:
             skipped.update(made.broken)
         yield made
@@ -149,12 +153,12 @@ def test_batches(
     """
     waiting: list[View] = []
     batch = min(batch, max(1, BATCH_BYTES // _view_bytes(reader, clip)))
-    for views in ordered_map(_TestVideo(reader, clip, tolerant=broken is not None), videos, workers):
-        if isinstance(views, str):
-            assert broken is not None
-            broken.append(views)
+    views_of = _TestVideo(reader, clip, tolerant=broken is not None)
+    for video, made in zip(videos, ordered_map(views_of, videos, workers), strict=True):
+        if made == BROKEN and broken is not None:
+            broken.append(video.id)
             continue
-        for view in views:
+        for view in views_of.views(video) if isinstance(made, str) else _rows(video, made):
             waiting.append(view)
             if len(waiting) == batch:
                 yield batch_of(waiting, stacked(waiting))
@@ -168,25 +172,30 @@ test_batches.__test__ = False  # type: ignore[attr-defined]  # not a test, in sp
 
 @dataclass(frozen=True)
 class _TestVideo:
-    """video -> its views, or its id if it cannot be decoded."""
+    """video -> its views, or BROKEN, or LONG if its views are too many to hold them in memory together."""
 
     reader: VideoReader
     clip: Clip
     tolerant: bool
 
-    def __call__(self, video: Video) -> Iterable[View] | str:
+    def __call__(self, video: Video) -> list[View] | str:
         try:
-            cuts = test_positions(self.reader.num_frames(video), self.clip)
+            cuts = self._cuts(video)
             if len(cuts) * self.clip.crops * _view_bytes(self.reader, self.clip) <= WHOLE_VIEWS_BYTES:
-                return list(self._views(video, cuts))
+                return list(self.views(video))
             self.reader.check(video)
-            return self._views(video, cuts)
+            return LONG
         except BrokenVideo:
             if not self.tolerant:
                 raise
-            return video.id
+            return BROKEN
 
-    def _views(self, video: Video, cuts: Sequence[Mapping[str, np.ndarray]]) -> Iterator[View]:
+    def _cuts(self, video: Video) -> Sequence[Mapping[str, np.ndarray]]:
+        return test_positions(self.reader.num_frames(video), self.clip)
+
+    def views(self, video: Video) -> Iterator[View]:
+        """All views, BATCH_BYTES of them in memory at a time. Raises BrokenVideo."""
+        cuts = self._cuts(video)
         together = max(1, BATCH_BYTES // (_view_bytes(self.reader, self.clip) * self.clip.crops))
         numbers = itertools.count()
         for start in range(0, len(cuts), together):
@@ -204,6 +213,14 @@ class _TestVideo:
         )
 
 
+def _rows(video: Video, made: list[View] | Batch) -> list[View]:
+    """The views of a video, as another process may have sent them."""
+    if isinstance(made, list):
+        return made
+    numbers = made.views.tolist()
+    return [View(video, number, False, {s: clips[number] for s, clips in made.clips.items()}) for number in numbers]
+
+
 def _view_bytes(reader: VideoReader, clip: Clip) -> int:
     return sum(math.prod(_shape(stream, clip)) for stream in reader.streams)
 
@@ -212,12 +229,13 @@ def _shape(stream: str, clip: Clip) -> tuple[int, int, int, int]:
     return clip.frames(stream), clip.side_px, clip.side_px, CHANNELS[stream]
 
 
-def ordered_map(make: Callable[[Spec], Made], specs: Iterable[Spec], workers: int) -> Iterator[Made]:
-    """make(spec) for each spec, in order; computed ahead by `workers` processes if there are any."""
+def ordered_map(
+    make: Callable[[Spec], Made], specs: Iterable[Spec], workers: int, *, pinned: bool = False
+) -> Iterator[Made]:
+    """make(spec) for each spec, in order; computed ahead by `workers` processes if there are any, batches in pinned memory."""
     if workers == 0:
         yield from map(make, specs)
         return
-    import torch
     from torch.utils.data import DataLoader
 
     loading = DataLoader(
@@ -227,7 +245,7 @@ def ordered_map(make: Callable[[Spec], Made], specs: Iterable[Spec], workers: in
         num_workers=workers,
         collate_fn=_as_tensors,
         multiprocessing_context="spawn",
-        pin_memory=torch.cuda.is_available(),
+        pin_memory=pinned,
         worker_init_fn=functools.partial(_begin_worker, registry.plugin_folders()),
     )
     with processes.starting():
@@ -247,16 +265,18 @@ class _Made:
     make: Callable[[Any], Any]
 
     def __getitem__(self, spec: Any) -> Any:
-        made = self.make(spec)
-        return made if isinstance(made, (Batch, str)) else list(made)
+        return self.make(spec)
 
 
 def _as_tensors(made: Any) -> Any:
-    """Clips as torch tensors, which travel between processes through shared memory instead of a pipe."""
+    """Clips as torch tensors, which travel between processes through shared memory instead of a pipe.
+
+    One tensor per stream: each takes a file descriptor in both processes.
+    """
     import torch
 
-    if isinstance(made, list):
-        return [_as_tensors(view) for view in made]
     if isinstance(made, str):
         return made
+    if isinstance(made, list):
+        made = batch_of(made, stacked(made))
     return replace(made, clips={stream: torch.from_numpy(clip) for stream, clip in made.clips.items()})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -22,6 +23,7 @@ from harness.metrics.scores import Scores, check_count
 from harness.models import build, catalog, pretrained, transfer
 from harness.records.record import WEIGHTS
 from harness.training import evaluation
+from harness.training.group import Group
 
 State = Mapping[str, Tensor]
 IMAGES_SUBSET = "val"
@@ -100,7 +102,7 @@ def score(
 ) -> tuple[Scores, Scores | None]:
     """Scores of `videos`, the subset to score, and those of the centre crops alone (None: there are no other crops).
 
-    `broken` is filled while `views` is read.
+    `views` has this process's share of the videos; `broken` is filled while they are read.
     """
     crops = getattr(getattr(context.spec, "test_clip", None), "crops", 1)
     centre: dict[str, np.ndarray] | None = {} if crops > 1 else None
@@ -109,7 +111,7 @@ def score(
         evaluation.make_scores,
         videos=videos,
         num_classes=len(listing.classes),
-        undecodable=broken,
+        undecodable=list(itertools.chain(*Group.current().gather(broken))),
         missing=listing.missing_of(scored_subset(context)),
         expected=expected_count(context),
     )
@@ -125,7 +127,8 @@ def _logits(
     crops: int = 1,
     centre: dict[str, np.ndarray] | None = None,
 ) -> dict[str, np.ndarray]:
-    return evaluation.video_logits(
+    """Logits by video, of the views of all processes; those of the centre crops are added to `centre`."""
+    logits = evaluation.video_logits(
         module,
         views,
         reduce=context.baseline.reduce,
@@ -135,6 +138,11 @@ def _logits(
         crops=crops,
         centre=centre,
     )
+    for others, others_centre in Group.current().gather((logits, centre)):
+        logits |= others
+        if centre is not None:
+            centre |= others_centre or {}
+    return logits
 
 
 def scored_subset(context: JobContext[Any]) -> str:
@@ -150,11 +158,11 @@ def expected_count(context: JobContext[Any]) -> int | None:
 
 
 def loss_on(context: JobContext[Any], module: nn.Module, views: Iterator[Any], videos: Sequence[Video]) -> float:
-    """Mean cross-entropy of the held-out videos' logits."""
+    """Mean cross-entropy of the logits of held-out videos. `views` has this process's share of them."""
     logits = _logits(context, module, views, Callback())
-    labels = {video.id: video.label for video in videos}
-    stacked = torch.tensor([logits[video_id].tolist() for video_id in logits])
-    return float(nn.functional.cross_entropy(stacked, torch.tensor([labels[video_id] for video_id in logits])))
+    scored = [video for video in videos if video.id in logits]
+    stacked = torch.tensor([logits[video.id].tolist() for video in scored])
+    return float(nn.functional.cross_entropy(stacked, torch.tensor([video.label for video in scored])))
 
 
 def trained_on(context: JobContext[Any], data: Data, training: Sequence[Video], scored: Sequence[Video]) -> TrainedOn:

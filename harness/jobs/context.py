@@ -175,6 +175,7 @@ class Data:
                 numbers=replicas.micro_steps(first, schedule.steps),
                 flip=flip,
                 workers=self.workers,
+                pinned=self._on_gpu,
                 skipped=self.skipped if self.on_bad_video == "skip" else None,
             )
             try:
@@ -183,7 +184,10 @@ class Data:
             except BrokenVideo as error:
                 raise self.stopped_by(error) from error
 
-        return lambda first: prefetch_to_device(steps_from(first), self.device)
+        def tensors(step: Step) -> Iterator[Tensor]:
+            return iter((*step.inputs.values(), step.labels))
+
+        return lambda first: prefetch_to_device(steps_from(first), self.device, tensors)
 
     def held_out_views(self, videos: Sequence[Video], clip: Clip) -> Iterator[tuple[Any, Sequence[str]]]:
         """As `views`, of held-out training videos: one that cannot be decoded is skipped, or raises BrokenVideo."""
@@ -215,8 +219,14 @@ class Data:
         self, videos: Sequence[Video], clip: Clip, broken: list[str] | None
     ) -> Iterator[tuple[Any, Sequence[str]]]:
         """Every view of every video once; ids of those that cannot be decoded are added to `broken`, or raise BrokenVideo."""
-        for batch in loader.test_batches(self.reader, videos, clip=clip, batch=SCORE_BATCH, broken=broken):
-            yield self.inputs(batch), batch.ids
+        workers = min(self.workers, len(videos))
+        batches = loader.test_batches(self.reader, videos, clip=clip, batch=SCORE_BATCH, broken=broken, workers=workers)
+        views = ((self.inputs(batch), batch.ids) for batch in batches)
+        yield from prefetch_to_device(views, self.device, lambda view: view[0].values())
+
+    @property
+    def _on_gpu(self) -> bool:
+        return self.device.startswith("cuda")
 
     def inputs(self, batch: loader.Batch) -> dict[str, Tensor]:
         return loader.to_network(batch, self.device, self.method, self.pixels)

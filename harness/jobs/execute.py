@@ -41,7 +41,8 @@ from harness.models.activation_checkpointing import recompute_stages
 from harness.records.record import Record
 from harness.records.started import note_start
 from harness.training import evaluation
-from harness.training.replicas import Replicas, rank_and_world
+from harness.training.group import Group
+from harness.training.replicas import Replicas
 from harness.training.trainer import reestimate_batch_norm, train
 
 logger = logging.getLogger(__name__)
@@ -59,7 +60,7 @@ def execute(job: Job, options: JobOptions, callback: Callback) -> Record:
     record.
     """
     environment.select_gpu(options.device)
-    group = Replicas(1, *rank_and_world())
+    group = Group.current()
     if group.world == 1 and options.run_store.has(job.id):
         return options.run_store.read(job.id)
     with locks.job_lock(options.workspace.jobs, job.id, callback.note) if group.is_main else contextlib.nullcontext():
@@ -166,9 +167,10 @@ def train_and_score(
     training_ids = trained_on(context, data, kept + held, scored)
     loss = evaluation.clip_loss(baseline.loss, baseline.reduce, label_smoothing=schedule.label_smoothing)
     steps_from = data.steps(kept, train_clip, schedule, seed=seed, flip=context.scale.flip)
+    group = Group.current()
 
     def held_out_loss() -> float:
-        return loss_on(context, network, data.held_out_views(held, test_clip), held)
+        return loss_on(context, network, data.held_out_views(group.share(held), test_clip), held)
 
     network.train()
     if context.scale.activation_checkpointing:
@@ -184,16 +186,17 @@ def train_and_score(
         callback=context.callback,
         held_out_loss=held_out_loss if held else None,
     )
-    if not Replicas.of(schedule).is_main:
-        return Outcome(listing=data.listing, fingerprint=data.prepared.fingerprint)
     estimated = reestimation_steps(context.scale, schedule, trained.steps)
-    if estimated:
+    if estimated and group.is_main:
         reestimate(context, data, network, kept, train_clip, estimated)
+    group.copy_from_main(network.buffers())
+    data.skipped.update(*group.gather(data.skipped))
     data.note_skipped(data.skipped, len(kept + held), context.callback)
     began = time.perf_counter()
     broken: list[str] = []
-    context.callback.stage("score", len(scored), "videos")
-    scores, one_crop = score(context, network, data.views(scored, test_clip, broken), scored, data.listing, broken)
+    share = group.share(scored)
+    context.callback.stage("score", len(share), "videos")
+    scores, one_crop = score(context, network, data.views(share, test_clip, broken), scored, data.listing, broken)
     return Outcome(
         listing=data.listing,
         fingerprint=data.prepared.fingerprint,
@@ -232,7 +235,7 @@ def reestimate(
     """Re-estimate batch-norm statistics for the final weights, over `batches` batches after the last training step."""
     schedule = context.spec.schedule
     longer = dataclasses.replace(schedule, steps=schedule.steps + batches)
-    alone = dataclasses.replace(Replicas.of(schedule), rank=0, world=1)
+    alone = dataclasses.replace(Replicas.of(schedule), group=Group())
     seed, flip = context.spec.seed, context.scale.flip
     steps = data.steps(videos, clip, longer, seed=seed, flip=flip, replicas=alone)(schedule.steps)
     inputs = (step.inputs for step in steps)

@@ -24,7 +24,7 @@ from harness.models import transfer
 from harness.records.record import FEATURES, ONE_CROP, SCORES, WEIGHTS, Record, write_record, write_scores
 from harness.training.config import TrainingResult
 from harness.training.features import Features, write_features
-from harness.training.replicas import rank_and_world
+from harness.training.group import Group
 
 
 @dataclass
@@ -109,7 +109,7 @@ def cost(outcome: Outcome, device: str, *, wall_s: float, cpu_s: float) -> dict[
     return {
         "wall_s": round(wall_s, 3),
         "cpu_s": round(cpu_s, 3),
-        "device_s": round(wall_s * rank_and_world()[1], 3) if on_gpu else 0.0,
+        "device_s": round(wall_s * Group.current().world, 3) if on_gpu else 0.0,
         "train_s": round(trained.seconds, 3),
         "score_s": round(outcome.score_s, 3),
         "samples_per_s": round(trained.samples / trained.seconds, 2) if trained.seconds else 0.0,

@@ -59,7 +59,9 @@ def needs_of(job: Job, *, workers: int, most_cpus: int, peaks: dict[str, int]) -
     Flow and frame stores, with one process per core, ask for half of the largest node (`most_cpus`): enough to be fast,
     without waiting for an empty node.
     """
-    cpus = max(1, most_cpus // 2) if job.kind in ON_ALL_CORES else threads_of(job) + workers
+    threads = threads_of(job)
+    # Decoding processes may share cores: with fewer, a job is slower, but it need not wait for a larger node.
+    cpus = max(1, most_cpus // 2) if job.kind in ON_ALL_CORES else max(threads, min(threads + workers, most_cpus))
     memory = int(peaks[_group(job)] * MARGIN) if _group(job) in peaks else UNKNOWN_BYTES
     return Needs(cpus=cpus, gpus=int(on_gpu(job)), memory_bytes=memory)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -62,9 +62,8 @@ def video_logits(
     was_training = module.training
     module.eval()
     with torch.inference_mode(), autocast(device, precision):
-        for inputs, ids in views:
-            with record_function("harness.forward"):
-                logits = reduce_positions(module(inputs).float(), reduce).cpu().numpy()
+        for batch, ids in _forwarded(module, views, reduce):
+            logits = batch.cpu().numpy()
             before = len(counts)
             for video_id, row in zip(ids, logits, strict=True):
                 sums[video_id] = sums.get(video_id, 0.0) + row.astype(np.float64)
@@ -76,6 +75,19 @@ def video_logits(
     if centre is not None:
         centre |= {id_: (total * crops / counts[id_]).astype(np.float32) for id_, total in centres.items()}
     return {video_id: (total / counts[video_id]).astype(np.float32) for video_id, total in sums.items()}
+
+
+def _forwarded(module: Any, views: Iterable[View], reduce: str) -> Iterator[tuple[Tensor, Sequence[str]]]:
+    """((N, C) on the device, ids) of each batch, after the next one was started: a GPU computes while its logits are read."""
+    before: tuple[Tensor, Sequence[str]] | None = None
+    for inputs, ids in views:
+        with record_function("harness.forward"):
+            logits = reduce_positions(module(inputs).float(), reduce)
+        if before:
+            yield before
+        before = logits, ids
+    if before:
+        yield before
 
 
 def make_scores(

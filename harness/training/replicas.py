@@ -9,13 +9,14 @@ the number of devices nor their memory is part of an experiment. Between process
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 
 from harness.core.contract import Schedule
 from harness.core.errors import HarnessError
+from harness.training.group import Group
 
 
 @dataclass(frozen=True)
@@ -24,8 +25,7 @@ class Replicas:
 
     count: int
     """Replicas per optimizer step."""
-    rank: int = 0
-    world: int = 1
+    group: Group = field(default_factory=Group)
     """Processes that share the replicas."""
 
     @classmethod
@@ -36,23 +36,18 @@ class Replicas:
         """
         size = schedule.bn_batch or schedule.batch
         count, remainder = divmod(schedule.batch, size)
-        rank, world = rank_and_world()
+        group = Group.current()
         if remainder:
             raise HarnessError(
                 f"a batch of {schedule.batch} cannot be divided into batch-norm groups of {size} videos; change "
                 "--set train.batch or --set train.bn_batch"
             )
-        if count % world:
+        if count % group.world:
             raise HarnessError(
-                f"{count} batch-norm group(s) of {size} videos cannot be divided evenly among {world} processes; use a number "
+                f"{count} batch-norm group(s) of {size} videos cannot be divided evenly among {group.world} processes; use a number "
                 f"of GPUs that divides {count}, or another --set train.bn_batch"
             )
-        return cls(count, rank, world)
-
-    @property
-    def is_main(self) -> bool:
-        """Whether this process writes checkpoints, scores and records."""
-        return self.rank == 0
+        return cls(count, group)
 
     @property
     def loss_scale(self) -> float:
@@ -62,11 +57,11 @@ class Replicas:
     @property
     def local_replicas(self) -> range:
         """Numbers of this process's replicas within a step."""
-        return range(self.rank, self.count, self.world)
+        return range(self.group.rank, self.count, self.group.world)
 
     def micro_steps(self, first_step: int, steps: int) -> range:
         """Numbers of this process's passes in steps `first_step` .. `steps` - 1; step k starts at pass k * count."""
-        return range(first_step * self.count + self.rank, steps * self.count, self.world)
+        return range(first_step * self.count + self.group.rank, steps * self.count, self.group.world)
 
     def run_step(self, module: nn.Module, step: int, seed: int, run_pass: Callable[[], float]) -> float:
         """Run this process's passes of a step. Gradients and moving statistics become the whole step's; returns its loss."""
@@ -80,50 +75,13 @@ class Replicas:
             loss += run_pass()
             for total, buffer in zip(after, moving, strict=True):
                 total.add_(buffer, alpha=self.loss_scale)
-        self.all_reduce([p.grad for p in module.parameters() if p.grad is not None])
-        self.all_reduce(after)
+        self.group.all_reduce([p.grad for p in module.parameters() if p.grad is not None])
+        self.group.all_reduce(after)
         for buffer, mean in zip(moving, after, strict=True):
             buffer.copy_(mean)
         for passes in _buffers(module, "num_batches_tracked"):
             passes += self.count - len(self.local_replicas)
-        return self._sum(loss)
-
-    def all_reduce(self, tensors: list[Tensor]) -> None:
-        """Sum over all processes, in place, as one message."""
-        if self.world == 1 or not tensors:
-            return
-        flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
-        torch.distributed.all_reduce(flat)
-        for tensor, part in zip(tensors, flat.split([tensor.numel() for tensor in tensors]), strict=True):
-            tensor.copy_(part.view_as(tensor))
-
-    def broadcast(self, value: float) -> float:
-        """The main process's number, in every process."""
-        if self.world == 1:
-            return value
-        tensor = _scalar(value)
-        torch.distributed.broadcast(tensor, src=0)
-        return float(tensor)
-
-    def _sum(self, value: float) -> float:
-        if self.world == 1:
-            return value
-        tensor = _scalar(value)
-        torch.distributed.all_reduce(tensor)
-        return float(tensor)
-
-
-def rank_and_world() -> tuple[int, int]:
-    """(rank of this process, number of processes) of torch.distributed; (0, 1) without it."""
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        return torch.distributed.get_rank(), torch.distributed.get_world_size()
-    return 0, 1
-
-
-def _scalar(value: float) -> Tensor:
-    """A float64 tensor on a device that the processes' back end can send from."""
-    device = "cuda" if torch.distributed.get_backend() == "nccl" else "cpu"
-    return torch.tensor(value, dtype=torch.float64, device=device)
+        return self.group.sum(loss)
 
 
 def _buffers(module: nn.Module, *names: str) -> list[Tensor]:

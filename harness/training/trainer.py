@@ -13,15 +13,18 @@ from torch import nn
 from torch.profiler import record_function
 
 from harness.core.callbacks import Callback
+from harness.core.contract import Schedule
 from harness.core.errors import HarnessError
 from harness.models.precision import autocast
 from harness.models.saved_activations import recompute_cheap_activations
-from harness.training.checkpoint import resume, save_checkpoint
+from harness.training.checkpoint import TrainingState, read_newest, restore, save_checkpoint
 from harness.training.config import Step, TrainingConfig, TrainingResult
+from harness.training.group import Group
 from harness.training.optim import Plateau, learning_rate, make_optimizer
 from harness.training.replicas import Replicas
 
 LOG_EVERY = 10
+HELD_OUT_LOSS = "held_out/loss"
 PLATEAU_DROPS = 2
 """Ten-fold drops after which a plateau ends the training, as in the released models' schedules."""
 
@@ -38,18 +41,36 @@ def train(
     """Train `module` in place, from the last checkpoint if there is one.
 
     `steps_from(k)` yields this process's passes of the steps from the k-th on, always the same ones: one per step, or
-    one per replica. `optimizer` None: the schedule's, over all trainable parameters. Raises HarnessError, naming the videos, when a loss is not finite. On the CPU a resumed training is
+    one per replica. `held_out_loss` is called by every process of the group. `optimizer` None: the schedule's, over all
+    trainable parameters. Raises HarnessError, naming the videos, when a loss is not finite. On the CPU a resumed training is
     bit-identical to an uninterrupted one.
     """
     schedule = config.schedule
     replicas = Replicas.of(schedule)
     optimizer = optimizer or make_optimizer(module, schedule)
-    plateau = Plateau(schedule.patience)
     result = TrainingResult()
-    first = resume(config, module, optimizer, plateau, result, callback)
+    state = TrainingState(module, optimizer, Plateau(schedule.patience), result)
+    _resume(state, config, replicas.group, callback)
+    first = result.steps
     callback.stage("train", schedule.steps, "steps")
     callback.advance(first)
     logged, passes = len(result.curves), _timed(iter(steps_from(first)), result)
+
+    def save() -> None:
+        nonlocal logged
+        if replicas.group.is_main:
+            save_checkpoint(config, state)
+            callback.curve(config.job_id, result.curves[logged:])
+            logged = len(result.curves)
+
+    def evaluate() -> bool:
+        """Whether an evaluation was due."""
+        if held_out_loss is None or not _evaluation_is_due(schedule, result):
+            return False
+        _evaluate(held_out_loss, state.plateau, result, replicas.group)
+        return True
+
+    evaluate()  # the checkpoint may have been written just before
     for number in range(first, schedule.steps):
         if len(result.drops) > PLATEAU_DROPS:
             break
@@ -61,14 +82,26 @@ def train(
         if number % LOG_EVERY == 0 or number + 1 == schedule.steps:
             result.curves += [(number + 1, "train/loss", loss), (number + 1, "train/lr", rate)]
         callback.advance(1, f"loss {loss:.2f}")
-        if held_out_loss and schedule.eval_every and (number + 1) % schedule.eval_every == 0:
-            _evaluate(held_out_loss, plateau, result, replicas)
-        if (number + 1) % schedule.checkpoint_every == 0 and replicas.is_main:
-            save_checkpoint(config, module, optimizer, plateau, result)
-            callback.curve(config.job_id, result.curves[logged:])
-            logged = len(result.curves)
+        checkpoint_is_due = (number + 1) % schedule.checkpoint_every == 0
+        if checkpoint_is_due:
+            save()
+        if evaluate() and checkpoint_is_due:
+            save()  # an evaluation may take longer than the steps before it
     callback.curve(config.job_id, result.curves[logged:])
     return result
+
+
+def _resume(state: TrainingState, config: TrainingConfig, group: Group, callback: Callback) -> None:
+    """Restore the newest checkpoint that the main process can read, if there is one.
+
+    All processes then have the main process's weights: on another processor, initial weights may differ in the last bits, and on a
+    network file system, a process may not see the newest checkpoint yet.
+    """
+    stored = group.broadcast(read_newest(config.checkpoints, callback) if group.is_main else None)
+    if stored:
+        restore(stored, config, state)
+    else:
+        group.copy_from_main([*state.module.parameters(), *state.module.buffers()])
 
 
 def _timed(passes: Iterator[Step], result: TrainingResult) -> Iterator[Step]:
@@ -123,10 +156,17 @@ def _backward(module: nn.Module, step: Step, rate: float, config: TrainingConfig
     return value * scale
 
 
-def _evaluate(held_out_loss: Callable[[], float], plateau: Plateau, result: TrainingResult, replicas: Replicas) -> None:
+def _evaluation_is_due(schedule: Schedule, result: TrainingResult) -> bool:
+    """Whether the held-out videos are to be evaluated now, after `result.steps` steps."""
+    if not result.steps or not schedule.eval_every or result.steps % schedule.eval_every:
+        return False
+    return not any(point[:2] == (result.steps, HELD_OUT_LOSS) for point in result.curves)
+
+
+def _evaluate(held_out_loss: Callable[[], float], plateau: Plateau, result: TrainingResult, group: Group) -> None:
     """Record the held-out loss, and a drop of the learning rate where it has stopped falling."""
-    loss = replicas.broadcast(held_out_loss() if replicas.is_main else 0.0)
-    result.curves.append((result.steps, "held_out/loss", loss))
+    loss = group.broadcast(held_out_loss())
+    result.curves.append((result.steps, HELD_OUT_LOSS, loss))
     if plateau.saturated(loss):
         result.drops.append(result.steps)
 

@@ -2,18 +2,22 @@
 
 import multiprocessing
 import os
+import typing
 
 import pytest
-import ray
+import ray.train.torch
+import ray.tune
 import torch
 from ray._private.accelerators.nvidia_gpu import NvidiaGPUAcceleratorManager
 
 from harness.core import environment, processes
+from harness.core.errors import HarnessError
 from harness.core.workspace import Workspace
 from harness.jobs.options import JobOptions
-from harness.launch.ray import driver
-from harness.launch.ray.task import RayTask
-from harness.launch.ray.worker import on_assigned_gpu
+from harness.launch.ray import driver, tune
+from harness.launch.ray.storage import Storage
+from harness.launch.ray.task import ATTEMPTS, RayTask
+from harness.launch.ray.worker import on_assigned_gpu, run_together
 from harness.launch.resources import Needs
 from tests import gpus
 from tests.fakejobs import fake_job, run_fake
@@ -48,9 +52,54 @@ def test_a_task_without_a_gpu_keeps_its_device(tmp_path, monkeypatch):
     assert on_assigned_gpu(task) is task
 
 
-def _task(folder, *, gpu_count):
+def _task(folder, *, gpu_count, members=1, storage=None):
     options = JobOptions(Workspace(folder, folder), device="cuda" if gpu_count else "cpu")
-    return RayTask(fake_job(0), options, run_fake, Needs(cpus=1, gpus=gpu_count, memory_bytes=1))
+    needs = Needs(cpus=1, gpus=gpu_count, memory_bytes=1)
+    return RayTask(fake_job(0), options, run_fake, needs, members, storage)
+
+
+@pytest.mark.parametrize(
+    ("members", "storage", "expected"),
+    [
+        (8, None, ""),
+        (16, None, "16 GPU, 1 for each of 16 processes: all nodes together has 8. Choose a smaller --gpus-per-job"),
+        (8, Storage("memory://x"), "8 GPU, 1 for each of 8 processes: one node has 4. Choose a smaller --gpus-per-job"),
+    ],
+)
+def test_a_group_that_the_cluster_has_no_gpus_for_is_reported(tmp_path, members, storage, expected):
+    task = _task(tmp_path, gpu_count=1, members=members, storage=storage)
+    waits = driver.waiting_for(task, {"CPU": 64, "GPU": 4}, {"CPU": 128, "GPU": 8})
+    assert expected in waits and bool(waits) == bool(expected)
+
+
+class FailingGroup:
+    """As Ray Train's TorchTrainer, with a process that fails in each attempt."""
+
+    made: typing.ClassVar[list[dict]] = []
+    failure: Exception
+
+    def __init__(self, function, **given):
+        self.made.append(given)
+
+    def fit(self):
+        raise ray.train.WorkerGroupError("rank 1", {1: self.failure})
+
+
+@pytest.mark.parametrize(
+    ("failure", "attempts"), [(HarnessError("the loss became nan"), 1), (ConnectionError("lost"), 1 + ATTEMPTS)]
+)
+def test_a_group_is_restarted_for_lost_processes_and_not_for_errors_of_the_job(
+    tmp_path, monkeypatch, failure, attempts
+):
+    monkeypatch.setattr(FailingGroup, "made", [])
+    monkeypatch.setattr(FailingGroup, "failure", failure, raising=False)
+    monkeypatch.setattr(ray.train.torch, "TorchTrainer", FailingGroup)
+    with pytest.raises(HarnessError if attempts == 1 else ray.train.TrainingFailedError):
+        run_together(_task(tmp_path, gpu_count=1, members=2), queue=None)
+    assert len(FailingGroup.made) == attempts
+    for given in FailingGroup.made:
+        assert given["run_config"].failure_config.max_failures == 0, "Ray Train would also repeat what cannot succeed"
+        assert given["torch_config"].timeout_s > 24 * 3600, "the main process may wait for another command's lock"
 
 
 @pytest.mark.parametrize(("visible", "expected"), [(None, "2"), ("4,5,6", "6")])
@@ -72,3 +121,14 @@ def test_a_device_without_a_number_selects_nothing(monkeypatch, device):
     monkeypatch.setattr(torch.cuda, "set_device", pytest.fail)
     environment.select_gpu(device)
     assert processes.child_variables == {}
+
+
+def test_a_trial_that_cannot_succeed_is_not_repeated_by_tune(tmp_path, monkeypatch):
+    def fail(task, queue):
+        raise HarnessError("the loss became nan")
+
+    reported: list[dict] = []
+    monkeypatch.setattr(tune, "run_task", fail)
+    monkeypatch.setattr(ray.tune, "report", reported.append)
+    tune._run_trial({"job": "a"}, {"a": _task(tmp_path, gpu_count=0)}, queue=None)
+    assert [result[tune.ERROR] for result in reported] == ["the loss became nan"]

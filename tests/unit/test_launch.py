@@ -321,3 +321,6 @@ def test_resources_that_a_job_asks_for():
     measured = record_of(gpu, cost={"peak_memory_bytes": 5 * GIB})
     assert needs(gpu, peaks_of([measured])).memory_bytes == 6 * GIB
     assert needs(on_cpu, peaks_of([record_of(gpu)])).memory_bytes == GIB
+    assert needs(on_cpu, workers=30).cpus == 16, (
+        "decoding processes do not ask for more cores than the largest node has"
+    )

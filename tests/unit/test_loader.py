@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from harness.core.contract import Clip, FlowMethod, Scale
+from harness.core.contract import Clip, FlowMethod, Scale, Schedule
 from harness.core.errors import BrokenVideo, HarnessError
 from harness.data import derived, loader, prepare
 from harness.data.flow_store import flow_store
+from harness.jobs import context
 from harness.jobs.context import Data
 from harness.video import decode, sampling
 from harness.video.flow import codec
@@ -215,6 +216,32 @@ def test_processes_give_the_same_views(reader, toy):
         for workers in (0, 1)
     )
     assert_same(alone, helped)
+
+
+@pytest.mark.parametrize(("device", "pinned"), [("cpu", False), ("cuda:1", True)])
+def test_a_job_decodes_in_its_processes_and_pins_memory_only_for_a_gpu(reader, toy, monkeypatch, device, pinned):
+    calls = {}
+
+    def recorded(name):
+        return lambda *_, **given: calls.update({name: given}) or iter(())
+
+    for name in ("train_batches", "test_batches"):
+        monkeypatch.setattr(loader, name, recorded(name))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(context, "prefetch_to_device", lambda batches, *_: batches)
+    data = Data(toy, toy.listing(1), reader, SCALE.flow, device, 3, "stop")
+    assert not list(data.steps(everything(toy), CLIP, Schedule(4, 2, 0.1), seed=0, flip=False)(0))
+    assert not list(data.held_out_views(everything(toy)[:2], CLIP))
+    assert (calls["train_batches"]["workers"], calls["train_batches"]["pinned"]) == (3, pinned)
+    assert calls["test_batches"]["workers"] == 2, "not more processes than videos"
+
+
+def test_a_long_video_is_read_in_parts_wherever_it_was_checked(reader, toy, monkeypatch):
+    expected = list(loader.test_batches(reader, everything(toy), clip=CLIP, batch=3, broken=[]))
+    monkeypatch.setattr(loader, "WHOLE_VIEWS_BYTES", 0)
+    views_of = loader._TestVideo(reader, CLIP, tolerant=True)
+    assert {views_of(video) for video in everything(toy)} == {loader.LONG}, "nothing to send to another process"
+    assert_same(expected, list(loader.test_batches(reader, everything(toy), clip=CLIP, batch=3, broken=[])))
 
 
 def test_test_views_are_the_centre_of_the_right_frames(reader, toy, store):

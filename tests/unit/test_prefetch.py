@@ -53,16 +53,20 @@ def steps(count, events):
         yield Step({"rgb": Clip(number, events)}, Clip(f"labels {number}", events), (str(number),))
 
 
+def tensors(step):
+    return (*step.inputs.values(), step.labels)
+
+
 def test_a_cpu_is_given_each_step_when_it_asks():
     events: list[str] = []
-    prefetched = prefetch_to_device(steps(2, events), "cpu")
+    prefetched = prefetch_to_device(steps(2, events), "cpu", tensors)
     next(prefetched)
     assert events == ["copy 0"]
 
 
 def test_the_next_copy_is_under_way_before_a_step_computes(events):
     numbers = []
-    for step in prefetch_to_device(steps(3, events), "cuda:0"):
+    for step in prefetch_to_device(steps(3, events), "cuda:0", tensors):
         numbers.append(step.ids[0])
         events.append(f"compute {step.ids[0]}")
     assert numbers == ["0", "1", "2"], "all, once, in order"
@@ -70,7 +74,7 @@ def test_the_next_copy_is_under_way_before_a_step_computes(events):
 
 
 def test_computing_waits_for_its_copy_and_memory_for_computing(events):
-    prefetched = prefetch_to_device(steps(2, events), "cuda")
+    prefetched = prefetch_to_device(steps(2, events), "cuda", tensors)
     next(prefetched)
     assert events == [
         *("on copying", "copy 0", "back"),

@@ -3,18 +3,23 @@
 import itertools
 import os
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import nn
 
 from harness.core.callbacks import Callback
-from harness.core.contract import Schedule
+from harness.core.contract import Listing, Schedule, Video
 from harness.core.errors import HarnessError
+from harness.jobs import common
 from harness.models.activation_checkpointing import recompute_stages
 from harness.models.precision import autocast
-from harness.training.config import Step, TrainingConfig
+from harness.training.checkpoint import TrainingState, save_checkpoint
+from harness.training.config import Step, TrainingConfig, TrainingResult
 from harness.training.evaluation import clip_loss
+from harness.training.group import Group
+from harness.training.optim import Plateau, make_optimizer
 from harness.training.replicas import Replicas
 from harness.training.trainer import train
 
@@ -23,10 +28,12 @@ NETWORKS = {"plain": lambda: [], "norm": lambda: [nn.BatchNorm1d(16)], "dropout"
 
 
 class OnePosition(nn.Module):
-    def __init__(self, *extra):
+    def __init__(self, *extra, shift=0.0):
         super().__init__()
         torch.manual_seed(0)
         self.body = nn.Sequential(nn.Linear(6, 16), *extra, nn.ReLU(), nn.Linear(16, 3)).double()
+        with torch.no_grad():
+            self.body[0].bias += shift
 
     def forward(self, x):
         return self.body(x)[:, None]
@@ -46,9 +53,8 @@ def passes(schedule):
     return steps_from
 
 
-def trained(folder, schedule, *extra):
-    module = OnePosition(*extra).train()
-    config = TrainingConfig(
+def config_in(folder, schedule):
+    return TrainingConfig(
         schedule,
         "cpu",
         "float32",
@@ -56,7 +62,11 @@ def trained(folder, schedule, *extra):
         folder,
         lambda logits, labels: clip_loss("reduced", "mean")(logits.double(), labels),
     )
-    result = train(module, passes(schedule), config, callback=Callback())
+
+
+def trained(folder, schedule, *extra, shift=0.0):
+    module = OnePosition(*extra, shift=shift).train()
+    result = train(module, passes(schedule), config_in(folder, schedule), callback=Callback())
     return module.state_dict(), result
 
 
@@ -87,23 +97,95 @@ def test_moving_statistics_are_the_mean_over_replicas(tmp_path):
     torch.testing.assert_close(state["body.1.running_mean"], expected, rtol=0, atol=1e-7)
 
 
-def test_two_processes_give_what_one_gives(tmp_path):
-    schedule = replace(SCHEDULE, bn_batch=2)
-    torch.multiprocessing.spawn(_one_of_two, (tmp_path, schedule), nprocs=2)
-    for name, extra in NETWORKS.items():
-        alone, _ = trained(tmp_path, schedule, *extra())
-        for rank in (0, 1):
-            torch.testing.assert_close(torch.load(tmp_path / f"{name}{rank}.pt"), alone, rtol=0, atol=1e-7)
+IN_PARTS = replace(SCHEDULE, bn_batch=2)
 
 
-def _one_of_two(rank, folder, schedule):
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory):
+    """What two processes return from each function of `SCENARIOS`: (name, rank) -> value."""
+    folder = tmp_path_factory.mktemp("pair")
+    torch.multiprocessing.spawn(_one_of_two, (folder,), nprocs=2)
+    return {(name, rank): torch.load(folder / f"{name}{rank}.pt") for name in SCENARIOS for rank in (0, 1)}
+
+
+def _one_of_two(rank, folder):
     os.environ["GLOO_SOCKET_IFNAME"] = "lo"
     torch.set_num_threads(1)
     torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
-    for name, extra in NETWORKS.items():
-        state, _ = trained(folder, schedule, *extra())
-        torch.save(state, folder / f"{name}{rank}.pt")
+    for name, scenario in SCENARIOS.items():
+        torch.save(scenario(folder / name), folder / f"{name}{rank}.pt")
     torch.distributed.destroy_process_group()
+
+
+def train_every_network(folder):
+    return {name: trained(folder / name, IN_PARTS, *extra())[0] for name, extra in NETWORKS.items()}
+
+
+def resume_where_only_the_main_process_sees_the_checkpoint(folder):
+    """Neither do both start with the same weights, as on processors of two types."""
+    rank = Group.current().rank
+    if rank == 0:
+        stored = OnePosition()
+        state = TrainingState(stored, make_optimizer(stored, IN_PARTS), Plateau(1), TrainingResult(steps=2))
+        save_checkpoint(config_in(folder / "0", IN_PARTS), state)
+    resumed, result = trained(folder / str(rank), IN_PARTS, shift=rank)
+    fresh, _ = trained(folder / f"fresh{rank}", IN_PARTS, shift=rank)
+    return resumed, result.samples, fresh
+
+
+def evaluate_in_shares(folder):
+    """(ids that this process reads, held-out loss, ids with their logits, ids that cannot be decoded)."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(common, "expected_count", lambda context: None)
+        share = Group.current().share(VIDEOS)
+        loss = common.loss_on(CONTEXT, nn.Identity(), views(share), VIDEOS)
+        broken = [video.id for video in share if video in BROKEN]
+        scores, _ = common.score(CONTEXT, nn.Identity(), views(share), VIDEOS, LISTING, broken)
+    ids = [video.id for video in share]
+    return ids, loss, dict(zip(scores.ids, scores.logits.tolist(), strict=True)), list(scores.undecodable)
+
+
+SCENARIOS = {
+    function.__name__: function
+    for function in (train_every_network, resume_where_only_the_main_process_sees_the_checkpoint, evaluate_in_shares)
+}
+VIDEOS = [Video(f"v{number}", f"v{number}.avi", number % 3) for number in range(7)]
+BROKEN = [VIDEOS[2], VIDEOS[5]]
+LISTING = Listing(("a", "b", "c"), {"test": tuple(VIDEOS)})
+CONTEXT = SimpleNamespace(
+    baseline=SimpleNamespace(reduce="mean"),
+    device="cpu",
+    eval_precision="float32",
+    callback=Callback(),
+    spec=SimpleNamespace(subset="test"),
+)
+
+
+def views(videos):
+    """One per video, with logits that depend on its number; none of those that cannot be decoded."""
+    for video in videos:
+        if video not in BROKEN:
+            yield torch.tensor([[[float(video.id[1:]), 1.0, 2.0]]]), [video.id]
+
+
+def test_two_processes_give_what_one_gives(pair, tmp_path):
+    for name, alone in train_every_network(tmp_path).items():
+        for rank in (0, 1):
+            torch.testing.assert_close(pair["train_every_network", rank][name], alone, rtol=0, atol=1e-7)
+
+
+def test_processes_agree_on_weights_and_on_the_step_that_they_resume_at(pair):
+    main, other = (pair["resume_where_only_the_main_process_sees_the_checkpoint", rank] for rank in (0, 1))
+    assert main[1] == other[1] == (SCHEDULE.steps - 2) * SCHEDULE.batch
+    torch.testing.assert_close(main, other, rtol=0, atol=0)
+
+
+def test_each_process_evaluates_its_share_and_all_know_the_result(pair):
+    every, *alone = evaluate_in_shares(None)
+    assert every == list(alone[1]) and alone[2] == ["v2", "v5"]
+    (share, *main), (others_share, *other) = (pair["evaluate_in_shares", rank] for rank in (0, 1))
+    assert sorted(share + others_share) == every and 3 <= len(share) <= 4
+    assert main == other == alone
 
 
 def test_what_does_not_divide_is_refused():
@@ -112,7 +194,7 @@ def test_what_does_not_divide_is_refused():
 
 
 def test_every_pass_falls_to_exactly_one_process():
-    shares = [list(Replicas(6, rank, 3).micro_steps(2, 4)) for rank in range(3)]
+    shares = [list(Replicas(6, Group(rank, 3)).micro_steps(2, 4)) for rank in range(3)]
     assert sorted(itertools.chain(*shares)) == list(range(12, 24))
     assert shares[1] == [13, 16, 19, 22]
 

@@ -4,6 +4,7 @@ import itertools
 import subprocess
 import sys
 import typing
+from dataclasses import replace
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from harness.core.callbacks import Callback
 from harness.core.contract import Schedule
 from harness.core.errors import HarnessError
 from harness.planning.schedules import named
-from harness.training.checkpoint import checkpoints_of, save_checkpoint
+from harness.training.checkpoint import TrainingState, checkpoints_of, read_newest, restore, save_checkpoint
 from harness.training.config import Step, TrainingConfig, TrainingResult
 from harness.training.evaluation import clip_loss, reduce_positions
 from harness.training.optim import OPTIMIZERS, POLICIES, Plateau, eager, learning_rate
@@ -89,6 +90,55 @@ def test_a_killed_training_ends_bit_for_bit_like_an_unbroken_one(tmp_path, kille
     for name, tensor in whole.state_dict().items():
         assert torch.equal(tensor, resumed.state_dict()[name]), name
     assert result.curves == result_again.curves and result.steps == result_again.steps == 30
+
+
+EVALUATED = Schedule(steps=30, batch=8, base_lr=0.05, policy="plateau", checkpoint_every=10, eval_every=10)
+
+
+class HeldOut:
+    """Held-out losses 1, 2, 3, ...; the evaluation number `killed_at` does not return."""
+
+    def __init__(self, killed_at=None):
+        self.calls, self.killed_at = 0, killed_at
+
+    def __call__(self):
+        self.calls += 1
+        if self.calls == self.killed_at:
+            raise Killed
+        return float(self.calls)
+
+
+def test_a_training_killed_in_an_evaluation_resumes_with_that_evaluation(tmp_path):
+    whole, result = trained(tmp_path / "whole", EVALUATED, held_out_loss=HeldOut())
+    with pytest.raises(Killed):
+        trained(tmp_path / "broken", EVALUATED, held_out_loss=HeldOut(killed_at=2))
+    assert [path.name for path in checkpoints_of(tmp_path / "broken" / "job")] == ["00000010.ckpt", "00000020.ckpt"]
+    held_out = HeldOut()
+    held_out.calls = 1
+    resumed, result_again = trained(tmp_path / "broken", EVALUATED, held_out_loss=held_out)
+    assert all(torch.equal(tensor, resumed.state_dict()[name]) for name, tensor in whole.state_dict().items())
+    assert result.curves == result_again.curves and result.drops == result_again.drops
+
+
+def test_a_finished_evaluation_is_not_repeated(tmp_path):
+    with pytest.raises(Killed):
+        trained(tmp_path, EVALUATED, callback=Kill(25), held_out_loss=(before := HeldOut()))
+    trained(tmp_path, EVALUATED, held_out_loss=(after := HeldOut()))
+    assert (before.calls, after.calls) == (2, 1)
+
+
+def test_a_checkpoint_of_a_machine_with_other_gpus_can_be_resumed(tmp_path, monkeypatch):
+    """Eight GPUs when it was written, one when it is read."""
+    restored = []
+    monkeypatch.setattr(torch.cuda, "get_rng_state_all", lambda: [torch.tensor([n]) for n in range(8)])
+    monkeypatch.setattr(torch.cuda, "get_rng_state", lambda device: torch.tensor([int(device.partition(":")[2])]))
+    monkeypatch.setattr(torch.cuda, "set_rng_state", lambda value, device: restored.append((int(value), device)))
+    module = OnePosition(network())
+    state = TrainingState(module, torch.optim.SGD(module.parameters(), 0.1), Plateau(1), TrainingResult(steps=4))
+    save_checkpoint(replace(config(tmp_path), device="cuda:5"), state)
+    here = replace(config(tmp_path), device="cuda")
+    restore(read_newest(here.checkpoints, Callback()), here, state)
+    assert restored == [(5, "cuda")]
 
 
 def test_a_torn_checkpoint_is_set_aside_for_the_one_before(tmp_path):
@@ -203,7 +253,8 @@ def test_checkpoint_holds_only_plain_values(tmp_path):
     """torch.load(weights_only=True) must be able to read it: no pickled code."""
     module = OnePosition(network())
     optimizer = torch.optim.AdamW(module.parameters())
-    save_checkpoint(config(tmp_path), module, optimizer, Plateau(1), TrainingResult(steps=4, curves=[(1, "a", 2.0)]))
+    result = TrainingResult(steps=4, curves=[(1, "a", 2.0)])
+    save_checkpoint(config(tmp_path), TrainingState(module, optimizer, Plateau(1), result))
     state = torch.load(tmp_path / "job" / "00000004.ckpt", weights_only=True)
     assert state["trained"]["curves"] == [(1, "a", 2.0)]
 

@@ -7,7 +7,7 @@ import os
 import secrets
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from harness.core.errors import HarnessError
@@ -90,9 +90,18 @@ def _start(ray: Any, **settings: Any) -> None:
 
 def largest_node(ray: Any) -> dict[str, float]:
     """Resource name -> the largest amount that a single living node has of it."""
-    largest: dict[str, float] = {}
+    return _over_nodes(ray, max)
+
+
+def all_nodes(ray: Any) -> dict[str, float]:
+    """Resource name -> the amount that all living nodes have of it together."""
+    return _over_nodes(ray, lambda first, second: first + second)
+
+
+def _over_nodes(ray: Any, combine: Callable[[float, float], float]) -> dict[str, float]:
+    combined: dict[str, float] = {}
     for node in ray.nodes():
         if node["Alive"]:
             for name, amount in node["Resources"].items():
-                largest[name] = max(largest.get(name, 0.0), amount)
-    return largest
+                combined[name] = combine(combined.get(name, 0.0), amount)
+    return combined

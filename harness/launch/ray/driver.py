@@ -8,6 +8,7 @@ actor; only the driver writes to the terminal and to MLflow.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from harness.core.callbacks import Callback
@@ -17,10 +18,10 @@ from harness.core.locks import clear_finished
 from harness.jobs.options import JobOptions
 from harness.launch.entry import JobFunction, run_job
 from harness.launch.events import EventDispatcher
-from harness.launch.ray.cluster import cluster, largest_node
+from harness.launch.ray.cluster import all_nodes, cluster, largest_node
 from harness.launch.ray.queue import POLL_EVERY_S, event_queue, forward_events
 from harness.launch.ray.storage import Storage, sync_driver
-from harness.launch.ray.task import ATTEMPTS, TaskFactory
+from harness.launch.ray.task import ATTEMPTS, RayTask, TaskFactory
 from harness.launch.ray.worker import run_task
 
 if TYPE_CHECKING:
@@ -57,15 +58,17 @@ def launch(
         dispatcher = EventDispatcher(jobs, callback, read=options.run_store.read)
         with cluster(address, options.cpu_threads) as ray, event_queue(ray) as queue:
             tasks = TaskFactory(options, run, largest_node(ray), gpus_per_job=gpus_per_job, storage=shared)
-            _Driver(ray, queue, tasks, dispatcher).run(jobs)
+            _Driver(ray, queue, tasks, dispatcher, all_nodes(ray)).run(jobs)
     return len(jobs)
 
 
 class _Driver:
     """Submits all jobs to Ray and waits for the last, or for the first that fails."""
 
-    def __init__(self, ray: Any, queue: Any, tasks: TaskFactory, dispatcher: EventDispatcher) -> None:
-        self.ray, self.queue, self.tasks, self.dispatcher = ray, queue, tasks, dispatcher
+    def __init__(
+        self, ray: Any, queue: Any, tasks: TaskFactory, dispatcher: EventDispatcher, total: Mapping[str, float]
+    ) -> None:
+        self.ray, self.queue, self.tasks, self.dispatcher, self.total = ray, queue, tasks, dispatcher, total
         # max_calls=0: by default Ray starts a fresh process for each task that asks for a GPU.
         self.remote = ray.remote(max_retries=ATTEMPTS, max_calls=0)(run_task)
 
@@ -89,14 +92,11 @@ class _Driver:
     def submit(self, job: Job, upstream: list[Any]) -> Any:
         task = self.tasks.task(job)
         needs = task.needs
+        if waits := waiting_for(task, self.tasks.largest, self.total):
+            self.dispatcher.dispatch((job.id, "note", (f"{job.title} waits for {waits}",)))
         if task.members > 1:
             # The task itself only waits for its group, which asks for its own resources.
             return self.remote.options(name=job.title, num_cpus=0).remote(task, self.queue, *upstream)
-        requested = {"CPU": needs.cpus, "GPU": needs.gpus}
-        missing = [f"{n} {name}" for name, n in requested.items() if n > self.tasks.largest.get(name, 0)]
-        if missing:
-            text = f"{job.title} waits for a node with {' and '.join(missing)}: the cluster has none"
-            self.dispatcher.dispatch((job.id, "note", (text,)))
         remote = self.remote.options(
             name=job.title,
             num_cpus=needs.cpus,
@@ -120,6 +120,27 @@ class _Driver:
         if self.tasks.storage:
             self.tasks.storage.fetch(job_id, self.tasks.options.workspace.runs)
         self.dispatcher.finish(job_id)
+
+
+def waiting_for(task: RayTask, largest: Mapping[str, float], total: Mapping[str, float]) -> str:
+    """What a task will wait for because the cluster does not have it, in words; '' if it has everything.
+
+    `largest` and `total` are the resources of its largest node, and of all nodes together.
+    """
+    requested = {"CPU": task.needs.cpus, "GPU": task.needs.gpus}
+    missing = [f"{count} {name}" for name, count in requested.items() if count > largest.get(name, 0)]
+    if missing:
+        return f"a node with {' and '.join(missing)}: the cluster has none"
+    # Without a shared results folder, a group runs on one node.
+    available = largest if task.storage else total
+    for name, count in requested.items():
+        if count * task.members > available.get(name, 0):
+            where = "one node" if task.storage else "all nodes together"
+            return (
+                f"{count * task.members} {name}, {count} for each of {task.members} processes: {where} has "
+                f"{available.get(name, 0):g}. Choose a smaller --gpus-per-job, or add nodes"
+            )
+    return ""
 
 
 def cause_of(error: Any) -> BaseException:

@@ -6,6 +6,7 @@ nothing.
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ from typing import Any
 
 from harness.core.callbacks import Callback
 from harness.core.cells import Job
+from harness.core.errors import HarnessError
 from harness.jobs.options import JobOptions
 from harness.launch.entry import run_job
 from harness.launch.events import EventDispatcher
@@ -26,6 +28,9 @@ from harness.metrics.registered import PRIMARY
 from harness.metrics.scores import Scores, softmax
 from harness.planning import tuned
 from harness.records.record import Record
+
+ERROR = "error"
+"""Name under which a trial reports why it could not be done."""
 
 
 def search(
@@ -72,8 +77,12 @@ def _tune(tasks: Sequence[RayTask], queue: Any) -> None:
         ),
     )
     try:
-        for error in tuner.fit().errors:
+        trials = tuner.fit()
+        for error in trials.errors:
             raise cause_of(error)
+        for trial in trials:
+            if message := (trial.metrics or {}).get(ERROR):
+                raise HarnessError(message)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     for task in tasks:
@@ -86,7 +95,12 @@ def _run_trial(config: dict[str, str], tasks: dict[str, RayTask], queue: Any) ->
     from ray import tune
 
     task = tasks[config["job"]]
-    run_task(task, queue)
+    try:
+        run_task(task, queue)
+    except HarnessError as error:
+        # As a result: Tune repeats a trial that raises, and this one would fail again.
+        tune.report({PRIMARY: 0.0, "loss": math.inf, ERROR: str(error)})
+        return
     result = outcome(options_on_node(task).run_store.read(task.job.id))
     tune.report({name: result[name] for name in (PRIMARY, "loss")})
 

@@ -19,6 +19,9 @@ from harness.core.errors import HarnessError
 from harness.launch.events import logging_to
 from harness.launch.ray.task import ATTEMPTS, RayTask, event_sender, run_on_node
 
+GROUP_TIMEOUT_S = 7 * 24 * 3600
+"""Longest wait for another process of a group, while the main process waits for a lock, evaluates or writes a record. Ray Train
+notices a lost process at once, so nothing waits this long in vain."""
 LEAK_BYTES = 64 * 2**20
 """GPU memory that a finished job may leave allocated before the user is warned."""
 
@@ -75,12 +78,27 @@ def _free_gpu() -> int:
 
 
 def run_together(task: RayTask, queue: Any) -> None:
-    """Run the job in `task.members` processes. If one is lost, all restart from the last checkpoint.
+    """Run the job in `task.members` processes. If one is lost, all restart from the last checkpoint, up to `ATTEMPTS` times.
 
-    Raises the HarnessError of the process that failed.
+    Raises the HarnessError of the process that failed, without another attempt: it would fail again.
     """
     from ray import train
-    from ray.train.torch import TorchTrainer
+
+    for attempt in range(1 + ATTEMPTS):
+        try:
+            _run_group(task, queue)
+            return
+        except train.TrainingFailedError as error:
+            failures = getattr(error, "worker_failures", {}).values()
+            own = next((failure for failure in failures if isinstance(failure, HarnessError)), None)
+            if own or attempt == ATTEMPTS:
+                raise own or error from None
+
+
+def _run_group(task: RayTask, queue: Any) -> None:
+    """One attempt. Raises ray.train.TrainingFailedError."""
+    from ray import train
+    from ray.train.torch import TorchConfig, TorchTrainer
 
     needs = task.needs
     resources = {"CPU": needs.cpus} | ({"GPU": needs.gpus} if needs.gpus else {})
@@ -96,15 +114,11 @@ def run_together(task: RayTask, queue: Any) -> None:
             # Without a shared folder, only processes of one node find each other's checkpoints and record.
             placement_strategy="STRICT_PACK" if task.storage else "PACK",
         ),
-        run_config=train.RunConfig(
-            name=task.job.id, storage_path=str(folder), failure_config=train.FailureConfig(max_failures=ATTEMPTS)
-        ),
+        torch_config=TorchConfig(timeout_s=GROUP_TIMEOUT_S),
+        run_config=train.RunConfig(name=task.job.id, storage_path=str(folder)),
     )
     try:
         trainer.fit()
-    except train.TrainingFailedError as error:
-        failures = getattr(error, "worker_failures", {}).values()
-        raise next((failure for failure in failures if isinstance(failure, HarnessError)), error) from None
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
