@@ -146,3 +146,11 @@ def test_python_in_the_documents_is_python():
     for page in documents():
         for block in re.findall(r"^```python\n(.*?)^```", page.read_text("utf-8"), flags=re.DOTALL | re.MULTILINE):
             compile(block, page.name, "exec")
+
+
+def test_pages_that_code_and_messages_name_exist():
+    folders = ("harness", "baselines", "reports", "benchmarks", "tests")
+    files = [*ROOT.glob("*.md"), *(path for folder in folders for path in (ROOT / folder).rglob("*.py"))]
+    named = {(path.name, page) for path in files for page in re.findall(r"docs/[\w/-]+\.md", path.read_text("utf-8"))}
+    assert len(named) > 15
+    assert sorted((where, page) for where, page in named if not (ROOT / page).is_file()) == []
