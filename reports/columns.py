@@ -19,8 +19,8 @@ Rows = Sequence[Mapping[str, str]]
 def table(rows: Iterable[Mapping[str, Any]], *, maxcolwidths: Sequence[int | None] = ()) -> str:
     """Rows in aligned columns, headed by their keys. In a terminal, or where COLUMNS is set, made to fit the width.
 
-    A table that is too wide has the columns with one value for all rows in a line above it, and then its widest columns
-    wrapped; a single row becomes one line per column. Words are never broken, so that ids and paths can be copied.
+    A table that is too wide has columns with one value for all rows in a line above it, from the left until the others fit,
+    and then its widest columns wrapped; a single row becomes one line per column. Words are never broken, so that ids and paths can be copied.
     `maxcolwidths`: letters at which columns are wrapped in any case.
     """
     whole = [{key: str(value) for key, value in row.items()} for row in rows]
@@ -35,18 +35,21 @@ def table(rows: Iterable[Mapping[str, Any]], *, maxcolwidths: Sequence[int | Non
         names = max(map(len, whole[0]))
         filled = {key: textwrap.wrap(value, max(NARROWEST, width - names - GAP)) for key, value in whole[0].items()}
         return "\n".join(f"{key:<{names + GAP}}{lines[0]}" for key, lines in filled.items() if lines)
-    shared = {key: value for key, value in whole[0].items() if all(row[key] == value for row in whole)}
-    words = ", ".join(f"{key} {value}" for key, value in shared.items() if value)
-    rest = [{key: value for key, value in row.items() if key not in shared} for row in whole]
+    rest, shared = whole, []
+    for key, value in whole[0].items():
+        if _total(_widths(rest)) > width and all(row[key] == value for row in whole):
+            shared += [f"{key} {value}"] if value else []
+            rest = [{other: text for other, text in row.items() if other != key} for row in rest]
+    words = ", ".join(shared)
     return "\n\n".join(filter(None, [_filled(f"All rows: {words}", width) if words else "", _fitted(rest, width)]))
 
 
 def _fitted(rows: Rows, width: int) -> str:
-    """The rows, their widest columns wrapped until they fit, or until each is as narrow as it may be."""
+    """The rows, their widest columns and headings wrapped until they fit, or until each is as narrow as it may be."""
     widths = _widths(rows)
     while _total(widths) > width and max(widths) > NARROWEST:
         widths[widths.index(max(widths))] -= 1
-    return _aligned(_wrapped(rows, widths))
+    return _aligned(_wrapped(rows, widths), [_filled(key, width) for key, width in zip(rows[0], widths, strict=True)])
 
 
 def _wrapped(rows: Rows, widths: Sequence[int]) -> list[dict[str, str]]:
@@ -60,21 +63,20 @@ def _filled(text: str, width: int) -> str:
     return "\n".join(textwrap.fill(line, width, break_long_words=False, break_on_hyphens=False) for line in lines)
 
 
-def _widths(rows: Rows) -> list[int]:
+def _widths(rows: Rows, heads: Sequence[str] = ()) -> list[int]:
     """Letters of the longest line of each column."""
-    return [
-        max(len(line) for text in (key, *(row[key] for row in rows)) for line in text.split("\n")) for key in rows[0]
-    ]
+    columns = zip(heads or rows[0], *(row.values() for row in rows), strict=True)
+    return [max(len(line) for text in column for line in text.split("\n")) for column in columns]
 
 
 def _total(widths: Sequence[int]) -> int:
     return sum(widths) + GAP * (len(widths) - 1)
 
 
-def _aligned(rows: Rows) -> str:
+def _aligned(rows: Rows, heads: Sequence[str] = ()) -> str:
     from tabulate import tabulate
 
-    rules = ["-" * width for width in _widths(rows)]
     # tabulate's own headings are two letters wider than their words.
-    lines = [[*rows[0]], rules, *([*row.values()] for row in rows)]
+    rules = ["-" * width for width in _widths(rows, heads)]
+    lines = [[*(heads or rows[0])], rules, *([*row.values()] for row in rows)]
     return str(tabulate(lines, tablefmt="plain", disable_numparse=True))

@@ -14,6 +14,7 @@ from harness.core import registry
 for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "HARNESS_THREADS"):
     os.environ[_name] = "1"
 os.environ["HARNESS_DEVICE"] = "cpu"
+os.environ.pop("COLUMNS", None)  # tables fit the terminal, whose width must not matter here
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 # A tracking server, data folder, results folder or plug-in of the person who runs the tests must not reach them.

@@ -38,12 +38,13 @@ def exit_if_damaged(source: RunStore | Copied) -> None:
 
 
 def headline(record: Record) -> str:
-    """Duration and accuracy of a finished job."""
+    """Duration and accuracy of a finished job: the metrics that are means over videos."""
     took = f"in {duration(record.cost['wall_s'])}"
     if not record.metrics:
         return took
-    numbers = ", ".join(f"{named(name).short} {text(name, number)}" for name, number in record.metrics.items())
-    return f"{took}: {numbers} of {record.counts['n']}"
+    names = [name for name in record.metrics if named(name).mean_over == "ids"]
+    numbers = ", ".join(f"{named(name).short} {text(name, record.metrics[name])}" for name in names)
+    return f"{took}: {numbers} of {record.counts['n']} videos"
 
 
 class JsonProgress(Callback):

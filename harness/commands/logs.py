@@ -20,6 +20,7 @@ from typing import Any
 import click
 
 from harness import __version__
+from harness.commands import as_called
 from harness.core import environment
 from harness.core.workspace import Workspace
 
@@ -42,7 +43,7 @@ def echo(text: str, *, err: bool = False) -> None:
 def note(text: str) -> None:
     """Print 'note: TEXT' to standard error, unless the command is quiet."""
     if not is_quiet():
-        click.echo(f"note: {text}", err=True)
+        click.echo(as_called(f"note: {text}"), err=True)
     SCREEN.info("note: %s", text)
 
 
@@ -71,7 +72,7 @@ def options(function: Any) -> Any:
     """-v and -q. Not passed on."""
     for names, text in (
         (("-q", "--quiet"), "Print results and errors only."),
-        (("-v", "--verbose"), "Also print debugging messages; progress as lines."),
+        (("-v", "--verbose"), "Print debugging messages too, and progress as lines."),
     ):
         function = click.option(*names, is_flag=True, callback=_choose, expose_value=False, help=text)(function)
     return function

@@ -115,7 +115,7 @@ device_option = click.option(
     callback=_use_device,
     expose_value=False,
     metavar="cpu|cuda|cuda:N",
-    help="Device to compute on, and to plan for.  [default: HARNESS_DEVICE, or cuda if an NVIDIA driver is installed]",
+    help="Device to plan for and to compute on.  [default: HARNESS_DEVICE, or cuda if an NVIDIA driver is installed]",
 )
 """Not passed on: `harness.core.environment.device` returns it."""
 
@@ -197,8 +197,8 @@ selection_options = _combined(
     click.option(
         "--limit",
         metavar="N",
-        help="Use only the first N videos, by id, of every subset that is trained on or scored. For trials: marked in every "
-        "number.  [default: all videos]",
+        help="Use only the first N videos, by id, of every subset that is trained on or scored. For quick tests: every "
+        "number is marked.  [default: all videos]",
     ),
     several(
         "--shots", "N", "Train on N videos per class only; the seed is the number of the draw.  [default: all videos]"

@@ -96,9 +96,9 @@ def _note_cost(plan: planning.Plan, workspace: Workspace) -> None:
     seconds = costed(plan, RunStore(workspace.runs)).seconds
     if seconds >= LONG_S:
         logs.note(
-            f"this is about {duration(seconds)} of work for this CPU, if its jobs run one after the other (`harness plan` with "
-            "the same options shows each job). To try a selection first: --scale micro (small networks, short trainings), "
-            "--set train.steps=N, or --limit N (few videos). --device cuda uses a GPU. Ctrl-C stops; a repeated command resumes."
+            f"this CPU needs about {duration(seconds)} for these jobs, one after the other; `harness plan` with the same options "
+            "shows each of them. To try the selection first, add --scale micro (small networks, short trainings), --set "
+            "train.steps=N, or --limit N (few videos). --device cuda uses a GPU."
         )
 
 
@@ -108,7 +108,7 @@ def cells_table(results: Sequence[Result]) -> str:
     Columns without a value, such as sources that are the default, are left out; so is a metric that repeats another one.
     """
     cells = [result.cell for result in results]
-    several_seeds = len({cell.seed for cell in cells}) > 1
+    with_seeds = {cell.seed for cell in cells} != {0}
     chosen_sources = any(cell.chosen_source for cell in cells)
     draws = any(cell.draw for cell in cells)
     metrics = dict.fromkeys(name for result in results for name in result.metrics)
@@ -123,7 +123,7 @@ def cells_table(results: Sequence[Result]) -> str:
             "source": cell.source if chosen_sources else "",
             "training videos": (cell.draw or "all") if draws else "",
             "set": " ".join(f"{key}={value}" for key, value in cell.overrides),
-            "seed": str(cell.seed) if several_seeds else "",
+            "seed": str(cell.seed) if with_seeds else "",
             "limit": str(cell.limit or ""),
             **{named(name).short: _number(name, result) for name in shown},
             "published": _published(result),
@@ -137,7 +137,8 @@ def cells_table(results: Sequence[Result]) -> str:
     caveats = dict.fromkeys(
         f"\n{result.cell.dataset}: this {caveat}." for result in results for caveat in result.caveats
     )
-    return console.table({column: row[column] for column in used} for row in rows) + "".join(caveats)
+    printed = console.table({column: row[column] for column in used} for row in rows)
+    return "\n".join([printed, *caveats])
 
 
 def _number(name: str, result: Result) -> str:

@@ -44,6 +44,12 @@ def test_what_all_rows_share_goes_above_and_long_columns_are_wrapped(monkeypatch
     assert all(len(line) <= 60 for line in text.splitlines()) and text.count("words") == 24
 
 
+def test_headings_are_wrapped_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [{"videos (train/scored)": str(n), "transfers from": f"set {n}", "name": f"name {n}"} for n in range(2)]
+    lines = at(36, monkeypatch, rows).splitlines()
+    assert max(map(len, lines)) <= 36 and [line.split()[0] for line in lines[:2]] == ["videos", "(train/scored)"]
+
+
 def test_a_single_row_becomes_a_list(monkeypatch: pytest.MonkeyPatch) -> None:
     lines = at(40, monkeypatch, ROWS[:1]).splitlines()
     assert [line.split()[0] for line in lines] == ["baseline", "data", "protocol", "what", "n"]

@@ -34,15 +34,15 @@ WIDTH = 108
 @click.command()
 @click.argument("kind", metavar="KIND", type=click.Choice([*(f"{kind}s" for kind in registry.KINDS), "jobs"]))
 @click.argument("name", required=False)
-@several("--baseline", "NAME", "Of jobs: only those of these baselines.", kind="baseline")
-@several("--protocol", "NAME", "Of jobs: only those under these protocols.", kind="protocol")
-@several("--dataset", "NAME", "Of jobs: only those on these data sets.", kind="dataset")
-@several("--seed", "N", "Of jobs: only those with these seeds, such as 0-4 or 0-2,7.")
-@several("--state", "|".join(jobs.STATES), "Of jobs: only those in these states.")
+@several("--baseline", "NAME", "List only the jobs of these baselines.", kind="baseline")
+@several("--protocol", "NAME", "List only the jobs under these protocols.", kind="protocol")
+@several("--dataset", "NAME", "List only the jobs on these data sets.", kind="dataset")
+@several("--seed", "N", "List only the jobs with these seeds, such as 0-4 or 0-2,7.")
+@several("--state", "|".join(jobs.STATES), "List only the jobs in these states.")
 @click.option(
     "--sort",
     metavar="KEY",
-    help=f"Of jobs: order by {', '.join(jobs.SORT_KEYS)}; -KEY reverses it.  [default: finished]",
+    help=f"Sort jobs by {', '.join(jobs.SORT_KEYS)}; -KEY sorts from high to low.  [default: finished]",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the list as JSON. One job is always printed as JSON.")
 @workspace_options
