@@ -12,6 +12,7 @@ import os
 import platform
 import re
 import subprocess
+import warnings
 from collections.abc import Iterator
 from contextvars import ContextVar
 from importlib.metadata import PackageNotFoundError, version
@@ -23,6 +24,8 @@ from harness.core.errors import HarnessError
 SIBLINGS = ("baselines", "reports")
 """Packages that are installed next to `harness`, under names that a user's files or other distributions may have as well."""
 VISIBLE_GPUS = "CUDA_VISIBLE_DEVICES"
+DRIVER_FILES = (Path("/proc/driver/nvidia/version"), Path("/dev/nvidiactl"), Path("/usr/lib/wsl/lib/libcuda.so.1"))
+"""Files of NVIDIA's driver: on Linux, in containers that hide the first, and in the Windows Subsystem for Linux."""
 PACKAGES = ("torch", "torchvision", "numpy", "av", "opencv-contrib-python-headless", "timm", "safetensors")
 _device: ContextVar[str] = ContextVar("device", default="")
 
@@ -58,13 +61,33 @@ def device() -> str:
         return chosen
     if setting := os.environ.get("HARNESS_DEVICE", ""):
         return _checked(setting, f"HARNESS_DEVICE={setting}")
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "all") not in ("", "-1")
-    return "cuda" if visible and Path("/proc/driver/nvidia/version").exists() else "cpu"
+    visible = os.environ.get(VISIBLE_GPUS, "all") not in ("", "-1")
+    return "cuda" if visible and any(path.exists() for path in DRIVER_FILES) else "cpu"
 
 
 def visible_gpus() -> list[str]:
     """Ids in CUDA_VISIBLE_DEVICES, in the order of CUDA's numbers 0, 1, ...; [] where it does not limit CUDA to some GPUs."""
     return list(filter(None, os.environ.get(VISIBLE_GPUS, "").split(",")))
+
+
+def check_gpu(device_name: str) -> None:
+    """Raises HarnessError if torch cannot compute on the device. Loads torch only for a GPU."""
+    kind, _, number = device_name.partition(":")
+    if kind != "cuda":
+        return
+    import torch
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if int(number or 0) < count:
+        return
+    cause = f" ({str(caught[0].message).splitlines()[0]})" if caught else ""
+    gpus = "no GPU" if count == 0 else f"{count} GPU{'s' if count > 1 else ''}, numbered from 0"
+    raise HarnessError(
+        f"the device is {device_name}, but torch {torch.__version__} finds {gpus}{cause}. Compare with what `nvidia-smi` lists, or "
+        "compute on the CPU with --device cpu"
+    )
 
 
 def select_gpu(device_name: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from harness.core import registry
+from harness.core import environment, registry
 from harness.core.contract import CHANNELS, Baseline, BuildSpec, Scale, streams_of
 from harness.core.errors import HarnessError
 
@@ -92,10 +92,11 @@ def _require_shape(baseline: Baseline, function: str, value: Any, words: str, ex
 def place(network: nn.Module, device: str) -> nn.Module:
     """The network on the device, its kernels in channels last, the fastest layout of convolutions.
 
-    On a CPU, modules with `plain_on_cpu` keep the contiguous layout.
+    On a CPU, modules with `plain_on_cpu` keep the contiguous layout. Raises HarnessError as `environment.check_gpu` does.
     """
     import torch
 
+    environment.check_gpu(device)
     network.to(device)
     formats = {4: torch.channels_last, 5: torch.channels_last_3d}
     for module in network.modules():

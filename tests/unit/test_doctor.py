@@ -12,7 +12,7 @@ import pytest
 
 from harness.commands import doctor
 from harness.commands.doctor import software, storage
-from harness.core import registry
+from harness.core import environment, registry
 from harness.core.workspace import Workspace
 
 
@@ -57,6 +57,15 @@ def test_a_pair_that_goes_together_names_its_devices(monkeypatch):
     pair, devices = software.torch_pair()
     assert (pair.state, devices.state) == ("ok", "ok")
     assert "H200" in devices.detail
+
+
+def test_a_gpu_that_runs_would_not_use_is_a_warning(monkeypatch):
+    monkeypatch.delenv("HARNESS_DEVICE")
+    monkeypatch.setattr(environment, "DRIVER_FILES", ())
+    result = software._devices(["H200"])
+    assert (result.state, result.remedy) == ("warn", "set HARNESS_DEVICE=cuda")
+    monkeypatch.setenv("HARNESS_DEVICE", "cpu")
+    assert software._devices(["H200"]).state == "ok", "as the user wants it"
 
 
 def test_a_library_that_is_not_there_is_named(monkeypatch):

@@ -3,6 +3,8 @@
 import multiprocessing
 import os
 import typing
+import warnings
+from dataclasses import replace
 
 import pytest
 import ray.train.torch
@@ -11,16 +13,19 @@ import torch
 from ray._private.accelerators.nvidia_gpu import NvidiaGPUAcceleratorManager
 
 from harness.core import environment, processes
+from harness.core.callbacks import Callback
 from harness.core.errors import HarnessError
 from harness.core.workspace import Workspace
 from harness.jobs.options import JobOptions
+from harness.launch.launchers import local
 from harness.launch.ray import driver, tune
 from harness.launch.ray.storage import Storage
 from harness.launch.ray.task import ATTEMPTS, RayTask
 from harness.launch.ray.worker import on_assigned_gpu, run_together
 from harness.launch.resources import Needs
+from harness.models import build
 from tests import gpus
-from tests.fakejobs import fake_job, run_fake
+from tests.fakejobs import fake_job, plan_of, run_fake
 
 VISIBLE = environment.VISIBLE_GPUS
 
@@ -132,3 +137,42 @@ def test_a_trial_that_cannot_succeed_is_not_repeated_by_tune(tmp_path, monkeypat
     monkeypatch.setattr(ray.tune, "report", reported.append)
     tune._run_trial({"job": "a"}, {"a": _task(tmp_path, gpu_count=0)}, queue=None)
     assert [result[tune.ERROR] for result in reported] == ["the loss became nan"]
+
+
+@pytest.mark.parametrize("name", ["version", "nvidiactl", "libcuda.so.1"])
+def test_the_driver_is_found_by_any_of_its_files(tmp_path, monkeypatch, name):
+    monkeypatch.delenv("HARNESS_DEVICE")
+    monkeypatch.delenv(VISIBLE, raising=False)
+    files = [tmp_path / file for file in ("version", "nvidiactl", "libcuda.so.1")]
+    monkeypatch.setattr(environment, "DRIVER_FILES", files)
+    assert environment.device() == "cpu"
+    (tmp_path / name).touch()
+    assert environment.device() == "cuda"
+    monkeypatch.setenv(VISIBLE, "-1")
+    assert environment.device() == "cpu"
+
+
+def _no_gpu():
+    warnings.warn("The NVIDIA driver on your system is too old (found version 11040).\nUpdate it.", stacklevel=2)
+    return False
+
+
+@pytest.mark.parametrize(
+    ("available", "device", "message"),
+    [
+        (lambda: False, "cuda", "the device is cuda, but torch .* finds no GPU. Compare with .* --device cpu"),
+        (_no_gpu, "cuda", r"finds no GPU \(The NVIDIA driver on your system is too old \(found version 11040\).\)"),
+        (lambda: True, "cuda:2", "the device is cuda:2, but torch .* finds 2 GPUs, numbered from 0"),
+    ],
+)
+def test_a_gpu_that_torch_cannot_use_is_refused_before_the_first_job(tmp_path, monkeypatch, available, device, message):
+    monkeypatch.setattr(torch.cuda, "is_available", available)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    job = fake_job(0)
+    workspace = Workspace(tmp_path, tmp_path)
+    plan = plan_of([replace(job, spec=replace(job.spec, threads=0))], workspace)
+    with pytest.raises(HarnessError, match=message):
+        local.launch(plan, JobOptions(workspace, device=device), Callback(), run=pytest.fail)
+    with pytest.raises(HarnessError, match=message):
+        build.place(torch.nn.Linear(1, 1), device)
+    environment.check_gpu("cpu")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import os
 import platform
 import re
 import subprocess
@@ -115,6 +116,11 @@ def _version(name: str) -> str:
 def _devices(gpus: list[str]) -> CheckResult:
     device = environment.device()
     cpu = f"{environment.cpu_threads()} CPU threads"
+    if gpus and device == "cpu" and not os.environ.get("HARNESS_DEVICE"):
+        detail = (
+            f"torch sees {', '.join(gpus)}, but no file of NVIDIA's driver is where we look for it; runs use the CPU"
+        )
+        return CheckResult("devices", "warn", detail, "set HARNESS_DEVICE=cuda")
     if gpus:
         return CheckResult("devices", "ok", f"{', '.join(gpus)}; {cpu}; runs use {device}")
     if device != "cpu":

@@ -8,7 +8,7 @@ from multiprocessing.connection import wait
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
-from harness.core import processes
+from harness.core import environment, processes
 from harness.core.callbacks import Callback
 from harness.core.locks import clear_finished
 from harness.core.plugins import Launcher
@@ -16,6 +16,7 @@ from harness.jobs.options import JobOptions
 from harness.launch import workers
 from harness.launch.entry import JobFunction, run_job
 from harness.launch.events import Event, EventDispatcher
+from harness.launch.resources import on_gpu
 from harness.launch.workers import Worker
 
 if TYPE_CHECKING:
@@ -26,7 +27,12 @@ CHECK_EVERY_S = 1.0
 
 
 def launch(plan: Plan, options: JobOptions, callback: Callback, *, run: JobFunction = run_job) -> int:
-    """Run every unfinished job after the jobs it needs. Returns the number of jobs run."""
+    """Run every unfinished job after the jobs it needs. Returns the number of jobs run.
+
+    Raises HarnessError, before the first job, if one was planned for a GPU that torch cannot use.
+    """
+    if any(on_gpu(job) for job in plan.to_do):
+        environment.check_gpu(options.device)
     clear_finished(options.workspace.jobs, options.run_store.has)
     count = parallel_jobs(plan, options)
     if count == 1:
