@@ -43,7 +43,7 @@ from harness.records.started import note_start
 from harness.training import evaluation
 from harness.training.group import Group
 from harness.training.replicas import Replicas
-from harness.training.trainer import reestimate_batch_norm, train
+from harness.training.trainer import buffers_restored, reestimate_batch_norm, train
 
 logger = logging.getLogger(__name__)
 LONG_MEMORY = 0.01
@@ -169,8 +169,11 @@ def train_and_score(
     steps_from = data.steps(kept, train_clip, schedule, seed=seed, flip=context.scale.flip)
     group = Group.current()
 
-    def held_out_loss() -> float:
-        return loss_on(context, network, data.held_out_views(group.share(held), test_clip), held)
+    def held_out_loss(trained_steps: int) -> float:
+        """Of the network as it would be scored now."""
+        with buffers_restored(network):
+            reestimate(context, data, network, kept, train_clip, trained_steps)
+            return loss_on(context, network, data.held_out_views(group.share(held), test_clip), held)
 
     network.train()
     if context.scale.activation_checkpointing:
@@ -186,10 +189,7 @@ def train_and_score(
         callback=context.callback,
         held_out_loss=held_out_loss if held else None,
     )
-    estimated = reestimation_steps(context.scale, schedule, trained.steps)
-    if estimated and group.is_main:
-        reestimate(context, data, network, kept, train_clip, estimated)
-    group.copy_from_main(network.buffers())
+    estimated = reestimate(context, data, network, kept, train_clip, trained.steps)
     data.skipped.update(*group.gather(data.skipped))
     data.note_skipped(data.skipped, len(kept + held), context.callback)
     began = time.perf_counter()
@@ -208,13 +208,13 @@ def train_and_score(
         chosen=choice(schedule, trained, held)
         | {"skipped": sorted(data.skipped)}
         | drawn_videos(context, kept + held)
-        | ({"batch_norm": f"re-estimated on {estimated * schedule.batch} clips"} if estimated else {}),
+        | ({"batch_norm": f"re-estimated on {estimated} clips"} if estimated else {}),
         score_s=time.perf_counter() - began,
     )
 
 
 def reestimation_steps(scale: Scale, schedule: Schedule, trained_steps: int) -> int:
-    """Batches to re-estimate batch-norm statistics on after the last step; 0: keep the moving averages.
+    """Batches to re-estimate batch-norm statistics on before scoring; 0: keep the moving averages.
 
     As many as the scale's `precise_bn_clips` need. Without that setting: as many as were trained on, up to
     SHORT_RUN_BATCHES, if the training was shorter than the memory of the averages, 1,000 steps at the released decay.
@@ -230,9 +230,24 @@ def reestimation_steps(scale: Scale, schedule: Schedule, trained_steps: int) -> 
 
 
 def reestimate(
+    context: JobContext[Any], data: Data, network: nn.Module, videos: Sequence[Video], clip: Clip, trained_steps: int
+) -> int:
+    """Re-estimate batch-norm statistics for the weights after `trained_steps`, as `reestimation_steps` says.
+
+    The main process does it for all of the group, on the batches that follow the schedule's last step. Returns the number
+    of clips; 0: the moving averages of the main process are kept.
+    """
+    schedule, group = context.spec.schedule, Group.current()
+    batches = reestimation_steps(context.scale, schedule, trained_steps)
+    if batches and group.is_main:
+        _reestimate(context, data, network, videos, clip, batches)
+    group.copy_from_main(network.buffers())
+    return batches * schedule.batch
+
+
+def _reestimate(
     context: JobContext[Any], data: Data, network: nn.Module, videos: Sequence[Video], clip: Clip, batches: int
 ) -> None:
-    """Re-estimate batch-norm statistics for the final weights, over `batches` batches after the last training step."""
     schedule = context.spec.schedule
     longer = dataclasses.replace(schedule, steps=schedule.steps + batches)
     alone = dataclasses.replace(Replicas.of(schedule), group=Group())

@@ -103,7 +103,7 @@ def run_head(context: JobContext[ProbeSpec]) -> Outcome:
     training_ids = trained_on(context, data, kept + held, scored)
     inputs = Inputs.open(context, kept + held, scored)
 
-    def held_out_loss() -> float:
+    def held_out_loss(_: int) -> float:
         return loss_on(context, head, inputs.test_views(context, held, []), held)
 
     config = None

@@ -65,8 +65,8 @@ class HeadTask:
     callback: Callback
     config: TrainingConfig | None = None
     """Configuration of a training in steps; None for a head without a schedule."""
-    held_out_loss: Callable[[], float] | None = None
-    """Current loss of the head on the held-out videos; None where nothing is held out."""
+    held_out_loss: Callable[[int], float] | None = None
+    """Steps so far -> current loss of the head on the held-out videos; None where nothing is held out."""
     stream: FeatureStream | None = None
     """For a head trained in steps on features that are too large to store: `features` has none, and `steps` and `views`
     compute them."""

@@ -35,15 +35,15 @@ def train(
     config: TrainingConfig,
     *,
     callback: Callback,
-    held_out_loss: Callable[[], float] | None = None,
+    held_out_loss: Callable[[int], float] | None = None,
     optimizer: torch.optim.Optimizer | None = None,
 ) -> TrainingResult:
     """Train `module` in place, from the last checkpoint if there is one.
 
     `steps_from(k)` yields this process's passes of the steps from the k-th on, always the same ones: one per step, or
-    one per replica. `held_out_loss` is called by every process of the group. `optimizer` None: the schedule's, over all
-    trainable parameters. Raises HarnessError, naming the videos, when a loss is not finite. On the CPU a resumed training is
-    bit-identical to an uninterrupted one.
+    one per replica. `held_out_loss(k)` is the loss on the held-out videos after k steps; every process of the group calls
+    it. `optimizer` None: the schedule's, over all trainable parameters. Raises HarnessError, naming the videos, when a loss
+    is not finite. On the CPU a resumed training is bit-identical to an uninterrupted one.
     """
     schedule = config.schedule
     replicas = Replicas.of(schedule)
@@ -163,12 +163,27 @@ def _evaluation_is_due(schedule: Schedule, result: TrainingResult) -> bool:
     return not any(point[:2] == (result.steps, HELD_OUT_LOSS) for point in result.curves)
 
 
-def _evaluate(held_out_loss: Callable[[], float], plateau: Plateau, result: TrainingResult, group: Group) -> None:
+def _evaluate(held_out_loss: Callable[[int], float], plateau: Plateau, result: TrainingResult, group: Group) -> None:
     """Record the held-out loss, and a drop of the learning rate where it has stopped falling."""
-    loss = group.broadcast(held_out_loss())
+    loss = group.broadcast(held_out_loss(result.steps))
+    if not math.isfinite(loss):
+        raise HarnessError(
+            f"the loss on the held-out videos became {loss} after {result.steps} steps; lower --set train.base_lr"
+        )
     result.curves.append((result.steps, HELD_OUT_LOSS, loss))
     if plateau.saturated(loss):
         result.drops.append(result.steps)
+
+
+@contextlib.contextmanager
+def buffers_restored(module: nn.Module) -> Iterator[None]:
+    """After the block, the module's buffers, its batch-norm statistics among them, are as before."""
+    before = [buffer.clone() for buffer in module.buffers()]
+    try:
+        yield
+    finally:
+        for buffer, earlier in zip(module.buffers(), before, strict=True):
+            buffer.copy_(earlier)
 
 
 def reestimate_batch_norm(module: nn.Module, inputs: Iterable[Any], *, device: str, precision: str) -> None:

@@ -232,20 +232,28 @@ def test_a_training_whose_flow_was_deleted_names_the_job_that_made_it(house, tra
     assert f"Job {flow_job} had made it" in done.stderr and str(house / "results" / "runs" / flow_job) in done.stderr
 
 
-def test_a_short_training_with_the_released_decay_scores_with_statistics_of_its_final_weights(tmp_path):
-    words = ("--baseline", "convnet-lstm", "--dataset", "toy-hmdb51", "--modality", "rgb", "--init", "scratch")
-    short = (
-        "--protocol",
-        "original",
-        "--set",
-        "train.batch=4",
-        "--set",
-        "train.steps=2",
-        "--set",
+def test_a_short_training_with_the_released_decay_scores_with_statistics_of_its_weights(house):
+    """So do the evaluations of the held-out videos, which lower the learning rate; they change no weight."""
+    settings = (
         "scale.bn_momentum=0.001",
+        "scale.width=0.06",
+        "train.steps=5",
+        "train.batch=4",
+        "train.optimizer=sgd",
+        "train.policy=plateau",
+        "train.base_lr=0.1",
+        "train.held_out=0.25",
     )
-    (cell,) = run(*words, *short, workspace=tmp_path)
-    assert record_of(tmp_path, cell["jobs"][0])["chosen"]["batch_norm"] == "re-estimated on 8 clips"
+    words = (*ORIGINAL[:4], "--baseline", "c3d", "--modality", "rgb", "--init", "scratch")
+    words += tuple(word for setting in settings for word in ("--set", setting))
+    (without,) = run(*words, workspace=house)
+    (evaluated,) = run(*words, "--set", "train.eval_every=5", workspace=house)
+    records = [record_of(house, cell["jobs"][0]) for cell in (without, evaluated)]
+    assert {record["chosen"]["batch_norm"] for record in records} == {"re-estimated on 20 clips"}
+    (loss,) = (point["value"] for point in records[1]["curves"] if point["name"] == "held_out/loss")
+    assert loss < 100, "with the moving statistics it is above 1,000"
+    one, other = (weights_of(house, cell["jobs"][0]) for cell in (without, evaluated))
+    assert all(torch.equal(tensor, other[name]) for name, tensor in one.items())
 
 
 def test_the_one_crop_number_comes_from_the_pass_over_three_crops(house):

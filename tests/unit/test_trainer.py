@@ -18,7 +18,7 @@ from harness.training.checkpoint import TrainingState, checkpoints_of, read_newe
 from harness.training.config import Step, TrainingConfig, TrainingResult
 from harness.training.evaluation import clip_loss, reduce_positions
 from harness.training.optim import OPTIMIZERS, POLICIES, Plateau, eager, learning_rate
-from harness.training.trainer import reestimate_batch_norm, train
+from harness.training.trainer import buffers_restored, reestimate_batch_norm, train
 
 SCHEDULE = Schedule(steps=30, batch=8, base_lr=0.05, policy="one-cycle", checkpoint_every=10)
 
@@ -101,7 +101,7 @@ class HeldOut:
     def __init__(self, killed_at=None):
         self.calls, self.killed_at = 0, killed_at
 
-    def __call__(self):
+    def __call__(self, steps):
         self.calls += 1
         if self.calls == self.killed_at:
             raise Killed
@@ -220,8 +220,16 @@ def test_plateau_drops_after_patience_looks_and_training_ends_after_the_last_dro
     rule = Plateau(patience=2)
     assert [rule.saturated(v) for v in (1.0, 0.9, 0.95, 0.93, 0.94, 0.96)] == [False, False, False, True, False, True]
     schedule = Schedule(steps=1000, batch=8, base_lr=0.1, policy="plateau", eval_every=5, patience=1)
-    _, result = trained(tmp_path, schedule, held_out_loss=lambda: 1.0)
+    _, result = trained(tmp_path, schedule, held_out_loss=lambda steps: 1.0 + steps)
     assert result.drops == [10, 15, 20] and result.steps == 20
+    losses = [value for _, name, value in result.curves if name == "held_out/loss"]
+    assert losses == [6.0, 11.0, 16.0, 21.0]
+
+
+def test_a_held_out_loss_that_is_not_finite_ends_the_training(tmp_path):
+    schedule = Schedule(steps=10, batch=8, base_lr=0.1, policy="plateau", eval_every=5)
+    with pytest.raises(HarnessError, match=r"held-out videos became nan after 5 steps; lower --set train\.base_lr"):
+        trained(tmp_path, schedule, held_out_loss=lambda steps: float("nan"))
 
 
 def test_loss_at_every_position_differs_from_the_reduced_one():
@@ -232,6 +240,17 @@ def test_loss_at_every_position_differs_from_the_reduced_one():
     assert every == pytest.approx(nn.functional.cross_entropy(logits[0], torch.tensor([0, 0])).item())
     assert reduce_positions(logits, "last").tolist() == [[0.0, 4.0]]
     assert reduce_positions(logits, "mean").tolist() == [[2.0, 2.0]]
+
+
+def test_statistics_that_are_estimated_for_an_evaluation_do_not_stay():
+    module = nn.Sequential(nn.BatchNorm1d(4, momentum=0.001), nn.Linear(4, 2)).train()
+    module(torch.randn(8, 4) + 3)
+    before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
+    with buffers_restored(module):
+        reestimate_batch_norm(module, [torch.randn(8, 4) + 3], device="cpu", precision="float32")
+        assert not torch.equal(module[0].running_mean, before["0.running_mean"])
+    assert all(torch.equal(tensor, before[name]) for name, tensor in module.state_dict().items())
+    assert module.training and module[0].momentum == 0.001
 
 
 def test_short_trainings_need_their_batch_norm_reestimated():
