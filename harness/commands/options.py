@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -45,18 +46,21 @@ def _combined(name: str, build: Callable[[dict[str, Any]], Any], *options: Decor
 
 
 def split_at_commas(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
-    """'--baseline i3d,c3d' equals '--baseline i3d --baseline c3d'. A path after ':' (folder:/my videos) is not split."""
+    """'--baseline i3d,c3d' equals '--baseline i3d --baseline c3d'. A path after ':' (folder:/my, videos) is not split if it exists."""
     parts = (part for value in values for part in re.split(r",(?=[A-Za-z][\w-]*:)", value))
     return tuple(word for part in parts for word in _split(part))
 
 
 def _split(part: str) -> list[str]:
     """The names in a part that has a ':' near its start, or none."""
-    _, colon, argument = part.partition(":")
+    head, colon, argument = part.partition(":")
     if not colon:
         return part.replace(",", " ").split()
-    is_path = any(mark in argument for mark in "/ \\~") or Path(argument).exists()
-    return [part] if is_path else part.split(",")
+    pieces = argument.split(",")
+    lengths = range(len(pieces), 1, -1)
+    exists = (n for n in lengths if os.path.exists(os.path.expanduser(",".join(pieces[:n]))))  # noqa: PTH110, PTH111 (no errors)
+    first = next(exists, 1)
+    return [f"{head}:{','.join(pieces[:first])}", *filter(None, map(str.strip, pieces[first:]))]
 
 
 def several(flag: str, metavar: str, help_: str, *, kind: str = "") -> Decorator:

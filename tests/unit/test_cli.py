@@ -14,6 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from harness import commands
+from harness.commands.options import split_at_commas
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -125,3 +126,23 @@ def test_check_counts_what_is_missing_apart(states, words):
 
     outcomes = [CheckOutcome("micro", "retrained", "a cell", state, "40%", "41%") for state in states.split()]
     assert as_text(outcomes).splitlines()[-1] == words
+
+
+@pytest.mark.parametrize(
+    "value, names",
+    [
+        ("i3d,c3d", ["i3d", "c3d"]),
+        ("torchvision:r3d_18,torchvision:s3d,hf:{}/net,i3d-r50, tsn", ["torchvision:r3d_18", "torchvision:s3d", "hf:{}/net", "i3d-r50", "tsn"]),
+        ("hf:owner/name@v1,per-frame", ["hf:owner/name@v1", "per-frame"]),
+        ("hf:{}/a, b,c,i3d", ["hf:{}/a, b,c", "i3d"]),
+        ("folder:{}/a, b,c,folder:{}/net", ["folder:{}/a, b,c", "folder:{}/net"]),
+        ("folder:" + "x" * 5000, ["folder:" + "x" * 5000]),
+    ],
+    ids=["names", "a command of six", "a repository", "a path with commas", "two paths", "too long"],
+)  # fmt: skip
+def test_names_are_split_at_commas_and_existing_paths_are_not(tmp_path, value, names):
+    (tmp_path / "net").mkdir()
+    (tmp_path / "a, b,c").mkdir()
+    place = str(tmp_path)
+    split = split_at_commas(None, None, (value.replace("{}", place),))
+    assert list(split) == [name.replace("{}", place) for name in names]
