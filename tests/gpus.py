@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import os
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -69,3 +70,12 @@ def used_gpus(results: Path) -> list[tuple[str, str]]:
     """(GPU that Ray assigned, GPU used) of each job on a GPU."""
     rows = [line.split() for line in (results / "gpus").read_text().splitlines()]
     return [(assigned, used) for assigned, used in rows]
+
+
+def run_and_note(job: Job, options: JobOptions, callback: Callback) -> Record:
+    """As `run_fake`; appends a line to RESULTS/gpus: the job's device, the GPUs that its process sees, began and ended."""
+    began = time.time()
+    record = run_fake(job, options, callback)
+    with (options.workspace.results / "gpus").open("a") as stream:
+        stream.write(f"{options.device} {os.environ.get('CUDA_VISIBLE_DEVICES', 'all')} {began} {time.time()}\n")
+    return record

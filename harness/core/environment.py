@@ -100,7 +100,20 @@ def select_gpu(device_name: str) -> None:
         import torch
 
         torch.cuda.set_device(device_name)
-        processes.child_variables[VISIBLE_GPUS] = (visible_gpus() or {int(number): number})[int(number)]
+        processes.child_variables[VISIBLE_GPUS] = _gpu_id(int(number))
+
+
+def gpu_ids(device_name: str) -> list[str]:
+    """Ids, as in CUDA_VISIBLE_DEVICES, of the GPU 'cuda:N', or of all that 'cuda' may mean. Loads torch."""
+    import torch
+
+    number = device_name.partition(":")[2]
+    return [_gpu_id(n) for n in ([int(number)] if number else range(torch.cuda.device_count()))]
+
+
+def _gpu_id(number: int) -> str:
+    visible = visible_gpus()
+    return visible[number] if visible else str(number)
 
 
 @contextlib.contextmanager

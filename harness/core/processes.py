@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from multiprocessing import resource_tracker
 from types import ModuleType
 from typing import Any
@@ -84,9 +84,9 @@ def repeated(action: Callable[[], None], every_s: float) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def starting() -> Iterator[None]:
+def starting(variables: Mapping[str, str] | None = None) -> Iterator[None]:
     """Processes that start in the block have Ctrl-C blocked until `begin_worker` decides about it, no main module, and
-    `child_variables`.
+    `child_variables` and `variables` in their environment.
 
     In the middle of its imports, a Python process could only print a traceback. And a process that is spawned imports the main
     module of its parent: a script that calls `harness.run` without `if __name__ == "__main__"` would run again in each.
@@ -96,8 +96,9 @@ def starting() -> Iterator[None]:
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     main = sys.modules["__main__"]
     sys.modules["__main__"] = ModuleType("__main__")
-    inherited = {name: os.environ.get(name) for name in child_variables}
-    os.environ.update(child_variables)
+    added = {**child_variables, **(variables or {})}
+    inherited = {name: os.environ.get(name) for name in added}
+    os.environ.update(added)
     try:
         yield
     finally:

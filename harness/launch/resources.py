@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from harness.core.cells import Job
@@ -15,6 +15,11 @@ ON_ALL_CORES = ("flow", "store")
 """Kinds of job that process videos with one process per core."""
 UNKNOWN_BYTES = GIB
 """Memory of a job without a similar one in the results folder; micro jobs need less."""
+SMALL_CLIP_PX = 2**20
+"""Pixels of a clip, over its frames, that leave most of a GPU idle: a clip of the paper has 3.2 million, a micro one 37,000."""
+SMALL_SHARE = 0.25
+"""Share of a GPU for a job with small clips: one such job mostly waits for the processor to start its kernels."""
+CPU = "cpu"
 MARGIN = 1.2
 """Requested memory, relative to the largest peak of similar jobs."""
 
@@ -25,7 +30,8 @@ class Needs:
 
     cpus: int
     """Cores, for its threads and its decoding processes."""
-    gpus: int
+    gpus: float
+    """1, or less for a job that can share a GPU with others."""
     memory_bytes: int
 
 
@@ -35,6 +41,50 @@ def on_gpu(job: Job) -> bool:
     if isinstance(spec, FlowFilesSpec):
         return spec.flow.method.params.get("device") == "cuda"
     return getattr(spec, "threads", 1) == 0
+
+
+def gpu_share(job: Job) -> float:
+    """Share of a GPU that a job planned for one needs."""
+    clips = [getattr(job.spec, name, None) for name in ("clip", "train_clip", "test_clip")]
+    sizes = [clip.window * clip.side_px**2 for clip in clips if clip]
+    return SMALL_SHARE if sizes and max(sizes) < SMALL_CLIP_PX else 1.0
+
+
+@dataclass
+class Capacity:
+    """Room for jobs on the devices of a machine."""
+
+    free: dict[str, float]
+    """Id of a GPU, or 'cpu' -> number of whole jobs that can start there now."""
+    most: int
+    """Jobs that may run at once: each needs a core."""
+    running: int = 0
+
+    def reserve(self, job: Job) -> str | None:
+        """The least busy device that the job can run on; None: it has to wait."""
+        gpus = [name for name in self.free if name != CPU]
+        device = max(gpus if on_gpu(job) and gpus else [CPU], key=lambda name: self.free[name])
+        load = self._load(job, device)
+        if self.running == self.most or self.free[device] < load:
+            return None
+        self.free[device] -= load
+        self.running += 1
+        return device
+
+    def release(self, job: Job, device: str) -> None:
+        """The job has ended."""
+        self.free[device] += self._load(job, device)
+        self.running -= 1
+
+    def at_once(self, jobs: Sequence[Job]) -> int:
+        """Number of these jobs that can run at the same time, at most."""
+        gpus = [free for device, free in self.free.items() if device != CPU]
+        shares = [gpu_share(job) for job in jobs if gpus and on_gpu(job)]
+        together = min(len(shares), int(sum(gpus) / min(shares))) if shares else 0
+        return min(self.most, together + min(len(jobs) - len(shares), int(self.free.get(CPU, 0))))
+
+    def _load(self, job: Job, device: str) -> float:
+        return 1.0 if device == CPU else gpu_share(job)
 
 
 def threads_of(job: Job) -> int:
@@ -63,7 +113,7 @@ def needs_of(job: Job, *, workers: int, most_cpus: int, peaks: dict[str, int]) -
     # Decoding processes may share cores: with fewer, a job is slower, but it need not wait for a larger node.
     cpus = max(1, most_cpus // 2) if job.kind in ON_ALL_CORES else max(threads, min(threads + workers, most_cpus))
     memory = int(peaks[_group(job)] * MARGIN) if _group(job) in peaks else UNKNOWN_BYTES
-    return Needs(cpus=cpus, gpus=int(on_gpu(job)), memory_bytes=memory)
+    return Needs(cpus=cpus, gpus=gpu_share(job) if on_gpu(job) else 0, memory_bytes=memory)
 
 
 def peaks_of(records: Iterable[Record]) -> dict[str, int]:

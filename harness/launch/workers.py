@@ -15,14 +15,16 @@ import threading
 import time
 import traceback
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
-from harness.core import processes
+from harness.core import environment, processes
 from harness.core.cells import Job
 from harness.core.errors import HarnessError
 from harness.jobs.options import JobOptions
 from harness.launch.entry import JobFunction
 from harness.launch.events import Event, EventSender, logging_to
+from harness.launch.resources import CPU
 
 EXIT_S = 10.0
 """Time for idle workers to exit; killing them later loses nothing."""
@@ -33,11 +35,14 @@ TERM_S = 5.0
 class Worker:
     """A spawned process, seen from the process that assigns its jobs."""
 
-    def __init__(self) -> None:
+    def __init__(self, device: str = CPU) -> None:
+        self.device = device
+        """'cpu', or the id of the only GPU that the process sees."""
+        variables = {} if device == CPU else {environment.VISIBLE_GPUS: device}
         spawn = multiprocessing.get_context("spawn")
         self.pipe, child_end = spawn.Pipe()
         self.process = spawn.Process(target=_work, args=(child_end,))
-        with processes.starting():
+        with processes.starting(variables):
             self.process.start()
         # Only the child holds its end now, so the pipe closes when the child exits.
         child_end.close()
@@ -46,6 +51,7 @@ class Worker:
 
     def assign(self, job: Job, options: JobOptions, run: JobFunction) -> None:
         self.job = job
+        options = replace(options, device="cpu" if self.device == CPU else "cuda")
         try:
             self.pipe.send((job, options, run))
         except ConnectionError as error:

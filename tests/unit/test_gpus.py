@@ -14,6 +14,8 @@ from ray._private.accelerators.nvidia_gpu import NvidiaGPUAcceleratorManager
 
 from harness.core import environment, processes
 from harness.core.callbacks import Callback
+from harness.core.cells import Job
+from harness.core.contract import Clip
 from harness.core.errors import HarnessError
 from harness.core.workspace import Workspace
 from harness.jobs.options import JobOptions
@@ -22,10 +24,11 @@ from harness.launch.ray import driver, tune
 from harness.launch.ray.storage import Storage
 from harness.launch.ray.task import ATTEMPTS, RayTask
 from harness.launch.ray.worker import on_assigned_gpu, run_together
-from harness.launch.resources import Needs
+from harness.launch.resources import CPU, SMALL_SHARE, Capacity, Needs, gpu_share
 from harness.models import build
 from tests import gpus
 from tests.fakejobs import fake_job, plan_of, run_fake
+from tests.specs import train_spec
 
 VISIBLE = environment.VISIBLE_GPUS
 
@@ -170,9 +173,50 @@ def test_a_gpu_that_torch_cannot_use_is_refused_before_the_first_job(tmp_path, m
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     job = fake_job(0)
     workspace = Workspace(tmp_path, tmp_path)
-    plan = plan_of([replace(job, spec=replace(job.spec, threads=0))], workspace)
+    plan = plan_of([on_a_gpu(job)], workspace)
     with pytest.raises(HarnessError, match=message):
         local.launch(plan, JobOptions(workspace, device=device), Callback(), run=pytest.fail)
     with pytest.raises(HarnessError, match=message):
         build.place(torch.nn.Linear(1, 1), device)
     environment.check_gpu("cpu")
+
+
+def on_a_gpu(job: Job) -> Job:
+    """A job without CPU threads is one that was planned for a GPU."""
+    return replace(job, spec=replace(job.spec, threads=0))
+
+
+def test_each_gpu_has_a_worker_and_jobs_without_a_gpu_run_next_to_them(tmp_path, monkeypatch):
+    workspace = Workspace(tmp_path, tmp_path)
+    monkeypatch.setattr(environment, "check_gpu", lambda device: None)
+    monkeypatch.setattr(environment, "gpu_ids", lambda device: ["4", "6"])
+    jobs = [on_a_gpu(fake_job(number, step_s=0.2)) for number in range(4)] + [fake_job(9, step_s=0.1)]
+    options = JobOptions(workspace, device="cuda", cpu_threads=3)
+    local.launch(plan_of(jobs, workspace), options, Callback(), run=gpus.run_and_note)
+    rows = [line.split() for line in (workspace.results / "gpus").read_text().splitlines()]
+    assert sorted(row[:2] for row in rows) == [["cpu", "all"], *[["cuda", "4"]] * 2, *[["cuda", "6"]] * 2]
+    for gpu in ("4", "6"):
+        (_, ended), (began, _) = sorted((float(row[2]), float(row[3])) for row in rows if row[1] == gpu)
+        assert ended <= began, "one job at a time"
+
+
+def test_small_jobs_share_a_gpu_and_large_ones_do_not():
+    small, large = (
+        on_a_gpu(Job(train_spec(scale, train_clip=clip, test_clip=clip), scale))
+        for scale, clip in (("micro", Clip(16, 48)), ("paper", Clip(64, 224)))
+    )
+    assert (gpu_share(small), gpu_share(large)) == (SMALL_SHARE, 1.0)
+    capacity = Capacity({"0": 1.0, "1": 1.0, CPU: 1.0}, most=16)
+    assert capacity.at_once([large] * 3) == 2 and capacity.at_once([small, large, fake_job(0)] * 20) == 9
+    assert [capacity.reserve(job) for job in (large, small, small)] == ["0", "1", "1"]
+    assert capacity.reserve(large) is None, "half of a GPU is not enough"
+    assert [capacity.reserve(small) for _ in range(3)] == ["1", "1", None]
+    capacity.release(large, "0")
+    assert capacity.reserve(large) == "0"
+    assert [capacity.reserve(fake_job(number)) for number in range(2)] == [CPU, None]
+
+
+def test_not_more_jobs_than_cores_share_the_gpus():
+    capacity = Capacity({"0": 1.0}, most=2)
+    small = on_a_gpu(Job(train_spec("micro", train_clip=Clip(16, 48), test_clip=Clip(16, 48)), ""))
+    assert [capacity.reserve(small) for _ in range(3)] == ["0", "0", None]

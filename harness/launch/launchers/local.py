@@ -1,22 +1,24 @@
-"""Jobs on this machine: one after another in this process, or as many processes as the cores allow."""
+"""Jobs on this machine: one after another in this process, or in as many processes as its cores and GPUs allow."""
 
 from __future__ import annotations
 
 import contextlib
 import threading
+from collections.abc import Sequence
 from multiprocessing.connection import wait
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 from harness.core import environment, processes
 from harness.core.callbacks import Callback
+from harness.core.cells import Job
 from harness.core.locks import clear_finished
 from harness.core.plugins import Launcher
 from harness.jobs.options import JobOptions
 from harness.launch import workers
 from harness.launch.entry import JobFunction, run_job
 from harness.launch.events import Event, EventDispatcher
-from harness.launch.resources import on_gpu
+from harness.launch.resources import CPU, Capacity, on_gpu, threads_of
 from harness.launch.workers import Worker
 
 if TYPE_CHECKING:
@@ -34,29 +36,33 @@ def launch(plan: Plan, options: JobOptions, callback: Callback, *, run: JobFunct
     if any(on_gpu(job) for job in plan.to_do):
         environment.check_gpu(options.device)
     clear_finished(options.workspace.jobs, options.run_store.has)
-    count = parallel_jobs(plan, options)
-    if count == 1:
+    capacity = capacity_for(plan.to_do, options)
+    if capacity.at_once(plan.to_do) <= 1:
         for job in plan.to_do:
             run(job, options, callback.for_job(job))
     else:
-        _Scheduler(plan, options, callback, count, run).run()
+        _Scheduler(plan, options, callback, capacity, run).run()
     return len(plan.to_do)
 
 
-def parallel_jobs(plan: Plan, options: JobOptions) -> int:
-    """Number of jobs that fit on the cores at a time: 1 on a GPU, or if a job uses all threads."""
-    threads = max((int(getattr(job.spec, "threads", 1)) for job in plan.to_do), default=0)
-    if options.device != "cpu" or threads == 0:
-        return 1
-    return max(1, min(options.cpu_threads // threads, len(plan.to_do)))
+def capacity_for(jobs: Sequence[Job], options: JobOptions) -> Capacity:
+    """Room for these jobs: on a CPU, as many as its cores have threads for; on GPUs, each of them, and one job without a GPU at the
+    same time, such as optical flow, which uses all cores."""
+    if options.device == "cpu":
+        threads = max(map(threads_of, jobs), default=1)
+        return Capacity({CPU: max(1, options.cpu_threads // threads)}, most=options.cpu_threads)
+    gpus = environment.gpu_ids(options.device) if any(map(on_gpu, jobs)) else []
+    return Capacity({**dict.fromkeys(gpus, 1.0), CPU: 1.0}, most=max(len(gpus), options.cpu_threads))
 
 
 class _Scheduler:
     """Assigns jobs whose upstream jobs are finished to worker processes, and forwards their events."""
 
-    def __init__(self, plan: Plan, options: JobOptions, callback: Callback, count: int, run: JobFunction) -> None:
+    def __init__(
+        self, plan: Plan, options: JobOptions, callback: Callback, capacity: Capacity, run: JobFunction
+    ) -> None:
         self.waiting = list(plan.to_do)
-        self.options, self.count, self.job_function = options, count, run
+        self.options, self.capacity, self.job_function = options, capacity, run
         self.dispatcher = EventDispatcher(plan.to_do, callback, read=options.run_store.read)
         self.unfinished = {job.id for job in plan.to_do}
         self.workers: list[Worker] = []
@@ -84,14 +90,18 @@ class _Scheduler:
             raise self.callback_errors[0]
 
     def _assign(self) -> None:
-        """Give every job that can start now to an idle or a new worker, up to `count` workers."""
+        """Give every job that can start now to an idle or a new worker of a device with room for it."""
+        full: set[bool] = set()
         for job in [job for job in self.waiting if not self.unfinished & set(job.upstream.values())]:
+            # Jobs keep their order: one that needs a whole GPU must not wait until no small job is left.
+            device = None if on_gpu(job) in full else self.capacity.reserve(job)
+            if device is None:
+                full.add(on_gpu(job))
+                continue
             self.workers = [worker for worker in self.workers if worker.job or worker.process.is_alive()]
-            idle = next((worker for worker in self.workers if not worker.job), None)
+            idle = next((worker for worker in self.workers if not worker.job and worker.device == device), None)
             if idle is None:
-                if len(self.workers) == self.count:
-                    return
-                idle = Worker()
+                idle = Worker(device)
                 self.workers.append(idle)
             self.waiting.remove(job)
             idle.assign(job, self.options, self.job_function)
@@ -112,6 +122,7 @@ class _Scheduler:
         if event is not None:
             self.events.put(event)
         elif job is not None:
+            self.capacity.release(job, worker.device)
             self.unfinished.remove(job.id)
 
     def _drain(self) -> None:

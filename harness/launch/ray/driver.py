@@ -128,7 +128,7 @@ def waiting_for(task: RayTask, largest: Mapping[str, float], total: Mapping[str,
     `largest` and `total` are the resources of its largest node, and of all nodes together.
     """
     requested = {"CPU": task.needs.cpus, "GPU": task.needs.gpus}
-    missing = [f"{count} {name}" for name, count in requested.items() if count > largest.get(name, 0)]
+    missing = [f"{count:g} {name}" for name, count in requested.items() if count > largest.get(name, 0)]
     if missing:
         return f"a node with {' and '.join(missing)}: the cluster has none"
     # Without a shared results folder, a group runs on one node.
@@ -137,7 +137,7 @@ def waiting_for(task: RayTask, largest: Mapping[str, float], total: Mapping[str,
         if count * task.members > available.get(name, 0):
             where = "one node" if task.storage else "all nodes together"
             return (
-                f"{count * task.members} {name}, {count} for each of {task.members} processes: {where} has "
+                f"{count * task.members:g} {name}, {count:g} for each of {task.members} processes: {where} has "
                 f"{available.get(name, 0):g}. Choose a smaller --gpus-per-job, or add nodes"
             )
     return ""

@@ -59,7 +59,10 @@ class TaskFactory:
         needs = replace(needs, memory_bytes=min(needs.memory_bytes, most_bytes))
         threads = needs.cpus if job.kind in ON_ALL_CORES else threads_of(job)
         options = replace(self.options, device="cuda" if on_gpu(job) else "cpu", cpu_threads=threads)
-        return RayTask(job, options, self.run, needs, members_of(job, self.gpus_per_job), self.storage)
+        members = members_of(job, self.gpus_per_job)
+        if members > 1 and needs.gpus:
+            needs = replace(needs, gpus=1)  # NCCL connects no two processes on one GPU
+        return RayTask(job, options, self.run, needs, members, self.storage)
 
 
 class _StorageEventSender(EventSender):
