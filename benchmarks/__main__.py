@@ -12,6 +12,7 @@ from benchmarks.launchers import launchers
 from benchmarks.main_job import main_job
 from benchmarks.ratios import measure, report, suites, values
 from benchmarks.rendering import rendering
+from benchmarks.start_up import start_up
 from benchmarks.three_nodes import three_nodes
 from harness.core import environment
 from harness.core.errors import HarnessError
@@ -76,7 +77,7 @@ def main(
     return int(bool(slower))
 
 
-for command in (main_job, launchers, rendering, three_nodes):
+for command in (main_job, start_up, launchers, rendering, three_nodes):
     main.add_command(command)
 
 if __name__ == "__main__":

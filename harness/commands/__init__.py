@@ -24,8 +24,6 @@ from harness.core import environment, processes
 from harness.core.errors import HarnessError, unknown
 
 INTERRUPTED = 130
-NO_VERB: Any = getattr(click.exceptions, "NoArgsIsHelpError", ())
-"""Raised by click 8.2 and later for a group without a verb; earlier versions print the overview."""
 UNUSABLE = (errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.EIO, errno.ENXIO)
 """Errors of a path that cannot be what the command needs."""
 PROGRAMS = ("harness", "quovadis")
@@ -142,7 +140,7 @@ def main() -> None:
             code = harness.main(prog_name=program(), standalone_mode=False)
         if isinstance(code, int) and code:
             sys.exit(code)
-    except NO_VERB as error:
+    except click.exceptions.NoArgsIsHelpError as error:  # a group without a verb
         click.echo(error.format_message())
     except click.ClickException as error:
         _fail(error.format_message())
