@@ -63,7 +63,7 @@ def run(
     table: int | str | None = None,
     data: Folder = None,
     results: Folder = None,
-    workers: int = 0,
+    workers: int | None = None,
     device: str | None = None,
     launcher: str = "local",
     launcher_options: Mapping[str, object] | None = None,

@@ -264,9 +264,9 @@ def launch_options(function: Any) -> Any:
         click.option(
             "--workers",
             type=click.IntRange(0),
-            default=0,
             metavar="N",
-            help="Decoding processes per job; 0 decodes in the training process.",
+            help="Decoding processes per job; 0 decodes in the training process.  [default: 0 on a CPU, else from the number of "
+            "cores per GPU]",
         ),
         click.option(
             "--on-bad-video",

@@ -70,26 +70,6 @@ def visible_gpus() -> list[str]:
     return list(filter(None, os.environ.get(VISIBLE_GPUS, "").split(",")))
 
 
-def check_gpu(device_name: str) -> None:
-    """Raises HarnessError if torch cannot compute on the device. Loads torch only for a GPU."""
-    kind, _, number = device_name.partition(":")
-    if kind != "cuda":
-        return
-    import torch
-
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if int(number or 0) < count:
-        return
-    cause = f" ({str(caught[0].message).splitlines()[0]})" if caught else ""
-    gpus = "no GPU" if count == 0 else f"{count} GPU{'s' if count > 1 else ''}, numbered from 0"
-    raise HarnessError(
-        f"the device is {device_name}, but torch {torch.__version__} finds {gpus}{cause}. Compare with what `nvidia-smi` lists, or "
-        "compute on the CPU with --device cpu"
-    )
-
-
 def select_gpu(device_name: str) -> None:
     """Make GPU N of 'cuda:N' the current one, and the only one of processes that are started later.
 
@@ -138,14 +118,17 @@ def check_device(name: str) -> None:
         return
     import torch
 
-    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    with warnings.catch_warnings(record=True) as caught:  # the driver is too old, for example
+        warnings.simplefilter("always")
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     number = int(name.partition(":")[2] or 0)
     if number >= count:
         gpus = (
             "no GPU" if not count else "one GPU, cuda:0" if count == 1 else f"{count} GPUs, cuda:0 to cuda:{count - 1}"
         )
+        cause = f" ({str(caught[0].message).splitlines()[0]})" if caught else ""
         raise HarnessError(
-            f"the device {name} is not on this machine: PyTorch finds {gpus}; choose another with --device (cpu works "
+            f"the device {name} is not on this machine: PyTorch finds {gpus}{cause}; choose another with --device (cpu works "
             "everywhere), or run `harness doctor` to see why"
         )
 

@@ -34,6 +34,8 @@ BATCH_BYTES = 96 * 2**20
 network has one batch, the next is read and assembled: three times this much in all."""
 BROKEN, LONG = "broken", "long"
 """What a process reports about a video instead of its views."""
+BATCHES_AHEAD = 2
+"""Batches that a decoding process prepares: the default of torch's loader."""
 ORDER = "\0order"
 """Used like a video id for the random order of an epoch; no file name can be equal to it."""
 
@@ -152,7 +154,7 @@ def test_batches(
     for the scorer to count as wrong; without a list it raises BrokenVideo.
     """
     waiting: list[View] = []
-    batch = min(batch, max(1, BATCH_BYTES // _view_bytes(reader, clip)))
+    batch = min(batch, max(1, BATCH_BYTES // clip_bytes(reader, clip)))
     views_of = _TestVideo(reader, clip, tolerant=broken is not None)
     for video, made in zip(videos, ordered_map(views_of, videos, workers), strict=True):
         if made == BROKEN and broken is not None:
@@ -181,7 +183,7 @@ class _TestVideo:
     def __call__(self, video: Video) -> list[View] | str:
         try:
             cuts = self._cuts(video)
-            if len(cuts) * self.clip.crops * _view_bytes(self.reader, self.clip) <= WHOLE_VIEWS_BYTES:
+            if len(cuts) * self.clip.crops * clip_bytes(self.reader, self.clip) <= WHOLE_VIEWS_BYTES:
                 return list(self.views(video))
             self.reader.check(video)
             return LONG
@@ -196,7 +198,7 @@ class _TestVideo:
     def views(self, video: Video) -> Iterator[View]:
         """All views, BATCH_BYTES of them in memory at a time. Raises BrokenVideo."""
         cuts = self._cuts(video)
-        together = max(1, BATCH_BYTES // (_view_bytes(self.reader, self.clip) * self.clip.crops))
+        together = max(1, BATCH_BYTES // (clip_bytes(self.reader, self.clip) * self.clip.crops))
         numbers = itertools.count()
         for start in range(0, len(cuts), together):
             part = cuts[start : start + together]
@@ -221,7 +223,8 @@ def _rows(video: Video, made: list[View] | Batch) -> list[View]:
     return [View(video, number, False, {s: clips[number] for s, clips in made.clips.items()}) for number in numbers]
 
 
-def _view_bytes(reader: VideoReader, clip: Clip) -> int:
+def clip_bytes(reader: VideoReader, clip: Clip) -> int:
+    """Bytes of a clip, in all streams."""
     return sum(math.prod(_shape(stream, clip)) for stream in reader.streams)
 
 
@@ -243,6 +246,7 @@ def ordered_map(
         sampler=specs,  # type: ignore[arg-type]
         batch_size=None,
         num_workers=workers,
+        prefetch_factor=BATCHES_AHEAD,
         collate_fn=_as_tensors,
         multiprocessing_context="spawn",
         pin_memory=pinned,

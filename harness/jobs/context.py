@@ -23,6 +23,7 @@ from harness.data.flow_store import FlowRecipe, flow_store
 from harness.data.frame_store import build_store, recipe_of
 from harness.data.reader import reads_store
 from harness.data.splits import drawn, validation_listing
+from harness.jobs.decoding import decoding_processes
 from harness.jobs.options import JobOptions
 from harness.records.record import Record
 from harness.training.config import Step, TrainingConfig
@@ -264,7 +265,7 @@ def open_data(
         reader,
         context.scale.flow,
         context.device,
-        options.workers,
+        decoding_processes(context, reader),
         options.on_bad_video,
         context.pixels,
     )

@@ -14,8 +14,9 @@ class JobOptions:
     """Device, folders and resources of a job. Nothing here changes a number."""
 
     workspace: Workspace
-    workers: int = 0
-    """Processes that decode; 0: in the training process, from memory where the data set fits."""
+    workers: int | None = None
+    """Processes that decode; 0: in the training process, from memory where the data set fits. None: as many as the launcher
+    chooses, else 0."""
     on_bad_video: str = "stop"
     """'stop', or 'skip' training videos that cannot be decoded and name them in the record."""
     profile: bool = False

@@ -25,8 +25,8 @@ class LaunchOptions:
     """
 
     launcher: str = "local"
-    workers: int = 0
-    """Decoding processes per job."""
+    workers: int | None = None
+    """Decoding processes per job; None: chosen from the numbers of cores and GPUs."""
     on_bad_video: str = "stop"
     """'stop' or 'skip', for training videos that cannot be decoded."""
     mlflow: bool = True
@@ -43,7 +43,7 @@ class LaunchOptions:
                 raise unknown("option", name, names, of=f" for launcher {launcher.name}")
         if self.on_bad_video not in ON_BAD_VIDEO:
             raise unknown("on_bad_video", self.on_bad_video, ON_BAD_VIDEO)
-        if self.workers < 0:
+        if self.workers is not None and self.workers < 0:
             raise HarnessError(f"workers must be 0 or more, got {self.workers}")
 
     def job_options(self, workspace: Workspace) -> JobOptions:

@@ -20,6 +20,8 @@ SMALL_CLIP_PX = 2**20
 SMALL_SHARE = 0.25
 """Share of a GPU for a job with small clips: one such job mostly waits for the processor to start its kernels."""
 CPU = "cpu"
+MOST_CHOSEN = 20
+"""17 cores decode as many h264 clips as one GPU trains at 400 clips per second."""
 MARGIN = 1.2
 """Requested memory, relative to the largest peak of similar jobs."""
 
@@ -60,10 +62,15 @@ class Capacity:
     """Jobs that may run at once: each needs a core."""
     running: int = 0
 
+    @property
+    def gpus(self) -> list[str]:
+        """Ids of the GPUs."""
+        return [device for device in self.free if device != CPU]
+
     def reserve(self, job: Job) -> str | None:
         """The least busy device that the job can run on; None: it has to wait."""
-        gpus = [name for name in self.free if name != CPU]
-        device = max(gpus if on_gpu(job) and gpus else [CPU], key=lambda name: self.free[name])
+        devices = self.gpus if on_gpu(job) and self.gpus else [CPU]
+        device = max(devices, key=lambda name: self.free[name])
         load = self._load(job, device)
         if self.running == self.most or self.free[device] < load:
             return None
@@ -78,9 +85,8 @@ class Capacity:
 
     def at_once(self, jobs: Sequence[Job]) -> int:
         """Number of these jobs that can run at the same time, at most."""
-        gpus = [free for device, free in self.free.items() if device != CPU]
-        shares = [gpu_share(job) for job in jobs if gpus and on_gpu(job)]
-        together = min(len(shares), int(sum(gpus) / min(shares))) if shares else 0
+        shares = [gpu_share(job) for job in jobs if self.gpus and on_gpu(job)]
+        together = min(len(shares), int(sum(self.free[gpu] for gpu in self.gpus) / min(shares))) if shares else 0
         return min(self.most, together + min(len(jobs) - len(shares), int(self.free.get(CPU, 0))))
 
     def _load(self, job: Job, device: str) -> float:
@@ -101,6 +107,36 @@ def members_of(job: Job, gpus_per_job: int) -> int:
         return 1
     schedule = job.spec.schedule
     return math.gcd(schedule.batch // (schedule.bn_batch or schedule.batch), gpus_per_job)
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How many decoding processes jobs have on a machine."""
+
+    requested: int | None
+    """The number given with --workers; None: it is chosen for jobs on a GPU."""
+    cores: int
+    gpus: int
+    """GPUs that jobs run on at the same time."""
+
+    def processes(self, job: Job) -> int:
+        """All cores that a job on a GPU has to itself, except one, up to MOST_CHOSEN.
+
+        0 for a small job, which decodes from memory while other jobs of its GPU need the cores, and for one that reads no videos.
+        """
+        if self.requested is not None:
+            return self.requested
+        reads_videos = isinstance(job.spec, ClipsSpec) and getattr(job.spec, "computed", True)
+        if not on_gpu(job) or not reads_videos or gpu_share(job) < 1:
+            return 0
+        return max(0, min(self.cores // max(1, self.gpus) - 1, MOST_CHOSEN))
+
+    def note(self, jobs: Iterable[Job]) -> str:
+        """A sentence about what was chosen; '' if nothing was."""
+        most = max(map(self.processes, jobs), default=0)
+        if self.requested is not None or not most:
+            return ""
+        return f"decoding processes per job: {most}, from {self.cores} cores and {self.gpus} GPU(s); --workers N changes this"
 
 
 def needs_of(job: Job, *, workers: int, most_cpus: int, peaks: dict[str, int]) -> Needs:

@@ -92,11 +92,11 @@ def _require_shape(baseline: Baseline, function: str, value: Any, words: str, ex
 def place(network: nn.Module, device: str) -> nn.Module:
     """The network on the device, its kernels in channels last, the fastest layout of convolutions.
 
-    On a CPU, modules with `plain_on_cpu` keep the contiguous layout. Raises HarnessError as `environment.check_gpu` does.
+    On a CPU, modules with `plain_on_cpu` keep the contiguous layout. Raises HarnessError as `environment.check_device` does.
     """
     import torch
 
-    environment.check_gpu(device)
+    environment.check_device(device)
     network.to(device)
     formats = {4: torch.channels_last, 5: torch.channels_last_3d}
     for module in network.modules():

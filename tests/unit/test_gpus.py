@@ -2,9 +2,11 @@
 
 import multiprocessing
 import os
+import shutil
 import typing
 import warnings
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import ray.train.torch
@@ -15,16 +17,17 @@ from ray._private.accelerators.nvidia_gpu import NvidiaGPUAcceleratorManager
 from harness.core import environment, processes
 from harness.core.callbacks import Callback
 from harness.core.cells import Job
-from harness.core.contract import Clip
+from harness.core.contract import Clip, Schedule
 from harness.core.errors import HarnessError
 from harness.core.workspace import Workspace
+from harness.jobs import decoding
 from harness.jobs.options import JobOptions
 from harness.launch.launchers import local
 from harness.launch.ray import driver, tune
 from harness.launch.ray.storage import Storage
 from harness.launch.ray.task import ATTEMPTS, RayTask
 from harness.launch.ray.worker import on_assigned_gpu, run_together
-from harness.launch.resources import CPU, SMALL_SHARE, Capacity, Needs, gpu_share
+from harness.launch.resources import CPU, MOST_CHOSEN, SMALL_SHARE, Capacity, Decoding, Needs, gpu_share
 from harness.models import build
 from tests import gpus
 from tests.fakejobs import fake_job, plan_of, run_fake
@@ -155,30 +158,14 @@ def test_the_driver_is_found_by_any_of_its_files(tmp_path, monkeypatch, name):
     assert environment.device() == "cpu"
 
 
-def _no_gpu():
-    warnings.warn("The NVIDIA driver on your system is too old (found version 11040).\nUpdate it.", stacklevel=2)
-    return False
+def test_a_driver_that_is_too_old_is_named(monkeypatch):
+    def no_gpu():
+        warnings.warn("The NVIDIA driver on your system is too old (found version 11040).\nUpdate it.", stacklevel=2)
+        return False
 
-
-@pytest.mark.parametrize(
-    ("available", "device", "message"),
-    [
-        (lambda: False, "cuda", "the device is cuda, but torch .* finds no GPU. Compare with .* --device cpu"),
-        (_no_gpu, "cuda", r"finds no GPU \(The NVIDIA driver on your system is too old \(found version 11040\).\)"),
-        (lambda: True, "cuda:2", "the device is cuda:2, but torch .* finds 2 GPUs, numbered from 0"),
-    ],
-)
-def test_a_gpu_that_torch_cannot_use_is_refused_before_the_first_job(tmp_path, monkeypatch, available, device, message):
-    monkeypatch.setattr(torch.cuda, "is_available", available)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    job = fake_job(0)
-    workspace = Workspace(tmp_path, tmp_path)
-    plan = plan_of([on_a_gpu(job)], workspace)
-    with pytest.raises(HarnessError, match=message):
-        local.launch(plan, JobOptions(workspace, device=device), Callback(), run=pytest.fail)
-    with pytest.raises(HarnessError, match=message):
-        build.place(torch.nn.Linear(1, 1), device)
-    environment.check_gpu("cpu")
+    monkeypatch.setattr(torch.cuda, "is_available", no_gpu)
+    with pytest.raises(HarnessError, match=r"finds no GPU \(The NVIDIA driver on your system is too old .*11040\).\)"):
+        build.place(torch.nn.Linear(1, 1), "cuda")
 
 
 def on_a_gpu(job: Job) -> Job:
@@ -188,7 +175,6 @@ def on_a_gpu(job: Job) -> Job:
 
 def test_each_gpu_has_a_worker_and_jobs_without_a_gpu_run_next_to_them(tmp_path, monkeypatch):
     workspace = Workspace(tmp_path, tmp_path)
-    monkeypatch.setattr(environment, "check_gpu", lambda device: None)
     monkeypatch.setattr(environment, "gpu_ids", lambda device: ["4", "6"])
     jobs = [on_a_gpu(fake_job(number, step_s=0.2)) for number in range(4)] + [fake_job(9, step_s=0.1)]
     options = JobOptions(workspace, device="cuda", cpu_threads=3)
@@ -220,3 +206,33 @@ def test_not_more_jobs_than_cores_share_the_gpus():
     capacity = Capacity({"0": 1.0}, most=2)
     small = on_a_gpu(Job(train_spec("micro", train_clip=Clip(16, 48), test_clip=Clip(16, 48)), ""))
     assert [capacity.reserve(small) for _ in range(3)] == ["0", "0", None]
+
+
+def test_decoding_processes_are_chosen_for_large_jobs_on_a_gpu():
+    small, large = (
+        on_a_gpu(Job(train_spec(scale, train_clip=clip, test_clip=clip), scale))
+        for scale, clip in (("micro", Clip(16, 48)), ("paper", Clip(64, 224)))
+    )
+    chosen = Decoding(None, cores=16, gpus=2)
+    assert [chosen.processes(job) for job in (large, small, Job(train_spec(threads=16), "on a CPU"))] == [7, 0, 0]
+    assert chosen.note([small, large]).startswith("decoding processes per job: 7, from 16 cores and 2 GPU(s)")
+    assert Decoding(None, cores=128, gpus=1).processes(large) == MOST_CHOSEN
+    asked = Decoding(0, cores=16, gpus=2)
+    assert asked.processes(large) == 0 and asked.note([large]) == chosen.note([small]) == ""
+
+
+def test_decoding_processes_fit_into_shared_memory(tmp_path, monkeypatch):
+    """Docker gives a container 64 MB; a batch of six clips of the paper has 58 MB."""
+    notes = []
+    job = Job(train_spec(schedule=Schedule(steps=10, batch=96, base_lr=0.1, bn_batch=6)), "")
+    monkeypatch.setattr(decoding, "SHARED_MEMORY", tmp_path)
+    reader = SimpleNamespace(streams=("rgb",))
+
+    def allowed(wanted, free):
+        monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=free))
+        context = SimpleNamespace(options=JobOptions(Workspace(tmp_path, tmp_path), workers=wanted), spec=job.spec)
+        context.callback = SimpleNamespace(note=notes.append)
+        return decoding.decoding_processes(context, reader)
+
+    assert (allowed(14, 64 * 2**20), allowed(14, 2 * 10**9), allowed(4, 2 * 10**9), allowed(None, 0)) == (0, 8, 4, 0)
+    assert [note.partition(" decoding")[0] for note in notes] == ["0 instead of 14", "8 instead of 14"]

@@ -29,7 +29,7 @@ from harness.launch import workers
 from harness.launch.entry import JobFunction
 from harness.launch.events import EventDispatcher, EventSender
 from harness.launch.launchers import local
-from harness.launch.resources import CPU, GIB, Capacity, members_of, needs_of, on_gpu, peaks_of
+from harness.launch.resources import CPU, GIB, Capacity, Decoding, members_of, needs_of, on_gpu, peaks_of
 from tests.fakejobs import Recorder, fake_job, plan_of, record_of, run_fake, steps_done
 from tests.specs import flow_spec, train_spec
 
@@ -191,7 +191,9 @@ def test_a_job_that_finished_when_another_failed_is_reported(workspace):
             self.job = self.job if len(self.events) > 1 else None
             return self.events.pop(0)
 
-    scheduler = local._Scheduler(plan, JobOptions(workspace), callback, Capacity({CPU: 2}, most=2), run_fake)
+    scheduler = local._Scheduler(
+        plan, JobOptions(workspace), callback, Capacity({CPU: 2}, most=2), Decoding(0, 2, 0), run_fake
+    )
     scheduler.workers = [FinishedWorker()]
     scheduler._drain()
     scheduler.events.put(None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from multiprocessing.connection import wait
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
@@ -18,7 +19,7 @@ from harness.jobs.options import JobOptions
 from harness.launch import workers
 from harness.launch.entry import JobFunction, run_job
 from harness.launch.events import Event, EventDispatcher
-from harness.launch.resources import CPU, Capacity, on_gpu, threads_of
+from harness.launch.resources import CPU, Capacity, Decoding, on_gpu, threads_of
 from harness.launch.workers import Worker
 
 if TYPE_CHECKING:
@@ -29,19 +30,17 @@ CHECK_EVERY_S = 1.0
 
 
 def launch(plan: Plan, options: JobOptions, callback: Callback, *, run: JobFunction = run_job) -> int:
-    """Run every unfinished job after the jobs it needs. Returns the number of jobs run.
-
-    Raises HarnessError, before the first job, if one was planned for a GPU that torch cannot use.
-    """
-    if any(on_gpu(job) for job in plan.to_do):
-        environment.check_gpu(options.device)
+    """Run every unfinished job after the jobs it needs. Returns the number of jobs run."""
     clear_finished(options.workspace.jobs, options.run_store.has)
     capacity = capacity_for(plan.to_do, options)
+    decoding = Decoding(options.workers, options.cpu_threads, min(len(capacity.gpus), sum(map(on_gpu, plan.to_do))))
+    if note := decoding.note(plan.to_do):
+        callback.note(note)
     if capacity.at_once(plan.to_do) <= 1:
         for job in plan.to_do:
-            run(job, options, callback.for_job(job))
+            run(job, replace(options, workers=decoding.processes(job)), callback.for_job(job))
     else:
-        _Scheduler(plan, options, callback, capacity, run).run()
+        _Scheduler(plan, options, callback, capacity, decoding, run).run()
     return len(plan.to_do)
 
 
@@ -59,10 +58,16 @@ class _Scheduler:
     """Assigns jobs whose upstream jobs are finished to worker processes, and forwards their events."""
 
     def __init__(
-        self, plan: Plan, options: JobOptions, callback: Callback, capacity: Capacity, run: JobFunction
+        self,
+        plan: Plan,
+        options: JobOptions,
+        callback: Callback,
+        capacity: Capacity,
+        decoding: Decoding,
+        run: JobFunction,
     ) -> None:
         self.waiting = list(plan.to_do)
-        self.options, self.capacity, self.job_function = options, capacity, run
+        self.options, self.capacity, self.decoding, self.job_function = options, capacity, decoding, run
         self.dispatcher = EventDispatcher(plan.to_do, callback, read=options.run_store.read)
         self.unfinished = {job.id for job in plan.to_do}
         self.workers: list[Worker] = []
@@ -104,7 +109,8 @@ class _Scheduler:
                 idle = Worker(device)
                 self.workers.append(idle)
             self.waiting.remove(job)
-            idle.assign(job, self.options, self.job_function)
+            options = replace(self.options, workers=self.decoding.processes(job))
+            idle.assign(job, options, self.job_function)
 
     def _poll(self) -> None:
         """Receive events. Also checks that workers live: a process that one forked keeps a dead worker's pipe open."""

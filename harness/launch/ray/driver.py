@@ -58,6 +58,8 @@ def launch(
         dispatcher = EventDispatcher(jobs, callback, read=options.run_store.read)
         with cluster(address, options.cpu_threads) as ray, event_queue(ray) as queue:
             tasks = TaskFactory(options, run, largest_node(ray), gpus_per_job=gpus_per_job, storage=shared)
+            if note := tasks.decoding.note(jobs):
+                callback.note(note)
             _Driver(ray, queue, tasks, dispatcher, all_nodes(ray)).run(jobs)
     return len(jobs)
 

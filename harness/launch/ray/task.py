@@ -14,7 +14,7 @@ from harness.jobs.options import JobOptions
 from harness.launch.entry import JobFunction
 from harness.launch.events import Event, EventSender
 from harness.launch.ray.storage import Storage, node_options, synchronised
-from harness.launch.resources import ON_ALL_CORES, Needs, members_of, needs_of, on_gpu, peaks_of, threads_of
+from harness.launch.resources import ON_ALL_CORES, Decoding, Needs, members_of, needs_of, on_gpu, peaks_of, threads_of
 from harness.records.record import Record
 
 ATTEMPTS = 3
@@ -49,16 +49,19 @@ class TaskFactory:
     ) -> None:
         self.options, self.run, self.largest = options, run, largest
         self.gpus_per_job, self.storage = gpus_per_job, storage
+        cores, gpus = (int(largest.get(name, 0)) for name in ("CPU", "GPU"))
+        self.decoding = Decoding(options.workers, cores, gpus)
         self.peaks = peaks_of(options.run_store.readable())
 
     def task(self, job: Job) -> RayTask:
         """The job's task. It never asks for more memory than the largest node has."""
         most_cpus = int(self.largest.get("CPU", 1))
-        needs = needs_of(job, workers=self.options.workers, most_cpus=most_cpus, peaks=self.peaks)
+        workers = self.decoding.processes(job)
+        needs = needs_of(job, workers=workers, most_cpus=most_cpus, peaks=self.peaks)
         most_bytes = int(self.largest.get("memory", needs.memory_bytes))
         needs = replace(needs, memory_bytes=min(needs.memory_bytes, most_bytes))
         threads = needs.cpus if job.kind in ON_ALL_CORES else threads_of(job)
-        options = replace(self.options, device="cuda" if on_gpu(job) else "cpu", cpu_threads=threads)
+        options = replace(self.options, device="cuda" if on_gpu(job) else "cpu", cpu_threads=threads, workers=workers)
         members = members_of(job, self.gpus_per_job)
         if members > 1 and needs.gpus:
             needs = replace(needs, gpus=1)  # NCCL connects no two processes on one GPU
