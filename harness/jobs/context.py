@@ -265,7 +265,7 @@ def open_data(
         reader,
         context.scale.flow,
         context.device,
-        decoding_processes(context, reader),
+        decoding_processes(options.workers or 0, context.spec, reader, context.callback),
         options.on_bad_video,
         context.pixels,
     )

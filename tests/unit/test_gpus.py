@@ -223,16 +223,14 @@ def test_decoding_processes_are_chosen_for_large_jobs_on_a_gpu():
 
 def test_decoding_processes_fit_into_shared_memory(tmp_path, monkeypatch):
     """Docker gives a container 64 MB; a batch of six clips of the paper has 58 MB."""
-    notes = []
-    job = Job(train_spec(schedule=Schedule(steps=10, batch=96, base_lr=0.1, bn_batch=6)), "")
+    notes: list[str] = []
+    spec = train_spec(schedule=Schedule(steps=10, batch=96, base_lr=0.1, bn_batch=6))
     monkeypatch.setattr(decoding, "SHARED_MEMORY", tmp_path)
     reader = SimpleNamespace(streams=("rgb",))
 
     def allowed(wanted, free):
         monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=free))
-        context = SimpleNamespace(options=JobOptions(Workspace(tmp_path, tmp_path), workers=wanted), spec=job.spec)
-        context.callback = SimpleNamespace(note=notes.append)
-        return decoding.decoding_processes(context, reader)
+        return decoding.decoding_processes(wanted, spec, reader, SimpleNamespace(note=notes.append))
 
-    assert (allowed(14, 64 * 2**20), allowed(14, 2 * 10**9), allowed(4, 2 * 10**9), allowed(None, 0)) == (0, 8, 4, 0)
+    assert (allowed(14, 64 * 2**20), allowed(14, 2 * 10**9), allowed(4, 2 * 10**9), allowed(0, 0)) == (0, 8, 4, 0)
     assert [note.partition(" decoding")[0] for note in notes] == ["0 instead of 14", "8 instead of 14"]
