@@ -10,7 +10,7 @@ import dataclasses
 import hashlib
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from harness.core.contract import Listing, Video
@@ -19,8 +19,8 @@ from harness.core.errors import HarnessError
 HELD_OUT = "held-out"
 """The subset that a trial is scored on."""
 TRAINED_ON = "trained_on.json"
-TrainedOn = dict[str, list[str]]
-"""Data set -> ids and group keys."""
+TrainedOn = Mapping[str, Collection[str]]
+"""Data set -> ids and group keys, in any order."""
 
 
 def first_videos(listing: Listing, limit: int) -> Listing:
@@ -52,20 +52,23 @@ def hold_out(videos: Sequence[Video], share: float) -> tuple[list[Video], list[V
     """
     if share <= 0:
         return list(videos), []
+    group_of = [video.group or video.id for video in videos]
     by_class: dict[int, Counter[str]] = defaultdict(Counter)
-    for video in videos:
-        by_class[video.label][_group(video)] += 1
+    for video, group in zip(videos, group_of, strict=True):
+        by_class[video.label][group] += 1
     held_groups: set[str] = set()
     for groups in by_class.values():
         wanted = share * sum(groups.values())
         taken = 0
-        for group in sorted(groups, key=lambda group: hashlib.sha256(group.encode()).hexdigest())[:-1]:
+        for group in sorted(groups, key=lambda group: hashlib.sha256(group.encode()).digest())[:-1]:
             if taken >= wanted:
                 break
             held_groups.add(group)
             taken += groups[group]
-    rest = [video for video in videos if _group(video) not in held_groups]
-    return rest, [video for video in videos if _group(video) in held_groups]
+    parts: tuple[list[Video], list[Video]] = ([], [])
+    for video, group in zip(videos, group_of, strict=True):
+        parts[group in held_groups].append(video)
+    return parts
 
 
 def validation_listing(listing: Listing, share: float) -> Listing:
@@ -80,10 +83,6 @@ def validation_listing(listing: Listing, share: float) -> Listing:
             "or without --limit"
         )
     return dataclasses.replace(listing, subsets={"train": tuple(rest), HELD_OUT: tuple(held)}, missing=())
-
-
-def _group(video: Video) -> str:
-    return video.group or video.id
 
 
 def drawn(listing: Listing, *, shots: int, share: float, draw: int) -> Listing:
@@ -124,9 +123,7 @@ def _too_few(name: str, count: int, *, shots: int, share: float) -> str:
     return f"{flag}: the class '{name}' has only {videos}; pass --shots {count} or less, or --share"
 
 
-def refuse_leaks(
-    name: str, training: Sequence[Video], scored: Sequence[Video], *, before: Mapping[str, list[str]]
-) -> TrainedOn:
+def refuse_leaks(name: str, training: Sequence[Video], scored: Sequence[Video], *, before: TrainedOn) -> TrainedOn:
     """The ids and groups that weights are trained on after `training` on the data set `name`, including those `before`.
 
     Raises HarnessError if a video to be scored, or its group, is among them.
@@ -138,7 +135,7 @@ def refuse_leaks(
             f"{len(leaked)} of the {len(scored)} test videos (for example {leaked[0]}), or videos of the same group, were in "
             "the training data of these weights or of the weights they start from; choose another --source or --split"
         )
-    return {**before, name: sorted(known)}
+    return {**before, name: known}
 
 
 def _group_key(video: Video) -> str:
@@ -146,9 +143,14 @@ def _group_key(video: Video) -> str:
     return f"group:{video.label}:{video.group}" if video.group else ""
 
 
+def write_trained_on(path: Path, trained_on: TrainedOn) -> None:
+    """Write the ids and group keys as JSON, sorted."""
+    path.write_text(json.dumps({name: sorted(ids) for name, ids in trained_on.items()}))
+
+
 def merge_trained_on(files: Iterable[Path]) -> TrainedOn:
     """The union of several records' files `TRAINED_ON`."""
-    merged: TrainedOn = {}
+    merged: dict[str, list[str]] = {}
     for path in files:
         for name, ids in json.loads(path.read_text()).items():
             merged[name] = sorted({*merged.get(name, ()), *ids})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import json
 import resource
 import sys
 from collections.abc import Sequence
@@ -16,7 +15,7 @@ from torch import nn
 
 from harness.core import environment
 from harness.core.contract import Listing, Schedule, Video
-from harness.data.splits import TRAINED_ON, TrainedOn
+from harness.data.splits import TRAINED_ON, TrainedOn, write_trained_on
 from harness.jobs.context import JobContext
 from harness.metrics.scores import Scores, counts
 from harness.metrics.summary import summary
@@ -87,7 +86,7 @@ def leave_record(context: JobContext[Any], outcome: Outcome, *, wall_s: float, c
             transfer.write_weights(folder / WEIGHTS, outcome.network, metadata={"job": job.id, "title": job.title})
         if outcome.features:
             write_features(folder / FEATURES, outcome.features)
-        (folder / TRAINED_ON).write_text(json.dumps(outcome.trained_on))
+        write_trained_on(folder / TRAINED_ON, outcome.trained_on)
 
     return write_record(context.options.workspace.runs, record, fill=fill)
 

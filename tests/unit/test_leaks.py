@@ -6,14 +6,15 @@ import pytest
 
 from harness.core.contract import Video
 from harness.core.errors import HarnessError
-from harness.data.splits import merge_trained_on, refuse_leaks
+from harness.data.splits import merge_trained_on, refuse_leaks, write_trained_on
 
 TRAIN = [Video("a", "a", 0, "g1"), Video("b", "b", 1, "")]
 
 
-def test_an_honest_split_passes_and_is_remembered():
+def test_an_honest_split_passes_and_is_remembered(tmp_path):
     seen = refuse_leaks("set", TRAIN, [Video("c", "c", 0, "g2"), Video("d", "d", 1, "")], before={"other": ["x"]})
-    assert seen == {"other": ["x"], "set": ["a", "b", "group:0:g1"]}
+    write_trained_on(tmp_path / "ids", seen)
+    assert json.loads((tmp_path / "ids").read_text()) == {"other": ["x"], "set": ["a", "b", "group:0:g1"]}
 
 
 @pytest.mark.parametrize("scored", [Video("b", "b", 1, ""), Video("new", "new", 0, "g1")])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections import Counter
 from dataclasses import replace
 
@@ -12,6 +13,7 @@ import torch
 from harness.core.contract import Clip, FlowMethod, Scale, Schedule
 from harness.core.errors import BrokenVideo, HarnessError
 from harness.data import derived, loader, prepare
+from harness.data.columns import Columns
 from harness.data.flow_store import flow_store
 from harness.jobs import context
 from harness.jobs.context import Data
@@ -134,6 +136,15 @@ def test_resumed_uncached_and_worked_ahead_batches_are_the_same(toy, store, read
     assert_same(unbroken, train(seeking))
     assert not len(seeking.cache) and len(reader.cache) == 10
     assert_same(unbroken[5:], train(reader, numbers=range(5, 9), workers=1))
+
+
+def test_videos_are_packed_once_for_all_processes(reader, toy, monkeypatch):
+    sent = []
+    monkeypatch.setattr(loader, "ordered_map", lambda make, *_, **__: iter(sent.append(make) or ()))
+    assert train(reader, workers=4) == []
+    (step,) = sent
+    copies = [pickle.loads(pickle.dumps(step)) for _ in range(2)]
+    assert isinstance(step.videos, Columns) and list(step.videos) == everything(toy) == list(copies[1].videos)
 
 
 def test_the_cache_keeps_to_its_budget(toy):

@@ -5,8 +5,10 @@ Columns as JSON: reading them imports nothing, so that plans read them too.
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -44,9 +46,22 @@ def read_listing(store: Path, split: int, fingerprint: str) -> Listing | None:
 def _listing(*, subsets: Mapping[str, Mapping[str, Sequence[Any]]], **rest: Any) -> Listing:
     if {"subsets", *rest} != {field.name for field in fields(Listing)}:
         raise ValueError("a listing of another version")
-    videos = {
-        subset: tuple(Video(*values) for values in zip(*(columns[name] for name in _COLUMNS), strict=True))
-        for subset, columns in subsets.items()
-    }
+    with _without_collector():
+        videos = {
+            subset: tuple(Video(*values) for values in zip(*(columns[name] for name in _COLUMNS), strict=True))
+            for subset, columns in subsets.items()
+        }
     values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in rest.items()}
     return Listing(subsets=videos, **values)
+
+
+@contextlib.contextmanager
+def _without_collector() -> Iterator[None]:
+    """No garbage collection in the block: searching the new objects for cycles again and again takes longer than making them."""
+    before = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if before:
+            gc.enable()
