@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from baselines.parts.families.hf_facts import KINDS, MICRO, Kind, frames_of, kind_of, labels, num_classes
+from baselines.parts.families.recipes import TRANSFORMER
 from harness.core.contract import Baseline, BuildSpec, Clip, Frames, Weights
 from harness.core.errors import HarnessError
 from harness.core.serialization import digest
@@ -187,10 +188,11 @@ BASELINE = Baseline(
     how_to_list="hf:OWNER/NAME of the Hugging Face Hub, or hf:FOLDER",
     library="transformers",
     extra="hf",
+    schedules=TRANSFORMER,
     choices={
         "frame rate": "that of the authors' evaluation on Kinetics, since repositories name none; change it with --set scale.fps=N",
         "Fixed": "trains the last linear layer; the norm or attentive pooling before it is part of the frozen network",
-        "micro size": "three layers of 64 channels of the same type; no published weights fit",
+        "micro size": "three layers of 64 channels of the same type, trained for three times the scale's steps; no published weights fit",
         "resizing": "bilinear without antialiasing, as everywhere here, whatever the repository's processor names",
     },
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -55,16 +54,13 @@ def _of_card(baseline: Baseline, scale_name: str, stage: str) -> dict[str, Any]:
     scale: Scale = baseline.adapted(registry.load("scale", scale_name))
     if stage not in scale.stages:
         raise UnknownName(f"the scale '{scale_name}' has no schedule for '{stage}'; have: {', '.join(scale.stages)}")
-    schedule = scale.stages[stage]
-    factor = baseline.learning_rate.get(stage, 1.0)
     clips = {
         which: plain(getattr(baseline, which)[scale_name])
         for which in ("train_clip", "test_clip")
         if scale_name in getattr(baseline, which)
     }
     flow = {"method": plain(scale.flow)}
-    scheduled = plain(dataclasses.replace(schedule, base_lr=schedule.base_lr * factor))
-    return _flat(scheduled, plain(scale), clips, flow)
+    return _flat(plain(scale.stages[stage]), plain(scale), clips, flow)
 
 
 def _flat(

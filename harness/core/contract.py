@@ -375,8 +375,8 @@ class Baseline:
     weights: tuple[Weights, ...] = ()
     choices: Mapping[str, str] = field(default_factory=dict)
     """Details that the paper does not give: question -> our choice and its reason."""
-    learning_rate: Mapping[str, float] = field(default_factory=dict)
-    """Stage -> factor on the scale's base_lr."""
+    schedules: Mapping[str, Mapping[str, Schedule]] = field(default_factory=dict)
+    """Scale name -> stage -> the schedule that this network needs, instead of the scale's."""
     version: int = 1
     """Raised when a change of the network changes its numbers."""
     source: str = ""
@@ -401,11 +401,12 @@ class Baseline:
     """Digest of what defines a member of a family that is named by a path or a repository; part of job ids."""
 
     def adapted(self, scale: Scale) -> Scale:
-        """The scale with the frame rate and sizes that this network was made for."""
+        """The scale with the frame rate, sizes and schedules that this network was made for."""
         own = self.frames.get(scale.name, Frames())
         return replace(
             scale,
             fps=own.fps or scale.fps,
             short_side_px=min(own.frame_px) if own.frame_px else own.short_side_px or scale.short_side_px,
             frame_px=own.frame_px or scale.frame_px,
+            stages={**scale.stages, **self.schedules.get(scale.name, {})},
         )

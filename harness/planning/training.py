@@ -52,12 +52,8 @@ class Training:
 
     @property
     def schedule(self) -> Schedule:
-        """The schedule of the training, with the baseline's factor on the learning rate; no steps where there is none."""
-        if not self.stage:
-            return Schedule(steps=0, batch=1, base_lr=0.0)
-        schedule = self.scale.stages[self.stage]
-        factor = self.baseline.learning_rate.get(self.stage, 1.0)
-        return dataclasses.replace(schedule, base_lr=schedule.base_lr * factor)
+        """The schedule of the training; no steps where there is none."""
+        return self.scale.stages[self.stage] if self.stage else Schedule(steps=0, batch=1, base_lr=0.0)
 
     @property
     def pixels(self) -> Pixels | None:
@@ -137,7 +133,7 @@ class Training:
     @property
     def changes(self) -> Overrides:
         """Settings of this training and its source that differ from the cards of the scale and the protocol."""
-        card = self.baseline.adapted(with_schedules(registry.load("scale", self.scale.name), self.protocol))
+        card = with_schedules(self.baseline.adapted(registry.load("scale", self.scale.name)), self.protocol)
         values = dict(_scalars("scale", card, self.scale))
         if "flow" in self.streams:
             values |= dict(_flow(card.flow, self.scale.flow))
@@ -176,8 +172,8 @@ def trainings_of(cell: Cell) -> Iterator[Training]:
     """One training per network behind the cell. Raises HarnessError for unknown cards and settings."""
     baseline: Baseline = registry.load("baseline", cell.baseline)
     dataset, protocol = registry.load("dataset", cell.dataset), registry.load("protocol", cell.protocol)
-    scale, stage = with_schedules(registry.load("scale", cell.scale), protocol), stage_of(protocol, dataset)
-    scale, baseline = baseline.adapted(scale), with_views(baseline, cell.scale, cell.overrides)
+    scale = with_schedules(baseline.adapted(registry.load("scale", cell.scale)), protocol)
+    stage, baseline = stage_of(protocol, dataset), with_views(baseline, cell.scale, cell.overrides)
     both = streams_of(cell.modality)
     # One network per stream for late fusion, else a single one for all.
     for streams in [(stream,) for stream in both] if baseline.combine == "late" else [both]:

@@ -110,7 +110,9 @@ def test_the_card_is_consistent(baseline):
         assert not (clip.dense and (clip.count > 1 or clip.crops > 1))
     assert baseline.title and baseline.paper and baseline.version >= 1
     assert all(question and answer for question, answer in baseline.choices.items())
-    assert baseline.learning_rate.keys() <= {*PAPER.stages, *MICRO.stages}
+    for name, stages in baseline.schedules.items():
+        scale = registry.load("scale", name)
+        assert stages.keys() <= scale.stages.keys() and baseline.adapted(scale).stages == {**scale.stages, **stages}
 
 
 def test_cards_are_read_without_torch():
