@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+import threadpoolctl
 import torch
 from torch import Tensor, nn
 
@@ -48,11 +49,17 @@ def fit_linear(head: nn.Module, task: HeadTask, classifier: Classifier, *, title
             f"no training video has label {missing[0]}; {title} needs one of each class; leave out --limit, or add videos"
         )
     c, held, rule = float(task.params["c"]), list[Video](), ""
-    if not c:
-        rest, held = hold_out(task.videos, HELD_OUT)
-        c = choose_c(views, inputs, rest, held, classifier) if held else WITHOUT_CHOICE
-        rule = ", chosen on held-out videos, then fitted on all" if held else ", since no class has a group to hold out"
-    solution = classifier(c).fit(inputs.numpy(), labels)
+    # The job's threads: more would wait for each other on products this small, and could change the last bits.
+    with threadpoolctl.threadpool_limits(torch.get_num_threads()):
+        if not c:
+            rest, held = hold_out(task.videos, HELD_OUT)
+            c = choose_c(views, inputs, rest, held, classifier) if held else WITHOUT_CHOICE
+            rule = (
+                ", chosen on held-out videos, then fitted on all"
+                if held
+                else ", since no class has a group to hold out"
+            )
+        solution = classifier(c).fit(inputs.numpy(), labels)
     weight, bias = torch.from_numpy(solution.coef_).float(), torch.from_numpy(solution.intercept_).float()
     if classes == 2:  # scikit-learn gives one row, the second class against the first
         weight, bias = torch.cat([-weight, weight]) / 2, torch.cat([-bias, bias]) / 2
@@ -67,12 +74,12 @@ def choose_c(
     from sklearn.exceptions import ConvergenceWarning
 
     train, test = views.rows_of(rest), views.rows_of(held)
-    accuracies = []
+    accuracies, solution = [], classifier(GRID[0])
     with warnings.catch_warnings():
         # A value that does not converge may still be the best; the final fit warns.
         warnings.simplefilter("ignore", ConvergenceWarning)
         for c in GRID:
-            solution = classifier(c).fit(inputs[train].numpy(), views.labels[train].tolist())
+            solution.set_params(C=c).fit(inputs[train].numpy(), views.labels[train].tolist())
             accuracies.append(_accuracy(solution.decision_function(inputs[test].numpy()), views, test))
     # A few held-out videos often leave several equal. The extremes would give logits of another size, which late fusion adds.
     return max(zip(accuracies, GRID, strict=True), key=lambda pair: (pair[0], -abs(math.log(pair[1]))))[1]
