@@ -57,12 +57,23 @@ def hold_out(videos: Sequence[Video], share: float) -> tuple[list[Video], list[V
     for video, group in zip(videos, group_of, strict=True):
         by_class[video.label][group] += 1
     held_groups: set[str] = set()
+    shared = sum(map(len, by_class.values())) > len(set(group_of))
+
+    def is_all_of_a_class(group: str) -> bool:
+        """Whether a class, perhaps another one, has nothing left but this group."""
+        return shared and any(
+            group in groups and all(name in held_groups or name == group for name in groups)
+            for groups in by_class.values()
+        )
+
     for groups in by_class.values():
         wanted = share * sum(groups.values())
         taken = 0
         for group in sorted(groups, key=lambda group: hashlib.sha256(group.encode()).digest())[:-1]:
             if taken >= wanted:
                 break
+            if group not in held_groups and is_all_of_a_class(group):
+                continue
             held_groups.add(group)
             taken += groups[group]
     parts: tuple[list[Video], list[Video]] = ([], [])

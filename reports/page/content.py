@@ -15,7 +15,7 @@ from harness.planning.lookup import lookup_in
 from harness.records.record import RunStore
 from reports import results, tables
 from reports.evidence import Evidence, dataset_of, gather
-from reports.figures import accuracy, curves, filters, matrices, pictures
+from reports.figures import accuracy, curves, filters, low_shot, matrices, pictures
 from reports.figures.drawing import Figure
 from reports.page.jobs import JobView, views
 from reports.units import duration
@@ -33,6 +33,7 @@ HEADINGS = {
         "Agreement between baselines",
         "Whether the architectures fail on the same videos or on different ones.",
     ),
+    "low-shot": ("Few training videos", "Accuracy with a few training videos per class."),
     "curves": ("Learning curves", "The loss during training."),
     "cost": ("Accuracy against cost", "The compute time behind each number."),
     "inside": ("Inside the network", "The filters of the first layer, before and after training."),
@@ -121,7 +122,7 @@ def collect(workspace: Workspace, run_store: RunStore, *, scale: str) -> Content
         tables=built,
         claims=tested,
         overview=accuracy.overview(drawn) if drawn.results else None,
-        sections=tuple(_sections(drawn, footage)),
+        sections=tuple(_sections(drawn, footage, low_shot.low_shot(evidence.unlimited))),
         data=tuple(_data(evidence, footage)),
         jobs=jobs,
         facts=_facts(built, evidence, tested, jobs),
@@ -139,14 +140,17 @@ def _fingerprints(evidence: Evidence) -> dict[str, tuple[str, ...]]:
     return {name: tuple(prints) for name, prints in by_name.items()}
 
 
-def _sections(evidence: Evidence, footage: Mapping[str, pictures.Footage | None]) -> Iterator[Section]:
-    """The sections that have a figure."""
+def _sections(
+    evidence: Evidence, footage: Mapping[str, pictures.Footage | None], few_videos: Figure | None
+) -> Iterator[Section]:
+    """The sections that have a figure; `few_videos` is that of draws of the training videos, which `evidence` lacks."""
     names = evidence.datasets
     drawn: dict[str, list[Figure | None]] = {
         "classes": [accuracy.streams(evidence), matrices.classes(evidence)],
         "confusion": [matrices.confusions(evidence, name) for name in names],
         "mistakes": [pictures.mistakes(evidence, name, footage.get(name)) for name in names],
         "agreement": [matrices.agreement(evidence)],
+        "low-shot": [few_videos],
         "curves": [curves.curves(evidence)],
         "cost": [accuracy.cost(evidence)],
         "inside": [filters.filters(evidence)],

@@ -51,6 +51,13 @@ def harness(*words: str, workspace: Path, **extra: str) -> subprocess.CompletedP
         (["plan", "--dataset", "micro-hmdb51", "--protocol", "fixed", "--set", "train.steps=-5"], "expected 0 or more"),
         (["ls", "baselines", "i3"], "did you mean 'i3d'"),
         (["run", "--dataset", "micro-hmdb51", "--protocol", "fixed", "--plugins", "nowhere"], "nowhere"),
+        (
+            ["run", "--dataset", "micro-hmdb51", "--protocol", "knn", "--shots", "6"],
+            "pass --shots 5 or less, or --share",
+        ),
+        (["run", "--dataset", "micro-hmdb51", "--protocol", "knn", "--shots", "0"], "whole numbers from 1"),
+        (["run", "--dataset", "micro-hmdb51", "--protocol", "knn", "--share", "1.5"], "above 0 and at most 1"),
+        (["plan", "--table", "4", "--scale", "micro", "--shots", "5"], "leave out --shots"),
         (["tune", "--dataset", "micro-hmdb51", "--protocol", "logreg"], "has no learning rate to tune"),
         (["tune", "--dataset", "micro-hmdb51", "--protocol", "fixed", "--set", "train.base_lr=tuned"], "leave it out"),
     ],

@@ -112,6 +112,30 @@ def test_features_that_are_not_stored_are_computed_as_they_are_needed(house, tra
     command("predict", str(video), "--job", cell["jobs"][0], workspace=house)
 
 
+def test_draws_of_few_training_videos(house, transferred):
+    words = ("--dataset", "toy-hmdb51", "--protocol", "knn,logreg", *FLOW[:4])
+    cells = run(*words, "--shots", "1,4", "--share", "0.5,1", "--seed", "0,1", workspace=house)
+    assert len(cells) == 16 and len({cell["jobs"][0] for cell in cells}) == 16
+    trained_on: dict[tuple[int, int], set[str]] = {}
+    for cell in cells:
+        record = record_of(house, cell["jobs"][0])
+        shots, share, seed = (cell["cell"][axis] for axis in ("shots", "share", "seed"))
+        words_in_title = {(1, 0.0): "1 shot", (4, 0.0): "4 shots", (0, 0.5): "50% of the training videos"}
+        if (shots, share) not in words_in_title:
+            assert "drawn" not in record["chosen"]
+            continue
+        videos = 4 * (shots or 3)
+        assert f" · {words_in_title[shots, share]}" in record["title"]
+        assert (record["chosen"]["drawn"]["videos"], record["chosen"]["drawn"]["draw"]) == (videos, seed)
+        ids = {name for name in _trained_on(house, cell["jobs"][0])["toy-hmdb51"] if not name.startswith("group:")}
+        assert len(ids) == videos
+        trained_on[shots or 3, seed] = ids
+    assert trained_on[1, 0] < trained_on[3, 0] < trained_on[4, 0] and trained_on[4, 0] != trained_on[4, 1]
+    knn = ("--dataset", "toy-hmdb51", "--protocol", "knn", *FLOW[:4], *QUICK)
+    few = command("run", *knn, "--shots", "2", "--set", "head.k=3", workspace=house, check=2)
+    assert "--set head.k=3: the class 'close_book' has only 2 training videos; pass 2 or less" in few.stderr
+
+
 def test_a_probe_predicts_what_its_job_scored(house, transferred):
     """Its weights are read again: the attentive probe's, and the training videos that nearest neighbours have stored."""
     small = ("--set", "attentive.steps=3", "--set", "attentive.batch=8")

@@ -40,3 +40,12 @@ def test_the_same_every_time_whatever_the_order():
 def test_nothing_is_held_out_unless_asked():
     everything = videos([(0, 0, 3)])
     assert hold_out(everything, 0.0) == (everything, [])
+
+
+def test_a_group_that_is_all_a_class_has_is_not_held_out_for_another_class():
+    """Movies have clips of several actions: without this, a class would have no training video left."""
+    shared = [Video(f"{label}{group}", "", label, group) for label, group in ((0, "a"), (0, "b"), (0, "c"), (1, "b"))]
+    for groups in ("abc", "bca", "cab"):
+        renamed = [Video(v.id, "", v.label, "abc"[groups.index(v.group)]) for v in shared]
+        kept, held = hold_out(renamed, 0.4)
+        assert {video.label for video in kept} == {0, 1} and held
