@@ -33,14 +33,14 @@ def workspace(tmp_path_factory) -> Workspace:
 def test_a_point_is_the_mean_over_draws_with_students_interval(workspace):
     evidence = gather(RunStore(workspace.runs), scale="micro")
     curves = curves_of(evidence, ("micro-hmdb51", 1, "test"))
-    assert set(curves) == {"C3D, RGB, kNN", "C3D, RGB, Fixed"}, "LogReg has no draw"
-    one, three, everything = curves["C3D, RGB, kNN"]
+    assert set(curves) == {"3D-ConvNet, RGB, kNN", "3D-ConvNet, RGB, Fixed"}, "LogReg has no draw"
+    one, three, everything = curves["3D-ConvNet, RGB, kNN"]
     assert [point.per_class for point in (one, three, everything)] == [1, 3, 5]
     drawn = [100 * r.interval.value for r in evidence.results if r.cell.protocol == "knn" and r.cell.shots == 3]
     assert three.draws == 3 and three.mean == pytest.approx(np.mean(drawn))
     assert three.half == pytest.approx(4.303 * np.std(drawn, ddof=1) / np.sqrt(3), rel=1e-3)
     assert everything.half is None and everything.words == "all training videos"
-    share = curves["C3D, RGB, Fixed"][0]
+    share = curves["3D-ConvNet, RGB, Fixed"][0]
     assert (share.per_class, share.draws, share.half) == (pytest.approx(2.0), 1, None)
 
 
