@@ -59,9 +59,11 @@ def main(
         report.merge(path, ceilings, pairs, quick=quick, device=device)
 
     selected = [name.strip() for name in only.split(",") if name.strip()]
-    pairs = measure.measure(
+    pairs, failed = measure.measure(
         selected, quick=quick, rounds=rounds, log=lambda line: click.echo(line, err=True), save=save
     )
+    if failed and not pairs:
+        raise HarnessError(f"nothing could be measured: {', '.join(failed)} failed")
     stored = json.loads(path.read_text())
     click.echo(json.dumps(stored) if as_json else report.table(stored))
     click.echo(f"{path}; the same as .md and .svg", err=True)
@@ -70,11 +72,13 @@ def main(
     slower = values.regressions(pairs, committed)
     for line in slower:
         click.echo(f"slower: {line}", err=True)
+    if failed:
+        click.echo(f"failed: {', '.join(failed)}", err=True)
     if check and not any(pair.name in committed for pair in pairs):
         raise click.UsageError(
             f"none of the ratios in {check} was measured; drop --only, or add --quick if the file was measured with it"
         )
-    return int(bool(slower))
+    return int(bool(slower or failed))
 
 
 for command in (main_job, start_up, launchers, rendering, three_nodes):

@@ -44,7 +44,7 @@ def facts_of(
 
 
 def _head_job(case: Case) -> tuple[Any, Any, list[Any]]:
-    """(linear head, schedule, `size` batches in memory)."""
+    """(linear head, schedule, `size` batches), all on the device of the case."""
     import torch
 
     from harness.core.contract import Schedule
@@ -52,8 +52,10 @@ def _head_job(case: Case) -> tuple[Any, Any, list[Any]]:
 
     torch.manual_seed(0)
     schedule = Schedule(steps=case.size, batch=64, base_lr=1e-3, optimizer="adamw", policy="one-cycle")
-    steps = [Step(torch.randn(64, 1, 256), torch.randint(0, 51, (64,)), ("video",) * 64) for _ in range(case.size)]
-    return torch.nn.Linear(256, 51), schedule, steps
+    inputs, labels = torch.randn(case.size, 64, 1, 256), torch.randint(0, 51, (case.size, 64))
+    batches = zip(inputs.to(case.device), labels.to(case.device), strict=True)
+    steps = [Step(*batch, ("video",) * 64) for batch in batches]
+    return torch.nn.Linear(256, 51, device=case.device), schedule, steps
 
 
 def loop(case: Case) -> Ready:
@@ -112,7 +114,7 @@ def _fixed(case: Case, cache: Callable[[Any, Any], Any] | None) -> Ready:
 
     network, inputs = placed(case), clips(case, case.device)
     freeze_all_but_head(network)
-    labels = torch.arange(case.batch) % 400
+    labels = torch.arange(case.batch, device=case.device) % 400
 
     def run() -> Any:
         head = network.head

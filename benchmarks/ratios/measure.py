@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -10,12 +11,15 @@ from benchmarks.ratios.case import Case, Command, Machine, Pair, Parallel
 from benchmarks.ratios.processes import CommandProcess, Worker, WorkerGroup
 from benchmarks.ratios.values import Ceiling, Paired, alternate
 from harness.core import environment
+from harness.core.errors import HarnessError
 
 Save = Callable[[dict[str, Ceiling], list[Paired]], None]
 
 
-def measure(only: Sequence[str], *, quick: bool, rounds: int, log: Callable[[str], None], save: Save) -> list[Paired]:
-    """Results of the selected suites, or of all. Raises HarnessError for an unknown name.
+def measure(
+    only: Sequence[str], *, quick: bool, rounds: int, log: Callable[[str], None], save: Save
+) -> tuple[list[Paired], list[str]]:
+    """(results of the selected suites, or of all; names of the pairs that failed). Raises HarnessError for an unknown name.
 
     `log` is called with one line per result. `save` is called with each result, so that Ctrl-C does not lose them.
     """
@@ -30,14 +34,19 @@ def measure(only: Sequence[str], *, quick: bool, rounds: int, log: Callable[[str
         for name, ceiling in best.items():
             log(f"{name}: {ceiling.rate:.0f} {ceiling.unit}")
         save(best, [])
-    results = []
+    results, failed = [], []
     for pair in selected:
-        result = measure_pair(pair, rounds=rounds or (3 if quick else 7))
+        try:
+            result = measure_pair(pair, rounds=rounds or (3 if quick else 7))
+        except (HarnessError, subprocess.CalledProcessError) as error:
+            log(f"{pair.suite}: {pair.name}: failed: {error}")
+            failed.append(pair.name)
+            continue
         low, high = result.interval
         log(f"{result.suite}: {result.name}: {result.ratio:.2f} ({low:.2f} to {high:.2f}) times {result.reference}")
         results.append(result)
         save({}, [result])
-    return results
+    return results, failed
 
 
 def measure_pair(pair: Pair, *, rounds: int) -> Paired:

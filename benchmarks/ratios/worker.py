@@ -24,11 +24,7 @@ def main() -> None:
     build = builder(case.builder)
     if case.malloc == "kept":
         allocator.keep_freed_memory()
-    import torch
-
-    torch.set_num_threads(case.threads)
-    torch.manual_seed(0)
-    torch.backends.cudnn.benchmark = True
+    configure(case)
     ready = build(case)
     # Thirty epochs warm up within themselves; a GPU also chooses its kernels.
     for _ in range(1 if "epochs" in ready.facts else 2 if case.device == "cpu" else 5):
@@ -36,6 +32,16 @@ def main() -> None:
     _answer(dict(ready.facts))
     for _ in sys.stdin:
         _answer({"seconds": _round_s(ready.step, case), "memory_bytes": _peak_memory_bytes(case.device)})
+
+
+def configure(case: Case) -> None:
+    """Threads, seed and precision, as jobs set them (`harness.jobs.context.configure`)."""
+    import torch
+
+    torch.set_num_threads(case.threads)
+    torch.manual_seed(0)
+    torch.backends.cudnn.benchmark = True
+    torch.backends.cudnn.allow_tf32 = case.precision != "float32"
 
 
 def _round_s(step: Any, case: Case) -> float:
