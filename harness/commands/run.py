@@ -74,7 +74,7 @@ def run_cells(
     plan = prepared_plan(cells, workspace, progress)
     if plan.to_do:
         done = f", {len(plan.jobs) - len(plan.to_do)} already finished" if plan.done else ""
-        file = _short(log())
+        file = short(log())
         if as_json:
             logs.note(f"log in {file}")
         else:
@@ -179,12 +179,12 @@ def _as_dict(result: Result) -> dict[str, Any]:
 def _next_steps(workspace: Workspace, plan: planning.Plan, *, mlflow: bool) -> str:
     """The folder of the records, and commands that show them, ready to be copied."""
     usual = resolve_workspace()
-    results = "" if workspace.results == usual.results else f" --results {shlex.quote(_short(workspace.results))}"
-    data = "" if workspace.data == usual.data else f" --data {shlex.quote(_short(workspace.data))}"
+    results = "" if workspace.results == usual.results else f" --results {shlex.quote(short(workspace.results))}"
+    data = "" if workspace.data == usual.data else f" --data {shlex.quote(short(workspace.data))}"
     tracking = open_tracker(None, workspace.results, "").how_to_open if mlflow else f"{program()} mlflow push{results}"
     commands = [(label, command.replace("harness", program(), 1)) for label, command in showing(tuple(plan.cells))]
     shown = [f"{label:<8} {command}{results}{data}" for label, command in commands]
-    return "\n".join(["", f"records  {_short(workspace.runs)}/<job>", f"MLflow   {tracking}", *shown])
+    return "\n".join(["", f"records  {short(workspace.runs)}/<job>", f"MLflow   {tracking}", *shown])
 
 
 def showing(cells: Sequence[Cell]) -> list[tuple[str, str]]:
@@ -200,6 +200,6 @@ def showing(cells: Sequence[Cell]) -> list[tuple[str, str]]:
     return [("report", shlex.join(["harness", "report", "--scale", scale, *flags])) for scale in scales]
 
 
-def _short(path: Path) -> str:
+def short(path: Path) -> str:
     """Relative to the current folder, if it is in it."""
     return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)

@@ -15,6 +15,7 @@ import click
 from harness import __version__
 from harness.commands import console, logs
 from harness.commands.options import launch_options, selection_options, workspace_options
+from harness.commands.run import short
 from harness.core.callbacks import Callback, CallbackList
 from harness.core.cells import Cell, Job, Selection
 from harness.core.errors import HarnessError
@@ -82,13 +83,13 @@ def _choices(
     jobs = [job for search in searches.values() for job in search.trials]
     upstream = upstream_plan(jobs, planner, workspace)
     jobs_before = f"{len(upstream.to_do)} job(s) before them"
-    logs.echo(f"{len(searches)} training(s), {len(jobs)} trial(s), {jobs_before}. Log: {log()}")
+    logs.echo(f"{len(searches)} training(s), {len(jobs)} trial(s), {jobs_before}. Log: {short(log())}")
     with (
         open_tracker(None, workspace.results, "tune", enabled=launch.mlflow) as tracker,
         console.screen(jobs=len(upstream.to_do) + len(jobs)) as screen,
         tracker.in_background() as background,
     ):
-        callback = CallbackList((screen, console.LogProgress(jobs=len(jobs)), background))
+        callback = CallbackList((screen, console.LogProgress(jobs=len(upstream.to_do) + len(jobs)), background))
         launch.launch(upstream, workspace, callback)
         return [conclude(search, workspace, launch, callback, share) for search in searches.values()]
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 from click.shell_completion import ShellComplete
 
-from harness.commands import harness
+from harness.commands import PROGRAMS, harness
 from harness.core import registry
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -30,6 +31,11 @@ def test_the_script_of_each_shell_is_printed(shell: str, name: str) -> None:
         cwd=ROOT,
     )
     assert f"_{name}_completion" in done.stdout and f"{variable}={shell}_complete" in done.stdout
+
+
+def test_both_names_are_installed() -> None:
+    scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
+    assert scripts == dict.fromkeys(PROGRAMS, "harness.commands:main")
 
 
 def completed(*words: str) -> list[str]:
