@@ -12,6 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
+from harness.data.batch import Batch
+
 BITS = 8
 
 
@@ -91,3 +93,9 @@ def write_tone(path: Path, *, pictures: bool = False) -> Path:
         container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     return path
+
+
+def large_batch(number: int) -> Batch:
+    """29 MB of black clips, which take a while to send to another process."""
+    clips = {"rgb": np.zeros((12, 16, 224, 224, 3), np.uint8)}
+    return Batch(clips, np.zeros(12, bool), np.zeros(12, np.int64), ("video",) * 12, np.zeros(12, np.int64))

@@ -49,9 +49,7 @@ def export(record: Record, options: JobOptions, folder: Path) -> None:
     if folder.is_dir():
         folder.rmdir()
     with atomic_folder(folder) as temporary:
-        transfer.write_weights(
-            temporary / MODEL, scorer.network, metadata={"job": record.job_id, "title": record.title}
-        )
+        transfer.write_weights(temporary / MODEL, scorer.network, job=record.job_id)
         config = {name: getattr(record, name) for name in FIELDS} | {
             "format": FORMAT,
             "harness": __version__,

@@ -83,7 +83,7 @@ def leave_record(context: JobContext[Any], outcome: Outcome, *, wall_s: float, c
         if outcome.one_crop:
             write_scores(folder / ONE_CROP, outcome.one_crop)
         if outcome.network is not None:
-            transfer.write_weights(folder / WEIGHTS, outcome.network, metadata={"job": job.id, "title": job.title})
+            transfer.write_weights(folder / WEIGHTS, outcome.network, job=job.id)
         if outcome.features:
             write_features(folder / FEATURES, outcome.features)
         write_trained_on(folder / TRAINED_ON, outcome.trained_on)

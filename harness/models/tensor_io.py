@@ -25,7 +25,10 @@ PREFIXES = ("module.", "_orig_mod.", "backbone.", "model.", "network.")
 
 
 def save_tensors(tensors: Mapping[str, Tensor], path: Path, *, metadata: Mapping[str, str]) -> None:
-    """Write contiguous CPU tensors by name, with `metadata`. Raises OSError if the file cannot be written."""
+    """Write contiguous CPU tensors by name, with `metadata`. Raises OSError if the file cannot be written.
+
+    The library writes several metadata in random order, so only files with one are equal for equal content.
+    """
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 

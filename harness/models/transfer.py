@@ -105,10 +105,10 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     return load_file(path)
 
 
-def write_weights(path: Path, network: nn.Module, *, metadata: Mapping[str, str]) -> None:
-    """The whole state dict, contiguous, as safetensors with `metadata`."""
+def write_weights(path: Path, network: nn.Module, *, job: str) -> None:
+    """The whole state dict, contiguous, as safetensors with the job's id; equal weights give equal bytes."""
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
-    save_tensors(state, path, metadata=metadata)
+    save_tensors(state, path, metadata={"job": job})
 
 
 def _few(names: Any) -> str:

@@ -317,3 +317,11 @@ def test_stills_go_the_same_way(tmp_path):
     assert len(reader.cache) == 3 and not len(frugal.cache)
     found = [batch.ids for batch in loader.test_batches(reader, everything(toy), clip=still, batch=2, broken=[])]
     assert Counter(id_ for ids in found for id_ in ids) == Counter(["v0", "v1", "v2"])
+
+
+def test_a_training_that_ends_early_ends_its_process_quietly(capfd):
+    """A plateau or an error leaves the loader while its process is in the middle of a batch."""
+    batches = loader.ordered_map(videos.large_batch, range(1000), 1)
+    assert len(next(batches).ids) == 12
+    batches.close()
+    assert capfd.readouterr().err == ""
