@@ -164,7 +164,8 @@ def _check_classes(file: Path, config: Mapping[str, Any], place: str) -> None:
     if rows != num_classes(config):
         has = f"has {rows} classes" if rows else "has no classifier"
         raise HarnessError(
-            f"{place}: {file.name} {has}, and config.json names {num_classes(config)}; the two do not belong together"
+            f"{place}: {file.name} {has}, and config.json names {num_classes(config)}; download "
+            "both files of one commit again, or use another repository"
         )
 
 

@@ -32,9 +32,9 @@ def push(workspace: Workspace) -> None:
 @command.command()
 @workspace_options
 def pull(workspace: Workspace) -> None:
-    """Rebuild the results folder from the tracking server.
+    """Copy the records that the results folder does not have yet from the tracking server.
 
-    The copied records are enough to render every table. MLFLOW_TRACKING_URI selects the server. It defaults to
+    They have scores but no weights, which is enough to render every table. MLFLOW_TRACKING_URI selects the server. It defaults to
     mlflow.db in the results folder.
     """
     writable(workspace.results, content="results", flag="--results")

@@ -119,7 +119,7 @@ device_option = click.option(
     callback=_use_device,
     expose_value=False,
     metavar="cpu|cuda|cuda:N",
-    help="Device to plan for and to compute on.  [default: HARNESS_DEVICE, or cuda if an NVIDIA driver is installed]",
+    help="Device to compute on, and to estimate times for.  [default: HARNESS_DEVICE, or cuda if an NVIDIA driver is installed]",
 )
 """Not passed on: `harness.core.environment.device` returns it."""
 
@@ -188,7 +188,7 @@ selection_options = _combined(
     click.option(
         "--source",
         metavar="NAME",
-        help="Origin of transferred weights: a data set, published:NAME, or a folder by `harness weights export`.",
+        help="Origin of transferred weights: a data set, published:NAME, or a folder that `harness weights export` wrote.",
         shell_complete=completing("dataset"),
     ),
     click.option(
@@ -205,10 +205,14 @@ selection_options = _combined(
         "number is marked.  [default: all videos]",
     ),
     several(
-        "--shots", "N", "Train on N videos per class only; the seed is the number of the draw.  [default: all videos]"
+        "--shots",
+        "N",
+        "Train on N randomly drawn videos per class; each --seed is another draw.  [default: all videos]",
     ),
     several(
-        "--share", "SHARE", "Train on this share of each class only, such as 0.1; the seed is the number of the draw."
+        "--share",
+        "SHARE",
+        "Train on this share of each class, such as 0.1, randomly drawn; each --seed is another draw.",
     ),
     click.option("--backbone", metavar="timm/NAME", help="2D network to use instead of Inception-v1."),
     click.option(

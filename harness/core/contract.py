@@ -245,7 +245,10 @@ class Protocol:
         if self.trained not in ("all", "head", NOTHING) and not self.trained_blocks:
             raise self._invalid("trained", "'all', 'head', 'nothing' or 'last-N', such as 'last-1'")
         if trains_nothing and (self.stage or self.weights_from != "source"):
-            raise self._invalid("trained", "'all', 'head' or 'last-N' unless stage is '' and weights_from is 'source'")
+            raise HarnessError(
+                f"protocol '{self.name}': trained='nothing' requires stage='' and weights_from='source'; "
+                f"got stage={self.stage!r}, weights_from={self.weights_from!r}"
+            )
         if bool(self.head) != trains_head:
             raise self._invalid("head", "the name of a head where trained is 'head', and '' elsewhere")
         if not self.stage and not trains_head and not trains_nothing:

@@ -205,15 +205,15 @@ class Data:
             return error
         return BrokenVideo(
             f"{error}. Replace the file, or leave out training videos like it with --on-bad-video skip; "
-            f"`harness data verify {self.prepared.dataset.name}` lists all of them"
+            f"`harness data verify {self.prepared.dataset.name} --thorough` searches for truncated files"
         )
 
     def note_skipped(self, videos: Collection[str], total: int, callback: Callback) -> None:
         """Print how many of `total` videos were left out, if any."""
         if videos:
             callback.note(
-                f"{len(videos)} of {total} videos cannot be decoded and were left out of the training; "
-                f"`harness data verify {self.prepared.dataset.name}` lists them"
+                f"{len(videos)} of {total} videos cannot be decoded and were left out of the training; `skipped` in the job's "
+                "record names them"
             )
 
     def views(

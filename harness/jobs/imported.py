@@ -116,7 +116,7 @@ def _rows(names: Sequence[str], known: dict[str, str], place: str) -> dict[str, 
     for row, name in enumerate(names):
         if known[name] in row_of:
             raise HarnessError(
-                f"'{name}' and '{names[row_of[known[name]]]}' are the same video of {place}; each needs one row"
+                f"'{name}' and '{names[row_of[known[name]]]}' name the same video of {place}; delete one of the two rows"
             )
         row_of[known[name]] = row
     return row_of

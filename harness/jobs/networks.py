@@ -51,7 +51,9 @@ class Predictor:
 
         if len(self.scorers) > 1:
             names = " and ".join(scorer.name for scorer in self.scorers)
-            raise HarnessError(f"features are those of one network, got {names}; load each of them alone")
+            raise HarnessError(
+                f"features come from one network, but this result has two ({names}); load each of them alone"
+            )
         return features(Path(path), self.scorers[0])
 
 

@@ -83,9 +83,9 @@ class Worker:
     def lost(self) -> HarnessError:
         """The error to raise for a process that has ended."""
         self.process.join(TERM_S)
-        title = self.job.title if self.job else "no job"
+        process = f"the worker process that ran {self.job.title}" if self.job else "an idle worker process"
         return HarnessError(
-            f"the worker process that ran {title} {_exit_reason(self.process.exitcode)}. Finished jobs are saved; run the "
+            f"{process} {_exit_reason(self.process.exitcode)}. Finished jobs are saved; run the "
             "same command again to resume from the last checkpoints"
         )
 

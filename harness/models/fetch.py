@@ -33,7 +33,7 @@ def fetch(url: str, target: Path, weights: Weights) -> tuple[Path, str]:
     if "://" not in url:
         if weights.sha256 and sha256_of(Path(url)) != weights.sha256:
             raise HarnessError(
-                f"{url} is not the file that its folder describes (sha256 differs); write the folder again"
+                f"{url} has changed since its folder was written (sha256 differs); copy or export the folder again"
             )
         return Path(url), ""
     return _downloaded(url, target, weights), ""

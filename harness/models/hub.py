@@ -37,6 +37,7 @@ def _unreachable(repository: str, name: str, revision: str, cause: str) -> Harne
     at = f" at {revision}" if revision else ""
     first = " ".join(cause.split()).split(". ")[0][:200]
     return HarnessError(
-        f"cannot get {name} of {repository}{at} from the Hugging Face Hub ({first}); with a network, run the command again; "
-        f"without, download https://huggingface.co/{repository} elsewhere and pass its folder"
+        f"cannot get {name} of {repository}{at} from the Hugging Face Hub ({first}); check the "
+        f"internet connection and run the command again, or download https://huggingface.co/{repository} on another machine and "
+        "pass --baseline hf:FOLDER"
     )

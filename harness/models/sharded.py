@@ -64,8 +64,8 @@ def check_map(index: Path, tensors: Mapping[str, str]) -> None:
     if wrong:
         name = wrong[0]
         raise HarnessError(
-            f"{index} has {name} in {expected.get(name, 'no file')}, and it is in {tensors.get(name, 'no file')}; download all "
-            "of its files again"
+            f"{index} says that {name} is in {expected.get(name, 'no file')}, but it is in {tensors.get(name, 'no file')}; "
+            "download the index and all files that it names again"
         )
 
 

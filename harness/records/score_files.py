@@ -114,7 +114,7 @@ def _checked(table: ScoreTable, path: Path) -> ScoreTable:
     """The table. Raises HarnessError for videos or classes that occur twice, and for a score that is not finite."""
     for kind, names in (("video", table.ids), ("class", table.classes)):
         if twice := sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []:
-            raise HarnessError(f"{path} has the {kind} '{twice[0]}' more than once; each needs one")
+            raise HarnessError(f"{path} has the {kind} '{twice[0]}' more than once; keep one of them")
     if table.values.shape[1] != len(table.classes):
         raise HarnessError(f"{path}: {table.values.shape[1]} scores per video for {len(table.classes)} classes")
     bad = np.flatnonzero(~np.isfinite(table.values).all(axis=1))

@@ -123,7 +123,7 @@ def test_a_broken_training_video_stops_by_name_or_is_left_out_and_named(tmp_path
     victim.write_bytes(whole[: len(whole) // 3])
     done = harness("run", *words, workspace=tmp_path, **toys)
     assert done.returncode == 2 and victim.name in done.stderr and "Traceback" not in done.stderr
-    assert "--on-bad-video skip; `harness data verify toy-kinetics` lists all" in done.stderr
+    assert "--on-bad-video skip; `harness data verify toy-kinetics --thorough`" in done.stderr
     kept = harness("run", *words, "--on-bad-video", "skip", "--json", workspace=tmp_path, **toys)
     assert kept.returncode == 0, kept.stderr
     (event,) = [e for line in kept.stdout.splitlines() if (e := json.loads(line))["event"] == "results"]

@@ -110,7 +110,7 @@ def _no_config(folder: Path) -> None:
 @pytest.mark.parametrize(
     "damage, message",
     [
-        (_changed_weights, "is not the file that its folder describes"),
+        (_changed_weights, "has changed since its folder was written"),
         (_no_ids, "has no trained_on.json, so it cannot be ruled out"),
         (_no_config, "has no config.json; name a folder that `harness weights export` wrote"),
     ],

@@ -247,7 +247,7 @@ def test_without_a_network_the_way_out_is_named(monkeypatch):
         raise LocalEntryNotFoundError("no network and not in the cache. More words")
 
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", unreachable)
-    with pytest.raises(HarnessError, match="no network and not in the cache.*pass its folder"):
+    with pytest.raises(HarnessError, match="no network and not in the cache.*pass --baseline hf:FOLDER"):
         registry.load("baseline", "hf:someone/something")
 
 

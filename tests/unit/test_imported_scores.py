@@ -205,7 +205,7 @@ FAULTS = {
     "unknown": "1 of 15 rows match no video of split 1 (test)",
     "missing": "1 of the 15 videos of split 1 (test)",
     "twice": "has the video 'claptest0' more than once",
-    "same": "are the same video",
+    "same": "name the same video",
     "nan": "scores of 1 videos are NaN or infinite, the first of 'claptest0'",
     "word": "video 'claptest0': 'high' in the column 'clap' is not a number",
     "short": "1 scores for 3 classes",

@@ -174,7 +174,7 @@ def test_a_broken_video_stops_training_or_is_skipped(tmp_path):
         list(loader.test_batches(reader, everything(toy), clip=CLIP, batch=2))
 
     strict, tolerant = (Data(toy, toy.listing(1), reader, SCALE.flow, "cpu", 0, how) for how in ("stop", "skip"))
-    with pytest.raises(BrokenVideo, match=r"v1\.avi.*--on-bad-video skip; `harness data verify toy` lists all of them"):
+    with pytest.raises(BrokenVideo, match=r"v1\.avi.*--on-bad-video skip; `harness data verify toy --thorough`"):
         list(strict.held_out_views(everything(toy), CLIP))
     assert sum(len(ids) for _, ids in tolerant.held_out_views(everything(toy), CLIP)) == 4
     assert tolerant.skipped == {"v1"}
