@@ -10,8 +10,10 @@ from __future__ import annotations
 import functools
 import itertools
 import math
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from multiprocessing import util
 from typing import Any, TypeVar
 
 import numpy as np
@@ -36,6 +38,8 @@ BROKEN, LONG = "broken", "long"
 """What a process reports about a video instead of its views."""
 BATCHES_AHEAD = 2
 """Batches that a decoding process prepares: the default of torch's loader."""
+LAST = -1000
+"""Priority of what a process does when everything else is done."""
 ORDER = "\0order"
 """Used like a video id for the random order of an epoch; no file name can be equal to it."""
 
@@ -257,6 +261,8 @@ def ordered_map(
 def _begin_worker(plugins: str, number: int) -> None:
     """torch watches the parent too, but begins late: a parent killed before that would go unnoticed."""
     processes.begin_worker(plugins)
+    # Exit at once at the end, before Python is torn down under a thread that is sending a batch: C++ would abort the process.
+    util.Finalize(None, os._exit, args=(0,), exitpriority=LAST)
 
 
 @dataclass(frozen=True)
