@@ -68,7 +68,7 @@ def finished(
         if state is not None:
             holder = torch.nn.Module()
             holder.state_dict = lambda: state  # type: ignore[method-assign, assignment]
-            transfer.write_weights(folder / WEIGHTS, holder, metadata={})
+            transfer.write_weights(folder / WEIGHTS, holder, job="j")
         (folder / TRAINED_ON).write_text("{}")
 
     return write_record(workspace.runs, record, fill=fill)
@@ -119,6 +119,15 @@ def test_an_exported_network_gives_the_same_logits_bit_for_bit(
     after = predict(video, [export.open_exported(tmp_path / "out", elsewhere)])
     assert (before.logits == after.logits).all() and after.classes == CLASSES
     assert len(set(before.logits.tolist())) == len(CLASSES)
+
+
+def test_the_same_job_gives_the_same_bytes(workspace: Workspace, tmp_path: Path) -> None:
+    record, options = trained(workspace, "c3d"), JobOptions(workspace=workspace)
+    contents = set()
+    for number in range(4):
+        export.export(record, options, tmp_path / str(number))
+        contents.add((tmp_path / str(number) / catalog.MODEL).read_bytes())
+    assert len(contents) == 1, "its hash is part of the ids of jobs that start from it"
 
 
 def test_the_model_card_has_the_number_its_interval_and_the_data(workspace: Workspace, tmp_path: Path) -> None:
