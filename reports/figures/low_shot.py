@@ -23,7 +23,7 @@ class Point:
     per_class: float
     """Training videos per class; their mean for a share."""
     words: str
-    """'5 shots', or 'all training videos'."""
+    """'5 shots', or EVERYTHING."""
     mean: float
     """Percent."""
     half: float | None
@@ -31,6 +31,9 @@ class Point:
     draws: int
 
 
+EVERYTHING = "all training videos"
+MARGIN = 3.0
+"""Points of accuracy above and below the curves."""
 Curves = Mapping[str, tuple[Point, ...]]
 """Network and protocol -> its points, the fewest training videos first."""
 
@@ -42,7 +45,7 @@ def low_shot(evidence: Evidence) -> Figure | None:
     caption = (
         "Top-1 accuracy on every test video against the training videos per class (logarithmic): the mean over draws of the training "
         "videos. Bars are 95% intervals of that mean (Student's t over draws), of two draws or more; they do not contain the noise of "
-        "the test videos, which are the same for every draw. The hollow marker is all training videos."
+        "the test videos, which are the same for every draw. The hollow marker is all training videos. The scale does not begin at 0."
     )
     return Figure("low-shot", "Accuracy with few training videos", caption, tuple(panels)) if panels else None
 
@@ -62,7 +65,7 @@ def curves_of(evidence: Evidence, test_set: tuple[str, int, str]) -> Curves:
     with_draws = {run: sizes for run, sizes in runs.items() if any(map(any, sizes))}
     names = _names(list(with_draws))
     return {
-        names[run]: tuple(sorted(_points(sizes), key=lambda point: point.per_class))
+        names[run]: tuple(sorted(_points(sizes), key=lambda point: (point.per_class, point.words == EVERYTHING)))
         for run, sizes in with_draws.items()
     }
 
@@ -75,7 +78,7 @@ def _points(sizes: Mapping[tuple[int, float], Sequence[Result]]) -> Iterator[Poi
         if cell.draw and spread.count > 1:
             half = statistics.student(statistics.LEVEL, spread.count - 1) * spread.deviation / spread.count**0.5
         per_class = shots or (share or 1.0) * _per_class(results[0])
-        yield Point(per_class, cell.draw or "all training videos", spread.mean, half, spread.count)
+        yield Point(per_class, cell.draw or EVERYTHING, spread.mean, half, spread.count)
 
 
 def _per_class(result: Result) -> float:
@@ -109,7 +112,8 @@ def _panel(test_set: tuple[str, int, str], curves: Curves) -> Panel:
     drawing = Drawing(PANEL_PX, bottom + 54 + 15 * len(curves))
     sizes = [point.per_class for point in points]
     across = Axis(min(sizes) / 1.2, max(sizes) * 1.2, left, right, log=True)
-    up = Axis(0, 100, bottom, 14)
+    ends = [point.mean + sign * (point.half or 0.0) for point in points for sign in (-1, 1)]
+    up = Axis(max(0.0, min(ends) - MARGIN), min(100.0, max(ends) + MARGIN), bottom, 14)
     axis_left(drawing, up, "top-1, %", left=left, right=right)
     axis_below(drawing, across, "training videos per class", top=bottom, bottom=bottom + 4)
     for series, (name, curve) in enumerate(curves.items()):
@@ -124,13 +128,15 @@ def _panel(test_set: tuple[str, int, str], curves: Curves) -> Panel:
 
 def _draw_point(drawing: Drawing, x: float, up: Axis, point: Point, series: int, name: str) -> None:
     if point.half is not None:
-        low, high = (min(100.0, max(0.0, point.mean + sign * point.half)) for sign in (-1, 1))
+        low, high = (min(up.high, max(up.low, point.mean + sign * point.half)) for sign in (-1, 1))
         drawing.line(x, up(low), x, up(high), style=f"s{series % COLOURS}", width=1.2)
-    hollow = point.words == "all training videos"
+        for end in (low, high):
+            drawing.line(x - 5, up(end), x + 5, up(end), style=f"s{series % COLOURS}", width=1.2)
+    hollow = point.words == EVERYTHING
     drawing.marker(x, up(point.mean), series, hollow=hollow, hint=f"{name}: {_in_words(point)}")
 
 
 def _in_words(point: Point) -> str:
-    draws = "" if point.words == "all training videos" else f", {point.draws} draw{'s' if point.draws > 1 else ''}"
+    draws = "" if point.words == EVERYTHING else f", {point.draws} draw{'s' if point.draws > 1 else ''}"
     half = "" if point.half is None else f" ±{point.half:.1f}"
     return f"{point.words} {point.mean:.1f}%{half}{draws}"
