@@ -80,8 +80,8 @@ def _tear_the_index(folder: Path) -> None:
 @pytest.mark.parametrize(
     "damage, message",
     [
-        (_lose_a_tensor, r"has layer\.\d\.weight in model-2\.safetensors, and it is in no file"),
-        (_add_a_tensor, r"has more in no file, and it is in model-2\.safetensors"),
+        (_lose_a_tensor, r"layer\.\d\.weight is in model-2\.safetensors, but it is in no file"),
+        (_add_a_tensor, r"more is in no file, but it is in model-2\.safetensors"),
         (_lose_a_file, r"names model-2\.safetensors, which .* does not have"),
         (_leave_the_folder, r"'\.\./model-1\.safetensors', which is not next to it"),
         (_tear_the_index, "is no index of weights"),
