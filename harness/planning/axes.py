@@ -113,7 +113,7 @@ def numbers(axis: str, words: tuple[str, ...], *, everything: str = "") -> tuple
     if not all(ranges):
         raise HarnessError(
             f"--{axis} {' '.join(map(str, words))}: expected whole numbers from 0, or ranges of up to {LONGEST_RANGE:,} of "
-            f"them, such as --{axis} 0-2,7{f', or {everything!r}' if everything else ''}"
+            f"them, such as --{axis} {'1-2' if axis == 'split' else '0-2,7'}{f', or {everything!r}' if everything else ''}"
         )
     return tuple(dict.fromkeys(itertools.chain.from_iterable(ranges)))
 

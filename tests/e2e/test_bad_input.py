@@ -34,8 +34,8 @@ def harness(*words: str, workspace: Path, **extra: str) -> subprocess.CompletedP
         (["run", "--dataset", "micro-hmdb", "--protocol", "fixed"], "did you mean 'micro-hmdb51'"),
         (["run", "--dataset", "micro-hmdb51", "--protocol", "ful-ft"], "did you mean 'full-ft'"),
         (["run", "--dataset", "micro-hmdb51", "--protocol", "fixed", "--split", "9"], "no split 9; have: 1, 2, 3"),
-        (["run", "--dataset", "micro-hmdb51", "--protocol", "fixed", "--split", "one"], "such as --split 0,1,2"),
-        (["run", "--dataset", "micro-hmdb51", "--protocol", "fixed", "--seed", "0..2"], "such as --seed 0,1,2"),
+        (["run", "--dataset", "micro-hmdb51", "--protocol", "fixed", "--split", "one"], "such as --split 1-2"),
+        (["run", "--dataset", "micro-hmdb51", "--protocol", "fixed", "--seed", "0..2"], "such as --seed 0-2,7"),
         (["plan", "--table", "4", "--protocol", "full-ft"], "leave out --protocol"),
         (
             ["plan", "--table", "4", "--scale", "micro", "--svg", "nowhere/plan.svg"],
