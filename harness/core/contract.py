@@ -193,7 +193,7 @@ class Scale:
     third more time for a fraction of the memory."""
     precise_bn_clips: int = 0
     """Training clips to re-estimate batch-norm statistics on before scoring, and before each evaluation of the held-out
-    videos; 0: keep the moving averages, unless the training was shorter than their memory: with the released decay it would
+    videos; 0: keep the moving averages, unless the training was too short for them: with the released decay it would
     score at chance, or give NaN, in eval mode."""
     frame_px: tuple[int, int] | None = None
     """(height, width) that frames are resized to, whatever their aspect, as some published networks expect; None:

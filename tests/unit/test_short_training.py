@@ -96,14 +96,14 @@ def test_with_the_moving_statistics_convnet_lstm_gives_nan():
     [
         ("paper", 0, 1, 1),
         ("paper", 0, 20, 16),
-        ("paper", 0, 999, 16),
-        ("paper", 0, 1000, 0),
+        ("paper", 0, 2999, 16),
+        ("paper", 0, 3000, 0),
         ("paper", 9, 5000, 3),
         ("micro", 0, 1, 0),
         ("micro", 0, 220, 0),
         ("micro", 8, 1, 2),
     ],
 )
-def test_statistics_are_estimated_again_after_a_training_shorter_than_their_memory(scale, clips_set, steps, batches):
+def test_statistics_are_estimated_again_after_a_training_too_short_for_the_averages(scale, clips_set, steps, batches):
     card = replace(registry.load("scale", scale), precise_bn_clips=clips_set)
     assert reestimation_steps(card, SCHEDULE, steps) == batches
