@@ -44,7 +44,7 @@ def inflate_state(
     if missing or extra:
         raise HarnessError(
             f"the image network does not fit: it lacks {len(missing)} tensors ({', '.join(missing[:4])}) and has "
-            f"{len(extra)} too many ({', '.join(extra[:4])}); start from an image network with the same backbone and width"
+            f"{len(extra)} too many ({', '.join(extra[:4])}): the backbone differs; correct --backbone, or pass --init scratch"
         )
     return {name: _fit(name, state_2d[name], tensor, method=method) for name, tensor in target.items()}
 
@@ -58,8 +58,8 @@ def _fit(name: str, source: Tensor, target: Tensor, *, method: Method) -> Tensor
             fitted = inflate_kernel(fitted, target.shape[2], method=method)
     if fitted.shape != target.shape:
         raise HarnessError(
-            f"cannot make {tuple(target.shape)} for '{name}' out of the image network's {tuple(source.shape)}; "
-            "start from an image network with the same backbone and width"
+            f"the image network's tensor '{name}' of shape {tuple(source.shape)} cannot be inflated to {tuple(target.shape)}: the "
+            "backbone or the width differs; correct --backbone or --set scale.width, or pass --init scratch"
         )
     return fitted
 

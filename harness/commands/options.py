@@ -119,7 +119,7 @@ device_option = click.option(
     callback=_use_device,
     expose_value=False,
     metavar="cpu|cuda|cuda:N",
-    help="Device to compute on, and to estimate times for.  [default: HARNESS_DEVICE, or cuda if an NVIDIA driver is installed]",
+    help="Device to compute on; `harness plan` estimates its times.  [default: HARNESS_DEVICE, or cuda if an NVIDIA driver is installed]",
 )
 """Not passed on: `harness.core.environment.device` returns it."""
 
@@ -177,7 +177,9 @@ selection_options = _combined(
     several("--dataset", "NAME", "Data sets to train and test on: hmdb51, ucf101, micro-hmdb51, ...", kind="dataset"),
     several("--split", "1|2|3|all", "Official splits.  [default: 1]"),
     click.option(
-        "--subset", metavar="test|val", help="Part of the data set to score.  [default: the first in its card]"
+        "--subset",
+        metavar="test|val",
+        help="Part of the data set to score after training.  [default: the first in its card]",
     ),
     several("--protocol", "NAME", f"Training protocols: {names_of('protocol')}.", kind="protocol"),
     several(

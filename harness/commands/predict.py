@@ -30,7 +30,7 @@ BLOCKS = "▁▂▃▄▅▆▇█"
 CURVE_LETTERS = 60
 
 
-def network_options(*, job_help: str) -> Callable[[Any], Any]:
+def network_options(*, job_help: str, stream_help: str) -> Callable[[Any], Any]:
     """The options of `harness.jobs.networks.open_networks`, and --device."""
     options = (
         click.option("--job", "jobs", multiple=True, metavar="ID", help=job_help),
@@ -42,9 +42,7 @@ def network_options(*, job_help: str) -> Callable[[Any], Any]:
         click.option(
             "--baseline", metavar="NAME", help="Architecture of --weights.  [default: the one they were published for]"
         ),
-        click.option(
-            "--stream", "streams", multiple=True, metavar="rgb|flow", help="Stream of --weights to use.  [default: all]"
-        ),
+        click.option("--stream", "streams", multiple=True, metavar="rgb|flow", help=stream_help),
         device_option,
     )
     return lambda function: functools.reduce(lambda made, option: option(made), reversed(options), function)
@@ -52,7 +50,10 @@ def network_options(*, job_help: str) -> Callable[[Any], Any]:
 
 @click.command()
 @click.argument("video", type=click.Path(path_type=Path), metavar="VIDEO|FOLDER")
-@network_options(job_help="Job whose network to use; give twice to fuse two streams.")
+@network_options(
+    job_help="Job whose network to use; give twice to fuse two streams.",
+    stream_help="Stream of --weights to use.  [default: all]",
+)
 @click.option("--top", type=click.IntRange(1), default=5, help="Number of classes to print.")
 @click.option(
     "--out",

@@ -84,7 +84,9 @@ def _moves(contrasts: Sequence[Contrast], names: Sequence[Sequence[Hashable]]) -
     moves: dict[Hashable, float] = {}
     for contrast, units in zip(contrasts, names, strict=True):
         if not len(contrast.gains) == len(units) or len(units) == 0:
-            raise HarnessError(f"{len(contrast.gains)} gains for {len(units)} videos")
+            raise HarnessError(
+                f"a comparison has {len(contrast.gains)} differences for {len(units)} videos; this is a defect of the program"
+            )
         centred = contrast.weight / len(units) * (contrast.gains - contrast.gains.mean())
         for unit, move in zip(units, centred.tolist(), strict=True):
             moves[unit] = moves.get(unit, 0.0) + move

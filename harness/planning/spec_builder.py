@@ -66,8 +66,8 @@ class Specs:
         """Spec of the 2D image network. Raises HarnessError if the data set has no image set for it."""
         if training.dataset.image_source is None:
             raise HarnessError(
-                f"no ImageNet initialization at scale {training.scale.name}: {training.dataset.name} has no image set for it, "
-                "and the published weights fit only the paper's network sizes; pass --init scratch"
+                f"--init imagenet is not available for {training.dataset.name} at scale {training.scale.name}: the card names no "
+                "image data set (`image_source`), and published ImageNet weights fit only the sizes of the paper; pass --init scratch"
             )
         images: Dataset = registry.load("dataset", training.dataset.image_source)
         return job_specs.ImagesSpec(

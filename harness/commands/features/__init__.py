@@ -18,7 +18,10 @@ from harness.core.workspace import Workspace, writable
 
 @click.command()
 @click.argument("videos", metavar="VIDEOS")
-@network_options(job_help="Job whose network to use; see `harness ls jobs`.")
+@network_options(
+    job_help="Job whose network to use; see `harness ls jobs`.",
+    stream_help="Stream of --weights to use; required if they have two.",
+)
 @click.option("--window", type=click.IntRange(1), metavar="FRAMES", help="Length of a clip.  [default: as in testing]")
 @click.option(
     "--stride",
