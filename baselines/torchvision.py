@@ -13,7 +13,8 @@ import dataclasses
 from functools import partial
 from typing import Any
 
-from baselines.parts.families.torchvision_facts import LARGER, MEMBERS, URL, Member, kinetics400
+from baselines.parts.families.recipes import TRANSFORMER
+from baselines.parts.families.torchvision_facts import LARGER, MEMBERS, MVIT, SWIN, URL, Member, kinetics400
 from harness.core.contract import Baseline, BuildSpec, Clip, Frames, Weights
 from harness.core.errors import HarnessError, unknown
 
@@ -72,6 +73,7 @@ def _at(argument: str) -> Baseline:
         source=f"published:{name}",
         parameters=member.parameters,
         gmacs=member.gmacs,
+        schedules=TRANSFORMER if kind in (MVIT, SWIN) else {},
         at=None,
         members=(),
         how_to_list="",
@@ -122,7 +124,8 @@ BASELINE = Baseline(
     how_to_list="harness ls baselines torchvision",
     choices={
         "averaging": "logits over clips, as elsewhere here; torchvision's reference averages their softmax",
-        "micro size": "convolutional networks with a quarter of the channels; transformers of four blocks; no published weights fit",
+        "micro size": "convolutional networks with a quarter of the channels; transformers of four blocks, trained for "
+        "three times the scale's steps; no published weights fit",
         "centre crop": "rounded as torchvision does",
     },
 )
