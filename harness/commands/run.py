@@ -6,7 +6,6 @@ of every cell, and where its records are.
 
 from __future__ import annotations
 
-import itertools
 import json
 import logging
 import shlex
@@ -29,7 +28,6 @@ from harness.launch.run import prepared_plan, run_plan
 from harness.metrics.registered import PRIMARY, named, text
 from harness.metrics.summary import plain, repeats_another
 from harness.planning import plan as planning, selection as selecting
-from harness.planning.command import plugin_flags
 from harness.planning.cost import costed, predicted_s
 from harness.planning.results import Result, results_of
 from harness.records.record import RunStore
@@ -182,22 +180,16 @@ def _next_steps(workspace: Workspace, plan: planning.Plan, *, mlflow: bool) -> s
     results = "" if workspace.results == usual.results else f" --results {shlex.quote(short(workspace.results))}"
     data = "" if workspace.data == usual.data else f" --data {shlex.quote(short(workspace.data))}"
     tracking = open_tracker(None, workspace.results, "").how_to_open if mlflow else f"{program()} mlflow push{results}"
-    commands = [(label, command.replace("harness", program(), 1)) for label, command in showing(tuple(plan.cells))]
-    shown = [f"{label:<8} {command}{results}{data}" for label, command in commands]
-    return "\n".join(["", f"records  {short(workspace.runs)}/<job>", f"MLflow   {tracking}", *shown])
+    table = showing(tuple(plan.cells)).replace("harness", program(), 1)
+    return f"\nrecords  {short(workspace.runs)}/<job>\nMLflow   {tracking}\ntable    {table}{results}{data}"
 
 
-def showing(cells: Sequence[Cell]) -> list[tuple[str, str]]:
-    """(label, command) of the table with most of the cells; of the report of each scale where no table has any."""
+def showing(cells: Sequence[Cell]) -> str:
+    """Command of a table with every cell: of the paper's tables, or else the table of all results."""
     from reports import tables
 
-    if any(cell.limit for cell in cells):  # they have no place in the paper's tables
-        return [("table", "harness table results")]
-    if table := tables.showing(cells):
-        return [("table", table)]
-    scales = dict.fromkeys(cell.scale for cell in cells)
-    flags = [*itertools.chain.from_iterable(plugin_flags(cells))]
-    return [("report", shlex.join(["harness", "report", "--scale", scale, *flags])) for scale in scales]
+    limited = any(cell.limit for cell in cells)  # has no place in the paper's tables
+    return (not limited and tables.showing(cells)) or "harness table results"
 
 
 def short(path: Path) -> str:

@@ -88,16 +88,15 @@ def layouts(question: Question) -> tuple[TableLayout, ...]:
 
 
 def showing(cells: Collection[Cell]) -> str:
-    """Command that prints the table with most of these cells; '' if no table has any."""
+    """Command that prints a table with all of these cells; '' if no table has them all."""
     seeds = tuple(dict.fromkeys(cell.seed for cell in cells))
     sources = {cell.source for cell in cells if cell.source.startswith(PUBLISHED)}
     scales = {cell.scale for cell in cells}
     if len(scales) > 1 or len(sources) > 1:
         return ""
     question = Question(scale=scales.pop(), seeds=seeds, source=sources.pop() if sources else None)
-    covered = {number: _module(number).layout(question).covered(cells) for number in (4, 5, 3, 2)}
-    number = max(covered, key=lambda number: covered[number])
-    return question.command(number, cells) if covered[number] else ""
+    complete = (number for number in (4, 5, 3, 2) if _module(number).layout(question).covers(cells))
+    return next((question.command(number, cells) for number in complete), "")
 
 
 def significance(number: int, lookup: Lookup, question: Question) -> Aside:

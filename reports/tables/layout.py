@@ -102,10 +102,10 @@ class TableLayout:
     def printed(self) -> Mapping[tuple[str, str], paper_numbers.PaperNumber]:
         return paper_numbers.table(self.number, self.question.version)
 
-    def covered(self, cells: Collection[Cell]) -> int:
-        """How many of the cells make numbers of this table, together with no others."""
+    def covers(self, cells: Collection[Cell]) -> bool:
+        """Whether all of the cells make numbers of this table, together with no others."""
         choices = {choice for slot in self.slots for choice in slot.choices if set(choice) <= set(cells)}
-        return len(set(itertools.chain.from_iterable(choices)))
+        return set(itertools.chain.from_iterable(choices)) == set(cells)
 
     def wanted(self) -> list[Cell]:
         """Every cell that fills the table, each once."""

@@ -129,7 +129,7 @@ def test_a_table_of_the_paper_refuses_it(workspace: Workspace) -> None:
 def test_the_command_of_a_cell_has_it() -> None:
     (cell,) = cells(LIMITED)
     assert "--limit 8" in command_of(cell) and str(cell).endswith("limit 8")
-    assert run.showing([cell]) == [("table", "harness table results")]
+    assert run.showing([cell]) == "harness table results"
 
 
 def test_every_number_is_marked(filled: Workspace) -> None:
