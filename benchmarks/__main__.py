@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from benchmarks.gpu.command import gpu
 from benchmarks.launchers import launchers
 from benchmarks.main_job import main_job
 from benchmarks.ratios import measure, report, suites, values
@@ -81,7 +82,7 @@ def main(
     return int(bool(slower or failed))
 
 
-for command in (main_job, start_up, launchers, rendering, three_nodes):
+for command in (main_job, start_up, launchers, rendering, three_nodes, gpu):
     main.add_command(command)
 
 if __name__ == "__main__":

@@ -55,7 +55,7 @@ def flow(case: Case) -> Ready:
     method = estimation.load(FlowMethod(case.reader, 20.0, case.side_px, params=params))
     share = np.array_split(np.arange(case.size), case.batch)[case.part]
     frames = scene(0)[share[0] : share[-1] + 2]
-    grey = [cv2.cvtColor(_center(frame, case.side_px), cv2.COLOR_RGB2GRAY) for frame in frames]
+    grey = [cv2.cvtColor(center(frame, case.side_px), cv2.COLOR_RGB2GRAY) for frame in frames]
 
     def step() -> float:
         return float(np.mean([np.linalg.norm(field, axis=-1).mean() for field in method.flows(grey)]))
@@ -63,7 +63,7 @@ def flow(case: Case) -> Ready:
     return Ready(step, {"pairs": len(share), "length_px": step()})
 
 
-def _center(frame: np.ndarray, side_px: int) -> np.ndarray:
+def center(frame: np.ndarray, side_px: int) -> np.ndarray:
     top, left = ((side - side_px) // 2 for side in frame.shape[:2])
     return np.ascontiguousarray(frame[top : top + side_px, left : left + side_px])
 

@@ -1,5 +1,8 @@
 """`python -m benchmarks` on a GPU, with pretended tensors on it, since no GPU is needed to mix up devices."""
 
+import json
+
+import click
 import pytest
 import torch
 from click.testing import CliRunner
@@ -7,6 +10,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.overrides import TorchFunctionMode
 
 from benchmarks.__main__ import main
+from benchmarks.gpu import command
 from benchmarks.ratios import loops, measure, worker
 from benchmarks.ratios.case import Case
 from benchmarks.ratios.suites import builder
@@ -71,3 +75,39 @@ def test_a_pair_that_fails_does_not_stop_the_others(tmp_path, monkeypatch):
     assert done.return_value == 1
     assert "harness --help" in done.stdout and "failed: 200 steps of a linear head" in done.stderr
     assert "linear head" not in done.stdout
+
+
+def rehearse(suite, folder, *only):
+    """(exit status, values) of `python -m benchmarks gpu SUITE` on the CPU at tiny shapes."""
+    words = ["gpu", suite, "--small", "--device", "cpu", "--out", str(folder)]
+    done = CliRunner().invoke(main, [*words, *(["--only", ",".join(only)] if only else [])], standalone_mode=False)
+    if done.exception:
+        raise done.exception
+    return done.return_value, json.loads((folder / f"gpu-{suite}.json").read_text())
+
+
+def test_a_gpu_is_compared_with_the_cpu(tmp_path):
+    status, found = rehearse("correct", tmp_path, "machine", "inputs")
+    assert status == 0 and found["torch, CUDA, cuDNN"][0] == torch.__version__
+    assert [found[f"inputs {stream}: equal"] for stream in ("rgb", "flow")] == [True, True]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("suite", command.SUITES)
+def test_every_section_can_be_rehearsed_on_a_cpu(tmp_path, suite):
+    status, found = rehearse(suite, tmp_path)
+    assert status == 0 and not [name for name, value in found.items() if "Error" in str(value)]
+    same = {name: value for name, value in found.items() if name.endswith(": equal") or "float32" in name}
+    if suite == "correct":
+        assert same and all(value is True or value == 0 for value in same.values()), "the device is the CPU itself"
+
+
+def test_a_section_that_fails_is_named_and_the_next_one_starts(tmp_path, monkeypatch):
+    def fail(session):
+        raise RuntimeError("out of memory")
+
+    sections = {"first": fail, "second": lambda session: session.note("done", True)}
+    monkeypatch.setattr(command, "sections", lambda suite: sections)
+    assert rehearse("speed", tmp_path) == (1, {"done": True})
+    with pytest.raises(click.UsageError, match="no section third in speed; have: first, second"):
+        rehearse("speed", tmp_path, "third")
