@@ -127,6 +127,17 @@ def terminable() -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def sigterm_handler_restored() -> Iterator[None]:
+    """The handler of SIGTERM after the block is the one before it, unless that was the system's, which does not clean up."""
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread() and before not in (None, signal.SIG_DFL):
+            signal.signal(signal.SIGTERM, before)
+
+
+@contextlib.contextmanager
 def undisturbed() -> Iterator[None]:
     """No Ctrl-C, SIGTERM or SIGHUP in the block: a second one must not interrupt the cleaning up after the first."""
     with contextlib.ExitStack() as stack:

@@ -226,14 +226,19 @@ def _read(folder: Path, stamp: int) -> Record:
             f"{upgrade}name another folder with --results"
         )
     with stored.refused(path, "lacks or adds fields", remedy):
-        hints = {name: hint for name, hint in typing.get_type_hints(Record).items() if name not in ("spec", "folder")}
         spec = from_plain(fields.pop("spec"))
-        record = Record(spec=spec, **stored.read_fields(hints, fields, optional=ADDED), folder=folder)
+        record = Record(spec=spec, **stored.read_fields(_stored_types(), fields, optional=ADDED), folder=folder)
         stored.check_fields(vars(record))
     expected = job_id(record.spec, record.upstream)
     if not folder.name == record.job_id == expected:
         raise RecordError(f"{path} says job {record.job_id} but its spec hashes to {expected}: it was edited; {remedy}")
     return record
+
+
+@functools.cache
+def _stored_types() -> dict[str, Any]:
+    """Field of `record.json`, except the spec -> its type."""
+    return {name: hint for name, hint in typing.get_type_hints(Record).items() if name not in ("spec", "folder")}
 
 
 def write_record(runs: Path, record: Record, *, fill: Callable[[Path], None]) -> Record:

@@ -5,11 +5,15 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import psutil
+
+from harness.core import processes
 from harness.core.errors import HarnessError
 
 SETTINGS = {
@@ -19,12 +23,8 @@ SETTINGS = {
     "RAY_IGNORE_UNHANDLED_ERRORS": "1",
     # A task without a GPU must not see those of other tasks.
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",
-    # A group of processes waits for resources of a busy cluster, then imports torch: Ray Train allows a minute for both.
-    "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "86400",
 }
 """Ray's environment variables, set before it is imported unless the user has set them."""
-PASSED_ON = ("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S",)
-"""Environment variables of the driver that its workers need."""
 START_ATTEMPTS = 4
 
 
@@ -49,22 +49,47 @@ def cluster(address: str | None, cpus: int) -> Iterator[Any]:
     with contextlib.ExitStack() as stack:
         # Ray reports lost nodes on standard output, which is reserved for results (and JSON).
         stack.enter_context(contextlib.redirect_stdout(sys.stderr))
+        stack.enter_context(_terminated())
         import ray
 
         if not ray.is_initialized():
             stack.callback(ray.shutdown)
-            _connect(ray, address, cpus, stack)
+            with processes.sigterm_handler_restored(), _no_alarm():
+                _connect(ray, address, cpus, stack)
         yield ray
 
 
+@contextlib.contextmanager
+def _terminated() -> Iterator[None]:
+    """Ray handles SIGTERM with `sys.exit(15)` while it starts, and replaces a SystemExit while it waits: here it is `Terminated`."""
+    try:
+        yield
+    except SystemExit as error:
+        raise error if isinstance(error, processes.Terminated) else processes.Terminated(128 + signal.SIGTERM) from None
+
+
+@contextlib.contextmanager
+def _no_alarm() -> Iterator[None]:
+    """Ray's own handler of SIGTERM sets an alarm that aborts the process 3 s later, while its start is still being undone: the
+    alarm is cancelled, unless this process had a timer before."""
+    had_timer = signal.getitimer(signal.ITIMER_REAL)[0] > 0
+
+    def cancel() -> None:
+        if not had_timer:
+            signal.alarm(0)
+
+    with processes.repeated(cancel, 1.0):
+        yield
+
+
 def _connect(ray: Any, address: str | None, cpus: int, stack: contextlib.ExitStack) -> None:
-    variables = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
-    common = {"log_to_driver": False, "logging_level": "error", "runtime_env": {"env_vars": variables}}
+    # No runtime_env: Ray's agent would have to start before the first worker, which costs seconds.
+    common = {"log_to_driver": False, "logging_level": "error"}
     if address is None:
         # A short path: Ray puts sockets in it, whose paths may have 107 characters.
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True))
-        # Ray must stop before its folder is removed.
-        stack.callback(ray.shutdown)
+        # Before the folder is removed.
+        stack.callback(_stop, ray, folder)
         _start(ray, num_cpus=cpus, include_dashboard=False, _temp_dir=folder, **common)
         return
     try:
@@ -86,6 +111,29 @@ def _start(ray: Any, **settings: Any) -> None:
             if attempt == START_ATTEMPTS or "timed out during startup" not in str(error):
                 raise
             ray.shutdown()
+
+
+def _stop(ray: Any, folder: str) -> None:
+    """Stop the Ray whose files are in `folder`, and end all its processes.
+
+    Ray leaves workers behind that are still starting. They would look for the stopped processes for half a minute.
+    """
+    with processes.undisturbed():
+        started = _processes_of(folder)
+        ray.shutdown()
+        for process in started:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+
+
+def _processes_of(folder: str) -> list[psutil.Process]:
+    """Child processes whose command line names the folder, and all processes below them."""
+    below = []
+    for child in psutil.Process().children():
+        with contextlib.suppress(psutil.Error):
+            if any(folder in word for word in child.cmdline()):
+                below += [child, *child.children(recursive=True)]
+    return below
 
 
 def largest_node(ray: Any) -> dict[str, float]:

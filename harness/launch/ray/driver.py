@@ -83,7 +83,8 @@ class _Driver:
                 refs[job.id] = self.submit(job, upstream)
                 running[refs[job.id]] = job
             while running:
-                ready, _ = self.ray.wait(list(running), timeout=POLL_EVERY_S)
+                # Not for the first that ends: a call costs as much as there are jobs, and would be made for each.
+                ready, _ = self.ray.wait(list(running), num_returns=len(running), timeout=POLL_EVERY_S)
                 forward_events(self.ray, self.queue, self.dispatcher)
                 for ref in ready:
                     self.collect(ref, running.pop(ref))

@@ -82,6 +82,8 @@ def run_together(task: RayTask, queue: Any) -> None:
 
     Raises the HarnessError of the process that failed, without another attempt: it would fail again.
     """
+    # A group waits for resources of a busy cluster, then imports torch: Ray Train allows a minute for both.
+    os.environ.setdefault("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", "86400")
     from ray import train
 
     for attempt in range(1 + ATTEMPTS):
