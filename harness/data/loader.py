@@ -31,9 +31,10 @@ __all__ = ["Batch", "VideoReader", "test_batches", "to_network", "train_batches"
 WHOLE_VIEWS_BYTES = 128 * 2**20
 """Views of one test video that are held in memory together: half a minute at the paper's size. Longer videos are decoded
 twice instead, so that a file of any length is scored in less than 1 GiB."""
-BATCH_BYTES = 96 * 2**20
-"""Views of a batch in testing, and of a longer video that are read together: two of 250 frames at the paper's size. While the
-network has one batch, the next is read and assembled: three times this much in all."""
+BATCH_BYTES = 40 * 2**20
+"""Views of a batch in testing, and of a longer video that are read together: one of 250 frames at the paper's size, for which
+I3D needs 1 GiB more for each further view. While the network has one batch, the next is read and assembled: three times this
+much in all."""
 BROKEN, LONG = "broken", "long"
 """What a process reports about a video instead of its views."""
 BATCHES_AHEAD = 2

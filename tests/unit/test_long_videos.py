@@ -10,6 +10,7 @@ import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from harness.core import registry
 from harness.core.contract import Clip, Dataset, FlowMethod, Listing, Video
 from harness.data import frame_store, loader, prepare
 from harness.data.flow_store import FlowRecipe, flow_store
+from harness.jobs.context import SCORE_BATCH
 from tests import videos
 
 MIB = 2**20
@@ -91,6 +93,18 @@ def test_scoring_every_view(prepared, monkeypatch, streams):
 
     check(peaks(score, prepared))
     assert seen == {(name, view) for name, length in LENGTHS.items() for view in range(length // 50)}
+
+
+def views_per_batch(clip: Clip, *streams: str) -> int:
+    return loader.BATCH_BYTES // loader._view_bytes(SimpleNamespace(streams=streams), clip)
+
+
+def test_a_batch_has_one_view_of_250_frames_and_16_at_micro_size():
+    """The first layers of I3D need 1 GiB per view of 250x224x224. At micro size, another batch would change the last bits of scores."""
+    i3d = registry.load("baseline", "i3d").test_clip["paper"]
+    assert [views_per_batch(i3d, stream) for stream in ("rgb", "flow")] == [1, 1]
+    micro = [card.test_clip["micro"] for card in registry.all("baseline").values() if "micro" in card.test_clip]
+    assert micro and all(views_per_batch(clip, "rgb", "flow") >= SCORE_BATCH for clip in micro)
 
 
 RECIPES = [

@@ -77,5 +77,5 @@ def test_the_driver_asks_for_all_jobs_at_once(monkeypatch):
     monkeypatch.setattr(driver, "forward_events", lambda *_: None)
     monkeypatch.setattr(driver._Driver, "submit", lambda self, job, upstream: job.id)
     monkeypatch.setattr(driver._Driver, "collect", lambda self, ref, job: collected.append(job))
-    driver._Driver(ray, None, None, None).run(jobs)
+    driver._Driver(ray, None, None, None, {}).run(jobs)
     assert collected == jobs and ray.waits == 1
