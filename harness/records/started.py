@@ -29,7 +29,7 @@ class StartedJob:
 
     job: Job
     running: bool
-    """Whether a process runs it now. One that was killed on another machine counts as running for a minute."""
+    """Whether a process holds its lock. A job that was killed on another machine counts as running until its lock is taken over."""
 
 
 def note_start(jobs: Path, job: Job) -> None:
