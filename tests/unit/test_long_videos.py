@@ -96,7 +96,7 @@ def test_scoring_every_view(prepared, monkeypatch, streams):
 
 
 def views_per_batch(clip: Clip, *streams: str) -> int:
-    return loader.BATCH_BYTES // loader._view_bytes(SimpleNamespace(streams=streams), clip)
+    return loader.BATCH_BYTES // loader.clip_bytes(SimpleNamespace(streams=streams), clip)
 
 
 def test_a_batch_has_one_view_of_250_frames_and_16_at_micro_size():
