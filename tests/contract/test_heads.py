@@ -13,7 +13,7 @@ from torch import nn
 
 from baselines.parts.network import JointHead, LinearHead
 from harness.core.callbacks import Callback
-from harness.core.contract import Schedule, Video
+from harness.core.contract import Listing, Schedule, Video
 from harness.core.plugins import Head
 from harness.training.config import TrainingConfig
 from harness.training.evaluation import clip_loss
@@ -22,7 +22,7 @@ from tests.registered import registered
 
 HEADS: dict[str, Head] = registered("head")
 CLASSES, WIDTH, POSITIONS = 3, 6, 2
-SCHEDULE = Schedule(steps=20, batch=8, base_lr=0.5, policy="constant", checkpoint_every=100)
+SCHEDULE = Schedule(steps=10, batch=8, base_lr=0.5, policy="constant", checkpoint_every=100)
 VIDEOS = tuple(Video(f"v{number:02d}", f"v{number:02d}.avi", number % CLASSES) for number in range(24))
 
 every_head = pytest.mark.parametrize("card", HEADS.values(), ids=HEADS)
@@ -115,3 +115,13 @@ def test_test_features_and_held_out_videos_are_not_read(card, tmp_path):
 def test_its_parameters_take_their_defaults(card):
     for name, parameter in card.params.items():
         assert parameter.read(str(parameter.default)) == parameter.default, name
+
+
+@every_head
+def test_its_defaults_fit_a_single_video_per_class(card, tmp_path):
+    """As under `--shots 1`: nothing can be held out, and no class has a second video."""
+    one_each = VIDEOS[:CLASSES]
+    if card.check:
+        card.check(params_of(card), Listing(tuple("abc"), {"train": one_each}))
+    head, task = fitted(card, tmp_path, videos=one_each)
+    assert logits_of(head, task).isfinite().all()
