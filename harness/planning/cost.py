@@ -3,8 +3,8 @@
 The model counts multiply-accumulates: a training step is three forward passes (forward, and twice that backward), two
 operations each. The counts of the paper's networks are on file. Those of plug-ins and of other backbones are taken on
 PyTorch's meta device, which loads torch. Their rate is measured on this machine's CPU by a tenth of a second of matrix products (of one core,
-in processor time, so that other work does not count), or recorded for a GPU (see GPU_FLOPS), times the share of it
-that networks reach.
+in processor time, so that other work does not count), times the share of it that networks reach. Jobs on a GPU are
+estimated in `gpu_cost.py`.
 
 If there are records of jobs with the same kind, network, streams and scale, estimates are multiplied by the median
 ratio of their actual cost to their estimate; otherwise by that of jobs with the same kind and scale. `Estimate.basis`
@@ -22,18 +22,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from harness.core import job_specs, registry
-from harness.core.contract import Baseline, BuildSpec, Clip, streams_of
+from harness.core.contract import Baseline, BuildSpec, Clip, Schedule, streams_of
 from harness.core.errors import UnknownName
 from harness.models.measure import count, size_on_file
+from harness.planning import gpu_cost
 from harness.planning.features_size import counts_of, features_bytes, videos_of
+from harness.planning.gpu_cost import Work
 from harness.planning.plan import Plan
 from harness.records.record import Record, RunStore
 
 if TYPE_CHECKING:
     import pandas as pd
 
-GPU_FLOPS = 790e12 * 0.3
-"""bf16 matrix products of one H200, measured, times 0.3, the assumed share that I3D's training reaches."""
+FORWARD_BATCH = 16
+"""Clips per pass without training."""
 CPU_SHARE = 0.3
 """Share of the rate of matrix products that a small network reaches on a CPU."""
 FLOW_PIXELS_PER_S = 250_000.0
@@ -220,21 +222,35 @@ def predicted_s(spec: job_specs.JobSpec, flops: float) -> float:
         return HEAD_S
     if not isinstance(spec, job_specs.NetworkSpec):
         return 0.0
-    return _operations(spec) / (GPU_FLOPS if spec.on_gpu else flops * spec.threads * CPU_SHARE)
+    work = _work(spec)
+    return gpu_cost.seconds(work, spec) if spec.on_gpu else work.operations / (flops * spec.threads * CPU_SHARE)
 
 
-def _operations(spec: job_specs.NetworkSpec) -> float:
+def _work(spec: job_specs.NetworkSpec) -> Work:
     _, macs = _network_or_assumed(spec)
     if isinstance(spec, job_specs.ImagesSpec):
-        return 6 * macs * spec.schedule.steps * spec.schedule.batch
+        clips, passes = _clips_and_passes(spec.schedule)
+        return Work(macs, macs, 1, 1, clips, passes, videos=0)
     assert isinstance(spec, job_specs.FeaturesSpec | job_specs.TrainSpec | job_specs.ProbeSpec)
-    test_macs = macs * _clips_per_video(spec)
+    sizes = macs, macs * _clips_per_video(spec), _frames(spec.train_clip), _frames(spec.test_clip)
     if isinstance(spec, job_specs.FeaturesSpec):
-        return 2 * videos_of(spec) * (spec.train_views * macs + test_macs)
-    scored = counts_of(spec).get((spec.split, spec.subset), 0)
+        clips = videos_of(spec) * spec.train_views
+        return Work(*sizes, clips, clips / FORWARD_BATCH, videos_of(spec), trained=False)
+    counts = counts_of(spec)
+    scored = counts.get((spec.split, spec.subset), 0)
     if isinstance(spec, job_specs.ProbeSpec):
-        return 2 * (_training_views(spec) * macs + test_macs * scored)
-    return 6 * macs * spec.schedule.steps * spec.schedule.batch + 2 * test_macs * scored
+        clips = _training_views(spec)
+        return Work(*sizes, clips, clips / FORWARD_BATCH, scored, trained=False)
+    clips, passes = _clips_and_passes(spec.schedule)
+    evaluations = spec.schedule.steps // spec.schedule.eval_every if spec.schedule.eval_every else 0
+    held_out = counts.get((spec.split, "train"), 0) * spec.schedule.held_out
+    return Work(*sizes, clips, passes, scored + evaluations * held_out)
+
+
+def _clips_and_passes(schedule: Schedule) -> tuple[int, int]:
+    """Of a whole training."""
+    groups = schedule.batch // (schedule.bn_batch or schedule.batch)
+    return schedule.steps * schedule.batch, schedule.steps * groups
 
 
 def _training_views(spec: job_specs.ProbeSpec) -> int:
