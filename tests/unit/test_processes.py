@@ -26,7 +26,9 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from harness.launch.workers import Worker
 from harness.core import processes
+from harness.core.workspace import Workspace
 from harness.data import derived, index
+from harness.jobs.options import JobOptions
 from tests.fakejobs import fake_job
 
 def wait(*_):
@@ -48,7 +50,7 @@ def initialised(function, *args):
 def given(do):
     workers = [Worker(), Worker()]
     for worker in workers:
-        worker.assign(fake_job(0), None, do)
+        worker.assign(fake_job(0), JobOptions(Workspace(Path(sys.argv[1]), Path(sys.argv[1]))), do)
     return workers
 
 def run():
