@@ -58,7 +58,7 @@ def test_a_video_either_stream_could_not_decode_is_wrong() -> None:
         (replace(FLOW, ids=("v0", "v1", "v9")), "v2, v9"),
         (replace(FLOW, missing=("gone",)), "1 missing videos are in only one of them: gone"),
         (replace(FLOW, labels=np.array([0, 2, 2])), r"true label of 1 videos \(for example v1\)"),
-        (stream([[1.0, 0.0], [1.0, 0.0], [1.0, 0.0]]), "3 classes with 2"),
+        (stream([[1.0, 0.0], [1.0, 0.0], [1.0, 0.0]]), "scores of 3 classes with scores of 2"),
     ],
 )
 def test_streams_of_different_videos_are_refused(other: Scores, said: str) -> None:

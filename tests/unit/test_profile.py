@@ -69,8 +69,9 @@ def profiled(tmp_path_factory):
     )
     with StageProfiler(folder, "job", "cpu") as profile:
         train(network, steps, config, callback=profile)
-        profile.stage("score", 3, "videos")
-        views = [(torch.randn(1, 4), [name]) for name in "abc"]
+        # More batches than are recorded: each is started before the one before it is counted.
+        profile.stage("score", 14, "videos")
+        views = [(torch.randn(1, 4), [name]) for name in "abcdefghijklmn"]
         video_logits(network, views, reduce="mean", device="cpu", precision="float32", callback=profile)
     return profile
 

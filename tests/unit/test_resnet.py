@@ -194,7 +194,7 @@ def test_pictures_are_standardised_and_flow_is_not():
 
 
 def test_a_backbone_is_refused_with_the_way_to_have_it():
-    with pytest.raises(HarnessError, match="timm/resnet18 inflated pass --baseline i3d"):
+    with pytest.raises(HarnessError, match="pass --baseline i3d to inflate timm/resnet18"):
         i3d_r50.BASELINE.build(BuildSpec(("rgb",), 5, TINY, backbone="timm/resnet18"))
 
 
