@@ -66,5 +66,5 @@ def bootstrap(network: Any, image_state: Mapping[str, Any], spec: BuildSpec) -> 
 def _refuse_backbone(spec: BuildSpec) -> None:
     if spec.backbone:
         raise HarnessError(
-            f"I3D-R50 takes no --backbone; leave it out, or pass --baseline i3d to inflate {spec.backbone}"
+            f"I3D-R50 has its own backbone: leave out --backbone, or pass --baseline i3d to inflate {spec.backbone}"
         )

@@ -119,7 +119,7 @@ device_option = click.option(
     callback=_use_device,
     expose_value=False,
     metavar="cpu|cuda|cuda:N",
-    help="Device to compute on; `harness plan` estimates its times.  [default: HARNESS_DEVICE, or cuda if an NVIDIA driver is installed]",
+    help="Device to compute on, or to plan for.  [default: HARNESS_DEVICE, or cuda if an NVIDIA driver is installed]",
 )
 """Not passed on: `harness.core.environment.device` returns it."""
 

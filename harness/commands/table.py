@@ -42,7 +42,11 @@ FOR_RESULTS = (
     metavar="NAME",
     help=f"Scale of the results to print: {names_of('scale')}.  [default: paper; all for `results`]",
 )
-@click.option("--by", metavar="dataset|baseline", help="Groups of rows of `results`.  [default: dataset]")
+@click.option(
+    "--by",
+    metavar="dataset|baseline",
+    help="With `harness table results`: group the rows by data set or by baseline.  [default: dataset]",
+)
 @click.option("--run", "run_missing", is_flag=True, help="First run the cells that are missing.")
 @click.option("--metric", "metrics", multiple=True, metavar="NAME", help="Also print this metric; may be repeated.")
 @click.option("--significance", is_flag=True, help="Also test the differences between rows.")

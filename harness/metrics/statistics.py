@@ -105,7 +105,9 @@ def _tally(splits: Sequence[tuple[Array, Sequence[Hashable]]]) -> tuple[Array, A
     right, total = np.zeros((len(index), len(splits))), np.zeros((len(index), len(splits)))
     for k, (correct, clusters) in enumerate(splits):
         if len(correct) != len(clusters) or len(correct) == 0:
-            raise HarnessError(f"{len(correct)} predictions for {len(clusters)} videos")
+            raise HarnessError(
+                f"{len(correct)} predictions for {len(clusters)} videos: there must be one for each, and at least one"
+            )
         right[:, k] = np.bincount(rows[k], weights=np.asarray(correct, dtype=np.float64), minlength=len(index))
         total[:, k] = np.bincount(rows[k], minlength=len(index))
     return right, total, int(total.sum())

@@ -39,7 +39,7 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
             # Python 2 wrote these files: its strings are bytes.
             content = _Arrays(file, encoding="latin1").load()
     except HarnessError as error:
-        raise HarnessError(f"{path} is refused: reading it would run code that the file names ({error})") from error
+        raise HarnessError(f"{path} is refused: reading it would run code, not only load arrays ({error})") from error
     except (pickle.UnpicklingError, EOFError, ValueError, TypeError, IndexError, KeyError, AttributeError) as error:
         raise HarnessError(
             f"{path} cannot be read as a pickle of arrays ({str(error)[:200]}); download it again"

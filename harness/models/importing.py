@@ -82,7 +82,7 @@ def accepted(network: Any, weights: Weights) -> tuple[dict[str, Tensor], Layout]
     if weights.layout == OWN:
         return target, Layout(OWN, weights.rename or (lambda name: name), marker="")
     if weights.layout not in (*LAYOUTS, "timm"):
-        raise unknown(f"layout of the weights '{weights.name}'", weights.layout, (*LAYOUTS, "timm", OWN))
+        raise unknown("layout of weights", weights.layout, (*LAYOUTS, "timm", OWN))
     if weights.layout != "timm":
         return target, LAYOUTS[weights.layout]
     model = network.trunk.model

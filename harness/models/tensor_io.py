@@ -106,7 +106,7 @@ def _read_pickle(path: Path) -> Any:
             match = re.search(r"GLOBAL (\S+)", str(error))
             function = f" ({match[1]})" if match else ""
             raise HarnessError(
-                f"{path} is refused: reading it would run code that the file names{function}, not only load tensors. If you "
+                f"{path} is refused: reading it would not only load tensors but run code{function}, which the file contains. If you "
                 "trust its author, load it elsewhere and save its state_dict as safetensors"
             ) from error
         raise HarnessError(f"{path} cannot be read ({str(error)[:200]}); download it again") from error

@@ -58,9 +58,12 @@ def seldom(*case: Any, name: str) -> Any:
     [
         seldom({"pages": "one token"}, {}, "lists runs without end", name="pages"),
         seldom({"pages": "endless"}, {}, "bytes of memory", name="page"),
-        often({"file": "endless"}, {}, "a file of more than 16,777,216 bytes", name="file"),
+        often({"file": "endless"}, {}, "a file over the limit of 16,777,216 bytes", name="file"),
         seldom(
-            {"file": "endless"}, {"file_bytes": 1 << 40, "total_bytes": 1 << 24}, "has sent 16,777,216", name="files"
+            {"file": "endless"},
+            {"file_bytes": 1 << 40, "total_bytes": 1 << 24},
+            "has sent the limit of 16,777,216",
+            name="files",
         ),
         seldom({"file": "slow"}, {"seconds": 15.0}, "in 15 s", name="slow"),
     ],

@@ -219,7 +219,7 @@ def _rescored(entry: Mapping[str, Any], where: str) -> Rescored:
         if key not in names:
             raise HarnessError(f"{where}: {unknown('key', key, names)}")
     if "job" not in entry:
-        raise HarnessError(f"{where} has no job")
+        raise HarnessError(f'{where} has no job; add job = "ID", with an id of `harness ls jobs`')
     _all_or_none(entry, ("weights_sha256", "n", "correct1", "correct5"), where)
     return Rescored(**entry)
 

@@ -88,17 +88,17 @@ class BoundedServer:
     def _check(self, watched: Path | None) -> None:
         size = sum(path.lstat().st_size for path in _files(watched)) if watched else 0
         if size > self.limits.file_bytes:
-            raise self._too_much(f"sends a file of more than {self.limits.file_bytes:,} bytes")
+            raise self._too_much(f"sends a file over the limit of {self.limits.file_bytes:,} bytes")
         if self._bytes + size > self.limits.total_bytes:
-            raise self._too_much(f"has sent {self.limits.total_bytes:,} bytes")
+            raise self._too_much(f"has sent the limit of {self.limits.total_bytes:,} bytes")
         if time.monotonic() > self._ends_at:
-            raise self._too_much(f"has not sent everything in {self.limits.seconds:.0f} s")
+            raise self._too_much(f"has not sent everything within the limit of {self.limits.seconds:.0f} s")
         if _memory_bytes(self._process.pid) > self.limits.memory_bytes:
             raise self._too_much(f"sends an answer that needs more than {self.limits.memory_bytes:,} bytes of memory")
 
     def _too_much(self, excess: str) -> HarnessError:
         return HarnessError(
-            f"MLflow at {self.server.uri} {excess}. Records copied so far are complete; if you trust that server, repeat the "
+            f"stopped: MLflow at {self.server.uri} {excess}. Records copied so far are complete; if you trust that server, repeat the "
             "command to copy the others"
         )
 
