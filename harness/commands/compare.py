@@ -1,6 +1,6 @@
 """`harness compare`: Test the difference between two jobs, paired on the same videos.
 
-A + B is the sum of the scores of an RGB job and a flow job, as `harness run` prints it in its column of jobs. Prints the p-value of McNemar's exact test, and the difference with a bootstrap interval over groups of videos.
+JOB+JOB is the sum of the scores of an RGB job and a flow job. `harness run` prints such sums in the column `job`. Prints the p-value of McNemar's exact test, and the difference with a bootstrap interval over groups of videos.
 """
 
 from __future__ import annotations

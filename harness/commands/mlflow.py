@@ -32,7 +32,7 @@ def push(workspace: Workspace) -> None:
 @command.command()
 @workspace_options
 def pull(workspace: Workspace) -> None:
-    """Copy the records that are missing here from the tracking server.
+    """Copy the tracking server's records to the results folder.
 
     They have scores but no weights, which is enough to render every table. MLFLOW_TRACKING_URI selects the server. It defaults to
     mlflow.db in the results folder.

@@ -56,7 +56,9 @@ def spread(values: Sequence[float]) -> Spread:
     """Mean and sample deviation (ddof 1) over seeds or splits. Raises on an empty list or a NaN."""
     array = np.asarray(values, dtype=np.float64)
     if array.size == 0 or not np.isfinite(array).all():
-        raise HarnessError(f"a mean needs finite values, got {list(values)}")
+        raise HarnessError(
+            f"a mean over seeds or splits needs finite values, got {list(values)}; check these jobs, and the metric if it is a plug-in"
+        )
     deviation = float(array.std(ddof=1)) if array.size > 1 else math.nan
     return Spread(float(array.mean()), deviation, int(array.size))
 

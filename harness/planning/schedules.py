@@ -56,4 +56,7 @@ def name_of(schedule: Schedule, streams: tuple[str, ...]) -> str:
     for name, by_stream in NAMED.items():
         if drops in [(by_stream[stream].milestones, by_stream[stream].lr_factors) for stream in streams]:
             return name
-    raise HarnessError(f"no named schedule has its drops at {schedule.milestones}; have: {', '.join(NAMED)}")
+    raise HarnessError(
+        f"no command of the harness gives a schedule with drops at steps {schedule.milestones}; the named schedules are: "
+        f"{', '.join(NAMED)}"
+    )

@@ -12,7 +12,8 @@ import pytest
 from harness.records.tracking import open_tracker
 from tests.unit.test_tracking import ROOT, finished
 
-SLOW_MLFLOW = "import time\n\nprint('importing', flush=True)\ntime.sleep(120)\n"
+# Not print, which may hold the lock of stdout in its thread when the interpreter ends and flushes stdout.
+SLOW_MLFLOW = "import os, time\n\nos.write(1, b'importing\\n')\ntime.sleep(120)\n"
 COMMAND = """
 import sys, time
 from pathlib import Path

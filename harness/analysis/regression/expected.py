@@ -193,8 +193,8 @@ def _all_or_none(entry: Mapping[str, Any], keys: Sequence[str], where: str) -> N
     given, absent = [key for key in keys if key in entry], [key for key in keys if key not in entry]
     if given and absent:
         raise HarnessError(
-            f"{where} lacks {', '.join(absent)}; remove {', '.join(given)} too, and run `harness check --update`, which "
-            "proposes all of them"
+            f"{where} has {', '.join(given)} but not {', '.join(absent)}; give all of them, or remove these and run "
+            "`harness check --update`, which proposes all"
         )
 
 

@@ -1,6 +1,6 @@
 """`harness data verify`: Compare a data set on disk with its lists and its card.
 
-Exits with 1 if there are findings of a kind that is not allowed.
+Exits with 1 if there is a finding, unless --allow names its kind.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ from harness.core.workspace import Workspace, writable
     "--stride",
     type=click.IntRange(1),
     metavar="FRAMES",
-    help="Distance between the starts of clips.  [default: the clips of testing]",
+    help="Distance between the starts of clips.  [default: as in testing]",
 )
 @click.option(
     "--out", type=click.Path(file_okay=False, path_type=Path), required=True, metavar="DIR", help="Folder to write to."
