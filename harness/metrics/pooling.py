@@ -67,7 +67,7 @@ def pool(
     freedom = len(by_cluster) - strata
     if freedom < 1:
         raise HarnessError(
-            f"a confidence interval needs two or more groups of videos per data set, got {len(by_cluster)} in all"
+            f"a confidence interval needs more groups of videos than data sets, got {len(by_cluster)} groups in {strata} data set(s)"
         )
     half_videos = sum((contrast.weight / len(contrast.gains)) ** 2 for contrast in contrasts)
     drawn = sum(move * move for move in by_cluster.values()) * (1 + strata / freedom)

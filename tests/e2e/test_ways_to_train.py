@@ -87,6 +87,7 @@ def test_every_probe_reads_the_same_features(house, transferred):
     assert record_of(house, cell["jobs"][0])["chosen"]["rule"] == "logistic regression, c = 0.1"
 
 
+@pytest.mark.slow
 def test_features_that_are_not_stored_are_computed_when_they_are_needed(house, transferred):
     """The same views: nearest neighbours and logistic regression have the scores they have on stored features.
 
