@@ -57,6 +57,6 @@ def name_of(schedule: Schedule, streams: tuple[str, ...]) -> str:
         if drops in [(by_stream[stream].milestones, by_stream[stream].lr_factors) for stream in streams]:
             return name
     raise HarnessError(
-        f"no command of the harness gives a schedule with drops at steps {schedule.milestones}; the named schedules are: "
+        f"a schedule with drops at steps {schedule.milestones} cannot be given by --set; only these named schedules can: "
         f"{', '.join(NAMED)}"
     )

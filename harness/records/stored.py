@@ -106,7 +106,7 @@ def check_fields(fields: Mapping[str, Any]) -> None:
         datetime.datetime.fromisoformat(fields["finished_at"])
     for name in fields["files"]:
         if name in ("", ".", "..") or Path(name).name != name:
-            raise ValueError(f"files has '{name}', which is not the name of a file in the record's folder")
+            raise ValueError(f"the field files names '{name}', which is not a file name inside the record's folder")
 
 
 def read_fields(

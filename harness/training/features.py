@@ -74,7 +74,9 @@ class HeadTask:
     def in_steps(self) -> TrainingConfig:
         """`config`. Raises HarnessError for a protocol without a schedule."""
         if self.config is None:
-            raise HarnessError("this head is trained in steps, but its protocol names no schedule; set its `stage`")
+            raise HarnessError(
+                "this head is trained in steps, but the card of its protocol names no schedule; set `stage` in that card"
+            )
         return self.config
 
     def steps(self, videos: Sequence[Video]) -> Callable[[int], Iterator[Step]]:
