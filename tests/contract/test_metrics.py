@@ -207,7 +207,9 @@ def test_it_is_a_column_of_tables_and_a_key_of_json(workspace: Workspace) -> Non
 
 
 def output_of(workspace: Workspace, *words: str) -> str:
-    command = [sys.executable, "-m", "harness", *words, "--results", str(workspace.results)]
+    # With its own data folder: the default one may have rendered the data set, whose fingerprint is another.
+    folders = ["--results", str(workspace.results), "--data", str(workspace.data)]
+    command = [sys.executable, "-m", "harness", *words, *folders]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
