@@ -1,4 +1,4 @@
-"""Plug-ins of other people: one that cannot be read is told in a sentence, with its file, its line and the cause."""
+"""Third-party plug-ins: one that cannot be read is reported in one sentence, with its file, its line and the cause."""
 
 import os
 from concurrent.futures import ProcessPoolExecutor

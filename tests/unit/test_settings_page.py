@@ -36,7 +36,7 @@ def table(heading: str, number: int = 0) -> list[dict[str, str]]:
 
 
 def settable(value: Schedule | Scale | FlowMethod) -> dict[str, str]:
-    """Name -> value as it is typed, of what `--set` takes: numbers, words and yes or no."""
+    """Name -> value as typed on the command line, for each field that `--set` takes: numbers, texts and booleans."""
     fields = {f.name: getattr(value, f.name) for f in dataclasses.fields(value) if f.name not in ("name", "version")}
     return {name: typed(item) for name, item in fields.items() if isinstance(item, (int, float, str))}
 

@@ -1,4 +1,4 @@
-"""The tracker against a real MLflow database and against servers that fail: nothing is lost, nothing is said twice."""
+"""The tracker against a real MLflow database and against servers that fail: nothing is lost, and each failure is reported once."""
 
 from __future__ import annotations
 

@@ -165,7 +165,7 @@ def test_iterations_are_the_papers(shape, count):
 
 
 def test_a_compiler_takes_an_iteration_whole():
-    """Traced into one graph, which is then run as it is: what a compiler makes of it is not ours to test."""
+    """It is traced into a single graph, which is run without compiling: the compiler itself is not tested here."""
     traced = torch.compile(tvl1_torch.advance, backend="eager", fullgraph=True, dynamic=False)
     torch.manual_seed(0)
     gradient, offset, start = torch.randn(2, 1, 9, 11), torch.randn(1, 9, 11), torch.randn(2, 1, 9, 11)
